@@ -1,0 +1,258 @@
+"""A paper as data: ``paper.yaml`` validated. Reproductions and the engine share these types and nothing else.
+
+Figures keep the text they were printed with, since "33" and "33.0" claim different precision.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bench.errors import UserError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.@\-]*$", max_length=80)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_printed(value: Any) -> Any:
+    """Keep a figure as text: YAML's 84.2 becomes "84.2"; text such as "84.20" stays as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a number")
+    text = str(value)
+    float(text)
+    return text
+
+
+Figure = Annotated[str, BeforeValidator(_as_printed)]
+
+
+class Reported(_Strict):
+    """One figure that a paper, its README or its code's output states.
+
+    Attributes:
+        metric: what it is, for example ``params_m``, ``flops_g``, ``throughput_img_s``, ``imagenet1k_top1``.
+        value: the figure as printed; None where the source gives none.
+        source: where it stands: the table, section or README line.
+        form: which form of the variant it describes; empty for the paper's default form.
+        approximate: read off a chart or rounded by a reader.
+        device, precision, batch: how it was measured, where the source says so.
+        note: what a reader must know before comparing.
+    """
+
+    metric: Name
+    value: Figure | None
+    source: str
+    form: str = ""
+    approximate: bool = False
+    device: str = ""
+    precision: str = ""
+    batch: int | None = None
+    input_size: int | None = None
+    note: str = ""
+
+
+class Form(_Strict):
+    """A form in which a variant can be built, for example as trained or re-parameterised.
+
+    Attributes:
+        name: what ``build(variant, form=name)`` takes.
+        note: what it is, one phrase, shown in tables.
+        default: whether times and memory are measured in this form unless the user says otherwise.
+    """
+
+    name: Name
+    note: str
+    default: bool = False
+
+
+class InputSpec(_Strict):
+    """The input a variant is evaluated on, and the paper's preprocessing."""
+
+    size: int = Field(224, ge=1, le=8192)
+    channels: int = Field(3, ge=1)
+    crop_pct: float | None = Field(None, gt=0, le=2)
+    interpolation: str = "bicubic"
+    mean: str | tuple[float, ...] = "imagenet"
+    std: str | tuple[float, ...] = "imagenet"
+    shape: tuple[int, ...] | None = None
+    """The shape of one sample where it is not ``(channels, size, size)``."""
+
+    def sample_shape(self) -> tuple[int, ...]:
+        """Return the shape of one sample, without the batch axis."""
+        return self.shape or (self.channels, self.size, self.size)
+
+
+class Checkpoint(_Strict):
+    """Where the official weights are."""
+
+    url: str
+    format: str = ""
+    sha256: str | None = None
+
+
+class Variant(_Strict):
+    """One model of the paper.
+
+    Attributes:
+        name: the official name.
+        config: hyper-parameters, passed to the reproduction as they are.
+        forms: the names of the forms it can take; empty for all of the paper's forms.
+        default: whether a run without ``--variant`` measures it.
+        input: what it is evaluated on.
+        checkpoint: the official weights, if published.
+        reported: every figure stated for it.
+    """
+
+    name: Name
+    config: dict[str, Any] = {}
+    forms: tuple[str, ...] = ()
+    default: bool = True
+    input: InputSpec = InputSpec()
+    checkpoint: Checkpoint | None = None
+    reported: tuple[Reported, ...] = ()
+    note: str = ""
+
+
+class Baseline(_Strict):
+    """A model that the paper compares itself with.
+
+    Attributes:
+        model: its name as the paper prints it.
+        timm: timm's name for it, where timm has it; it is then measured beside the paper's models.
+        default: whether a run measures it without being asked.
+        reported: the figures the source states.
+    """
+
+    model: str
+    timm: str | None = None
+    default: bool = False
+    reported: tuple[Reported, ...] = ()
+
+
+class Claim(_Strict):
+    """A headline claim and how it is put to the test.
+
+    Attributes:
+        id: a short name.
+        text: the claim, in our words.
+        source: where the paper makes it.
+        experiment: the function in the reproduction's ``claims.py`` that tests it; empty if nothing here can.
+        needs: what a test would take, where ``experiment`` is empty (one sentence).
+        check: the arithmetic on reported figures that the claim rests on.
+    """
+
+    id: Name
+    text: str
+    source: str
+    experiment: str = ""
+    needs: str = ""
+    check: str = ""
+
+    @model_validator(mode="after")
+    def _testable_or_explained(self) -> Claim:
+        if not self.experiment and not self.needs:
+            raise ValueError("a claim needs an `experiment`, or `needs` saying what a test would take")
+        return self
+
+
+class Deviation(_Strict):
+    """A difference between what the paper says, what the official code does and what a counter counts.
+
+    Attributes:
+        metrics: the metrics whose rows it explains; tables print ``text`` beside a difference there.
+        text: the explanation, one or two sentences.
+        relative: by how much it moves the figure, measured over reported minus one, where known: [low, high].
+        source: where it is established.
+    """
+
+    text: str
+    source: str
+    metrics: tuple[str, ...] = ()
+    relative: tuple[float, float] | None = None
+
+
+class Official(_Strict):
+    """The official code a reproduction is checked against."""
+
+    repo: str
+    commit: str = ""
+    license: str = ""
+    files: tuple[str, ...] = ()
+
+
+class Paper(_Strict):
+    """A whole ``paper.yaml``."""
+
+    id: Name
+    title: str
+    task: Name
+    arxiv: str = ""
+    venue: str = ""
+    official: Official | None = None
+    forms: tuple[Form, ...] = (Form(name="model", note="as built", default=True),)
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    baselines: tuple[Baseline, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    downstream: tuple[dict[str, Any], ...] = ()
+    """Reported figures on other tasks; shown as not measured."""
+
+    @field_validator("variants")
+    @classmethod
+    def _unique_variants(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        names = [v.name for v in variants]
+        repeated = sorted({n for n in names if names.count(n) > 1})
+        if repeated:
+            raise ValueError(f"variant names must be unique, repeated: {', '.join(repeated)}")
+        return variants
+
+    @model_validator(mode="after")
+    def _forms_exist(self) -> Paper:
+        known = {f.name for f in self.forms}
+        if sum(f.default for f in self.forms) != 1:
+            raise ValueError("exactly one form must be the default")
+        for variant in self.variants:
+            wrong = [f for f in (*variant.forms, *(r.form for r in variant.reported if r.form)) if f not in known]
+            if wrong:
+                raise ValueError(f"variant {variant.name} names the form {wrong[0]!r}, which `forms` does not list")
+        return self
+
+    def default_form(self, variant: Variant) -> str:
+        """Return the form that times and reported figures of ``variant`` refer to."""
+        names = variant.forms or tuple(f.name for f in self.forms)
+        default = next(f.name for f in self.forms if f.default)
+        return default if default in names else names[0]
+
+
+def load(path: Path) -> Paper:
+    """Read and validate one ``paper.yaml``.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML (or hides objects in it), or breaks a rule; names the place.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    try:
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "it is not valid YAML"
+        raise UserError(f"{path} cannot be understood{line}: {problem}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping (id, title, variants, ...), found {type(data).__name__}")
+    try:
+        return Paper.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"]) or "the file"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}{more}") from error

@@ -1,0 +1,28 @@
+"""A problem that an operator is checked or timed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of arguments, built on demand.
+
+    Attributes:
+        name: the geometry in words, for example ``"2x16x7x9 k=5 dilation=2"``.
+        make: ``make(generator)`` returns the operator's arguments in order, as float64 CPU tensors and plain values;
+            the caller casts and moves them. Tensors may be non-contiguous on purpose.
+    """
+
+    name: str
+    make: Callable[[torch.Generator], tuple[Any, ...]]
+
+    def arguments(self, dtype: torch.dtype, device: torch.device | str, seed: int = 0) -> tuple[Any, ...]:
+        """Return the arguments drawn from ``seed``, cast to ``dtype`` on ``device``, strides preserved."""
+        made = self.make(torch.Generator().manual_seed(seed))
+        return tuple(a.to(device=device, dtype=dtype) if isinstance(a, torch.Tensor) else a for a in made)

@@ -1,0 +1,6 @@
+// The compiled module: collects the operators of every kernels/<operator>/cpu.cpp that was linked in.
+#include "native.h"
+
+NB_MODULE(NATIVE_MODULE, m) {
+  for (native::Bind bind : native::bindings()) bind(m);
+}

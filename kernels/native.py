@@ -1,0 +1,81 @@
+"""Finds the compiled operators that fit this machine's processor.
+
+The build makes one module for each instruction-set level; the best one that the processor can run is loaded. torch
+is imported first so that both share one OpenMP runtime, and with it one pool of threads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+import torch
+
+_LEVELS = {
+    "AVX512": ("x86_64_v4", "x86_64_v3", "baseline"),
+    "AVX2": ("x86_64_v3", "baseline"),
+}
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@cache
+def level() -> str | None:
+    """Return the instruction-set level in use (``baseline``, ``x86_64_v3`` or ``x86_64_v4``), None if none is built."""
+    for name in _LEVELS.get(torch.backends.cpu.get_cpu_capability(), ("baseline",)):
+        if find_spec(f"kernels._native_{name}") is not None:
+            return name
+    return None
+
+
+@cache
+def module() -> ModuleType:
+    """Return the compiled module.
+
+    Raises:
+        ImportError: none was built, or it cannot be loaded; the message says which.
+    """
+    name = level()
+    if name is None:
+        raise ImportError(unavailable())
+    return import_module(f"kernels._native_{name}")
+
+
+@cache
+def unavailable() -> str | None:
+    """Return why the native operators cannot run here, as a sentence, or None if they can."""
+    name = level()
+    if name is None:
+        return "the native operators were not built: install a C++ compiler and run `pip install` again"
+    try:
+        import_module(f"kernels._native_{name}")
+    except ImportError as error:
+        return f"the native operators were built but cannot be loaded ({error}): run `pip install` again"
+    return None
+
+
+def refuses(*args: object) -> str | None:
+    """Return why the native backend cannot take these arguments (device or dtype), or None if it can."""
+    for arg in args:
+        if isinstance(arg, torch.Tensor):
+            if arg.device.type != "cpu":
+                return f"native operators run on the CPU, got a tensor on {arg.device}"
+            if arg.dtype not in _DTYPES:
+                return f"native operators take float32, float64, bfloat16 or float16, got {arg.dtype}"
+    return None
+
+
+def threads() -> int:
+    """Return how many threads a native operator may use: torch's own setting."""
+    return torch.get_num_threads()
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype the native operators calculate in: half-precision tensors go through float32."""
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def share(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor as the native operators take it: off the autograd graph, in its compute dtype."""
+    return tensor.detach().to(compute_dtype(tensor.dtype))

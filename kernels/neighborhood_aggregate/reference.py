@@ -1,0 +1,29 @@
+"""The definition of neighbourhood aggregation in plain PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def window_index(length: int, kernel_size: int, dilation: int) -> Tensor:
+    """Return the positions each query sees along one axis, shape (length, kernel_size).
+
+    The window of position i is centred on i and shifted inwards where it would leave the map. With dilation d,
+    position i sees only positions of its own residue class modulo d (the neighbourhood-attention rule).
+    """
+    position = torch.arange(length)
+    residue, rank = position % dilation, position // dilation
+    members = (length - residue + dilation - 1) // dilation
+    start = (rank - kernel_size // 2).clamp(min=0).minimum(members - kernel_size)
+    return residue[:, None] + dilation * (start[:, None] + torch.arange(kernel_size))
+
+
+def neighborhood_aggregate(weights: Tensor, value: Tensor, kernel_size: int, dilation: int) -> Tensor:
+    """See :func:`kernels.neighborhood_aggregate.neighborhood_aggregate`."""
+    height, width = value.shape[2:4]
+    rows = window_index(height, kernel_size, dilation).to(value.device)
+    columns = window_index(width, kernel_size, dilation).to(value.device)
+    # (B, G, H, k, W, k, D) -> (B, G, H, W, k*k, D)
+    gathered = value[:, :, rows][:, :, :, :, columns].permute(0, 1, 2, 4, 3, 5, 6).flatten(4, 5)
+    return torch.einsum("bghwk,bghwkd->bghwd", weights, gathered)

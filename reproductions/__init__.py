@@ -1,0 +1,1 @@
+"""The papers: one folder each, with its facts (``paper.yaml``), its model and its official checkpoint layout."""
