@@ -32,6 +32,7 @@ _TAIL = {
     "rows": int,
     "samples_key": str,
 }
+_TAIL_KEYS = _TAIL.keys()
 _JOB = {"paper": str, "subject": str, "form": str, "metric": str, "settings": dict, "options": dict}
 _SETTINGS_KEYS = {field.name for field in fields(Settings)}
 _MEASUREMENT_KEYS = {field.name for field in fields(Measurement)} - {"samples"}
@@ -82,9 +83,8 @@ class Decoder:
     """Turns lines into records, decoding each distinct head once. Records share what they have in common: read only."""
 
     def __init__(self) -> None:
-        self._heads: dict[bytes, Job] = {}
-        self._jobs: dict[tuple[bytes, int], Job] = {}
-        self._good: set[tuple[Any, ...]] = set()
+        self._heads: dict[bytes, dict[int, Job]] = {}  # each head's job in every round seen
+        self._shapes: set[tuple[Any, ...]] = set()
 
     def decode(self, line: bytes, device: str) -> StoredRecord:
         """Return the record that ``line`` holds.
@@ -95,34 +95,34 @@ class Decoder:
         cut = line.find(_HEAD_END)
         head = line[:cut]
         try:
-            first = self._heads.get(head)
-            if first is None:
-                first, tail = self._first(line, head)
+            rounds = self._heads.get(head)
+            if rounds is None:
+                rounds, tail = self._first(line, head)
             else:
                 tail = orjson.loads(b"{" + line[cut + 1 :])
         except orjson.JSONDecodeError as error:
             raise Undecodable("it is not valid JSON") from error
         self._check_tail(tail)
         number = tail.pop("round")
-        job = self._jobs.get((head, number)) or self._jobs.setdefault((head, number), replace(first, round=number))
-        tail["measurement"]["samples"] = ()
-        tail["measurement"] = _build(Measurement, tail["measurement"])
-        tail.update(job=job, device=device, schema=SCHEMA_VERSION)
+        if number not in rounds:
+            rounds[number] = replace(next(iter(rounds.values())), round=number)
+        measurement = tail["measurement"]
+        measurement["samples"] = ()
+        tail["measurement"] = _build(Measurement, measurement)
+        tail["job"] = rounds[number]
+        tail["device"] = device
+        tail["schema"] = SCHEMA_VERSION
         return _build(StoredRecord, tail)
 
     def row(self, line: bytes) -> bytes | None:
-        """Return the bytes that tell a line's job, round and metric; None if its head is new or it is laid out oddly."""
+        """Return the bytes that tell a line's job, round and metric; None if its head is new or oddly laid out."""
         cut = line.find(_HEAD_END)
         if line[:cut] not in self._heads:
             return None
         match = _ROW.match(line, cut)
         return line[: match.end()] if match else None
 
-    def row_of(self, record: StoredRecord) -> bytes | None:
-        """Return what :meth:`row` says of the line that ``encode`` writes for a record that was decoded."""
-        return self.row(encode(record, record.rows)[0])
-
-    def _first(self, line: bytes, head: bytes) -> tuple[Job, dict[str, Any]]:
+    def _first(self, line: bytes, head: bytes) -> tuple[dict[int, Job], dict[str, Any]]:
         """Decode a line whose head is new; remember the head if the line is laid out as ``encode`` lays it out."""
         whole = orjson.loads(line)
         if not isinstance(whole, dict) or type(whole.get("schema")) is not int:
@@ -136,20 +136,21 @@ class Decoder:
         settings = whole["job"].pop("settings")
         settings["input_size"] = tuple(settings["input_size"])
         job = Job(**whole["job"], settings=_build(Settings, settings))
+        rounds = {job.round: job}
         if _is_head(head):
-            self._heads[head] = job
-        return job, {name: whole[name] for name in _TAIL}
+            self._heads[head] = rounds
+        return rounds, {name: whole[name] for name in _TAIL}
 
     def _check_tail(self, tail: Any) -> None:
         """Check names and types; combinations of types that passed once are remembered, for they are few."""
-        measurement = tail.get("measurement")
-        types = (*tail, *map(type, tail.values()))
-        if type(measurement) is dict:
-            types = (*types, *measurement, *map(type, measurement.values()))
-        if types not in self._good:
+        if tail.keys() != _TAIL_KEYS or type(tail["measurement"]) is not dict:
+            raise Undecodable("a field is missing, unknown or of the wrong type")
+        measurement = tail["measurement"]
+        shape = (*measurement, *map(type, measurement.values()), *map(type, tail.values()))
+        if shape not in self._shapes:
             if not _is_tail(tail):
                 raise Undecodable("a field is missing, unknown or of the wrong type")
-            self._good.add(types)
+            self._shapes.add(shape)
         status = measurement["status"]
         if status not in _STATUSES or (status == "measured") != (measurement["value"] is not None):
             raise Undecodable("its status and its value contradict each other")
@@ -172,9 +173,9 @@ def _encode_samples(samples: tuple[float, ...]) -> tuple[str, bytes]:
 
 
 def _build(cls: type[Any], values: dict[str, Any]) -> Any:
-    """Make a frozen dataclass from all of its fields, without the cost of its constructor."""
+    """Make a frozen dataclass of ``values``, which must hold all of its fields, without the cost of its constructor."""
     instance = object.__new__(cls)
-    instance.__dict__.update(values)
+    object.__setattr__(instance, "__dict__", values)
     return instance
 
 
@@ -197,11 +198,10 @@ def _is_job(job: Any) -> bool:
 
 
 def _is_tail(tail: dict[str, Any]) -> bool:
-    if tail.keys() != _TAIL.keys() or not all(type(tail[name]) is kind for name, kind in _TAIL.items()):
-        return False
     measurement = tail["measurement"]
     return (
-        measurement.keys() == _MEASUREMENT_KEYS
+        all(type(tail[name]) is kind for name, kind in _TAIL.items())
+        and measurement.keys() == _MEASUREMENT_KEYS
         and all(type(measurement[name]) is str for name in (*_TEXT_KEYS, "status"))
         and all(type(measurement[name]) in (int, float, type(None)) for name in _NUMBER_KEYS)
         and type(measurement["detail"]) is dict

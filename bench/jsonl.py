@@ -38,7 +38,7 @@ def append(path: Path, lines: Iterable[bytes]) -> None:
                     os.ftruncate(descriptor, start)
                 raise
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+        raise _unwritable(path, error) from error
 
 
 def read(path: Path) -> tuple[list[bytes], bool]:
@@ -83,7 +83,7 @@ def write_once(path: Path, data: bytes) -> None:
             scratch.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+        raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -131,6 +131,12 @@ def _line_start(descriptor: int, end: int, block: int = 1 << 16) -> int:
             return begin + newline + 1
         end = begin
     return 0
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError(f"{path} cannot be written (a file is where a folder must be: {error.filename})")
+    return UserError(f"{path} cannot be written ({error.strerror or error})")
 
 
 def _sync_folder(folder: Path) -> None:

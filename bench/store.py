@@ -152,9 +152,7 @@ class Store:
         """
         self._check_run(run)
         if not self._files(run=run):
-            raise UserError(
-                f"there is no run {run!r} under {self.root}; known: {', '.join(self.runs()[-5:]) or 'none'}"
-            )
+            raise unknown("run", run, self.runs())
         records = self.query(run=run)
         stored = Counter(record.key for record in records)
         died = {record.key for record in records if record.measurement.status == "failed"}
@@ -195,14 +193,14 @@ class Store:
         device = path.parent.name
         lines = self._lines(path)
         for number, line in reversed(lines) if query.newest else lines:
-            if not query.may_match(line) or (query.newest and (device, query.decoder.row(line)) in query.seen):
+            if not query.may_match(line) or (query.newest and query.is_seen(line, device)):
                 continue
             try:
                 record = query.decoder.decode(line, device)
             except Undecodable as error:
                 self._report(f"{path}:{number}", str(error))
                 continue
-            if query.matches(record) and not (query.newest and query.is_replaced(record)):
+            if query.matches(record) and not (query.newest and query.is_replaced(record, line)):
                 yield record
 
     def _files(self, device: str | None = None, run: str | None = None) -> list[Path]:
@@ -239,7 +237,7 @@ class _Query:
         self.paper, self.subject, self.metric, self.newest = paper, subject, metric, newest
         self.needles = [b'"' + text.encode() + b'"' for text in (paper, subject, metric) if text and text.isascii()]
         self.decoder = Decoder()
-        self.seen: set[tuple[str, bytes | None]] = set()
+        self.seen: set[tuple[object, ...]] = set()
 
     def may_match(self, line: bytes) -> bool:
         """Tell whether a line may match, without decoding it.
@@ -258,12 +256,19 @@ class _Query:
             and self.metric in (None, record.measurement.metric)
         )
 
-    def is_replaced(self, record: StoredRecord) -> bool:
+    def is_seen(self, line: bytes, device: str) -> bool:
+        """Tell whether a newer line of the same layout was about the same job and row; cheap, and never by mistake."""
+        return (device, self.decoder.row(line)) in self.seen
+
+    def is_replaced(self, record: StoredRecord, line: bytes) -> bool:
         """Tell whether a newer record of the same job and row was seen; if not, this one is now the newest."""
-        row = (record.device, self.decoder.row_of(record))
-        if row in self.seen:
+        row = self.decoder.row(line)
+        if row is not None:
+            self.seen.add((record.device, row))
+        job = (record.device, record.key, record.measurement.metric)
+        if job in self.seen:
             return True
-        self.seen.add(row)
+        self.seen.add(job)
         return False
 
 
