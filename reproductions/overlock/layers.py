@@ -2,8 +2,8 @@
 
 All maps are (B, C, H, W) tensors in channels-last memory, so a 1x1 convolution is one matrix product over positions.
 Where a BatchNorm uses its running statistics it is an affine map, and is folded into the neighbouring convolution's
-weights on every call (cheap, differentiable, never stale). While a BatchNorm gathers batch statistics, and on the
-reference backend, which FLOP counters trace, every convolution and norm runs as the paper defines it.
+weights on every call (cheap, differentiable, never stale). While a BatchNorm gathers batch statistics, and
+where FLOPs are counted, every convolution and norm runs as the paper defines it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 
 from kernels import backend
-from kernels.layer_norm_2d import layer_norm_2d
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
+from kernels.layer_norm_2d import layer_norm_2d
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -31,14 +31,18 @@ DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
 }
 
 
-def is_affine(*norms: nn.Module) -> bool:
-    """Return whether all BatchNorms are fixed affine maps that may be folded into convolutions."""
-    return backend.override() != "reference" and not any(norm.training for norm in norms)
+def is_affine(x: Tensor, *norms: nn.Module) -> bool:
+    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
+
+    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
+    """
+    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return scale and shift, each (C,), of a BatchNorm on its running statistics, in float32 or better."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     precise = torch.promote_types(norm.weight.dtype, torch.float32)
     scale = norm.weight.to(precise) * (norm.running_var.to(precise) + norm.eps).rsqrt()
     return scale, norm.bias.to(precise) - norm.running_mean.to(precise) * scale
@@ -141,7 +145,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H', W')."""
-        if is_affine(self.norm):
+        if is_affine(x, self.norm):
             return self.conv.apply_kernel(x, *self.kernel())
         return self.norm(self.conv(x))
 
@@ -156,7 +160,7 @@ class NormPointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H, W)."""
-        if is_affine(self.norm):
+        if is_affine(x, self.norm):
             return self.conv.apply_kernel(x, *fold_before(self.conv.weight, self.conv.bias, self.norm))
         return self.conv(self.norm(x))
 
@@ -211,7 +215,7 @@ class LargeKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        if is_affine(self.norm, *(branch.norm for branch in self.branches.values())):
+        if is_affine(x, self.norm, *(branch.norm for branch in self.branches.values())):
             return depthwise_conv2d(x, *fold_after(*self.kernel(), self.norm))
         if self.merged is not None:
             return self.norm(self.merged(x))

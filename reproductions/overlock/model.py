@@ -267,7 +267,8 @@ def build(config: Mapping[str, Any], form: str) -> nn.Module:
         raise ValueError(f"unknown form {form!r}: use one of {', '.join(FORMS)}")
     merged, auxiliary = form.startswith("merged"), form in ("training", "merged_aux")
     if "dim" in config:
-        return ContMixBlock(**config, merged=merged)
+        how_it_runs = ("use_gemm", "deploy")  # choices of the official code that do not change what it computes
+        return ContMixBlock(**{k: v for k, v in config.items() if k not in how_it_runs}, merged=merged)
     return OverLoCK(Config.read(config), merged, auxiliary)
 
 
