@@ -95,8 +95,5 @@ def merging_changes_nothing(context: ClaimContext) -> ClaimResult:
             Evidence(f"OverLoCK-T {metric}, plain", plain, unit),
             Evidence(f"OverLoCK-T {metric}, merged", merged, unit),
         ]
-    verdict = "holds" if difference < 1e-9 and not changed else "fails"
-    limits = (
-        "A small network with all four kernel sizes and random weights; equality of logits implies that of accuracy."
-    )
-    return ClaimResult(verdict, tuple(evidence), limits)
+    limits = "A small network with all four kernel sizes and random weights; equal logits imply equal accuracy."
+    return ClaimResult("holds" if difference < 1e-9 and not changed else "fails", tuple(evidence), limits)
