@@ -28,7 +28,7 @@ def parse(text: str) -> Any:
     if _COMPACT.search(text) or _bracket_depth(text) > DEEPEST:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     try:
-        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
