@@ -73,6 +73,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     detail = {
         "images": len(chosen),
         "images_in_folder": len(dataset),
+        "classes": classes,
         "preprocessing": preprocessing,
         **_weights(job),
         **_keep(found, files, job.options.get("predictions")),
