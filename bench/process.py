@@ -25,12 +25,12 @@ DEBUG = "BENCH_DEBUG"
 """Set to 1, this environment variable shows what workers print, and the tracebacks of internal errors."""
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error
+class Interrupted(Exception):
     """Raised where the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
 
 
 class Stop:
-    """Turns signals that ask to stop into a flag, so that nothing is cut off half written. A second Ctrl-C ends at once.
+    """Turns signals that ask to stop into a flag: nothing is cut off half written. A second Ctrl-C ends at once.
 
     Attributes:
         requested: whether such a signal has come.
@@ -100,7 +100,7 @@ class _Process:
             Interrupted: a signal asked to stop.
         """
         deadline = time.monotonic() + timeout
-        watched = [self._receiver, *([stop] if stop else [])]
+        watched: list[Any] = [self._receiver, *([stop] if stop else [])]
         while b"\n" not in self._buffer:
             if stop and stop.requested:
                 raise Interrupted

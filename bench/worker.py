@@ -1,6 +1,7 @@
 """The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
-Several jobs share a process only where none of them times anything or asks what the process holds in memory. Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
+Several jobs share a process only where none of them times anything or asks what the process holds in memory.
+Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
 
