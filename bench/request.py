@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST_BATCH = 1_000_000
+_NO_SIZE: tuple[int, ...] = ()
+_NO_NAMES: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ def resolve(options: Options) -> Request:
     if device == "cpu" and "cudagraph" in modes:
         problems.found.append("mode cudagraph needs an NVIDIA GPU: on a CPU use eager or compile")
     batches = problems.catch(lambda: _batches(split(options.batch)), None)
-    size = problems.catch(lambda: _sizes(split(options.input_size)), ())
+    size = problems.catch(lambda: _sizes(split(options.input_size)), _NO_SIZE)
     baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
-    against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), ())
+    against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
     data = problems.catch(lambda: _data(options.data), "")
     if papers and forms and not any(_has_form(p, v, forms) for p, vs in chosen for v in vs):
         problems.found.append(f"none of the variants has the form {' or '.join(forms)}")
