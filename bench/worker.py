@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from bench.errors import UserError, unknown
-from bench.measure import METRICS, ROWS, UnavailableError, rows
+from bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
 from bench.records import Job, Measurement, Settings
 
 
@@ -106,16 +106,6 @@ def explain(error: BaseException, job: Job) -> str:
         return f"{what} not fit in the memory of {job.settings.device}"
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     return f"{type(error).__name__}: {text[:300]}"
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        phrase in text for phrase in ("out of memory", "can't allocate memory", "not enough memory")
-    )
 
 
 def _finite(row: Measurement) -> Measurement:

@@ -93,6 +93,14 @@ def test_jobs_survive_json():
     assert worker.read_job(json.loads(json.dumps(asdict(job)))) == job
 
 
+def test_every_metric_has_a_module_and_rows():
+    from importlib import import_module
+
+    assert set(METRICS) == set(ROWS)
+    for module in METRICS.values():
+        assert callable(import_module(module).measure)
+
+
 def test_listing_metrics_loads_no_torch():
     code = "import sys, bench.measure, bench.worker; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
