@@ -93,7 +93,9 @@ class Store:
         """
         body = orjson.dumps(environment, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2, default=str) + b"\n"
         digest = hashlib.sha256(body).hexdigest()[:16]
-        jsonl.write_once(self.root / "environments" / f"{digest}.json", body)
+        path = self.root / "environments" / f"{digest}.json"
+        if not path.exists():
+            jsonl.write_whole(path, body)
         return digest
 
     # Reading
@@ -127,6 +129,10 @@ class Store:
             place = f"{self.root / 'samples' / record.device / record.run}.jsonl"
             self._report(place, f"the samples {record.samples_key} are missing or damaged")
             return ()
+
+    def devices(self) -> list[str]:
+        """Return the short names of the devices that anything was measured on."""
+        return sorted({path.parent.name for path in self._files()})
 
     def runs(self, device: str | None = None) -> list[str]:
         """Return the ids of the runs that stored anything (on ``device``), the newest last."""
