@@ -151,13 +151,10 @@ def paper_records(store: Store, paper: Paper, *, run: str | None = None, device:
     Models that belong to no paper count where the run measured this paper only, or where the paper names them.
     """
     mine = store.query(paper=paper.id, run=run, device=device, newest=True)
-    baselines = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
-    beside: list[Record] = []
-    for one in sorted({record.run for record in mine}):
-        found = store.query(run=one, device=device, newest=True)
-        alone = {record.job.paper for record in found} <= {paper.id, ""}
-        beside += [r for r in found if not r.job.paper and (alone or r.job.subject in baselines)]
-    return [*mine, *beside]
+    beside = store.query(paper="", run=run, device=device)
+    named = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
+    alone = {one: store.papers(one) <= {paper.id, ""} for one in {record.run for record in mine}}
+    return [*mine, *(r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named))]
 
 
 def _with_device(line: Row) -> Row:
