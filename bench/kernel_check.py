@@ -106,9 +106,9 @@ def check_all(
         UserError: a name does not exist.
     """
     request = Request(
-        _names("operator", operators, operator_names()),
-        _names("kernel backend", backends, BACKENDS, CHECKED),
-        _names("dtype", dtypes, tuple(DTYPES)),
+        names("operator", operators, operator_names()),
+        names("kernel backend", backends, BACKENDS, CHECKED),
+        names("dtype", dtypes, tuple(DTYPES)),
         device,
     )
     rows = []
@@ -148,7 +148,7 @@ def _check_case(operator: Operator, case: Case, row: CheckRow) -> CheckRow:
     except BackendRefusedError as refusal:
         return replace(row, status="refused", reason=str(refusal))
     except Exception as error:  # a backend may die in any way, and the row has to say so
-        return replace(row, status="failed", reason=_sentence(error), seconds=perf_counter() - start)
+        return replace(row, status="failed", reason=sentence(error), seconds=perf_counter() - start)
     row = replace(row, differences=found, seconds=perf_counter() - start)
     beyond = [d for d in found if not d.passed]
     if not beyond:
@@ -207,9 +207,12 @@ def _interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _names(
-    kind: str, asked: Sequence[str] | None, known: Sequence[str], default: Sequence[str] = ()
-) -> tuple[str, ...]:
+def names(kind: str, asked: Sequence[str] | None, known: Sequence[str], default: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names that were asked for, or the default (all that are known) where none were.
+
+    Raises:
+        UserError: one is not known, or none is named.
+    """
     if asked is None:
         return tuple(default or known)
     for name in asked:
@@ -220,7 +223,8 @@ def _names(
     return tuple(asked)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Return an error as one line: its type and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 

@@ -121,7 +121,7 @@ def _read(name: str, folder: Path, module: str) -> Entry:
 
 
 def _head(text: str) -> str:
-    """Return the top-level entries of a ``paper.yaml`` that a list shows: a fifth of the file, read five times faster."""
+    """Return the top-level entries of a ``paper.yaml`` that a list shows: a fifth of the file, so five times faster."""
     return "".join(part for part in _TOP_LEVEL.split(text) if _WANTED.match(part))
 
 
