@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,10 +10,35 @@ from bench.compare import compare_figures
 from bench.figures import Figure, Samples, figures, own_samples
 from bench.metrics import row
 from bench.records import Record
-from bench.rows import Row
+from bench.rounding import show
+from bench.rows import Row, with_unit
 from bench.spec import Paper
 from bench.speed import Pair, pairs
 from bench.store import Store
+
+
+class ClaimEvidence(Protocol):
+    """One figure behind a verdict on a claim."""
+
+    @property
+    def name(self) -> str:
+        """What it is."""
+        ...
+
+    @property
+    def value(self) -> float | None:
+        """As measured; None where it could not be."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The value's unit; empty for a ratio."""
+        ...
+
+    @property
+    def reported(self) -> str:
+        """What the paper states for it; empty where it states nothing."""
+        ...
 
 
 class ClaimOutcome(Protocol):
@@ -21,23 +46,23 @@ class ClaimOutcome(Protocol):
 
     @property
     def verdict(self) -> str:
-        """Whether it holds, in a word or two."""
+        """``holds``, ``fails``, ``partly`` or ``untested``."""
         ...
 
     @property
-    def evidence(self) -> str:
-        """What the verdict rests on."""
+    def evidence(self) -> Sequence[ClaimEvidence]:
+        """The figures that the verdict rests on."""
         ...
 
     @property
     def limits(self) -> str:
-        """How far the evidence reaches."""
+        """What the experiment leaves open."""
         ...
 
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A headline claim with its verdict; where nothing tested it that is ``not tested``, and ``limits`` says why."""
+    """A headline claim with its verdict; where nothing tested it that is ``untested``, and ``limits`` says why."""
 
     id: str
     text: str
@@ -121,15 +146,15 @@ def report(
 
 
 def paper_records(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> list[Record]:
-    """Return the newest records of a paper's variants and of its baselines, from one run or from all."""
+    """Return the newest records of a paper's variants and of what was measured beside them, from one run or from all.
+
+    Models that belong to no paper count where the run measured this paper only, or where the paper names them.
+    """
     mine = store.query(paper=paper.id, run=run, device=device, newest=True)
-    runs = {record.run for record in mine}
-    baselines = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
-    others: list[Record] = []
-    for one in sorted(runs) if baselines else ():
-        found = store.query(paper="", run=one, device=device, newest=True)
-        others += [record for record in found if record.job.subject in baselines]
-    return [*mine, *others]
+    beside = store.query(paper="", run=run, device=device)
+    named = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
+    alone = {one: store.papers(one) <= {paper.id, ""} for one in {record.run for record in mine}}
+    return [*mine, *(r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named))]
 
 
 def _with_device(line: Row) -> Row:
@@ -141,11 +166,17 @@ def _with_device(line: Row) -> Row:
 def _claims(paper: Paper, outcomes: Mapping[str, ClaimOutcome]) -> Iterable[ClaimRow]:
     for claim in paper.claims:
         outcome = outcomes.get(claim.id)
-        if outcome is not None:
-            verdict, evidence, limits = outcome.verdict, outcome.evidence, outcome.limits
+        if outcome is None:
+            verdict, evidence, limits = "untested", "", claim.needs or "its experiment has not been run"
         else:
-            verdict, evidence, limits = "not tested", "", claim.needs or "its experiment has not been run"
+            verdict, limits = outcome.verdict, outcome.limits
+            evidence = "; ".join(map(_evidence, outcome.evidence))
         yield ClaimRow(claim.id, claim.text, claim.source, verdict, evidence, limits)
+
+
+def _evidence(figure: ClaimEvidence) -> str:
+    value = "not measured" if figure.value is None else with_unit(show(figure.value), figure.unit)
+    return f"{figure.name}: {value}" + (f" (reported: {figure.reported})" if figure.reported else "")
 
 
 def _setups(found: Iterable[Figure], environment: Callable[[str], Mapping[str, Any]]) -> Iterable[Setup]:
