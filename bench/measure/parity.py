@@ -6,6 +6,7 @@ import math
 from importlib import import_module
 from typing import Any
 
+from bench import golden_files
 from bench.errors import UserError
 from bench.golden import GoldenResult, check_golden, load_golden
 from bench.measure import UnavailableError
@@ -14,7 +15,7 @@ from bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Run every golden in ``options["goldens"]`` and report the largest relative difference.
+    """Run every golden in ``options["goldens"]`` (names in this repository, or paths) and report the largest relative difference.
 
     Raises:
         UnavailableError: there is no golden, or the subject is not a reproduction.
@@ -26,7 +27,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     official = import_module(f"{job.options['module']}.official")
     results = []
     for file in files:
-        golden = load_golden(file)
+        golden = load_golden(golden_files.FOLDER / file)
         try:
             results.append(check_golden(golden, official, job.options.get("config", {}), subject.device))
         except ValueError as error:
