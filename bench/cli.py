@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 
 from bench.commands import compare, doctor, kernels, papers, run, verify
-from bench.errors import DEBUG, UserError
+from bench.errors import DEBUG
 
 EPILOG = (
     "Exit status: 0 all is well; 1 something that was measured or checked failed; 2 bad input; 130 interrupted. "
@@ -54,29 +53,3 @@ def options(
     """Keep what all commands share."""
     if debug:
         os.environ[DEBUG] = "1"
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line: one sentence and an exit status for whatever goes wrong, never a traceback by itself."""
-    given = sys.argv[1:] if arguments is None else arguments
-    given = [*(["--debug"] if "--debug" in given else []), *(a for a in given if a != "--debug")]
-    try:
-        app(given)
-    except UserError as error:
-        _say(str(error))
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; nothing is left to say
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(130)
-    except Exception as error:  # whatever it is, a user gets a sentence
-        if os.environ.get(DEBUG) == "1":
-            raise
-        _say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
-        sys.exit(1)
-
-
-def _say(message: str) -> None:
-    print(f"bench: {message}", file=sys.stderr)

@@ -9,7 +9,6 @@ import typer
 from bench.options import Json, complete_papers, console, print_json
 
 if TYPE_CHECKING:
-    from bench.registry import Entry
     from bench.spec import Paper
 
 
@@ -24,13 +23,9 @@ def list_papers(
     json: Json = False,
 ) -> None:
     """List the papers and their variants."""
-    from bench import registry
+    from bench.listing import print_list
 
-    found = list(registry.checked() if check else registry.entries().values())
-    if json:
-        print_json([_plain(entry) for entry in found])
-        return
-    _print_list(found)
+    print_list(json=json, check=check)
 
 
 def show(
@@ -45,27 +40,6 @@ def show(
         print_json(found)
         return
     _print_paper(found)
-
-
-def _plain(entry: Entry) -> dict[str, object]:
-    return {**vars(entry), "folder": str(entry.folder)}
-
-
-def _print_list(found: list[Entry]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Paper", "Venue", "Task", "Variants"):
-        table.add_column(title, overflow="fold")
-    for entry in found:
-        if entry.problem:
-            table.add_row(escape(entry.id), "[red]broken[/]", "", escape(entry.problem))
-        else:
-            table.add_row(*map(escape, (entry.id, entry.venue, entry.task, ", ".join(entry.variants))))
-    console().print(table)
-    if not found:
-        console().print("no papers were found: `bench doctor` says where they are looked for")
 
 
 def _print_paper(paper: Paper) -> None:

@@ -15,7 +15,7 @@ from bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Run every golden in ``options["goldens"]`` (names in this repository, or paths) and report the largest relative difference.
+    """Run every golden in ``options["goldens"]`` and report the largest relative difference.
 
     Raises:
         UnavailableError: there is no golden, or the subject is not a reproduction.
