@@ -54,7 +54,9 @@ def official_state(record, kept=None):
     state = {}
     for name, shape, dtype, how in record["state"]:
         if how == "filled":
-            value = torch.from_numpy(np.asarray(official_fill(name, tuple(shape)))).to(getattr(torch, dtype))
+            value = torch.from_numpy(np.asarray(official_fill(name, tuple(shape))))
+            if "tf_variables" not in record:  # the TensorFlow models were filled in float64, the others in float32
+                value = value.to(getattr(torch, dtype))
             for rule in record.get("rescale", ()):
                 if name.endswith(rule["name_ends_with"]):
                     value = value * rule["multiply_by"]
@@ -79,7 +81,7 @@ def load_golden(paper, name, config=None, kept=None):
 
 def compare(record, found):
     """The largest difference to the record, relative to the root mean square of the output it is in."""
-    assert found.keys() == record["outputs"].keys()
+    assert found.keys() >= record["outputs"].keys()
     worst = 0.0
     for name, expected in record["outputs"].items():
         out = found[name].detach().double()
