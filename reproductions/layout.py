@@ -16,7 +16,12 @@ Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 """A pattern in one of our names and what stands there in the official name, as :func:`re.sub` takes them."""
 
 
-def load_official(model: Model, state: Mapping[str, Tensor], rules: Sequence[Rule]) -> Model:
+def load_official(
+    model: Model,
+    state: Mapping[str, Tensor],
+    rules: Sequence[Rule],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Model:
     """Load ``state`` into ``model`` strictly and return the model.
 
     Args:
@@ -24,13 +29,15 @@ def load_official(model: Model, state: Mapping[str, Tensor], rules: Sequence[Rul
         state: the official state dict; the model takes its floating dtype.
         rules: applied one after the other, they turn a name of ours into the official name, or into an empty one where
             the checkpoint has no such entry.
+        shapes: the official shapes of entries that have another shape here but as many values, by our name.
 
     Raises:
         ValueError: entries are missing, unexpected or of another shape; names them as the checkpoint does.
     """
     ours = model.state_dict()
     names = {name: official for name in ours if (official := _official_name(name, rules))}
-    expected = {official: tuple(ours[name].shape) for name, official in names.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in ours.items()} | dict(shapes or {})
+    expected = {official: shapes[name] for name, official in names.items()}
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is unexpected" for name in state if name not in expected]
     problems += [
@@ -43,7 +50,8 @@ def load_official(model: Model, state: Mapping[str, Tensor], rules: Sequence[Rul
         raise ValueError(f"the checkpoint does not fit: {'; '.join(problems[:8])}{more}")
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
     kept = {name: tensor for name, tensor in ours.items() if name not in names}
-    model.to(dtype).load_state_dict(kept | {name: state[official] for name, official in names.items()})
+    given = {name: state[official].reshape(ours[name].shape) for name, official in names.items()}
+    model.to(dtype).load_state_dict(kept | given)
     return model
 
 

@@ -22,7 +22,7 @@ Window = Sequence[int] | None
 
 
 class MOAT(nn.Module):
-    """A stem of 3x3 convolutions, the stages, mean pooling, LayerNorm, a 1x1 convolution to classes.
+    """A stem of 3x3 convolutions, the stages, mean pooling, LayerNorm, one linear layer.
 
     The defaults are those of every model of the paper in classification.
 
@@ -89,7 +89,7 @@ class MOAT(nn.Module):
                 before, count = dim, count + 1
             self.stages.append(nn.Sequential(*blocks))
         self.norm = nn.LayerNorm(before, eps=ln_epsilon)
-        self.head = nn.Conv2d(before, num_classes, 1)
+        self.head = nn.Linear(before, num_classes)
         self.apply(_initialise)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
@@ -103,7 +103,7 @@ class MOAT(nn.Module):
 
     def forward_head(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for the last map (B, C, H, W)."""
-        return self.head(self.norm(x.mean((2, 3)))[:, :, None, None]).flatten(1)
+        return self.head(self.norm(x.mean((2, 3))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""

@@ -72,7 +72,8 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
     """
     if any("/" in name for name in state):
         state = from_tensorflow(state)
-    return load_official(build(config, form or "model"), state, _RULES)
+    model = build(config, form or "model")
+    return load_official(model, state, _RULES, {"head.weight": (*model.head.weight.shape, 1, 1)})
 
 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:

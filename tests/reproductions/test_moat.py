@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench.golden import golden_state
 from reproductions.moat import attention, blocks
 from reproductions.moat import model as moat
 from reproductions.moat.official import from_official
@@ -65,9 +66,9 @@ def test_refuses_other_checkpoints():
 
 def test_loads_the_official_tensorflow_variables():
     record = support.golden("moat", "tiny_moat_0")
-    state = support.official_state(record)
+    state = golden_state(record)
     variables = {}
-    for name, (variable, shape, axes) in record["tf_variables"].items():
+    for name, (variable, shape, axes) in record.data["tf_variables"].items():
         tensor = state[name]
         if axes == "HWIO->OIHW":
             tensor = tensor.permute(2, 3, 1, 0)
