@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,48 +10,23 @@ from bench.compare import compare_figures
 from bench.figures import Figure, Samples, figures, own_samples
 from bench.metrics import row
 from bench.records import Record
-from bench.rounding import show
-from bench.rows import Row, with_unit
+from bench.rows import Row
 from bench.spec import Paper
 from bench.speed import Pair, pairs
 from bench.store import Store
 
 
-class ClaimEvidence(Protocol):
-    """One figure behind a verdict on a claim."""
-
-    @property
-    def name(self) -> str:
-        """What it is."""
-        ...
-
-    @property
-    def value(self) -> float | None:
-        """As measured; None where it could not be."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """The value's unit; empty for a ratio."""
-        ...
-
-    @property
-    def reported(self) -> str:
-        """What the paper states for it; empty where it states nothing."""
-        ...
-
-
 class ClaimOutcome(Protocol):
-    """What testing a claim gave."""
+    """What testing a claim gave, in words."""
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``fails``, ``partly`` or ``untested``."""
+        """``holds``, ``fails``, ``partly`` or ``not tested``."""
         ...
 
     @property
-    def evidence(self) -> Sequence[ClaimEvidence]:
-        """The figures that the verdict rests on."""
+    def evidence(self) -> str:
+        """What the verdict rests on."""
         ...
 
     @property
@@ -62,7 +37,7 @@ class ClaimOutcome(Protocol):
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A headline claim with its verdict; where nothing tested it that is ``untested``, and ``limits`` says why."""
+    """A headline claim with its verdict; where nothing tested it that is ``not tested``, and ``limits`` says why."""
 
     id: str
     text: str
@@ -167,16 +142,10 @@ def _claims(paper: Paper, outcomes: Mapping[str, ClaimOutcome]) -> Iterable[Clai
     for claim in paper.claims:
         outcome = outcomes.get(claim.id)
         if outcome is None:
-            verdict, evidence, limits = "untested", "", claim.needs or "its experiment has not been run"
+            verdict, evidence, limits = "not tested", "", claim.needs or "its experiment has not been run"
         else:
-            verdict, limits = outcome.verdict, outcome.limits
-            evidence = "; ".join(map(_evidence, outcome.evidence))
+            verdict, evidence, limits = outcome.verdict, outcome.evidence, outcome.limits
         yield ClaimRow(claim.id, claim.text, claim.source, verdict, evidence, limits)
-
-
-def _evidence(figure: ClaimEvidence) -> str:
-    value = "not measured" if figure.value is None else with_unit(show(figure.value), figure.unit)
-    return f"{figure.name}: {value}" + (f" (reported: {figure.reported})" if figure.reported else "")
 
 
 def _setups(found: Iterable[Figure], environment: Callable[[str], Mapping[str, Any]]) -> Iterable[Setup]:

@@ -40,7 +40,7 @@ COLOURS = {
     "holds": "green",
     "fails": "red",
     "partly": "yellow",
-    "untested": "magenta",
+    "not tested": "magenta",
 }
 """The colour of each verdict."""
 
