@@ -241,8 +241,8 @@ def _excess(difference: Difference) -> float:
 def main() -> None:
     """Check what the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
-    listed = [tuple(body.pop(name)) for name in ("operators", "backends", "dtypes")]
-    request = Request(*listed, **body)
+    operators, backends, dtypes = (tuple(body.pop(name)) for name in ("operators", "backends", "dtypes"))
+    request = Request(operators, backends, dtypes, **body)
     out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
     for row in _rows(request):
         print(json.dumps(asdict(row)), file=out, flush=True)
