@@ -16,6 +16,9 @@ from bench.spec import Deviation, Paper, Reported
 from bench.speed import ratio_rows
 from bench.verdicts import judge_figure
 
+_SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule", "seed", "size"))
+"""Names with numbers that say how a figure on another task was obtained, and are none themselves."""
+
 
 @dataclass(frozen=True)
 class _Subject:
@@ -25,6 +28,7 @@ class _Subject:
     measured: str
     default_form: str
     reported: tuple[Reported, ...]
+    deviations: tuple[Deviation, ...] = ()
 
 
 def compare(
@@ -50,7 +54,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
     for figure in found:
         by_subject.setdefault(figure.subject, []).append(figure)
     listed = [
-        *(_Subject(v.name, v.name, paper.default_form(v), v.reported) for v in paper.variants),
+        *(_Subject(v.name, v.name, paper.default_form(v), v.reported, paper.deviations) for v in paper.variants),
         *(_Subject(b.model, f"timm:{b.timm}" if b.timm else "", "", b.reported) for b in paper.baselines),
     ]
     named = {subject.measured for subject in listed}
@@ -58,14 +62,14 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
     rows: list[Row] = []
     for subject in listed:
         if subjects is None or subject.measured in subjects or subject.title in subjects:
-            rows += _subject_rows(subject, by_subject.get(subject.measured, []), paper.deviations)
+            rows += _subject_rows(subject, by_subject.get(subject.measured, []))
     rows += ratio_rows(paper, [figure for group in by_subject.values() for figure in group])
     if subjects is None:
         rows += _downstream(paper)
     return rows
 
 
-def _subject_rows(subject: _Subject, found: list[Figure], deviations: tuple[Deviation, ...]) -> Iterator[Row]:
+def _subject_rows(subject: _Subject, found: list[Figure]) -> Iterator[Row]:
     """Yield the rows of one subject: what is reported first, then what else was measured."""
     if not subject.default_form and found:
         subject = replace(subject, default_form=found[0].form)
@@ -84,7 +88,7 @@ def _subject_rows(subject: _Subject, found: list[Figure], deviations: tuple[Devi
             yield _unmeasured_row(subject, shown, reported, found)
         for figure in matching:
             answered.add(id(figure))
-            yield _compared_row(subject, shown, reported, figure, found, deviations)
+            yield _compared_row(subject, shown, reported, figure, found)
     for figure in found:
         if id(figure) not in answered:
             silent = next((r for r in subject.reported if r.value is None and figure.row in _answers(r)), None)
@@ -114,7 +118,6 @@ def _compared_row(
     reported: Reported,
     figure: Figure,
     found: list[Figure],
-    deviations: tuple[Deviation, ...],
 ) -> Row:
     quantity = metrics.quantity(reported.metric)
     answer = quantity.answers[0]
@@ -122,7 +125,7 @@ def _compared_row(
     notes = []
     if judgement.verdict == "differs":
         notes += _conventions(reported, quantity, figure, found)
-        notes += _explanations(deviations, reported.metric, answer.row, judgement.relative)
+        notes += _explanations(subject.deviations, reported.metric, answer.row, judgement.relative)
     notes += _reported_notes(reported)
     if quantity.kind == "time" and judgement.verdict not in ("not comparable", "not measured"):
         silent = [name for name in ("batch", "precision") if not getattr(reported, name)]
@@ -137,7 +140,7 @@ def _compared_row(
         verdict=judgement.verdict,
         detail=judgement.detail,
         relative=judgement.relative,
-        note="; ".join([*notes, *measured_notes(figure)]),
+        notes=(*notes, *measured_notes(figure)),
     )
 
 
@@ -179,7 +182,7 @@ def _unreported_row(subject: _Subject, form: str, reported: Reported) -> Row:
         low=None,
         high=None,
         verdict="not reported",
-        note="; ".join(_reported_notes(reported)),
+        notes=tuple(_reported_notes(reported)),
     )
 
 
@@ -203,13 +206,16 @@ def _downstream(paper: Paper) -> Iterator[Row]:
                 reported=with_unit("" if value is None else str(value), quantity.unit),
                 verdict="not reported" if value is None else "not measured",
                 detail=f"needs {needs}" if needs else quantity.needs or "other tasks are not run here",
-                note="the reported figure is approximate" if entry.get("approximate") else "",
+                notes=("the reported figure is approximate",) if entry.get("approximate") else (),
             )
 
 
-def _numbers(entry: Mapping[str, Any]) -> dict[str, float | int]:
+def _numbers(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are figures, by name."""
     return {
-        key: value for key, value in entry.items() if isinstance(value, int | float) and not isinstance(value, bool)
+        name: value
+        for name, value in entry.items()
+        if name not in _SETTINGS and not isinstance(value, bool) and Printed.parse(str(value)) is not None
     }
 
 
@@ -231,16 +237,13 @@ def _conventions(reported: Reported, quantity: Quantity, figure: Figure, found: 
 
 
 def _explanations(deviations: tuple[Deviation, ...], metric: str, row: str, off: float | None) -> list[str]:
-    """Return the known deviations that explain a difference, or say that they do not reach so far."""
-    notes = []
-    for deviation in deviations:
-        if metric not in deviation.metrics and row not in deviation.metrics:
-            continue
-        if deviation.relative is None or off is None or deviation.relative[0] <= off <= deviation.relative[1]:
-            notes.append(deviation.text)
-        else:
-            least, most = map(show_relative, deviation.relative)
-            notes.append(f"beyond what is known to move it ({least} to {most}): {deviation.text}")
+    """Return the known deviations that bear on a difference, and say so if they do not reach that far."""
+    known = [deviation for deviation in deviations if {metric, row} & set(deviation.metrics)]
+    ranges = [deviation.relative for deviation in known if deviation.relative]
+    notes = [deviation.text for deviation in known]
+    if ranges and off is not None and not any(least <= off <= most for least, most in ranges):
+        widest = show_relative(min(least for least, _ in ranges)), show_relative(max(most for _, most in ranges))
+        notes.insert(0, f"known deviations move it by {widest[0]} to {widest[1]} and do not explain this")
     return notes
 
 

@@ -62,6 +62,17 @@ class Figure:
     times: tuple[tuple[float, ...], ...] = ()
     spread: float | None = None
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, as far as the record says."""
+        return self.settings.input_size or tuple(self.options.get("sample_shape") or ())
+
+    @property
+    def batch(self) -> int | None:
+        """The batch: as it was asked for, or else the best that a search found."""
+        found = self.settings.batch or self.detail.get("batch")
+        return int(found) if found else None
+
 
 def own_samples(record: Record) -> Sequence[float]:
     """Return the samples that a record carries itself."""

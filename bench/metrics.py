@@ -59,7 +59,7 @@ class Quantity:
         answers: the measured rows that answer it; the verdict is on the first, the others may explain a difference.
         better: which way is better; empty where neither is.
         needs: what a measurement would take, where nothing here answers it.
-        dataset: the data set of a score: no other's score answers it.
+        classes: how many classes the data set of a score has: no other data set's score answers it.
     """
 
     title: str
@@ -68,7 +68,7 @@ class Quantity:
     answers: tuple[Answer, ...] = ()
     better: Better = ""
     needs: str = ""
-    dataset: str = ""
+    classes: int | None = None
 
 
 TRAINING = "_training"
@@ -130,8 +130,8 @@ QUANTITIES: Mapping[str, Quantity] = {
         "Memory, peak with weights", "memory", "MiB", (Answer("memory_with_weights", _MIB),), "lower"
     ),
     "energy_j_img": Quantity("Energy", "energy", "J/img", (Answer("energy"),), "lower"),
-    "imagenet1k_top1": Quantity("ImageNet-1K top-1", "quality", "%", (Answer("top1"),), "higher", dataset="imagenet1k"),
-    "imagenet1k_top5": Quantity("ImageNet-1K top-5", "quality", "%", (Answer("top5"),), "higher", dataset="imagenet1k"),
+    "imagenet1k_top1": Quantity("ImageNet-1K top-1", "quality", "%", (Answer("top1"),), "higher", classes=1000),
+    "imagenet1k_top5": Quantity("ImageNet-1K top-5", "quality", "%", (Answer("top5"),), "higher", classes=1000),
     "train_throughput_img_s": Quantity(
         "Throughput, training", "time", "img/s", (Answer("throughput" + TRAINING),), "higher"
     ),

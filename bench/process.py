@@ -18,11 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from bench.errors import DEBUG
 from bench.records import Job, Measurement
 from bench.worker import missing
-
-DEBUG = "BENCH_DEBUG"
-"""Set to 1, this environment variable shows what workers print, and the tracebacks of internal errors."""
 
 
 class Interrupted(Exception):
@@ -68,13 +66,13 @@ class Stop:
 
 
 class _Process:
-    """One worker that was given some jobs."""
+    """One process that was given something to do: the name of its module, and JSON on its stdin."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, module: str, task: Any) -> None:
         self._receiver, sender = os.pipe()
         self._buffer = b""
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        command = [sys.executable, "-P", "-m", "bench.worker", "--out-fd", str(sender), "--parent", str(os.getpid())]
+        command = [sys.executable, "-P", "-m", module, "--out-fd", str(sender), "--parent", str(os.getpid())]
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -89,7 +87,7 @@ class _Process:
             Path(f"/proc/{self._popen.pid}/oom_score_adj").write_text("1000")
         assert self._popen.stdin is not None
         with suppress(BrokenPipeError):
-            self._popen.stdin.write(json.dumps([asdict(job) for job in jobs], default=str).encode())
+            self._popen.stdin.write(json.dumps(task, default=str).encode())
             self._popen.stdin.close()
 
     def line(self, timeout: float, stop: Stop | None) -> bytes | None:
@@ -154,7 +152,7 @@ def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> I
     """
     waiting = list(jobs)
     while waiting:
-        process = _Process(waiting)
+        process = _Process("bench.worker", [asdict(job) for job in waiting])
         try:
             while waiting:
                 reason = ""
@@ -170,6 +168,25 @@ def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> I
                 yield job, rows
         finally:
             process.close()
+
+
+def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any:
+    """Return the one answer of a process that runs ``module``.
+
+    Raises:
+        RuntimeError: there is none; one sentence says why.
+        Interrupted: a signal asked to stop; the process is gone.
+    """
+    process = _Process(module, task)
+    try:
+        line = process.line(timeout, stop)
+        if line is None:
+            raise RuntimeError(process.end())
+        return json.loads(line)
+    except TimeoutError as error:
+        raise RuntimeError(f"not done after {timeout:g} s") from error
+    finally:
+        process.close()
 
 
 def _rows(line: bytes) -> list[Measurement] | None:

@@ -80,6 +80,12 @@ def paper(paper_id: str) -> Paper:
     return _load(paper_id, found.folder)
 
 
+def checked() -> list[Entry]:
+    """Return every paper's listing after validating all of its ``paper.yaml``."""
+    listed = entries().values()
+    return [e if e.problem else _read_whole(e.id, e.folder, e.module) for e in listed]
+
+
 def _from_folders() -> list[Entry]:
     import reproductions
 

@@ -17,11 +17,11 @@ from bench.store import Store
 
 
 class ClaimOutcome(Protocol):
-    """What testing a claim gave."""
+    """What testing a claim gave, in words."""
 
     @property
     def verdict(self) -> str:
-        """Whether it holds, in a word or two."""
+        """``holds``, ``fails``, ``partly`` or ``not tested``."""
         ...
 
     @property
@@ -31,7 +31,7 @@ class ClaimOutcome(Protocol):
 
     @property
     def limits(self) -> str:
-        """How far the evidence reaches."""
+        """What the experiment leaves open."""
         ...
 
 
@@ -121,15 +121,15 @@ def report(
 
 
 def paper_records(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> list[Record]:
-    """Return the newest records of a paper's variants and of its baselines, from one run or from all."""
+    """Return the newest records of a paper's variants and of what was measured beside them, from one run or from all.
+
+    Models that belong to no paper count where the run measured this paper only, or where the paper names them.
+    """
     mine = store.query(paper=paper.id, run=run, device=device, newest=True)
-    runs = {record.run for record in mine}
-    baselines = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
-    others: list[Record] = []
-    for one in sorted(runs) if baselines else ():
-        found = store.query(paper="", run=one, device=device, newest=True)
-        others += [record for record in found if record.job.subject in baselines]
-    return [*mine, *others]
+    beside = store.query(paper="", run=run, device=device)
+    named = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
+    alone = {one: store.papers(one) <= {paper.id, ""} for one in {record.run for record in mine}}
+    return [*mine, *(r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named))]
 
 
 def _with_device(line: Row) -> Row:
@@ -141,10 +141,10 @@ def _with_device(line: Row) -> Row:
 def _claims(paper: Paper, outcomes: Mapping[str, ClaimOutcome]) -> Iterable[ClaimRow]:
     for claim in paper.claims:
         outcome = outcomes.get(claim.id)
-        if outcome is not None:
-            verdict, evidence, limits = outcome.verdict, outcome.evidence, outcome.limits
-        else:
+        if outcome is None:
             verdict, evidence, limits = "not tested", "", claim.needs or "its experiment has not been run"
+        else:
+            verdict, evidence, limits = outcome.verdict, outcome.evidence, outcome.limits
         yield ClaimRow(claim.id, claim.text, claim.source, verdict, evidence, limits)
 
 

@@ -29,7 +29,7 @@ class Row:
         value, low, high: the same as numbers, in ``unit``.
         verdict, detail: the verdict; and by how much, why not, or what is missing.
         relative: measured over reported, minus one.
-        note: what explains the row.
+        notes: what explains the row.
         figure: the measured configuration, with its evidence; None where there is none.
     """
 
@@ -48,7 +48,7 @@ class Row:
     verdict: Verdict
     detail: str = ""
     relative: float | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
     figure: Figure | None = None
 
 
@@ -66,7 +66,7 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
         source=source,
         verdict=judgement.verdict,
         detail=judgement.detail,
-        note="; ".join(measured_notes(figure)),
+        notes=measured_notes(figure),
         figure=figure,
         **measured_as(figure, row.unit, row.scale, None),
     )
@@ -75,15 +75,15 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
 def conditions(figure: Figure) -> str:
     """Return how a figure was measured, as far as it matters for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
-    size = "x".join(map(str, settings.input_size[1:])) if len(settings.input_size) > 1 else ""
+    size = "x".join(map(str, figure.sample_shape[1:])) if len(figure.sample_shape) == 3 else ""
     parts = [f"{size} px" if size and kind != "parity" else ""]
     if kind in ("time", "memory", "energy"):
-        batch = settings.batch or figure.detail.get("batch")
-        parts += [f"batch {batch}" if batch else "", settings.precision, settings.mode]
+        parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]
         parts += [f"{settings.threads} threads" if settings.threads else ""]
     if kind == "quality":
-        parts += [str(figure.options.get("dataset", "")), f"{settings.weights} weights", settings.precision]
+        images = figure.detail.get("images")
+        parts += [f"{settings.weights} weights", settings.precision, f"{images} images" if images else ""]
     parts += ["quick" if settings.quick else ""]
     return ", ".join(part for part in parts if part)
 
@@ -116,12 +116,11 @@ def with_unit(text: str, unit: str) -> str:
     return f"{text} {unit}" if text and unit else text
 
 
-def measured_notes(figure: Figure) -> list[str]:
+def measured_notes(figure: Figure) -> tuple[str, ...]:
     """Say what makes a figure less sure than it looks."""
     notes = [str(figure.detail["note"])] if figure.detail.get("note") else []
     if figure.lost:
         notes.append(f"{figure.lost} of {figure.rounds + figure.lost} rounds failed")
     if figure.spread is not None and figure.spread > NOISY:
         notes.append(f"noisy: rounds lie {100 * figure.spread:.1f} % apart")
-    reasons = figure.detail.get("noisy_reasons") or ()
-    return [*notes, *(f"noisy: {reason}" for reason in reasons)]
+    return (*notes, *(f"noisy: {reason}" for reason in figure.detail.get("noisy_reasons") or ()))

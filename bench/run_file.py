@@ -45,7 +45,7 @@ def save(results: Path, plan: RunFile) -> None:
 
     body = json.dumps(asdict(plan), indent=1, default=str).encode() + b"\n"
     try:
-        jsonl.write_once(_path(results, plan.run), body)
+        jsonl.write_whole(_path(results, plan.run), body)
     except UserError as error:
         raise UserError(f"{error}: choose another folder with --results, or keep nothing with --no-store") from error
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from bench import environment, jsonl
+from bench import environment
 from bench.encoding import StoredRecord
 from bench.errors import UserError
 from bench.plan import processes
@@ -122,11 +121,3 @@ def timeout_of(jobs: list[Job], plan: RunFile) -> float:
     if plan.timeout is not None:
         return plan.timeout
     return max((TIMEOUT_S.get(job.metric, OTHER_TIMEOUT_S) for job in jobs), default=OTHER_TIMEOUT_S)
-
-
-def save_claims(results: Path, run: str, paper: str, outcomes: dict[str, dict[str, str]]) -> None:
-    """Append what testing a paper's claims gave, one line a run."""
-    import orjson
-
-    line = orjson.dumps({"run": run, "claims": outcomes})
-    jsonl.append(results / "claims" / f"{paper}.jsonl", [line])

@@ -46,7 +46,7 @@ def pairs(figures: Iterable[Figure]) -> list[Pair]:
     groups: dict[tuple[object, ...], list[Figure]] = {}
     for figure in figures:
         if figure.times:
-            key = (figure.run, figure.device, figure.row, figure.settings, figure.detail.get("batch"))
+            key = (figure.run, figure.device, figure.row, figure.settings, figure.batch)
             groups.setdefault(key, []).append(figure)
     return [_pair(a, b, group) for group in groups.values() for a, b in combinations(group, 2)]
 
@@ -121,7 +121,7 @@ def _ratio_row(subject: str, baseline: str, mine: Reported, theirs: Reported, fi
         title="Throughput ratio" + (", training" if first.row.endswith(TRAINING) else ""),
         unit=TIMES,
         source=mine.source if mine.source == theirs.source else f"{mine.source}; {theirs.source}",
-        note=f"reported on {mine.device}",
+        notes=(f"reported on {mine.device}",),
     )
     found = statistics.ratio(statistics.combine(second.times), statistics.combine(first.times))
     a, b = Printed.parse(mine.value or ""), Printed.parse(theirs.value or "")

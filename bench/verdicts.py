@@ -110,14 +110,12 @@ def missing(figure: Figure) -> str:
 
 def incomparable(reported: Reported, quantity: Quantity, figure: Figure) -> str:
     """Return why the two were obtained too differently to be compared; empty if they were not."""
-    settings = figure.settings
-    size = settings.input_size[-1] if settings.input_size else None
+    size = figure.sample_shape[-1] if figure.sample_shape else None
     if reported.input_size is not None and size is not None and reported.input_size != size:
         return f"reported at {reported.input_size} px, measured at {size} px"
-    if quantity.kind == "quality":
-        dataset = str(figure.options.get("dataset") or figure.detail.get("dataset") or quantity.dataset)
-        if quantity.dataset and dataset != quantity.dataset:
-            return f"reported on {quantity.dataset}, measured on {dataset}"
+    classes = figure.detail.get("classes")
+    if quantity.classes and classes and quantity.classes != classes:
+        return f"reported on {quantity.classes} classes, measured on {classes}"
     if quantity.kind in ("time", "memory", "energy"):
         return _other_conditions(reported, figure)
     return ""
@@ -128,9 +126,8 @@ def _other_conditions(reported: Reported, figure: Figure) -> str:
         return "the source does not say on which device"
     if not same_device(reported.device, figure.device):
         return f"reported on {reported.device}; absolute figures are not compared across devices"
-    batch = figure.settings.batch or figure.detail.get("batch")
-    if reported.batch is not None and batch is not None and reported.batch != batch:
-        return f"reported with batch {reported.batch}, measured with {batch}"
+    if reported.batch is not None and figure.batch is not None and reported.batch != figure.batch:
+        return f"reported with batch {reported.batch}, measured with {figure.batch}"
     precision = precision_of(reported.precision)
     if precision and precision != figure.settings.precision:
         return f"reported in {reported.precision}, measured in {figure.settings.precision}"

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 from bench.errors import UserError, unknown
 from bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
@@ -25,7 +25,17 @@ from bench.records import Job, Measurement, Settings
 
 def main(argv: list[str] | None = None) -> int:
     """Read jobs, measure them and write their rows as they come; the exit status is 0 whenever there are rows."""
-    parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
+    with open_answer(argv) as file:
+        for job in [read_job(data) for data in json.load(sys.stdin)]:
+            prepare(job)
+            file.write(json.dumps([asdict(row) for row in run(job)], allow_nan=False) + "\n")
+            file.flush()
+    return 0
+
+
+def open_answer(argv: list[str] | None) -> TextIO:
+    """Return the file that a process started by the runner answers on; from then on stdout is stderr."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out-fd", type=int, required=True, help="file descriptor that the result is written to")
     parser.add_argument("--parent", type=int, help="process id of the runner: without it there is nobody to work for")
     arguments = parser.parse_args(argv)
@@ -35,13 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.out_fd == 1:
         os.dup2(2, 1)
     sys.stdout = sys.stderr
-    jobs = [read_job(data) for data in json.load(sys.stdin)]
-    with os.fdopen(out, "w", encoding="utf-8") as file:
-        for job in jobs:
-            prepare(job)
-            file.write(json.dumps([asdict(row) for row in run(job)], allow_nan=False) + "\n")
-            file.flush()
-    return 0
+    return os.fdopen(out, "w", encoding="utf-8")
 
 
 def die_with(parent: int) -> None:

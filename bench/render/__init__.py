@@ -79,7 +79,7 @@ class Line:
     reported: str
     measured: str
     verdict: str
-    why: str
+    why: tuple[str, ...]
 
     @classmethod
     def of(cls, row: Row) -> Line:
@@ -92,7 +92,7 @@ class Line:
             reported=clean(row.reported or ("none" if row.source else "")),
             measured=clean(row.measured),
             verdict=clean(f"{row.verdict} {row.detail}" if by_how_much else row.verdict),
-            why=clean("; ".join(text for text in ("" if by_how_much else row.detail, row.note) if text)),
+            why=tuple(clean(text) for text in ("" if by_how_much else row.detail, *row.notes) if text),
         )
 
 
@@ -156,7 +156,7 @@ def plain(row: Row) -> dict[str, Any]:
         "verdict": row.verdict,
         "detail": row.detail,
         "relative": row.relative,
-        "note": row.note,
+        "notes": list(row.notes),
         "method": figure.method if figure else "",
         "device": figure.device if figure else "",
         "run": figure.run if figure else "",

@@ -16,6 +16,8 @@ def render(report: Report, width: int = 0) -> str:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
     if not isinstance(value, str):
         return value
     text = clean(value)

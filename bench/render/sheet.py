@@ -38,9 +38,9 @@ def sheet(report: Report) -> Sheet:
     for row in report.rows:
         line = Line.of(row)
         source = sources.mark(row.source)
-        why = notes.mark(line.why)
+        marks = [f"[{notes.mark(text)}]" for text in line.why]
         reported = f"{line.reported} [{source}]" if source else line.reported
-        verdict = f"{line.verdict} [{why}]" if why else line.verdict
+        verdict = " ".join([line.verdict, *marks])
         cells.append((line.subject, line.metric, line.conditions, reported, line.measured, verdict))
     tables = [Table("Reported and measured", TITLES, cells)]
     if report.pairs:

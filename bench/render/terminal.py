@@ -37,6 +37,10 @@ COLOURS = {
     "faster": "green",
     "slower": "red",
     "ambiguous": "yellow",
+    "holds": "green",
+    "fails": "red",
+    "partly": "yellow",
+    "not tested": "magenta",
 }
 """The colour of each verdict."""
 
@@ -47,6 +51,9 @@ COLUMNS = (("Metric", 16, 3), ("Conditions", 14, 4), ("Reported", 11, 1), ("Meas
 GAP = 2
 WHY = 22
 """Columns of space between columns, and the least width of the last."""
+
+SHORT = 60
+"""Notes with more characters stand beneath the table, once."""
 
 
 def render(report: Report, width: int = 110) -> str:
@@ -59,9 +66,9 @@ def render(report: Report, width: int = 110) -> str:
 
 def renderable(report: Report, width: int) -> RenderableType:
     """Return a report for a ``rich`` console of ``width`` columns: plain text, in which markup means nothing."""
-    sources = Notes()
+    sources, notes = Notes(), Notes("letter")
     parts: list[RenderableType] = [Text(f"{clean(report.title)} ({clean(report.paper)})", style="bold")]
-    parts += _rows(report, sources, width)
+    parts += _rows(report, sources, notes, width)
     parts.append(Text(f"\n{summary(report)}"))
     if report.pairs:
         parts += [
@@ -72,12 +79,14 @@ def renderable(report: Report, width: int) -> RenderableType:
         parts += [Text("\nClaims", style="bold"), _table(CLAIM_TITLES, claim_cells(report))]
     if sources.texts:
         parts += [Text("\nReported in", style="bold"), _lines(sources.lines())]
+    if notes.texts:
+        parts += [Text("\nNotes", style="bold"), _lines(notes.lines())]
     for setup in report.setups:
         parts += [Text("\nHow it was measured", style="bold"), _lines(setup_lines(setup))]
     return Group(*parts)
 
 
-def _rows(report: Report, sources: Notes, width: int) -> Iterator[RenderableType]:
+def _rows(report: Report, sources: Notes, notes: Notes, width: int) -> Iterator[RenderableType]:
     """Yield a heading and a table for each subject; their columns line up."""
     left = max(0, width - WHY - sum(least + GAP for _, least, _ in COLUMNS))
     lines = [(Line.of(row), row) for row in report.rows]
@@ -91,7 +100,8 @@ def _rows(report: Report, sources: Notes, width: int) -> Iterator[RenderableType
             reported = f"{line.reported} [{source}]" if source else line.reported
             cells = (line.metric, line.conditions, reported, line.measured)
             verdict = Text(line.verdict, style=COLOURS[row.verdict])
-            table.add_row(*map(Text, cells), verdict, Text(line.why, style="dim"))
+            why = "; ".join(text if len(text) <= SHORT else f"[{notes.mark(text)}]" for text in line.why)
+            table.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
         yield Text(f"\n{subject}", style="bold cyan")
         yield table
 

@@ -7,37 +7,10 @@
 #include <vector>
 
 #include "native.h"
+#include "vector.h"
 
 namespace native::depthwise {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <typename T>
-constexpr int kLanes = kVectorBytes / sizeof(T);
-
-template <typename T>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
-};
-template <typename T>
-using Vector = typename VectorOf<T>::type;
-
-template <typename T>
-inline Vector<T> load(const T* from) {
-  return *reinterpret_cast<const Vector<T>*>(from);
-}
-
-template <typename T>
-inline void store(T* to, Vector<T> value) {
-  *reinterpret_cast<Vector<T>*>(to) = value;
-}
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 

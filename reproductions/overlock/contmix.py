@@ -44,9 +44,9 @@ class ContextMixing(nn.Module):
 
     def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:
         """Mix ``value`` (B, C, H, W) by kernels from ``features`` (B, C, H, W) and ``context`` (B, Cc, H, W)."""
-        given = value.shape[2:]
-        size = self.enlarged_size(*given)
-        if size != tuple(given):
+        height, width = value.shape[2:]
+        size = self.enlarged_size(height, width)
+        if size != (height, width):
             value, features, context = (
                 F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in (value, features, context)
             )
@@ -58,7 +58,7 @@ class ContextMixing(nn.Module):
             query, key, self.kernels.weight, self.kernels.bias, tuple(self.position_bias), halves, self.kernel_sizes
         )
         mixed = mixed.permute(0, 1, 2, 5, 3, 4).flatten(1, 3)
-        return mixed if size == tuple(given) else F.adaptive_avg_pool2d(mixed, given)
+        return mixed if size == (height, width) else F.adaptive_avg_pool2d(mixed, (height, width))
 
 
 class ContMix(nn.Module):

@@ -107,8 +107,8 @@ class Depthwise(nn.Conv2d):
     """Depthwise convolution with "same" padding and stride 1."""
 
     def __init__(self, dim: int, kernel_size: int, dilation: int = 1, bias: bool = True) -> None:
-        padding = dilation * (kernel_size // 2)
-        super().__init__(dim, dim, kernel_size, padding=padding, dilation=dilation, groups=dim, bias=bias)
+        self.reach = dilation * (kernel_size // 2)
+        super().__init__(dim, dim, kernel_size, padding=self.reach, dilation=dilation, groups=dim, bias=bias)
 
     def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve ``x`` with the given kernel."""
@@ -188,16 +188,21 @@ class LargeKernel(nn.Module):
         for size, dilation in DILATED_BRANCHES[kernel_size]:
             self.branches[f"k{size}d{dilation}"] = ConvNorm(Depthwise(dim, size, dilation, bias=False))
 
+    def each_branch(self) -> list[ConvNorm]:
+        """Return the branches, the K x K one first; none once merged."""
+        return [branch for branch in self.branches.values() if isinstance(branch, ConvNorm)]
+
     def kernel(self) -> tuple[Tensor, Tensor]:
         """Return weight (C, 1, K, K) and bias (C,) of all branches as one convolution."""
         if self.merged is not None:
             assert self.merged.bias is not None
             return self.merged.weight, self.merged.bias
-        main, *dilated = self.branches.values()
+        main, *dilated = self.each_branch()
         weight, bias = main.kernel()
         for branch in dilated:
             branch_weight, branch_bias = branch.kernel()
-            step, reach = branch.conv.dilation[0], branch.conv.padding[0]
+            assert isinstance(branch.conv, Depthwise)
+            step, reach = branch.conv.dilation[0], branch.conv.reach
             taps = slice(self.kernel_size // 2 - reach, self.kernel_size // 2 + reach + 1, step)
             weight[..., taps, taps] += branch_weight
             bias = bias + branch_bias
@@ -215,11 +220,11 @@ class LargeKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        if is_affine(x, self.norm, *(branch.norm for branch in self.branches.values())):
+        if is_affine(x, self.norm, *(branch.norm for branch in self.each_branch())):
             return depthwise_conv2d(x, *fold_after(*self.kernel(), self.norm))
         if self.merged is not None:
             return self.norm(self.merged(x))
-        return self.norm(sum(branch(x) for branch in self.branches.values()))
+        return self.norm(sum(branch(x) for branch in self.each_branch()))
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -15,15 +15,15 @@ from torch.utils.checkpoint import checkpoint
 def _frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Keep BatchNorms in ``module`` from counting the same batch twice when it is recomputed."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm, (_, batches) in zip(norms, before, strict=True):
         norm.momentum = 0.0
+        norm.num_batches_tracked = None if batches is None else batches.clone()
     try:
         yield
     finally:
         for norm, (momentum, batches) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(batches)
+            norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
 class Stage(nn.Module):
