@@ -108,7 +108,7 @@ class Record:
 
     Attributes:
         run: the run's id, sortable by time.
-        job: the job; ``job["key"]`` holds :meth:`Job.key`.
+        job: the job.
         measurement: the figure.
         environment: the digest of the environment, stored once beside the records.
         commit: the commit of this suite, with ``+dirty`` where the tree had changes; empty outside a checkout.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kernels.operator import Operator
 
-__all__ = ["operator", "operator_names"]
+__all__ = ["find_operator", "operator_names"]
 
 
 def operator_names() -> list[str]:
@@ -22,7 +22,7 @@ def operator_names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/cost.py"))
 
 
-def operator(name: str) -> Operator:
+def find_operator(name: str) -> Operator:
     """Return the :class:`~kernels.operator.Operator` called ``name``.
 
     Raises:

@@ -1,0 +1,241 @@
+"""Records as lines of JSON, and back.
+
+A line starts with its head, the same bytes whenever and wherever one job is measured, then holds the round, the
+measurement and where it came from. Readers decode each head once, and the bytes before the value tell which row of a
+table a line is about. Decoding builds plain data and executes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+import orjson
+
+from bench.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status
+
+_HEAD_END = b',"round":'
+_ROW = re.compile(rb',"round":\d+,"measurement":\{"metric":"[^"\\]*",')
+_HEAD = {"schema": int, "job": dict}
+_TAIL = {
+    "round": int,
+    "measurement": dict,
+    "run": str,
+    "time": str,
+    "environment": str,
+    "commit": str,
+    "key": str,
+    "rows": int,
+    "samples_key": str,
+}
+_TAIL_KEYS = _TAIL.keys()
+_JOB = {"paper": str, "subject": str, "form": str, "metric": str, "settings": dict, "options": dict}
+_SETTINGS_KEYS = {field.name for field in fields(Settings)}
+_MEASUREMENT_KEYS = {field.name for field in fields(Measurement)} - {"samples"}
+_TEXT_KEYS = ("metric", "unit", "method", "reason")
+_NUMBER_KEYS = ("value", "low", "high")
+_STATUSES = frozenset(get_args(Status))
+
+
+@dataclass(frozen=True)
+class StoredRecord(Record):
+    """A record read from a store. Its samples stay on the disk until ``Store.samples`` is asked for them.
+
+    Attributes:
+        device: the folder it was read from, a short name of the device.
+        key: :meth:`bench.records.Job.key` of its job.
+        rows: how many records the job stored at once.
+        samples_key: where its samples are; empty if it has none.
+    """
+
+    device: str = ""
+    key: str = ""
+    rows: int = 1
+    samples_key: str = ""
+
+
+class Undecodable(ValueError):
+    """A line that is not a record; the message says why in one phrase."""
+
+
+def encode(record: Record, rows: int) -> tuple[bytes, bytes | None]:
+    """Return the line of a record that is one of ``rows`` of its job, and the line of its samples if it has any."""
+    measurement = vars(_finite(record.measurement)).copy()
+    samples = measurement.pop("samples")
+    samples_key, samples_line = _encode_samples(samples) if samples else ("", None)
+    job = vars(record.job) | {"settings": vars(record.job.settings)}
+    values = vars(record) | {
+        "job": job,
+        "round": job.pop("round"),
+        "measurement": measurement,
+        "key": record.job.key(),
+        "rows": rows,
+        "samples_key": samples_key,
+    }
+    return _dump({name: values[name] for name in (*_HEAD, *_TAIL)}), samples_line
+
+
+class Decoder:
+    """Turns lines into records, decoding each distinct head once. Records share what they have in common: read only."""
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, dict[int, Job]] = {}  # each head's job in every round seen
+        self._shapes: set[tuple[Any, ...]] = set()
+
+    def decode(self, line: bytes, device: str) -> StoredRecord:
+        """Return the record that ``line`` holds.
+
+        Raises:
+            Undecodable: the line holds none, or one of a newer schema.
+        """
+        cut = line.find(_HEAD_END)
+        head = line[:cut]
+        try:
+            rounds = self._heads.get(head)
+            if rounds is None:
+                rounds, tail = self._first(line, head)
+            else:
+                tail = orjson.loads(b"{" + line[cut + 1 :])
+        except orjson.JSONDecodeError as error:
+            raise Undecodable("it is not valid JSON") from error
+        self._check_tail(tail)
+        number = tail.pop("round")
+        if number not in rounds:
+            rounds[number] = replace(next(iter(rounds.values())), round=number)
+        measurement = tail["measurement"]
+        measurement["samples"] = ()
+        tail["measurement"] = _build(Measurement, measurement)
+        tail["job"] = rounds[number]
+        tail["device"] = device
+        tail["schema"] = SCHEMA_VERSION
+        return _build(StoredRecord, tail)
+
+    def row(self, line: bytes) -> bytes | None:
+        """Return the bytes that tell a line's job, round and metric; None if its head is new or oddly laid out."""
+        cut = line.find(_HEAD_END)
+        if line[:cut] not in self._heads:
+            return None
+        match = _ROW.match(line, cut)
+        return line[: match.end()] if match else None
+
+    def _first(self, line: bytes, head: bytes) -> tuple[dict[int, Job], dict[str, Any]]:
+        """Decode a line whose head is new; remember the head if the line is laid out as ``encode`` lays it out."""
+        whole = orjson.loads(line)
+        if not isinstance(whole, dict) or type(whole.get("schema")) is not int:
+            raise Undecodable("it is not a record")
+        if whole["schema"] > SCHEMA_VERSION:
+            raise Undecodable(
+                f"it was written by a newer version (schema {whole['schema']}, this one reads up to {SCHEMA_VERSION})"
+            )
+        if whole.keys() != _HEAD.keys() | _TAIL.keys() or not _is_job(whole["job"]):
+            raise Undecodable("a field is missing, unknown or of the wrong type")
+        settings = whole["job"].pop("settings")
+        settings["input_size"] = tuple(settings["input_size"])
+        job = Job(**whole["job"], settings=_build(Settings, settings))
+        rounds = {job.round: job}
+        if _is_head(head):
+            self._heads[head] = rounds
+        return rounds, {name: whole[name] for name in _TAIL}
+
+    def _check_tail(self, tail: Any) -> None:
+        """Check names and types; combinations of types that passed once are remembered, for they are few."""
+        if tail.keys() != _TAIL_KEYS or type(tail["measurement"]) is not dict:
+            raise Undecodable("a field is missing, unknown or of the wrong type")
+        measurement = tail["measurement"]
+        shape = (*measurement, *map(type, measurement.values()), *map(type, tail.values()))
+        if shape not in self._shapes:
+            if not _is_tail(tail):
+                raise Undecodable("a field is missing, unknown or of the wrong type")
+            self._shapes.add(shape)
+        status = measurement["status"]
+        if status not in _STATUSES or (status == "measured") != (measurement["value"] is not None):
+            raise Undecodable("its status and its value contradict each other")
+
+
+def decode_samples(line: bytes) -> tuple[float, ...]:
+    """Return the samples that a line of samples holds; ones that were not finite come back as NaN."""
+    return tuple(math.nan if sample is None else sample for sample in orjson.loads(line)["samples"])
+
+
+def samples_key_of(line: bytes) -> str:
+    """Return the key of a line of samples, without decoding the samples."""
+    return line[8:24].decode("ascii", "replace")
+
+
+def _encode_samples(samples: tuple[float, ...]) -> tuple[str, bytes]:
+    body = _dump(samples)
+    key = hashlib.sha256(body).hexdigest()[:16]
+    return key, b'{"key":"' + key.encode() + b'","samples":' + body + b"}"
+
+
+def _build(cls: type[Any], values: dict[str, Any]) -> Any:
+    """Make a frozen dataclass of ``values``, which must hold all of its fields, without the cost of its constructor."""
+    instance = object.__new__(cls)
+    object.__setattr__(instance, "__dict__", values)
+    return instance
+
+
+def _is_head(head: bytes) -> bool:
+    """Tell whether the cut lies behind the head, and not inside a job's option that is also called "round"."""
+    try:
+        return bool(orjson.loads(head + b"}").keys() == _HEAD.keys())
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _is_job(job: Any) -> bool:
+    return (
+        type(job) is dict
+        and job.keys() == _JOB.keys()
+        and all(type(job[name]) is kind for name, kind in _JOB.items())
+        and job["settings"].keys() == _SETTINGS_KEYS
+        and type(job["settings"]["input_size"]) is list
+    )
+
+
+def _is_tail(tail: dict[str, Any]) -> bool:
+    measurement = tail["measurement"]
+    return (
+        all(type(tail[name]) is kind for name, kind in _TAIL.items())
+        and measurement.keys() == _MEASUREMENT_KEYS
+        and all(type(measurement[name]) is str for name in (*_TEXT_KEYS, "status"))
+        and all(type(measurement[name]) in (int, float, type(None)) for name in _NUMBER_KEYS)
+        and type(measurement["detail"]) is dict
+    )
+
+
+def _finite(measurement: Measurement) -> Measurement:
+    """Return the measurement with no value where the value is not a finite number, which JSON cannot hold."""
+    low, high = (
+        bound if bound is not None and math.isfinite(bound) else None for bound in (measurement.low, measurement.high)
+    )
+    if measurement.value is None or math.isfinite(measurement.value):
+        return replace(measurement, low=low, high=high)
+    reason = f"the result was {measurement.value}, not a finite number"
+    return replace(measurement, value=None, status="failed", reason=reason, low=None, high=None)
+
+
+def _dump(value: Any) -> bytes:
+    """Return JSON; what JSON cannot hold is written as text rather than lost."""
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        return orjson.dumps(value, default=str, option=options)
+    except TypeError:
+        return orjson.dumps(_plain(value), option=options)
+
+
+def _plain(value: Any) -> Any:
+    """Replace what the encoder does not take: text with lone surrogates, integers beyond 64 bits, unknown objects."""
+    if isinstance(value, Mapping):
+        return {_plain(str(name)): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,197 @@
+"""Where a figure was measured: device, software and commit. Cheap: nothing heavy is imported to find out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench import nvml
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "triton",
+    "numpy",
+    "fvcore",
+    "safetensors",
+    "transformers",
+    "claimbench",
+)
+"""Libraries whose version may move a figure."""
+
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "KMP_AFFINITY",
+    "GOMP_CPU_AFFINITY",
+    "LD_PRELOAD",
+    "TORCH_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "BENCH_KERNELS",
+)
+"""Environment variables that may move a figure."""
+
+_LEVELS = {
+    "x86_64_v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "x86_64_v3": {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
+}
+"""Processor flags that the x86-64 levels need."""
+
+
+def capture(device: str = "cpu") -> dict[str, Any]:
+    """Return what describes this machine and its software for a run on ``device``; no host or user name is in it."""
+    return {
+        "device": device_name(device),
+        "cpu": _cpu(),
+        "memory_bytes": _memory_bytes(),
+        "gpu": _gpu(device),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "libraries": _libraries(),
+        "torch_build": _torch_build(),
+        "native_kernels": _native_level(),
+        "variables": {name: _without_folders(os.environ[name]) for name in VARIABLES if name in os.environ},
+    }
+
+
+def digest(environment: dict[str, Any]) -> str:
+    """Return a short digest that is the same for the same environment."""
+    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def device_name(device: str = "cpu") -> str:
+    """Return the device's short name, as used for folders: ``cpu-amd-epyc-2c``, ``nvidia-h200``."""
+    if device.startswith("cuda"):
+        gpu = nvml.open_gpu(device)
+        return _slug("nvidia gpu" if isinstance(gpu, str) else gpu.name())
+    model = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|\b\d+-core\b|@.*", " ", _cpu_model(), flags=re.IGNORECASE)
+    return _slug(f"cpu {model} {_cores()}c")
+
+
+@cache
+def commit() -> str:
+    """Return the commit of this suite, with ``+dirty`` where its tree has changes; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    head = _git(root, "rev-parse", "HEAD")
+    if not head:
+        return ""
+    # Records are written while the suite runs: they are data, and do not make its code another one.
+    changed = _git(root, "status", "--porcelain", "--", ".", ":!results")
+    return f"{head}+dirty" if changed else head
+
+
+def _without_folders(value: str) -> str:
+    """Return a variable's value with file names only: folders name users."""
+    return ":".join(part.rpartition("/")[2] for part in value.split(":"))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _cores() -> int:
+    """Return how many logical processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """Return the first processor's entries of /proc/cpuinfo, empty where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    first = text.split("\n\n", 1)[0]
+    return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in first.splitlines())}
+
+
+def _cpu_model() -> str:
+    info = _cpuinfo()
+    return info.get("model name") or info.get("Hardware") or platform.processor() or platform.machine()
+
+
+def _cpu() -> dict[str, Any]:
+    return {
+        "model": _cpu_model(),
+        "architecture": platform.machine(),
+        "logical_cores": os.cpu_count(),
+        "usable_cores": _cores(),
+        "level": cpu_level(),
+    }
+
+
+def cpu_level() -> str:
+    """Return the highest x86-64 level the processor has (``x86_64_v4``, ``x86_64_v3``), else ``baseline``."""
+    flags = set(_cpuinfo().get("flags", "").split())
+    return next((level for level, needed in _LEVELS.items() if needed <= flags), "baseline")
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _gpu(device: str) -> dict[str, Any] | None:
+    if not device.startswith("cuda"):
+        return None
+    gpu = nvml.open_gpu(device)
+    return {"unknown": gpu} if isinstance(gpu, str) else gpu.description()
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _torch_build() -> dict[str, str]:
+    """Return what torch/version.py says (CUDA version, commit), read as text because importing torch takes seconds."""
+    spec = find_spec("torch")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    try:
+        text = (Path(spec.submodule_search_locations[0]) / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    found = re.findall(r"^(__version__|cuda|hip|git_version)\s*(?::[^=]*)?=\s*'([^']*)'", text, flags=re.MULTILINE)
+    return {name.strip("_"): value for name, value in found}
+
+
+def _native_level() -> str | None:
+    """Return the level of the compiled operators that this processor would load, None if none is built."""
+    built = {name for name in (*_LEVELS, "baseline") if find_spec(f"kernels._native_{name}") is not None}
+    order = ("x86_64_v4", "x86_64_v3", "baseline")
+    return next((name for name in order[order.index(cpu_level()) :] if name in built), None)

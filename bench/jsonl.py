@@ -1,0 +1,149 @@
+"""Files of one JSON object a line that only grow, and survive a kill, a full disk and two writers at any moment.
+
+A line counts once it is whole. Bytes after the last newline are a line that was being written when its writer died:
+if they are a whole object only the newline is missing, otherwise readers ignore them. The next writer finishes or cuts
+off such a tail before it appends; it never touches a line that is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import orjson
+
+from bench.errors import UserError
+
+
+def append(path: Path, lines: Iterable[bytes]) -> None:
+    """Append ``lines`` (without newlines) in one write, and return once they are on the disk.
+
+    Raises:
+        UserError: the file cannot be written; nothing of ``lines`` is left in it.
+    """
+    data = b"".join(line + b"\n" for line in lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path) as descriptor:
+            start = _heal(descriptor)
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, start)
+                raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def read(path: Path) -> tuple[list[bytes], bool]:
+    """Return the whole lines of a file, and whether a torn one follows them.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    lines = path.read_bytes().split(b"\n")
+    tail = lines.pop()
+    if tail and is_object(tail):
+        return [*lines, tail], False
+    return lines, bool(tail)
+
+
+def is_object(line: bytes) -> bool:
+    """Tell whether ``line`` is one whole JSON object. The beginning of an object never is."""
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Create a file whole or not at all; leave it alone where it exists.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if path.exists():
+        return
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with scratch.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Open a file for appending, to the exclusion of other writers where the file system knows locks."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if new:
+            _sync_folder(path.parent)
+            _sync_folder(path.parent.parent)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write ``data``: one write, unless the disk fills, where the second says so."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _heal(descriptor: int) -> int:
+    """Finish or cut off a torn last line, and return where the next line starts."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    start = _line_start(descriptor, size)
+    if is_object(os.pread(descriptor, size - start, start)):
+        _write_all(descriptor, b"\n")
+        return size + 1
+    os.ftruncate(descriptor, start)
+    return start
+
+
+def _line_start(descriptor: int, end: int, block: int = 1 << 16) -> int:
+    """Return where the line that ends at ``end`` starts, reading backwards."""
+    while end > 0:
+        begin = max(0, end - block)
+        newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError(f"{path} cannot be written (a file is where a folder must be: {error.filename})")
+    return UserError(f"{path} cannot be written ({error.strerror or error})")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a folder's list of files on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

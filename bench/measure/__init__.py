@@ -1,0 +1,52 @@
+"""One module a metric, each with ``measure(subject, job) -> list[Measurement]``, run in a process of its own.
+
+Only the standard library is imported here: listing metrics and explaining failures must not load torch.
+"""
+
+from __future__ import annotations
+
+from bench.records import Job
+
+METRICS: dict[str, str] = {
+    name: f"bench.measure.{name}"
+    for name in ("params", "flops", "throughput", "latency", "memory", "energy", "accuracy", "parity")
+}
+"""The metrics that a job can name, and the module that measures each."""
+
+ROWS: dict[str, tuple[tuple[str, str], ...]] = {
+    "params": (("params", "params"), ("params_trainable", "params")),
+    "flops": (("macs", "MAC"), ("flops", "FLOP"), ("macs_fvcore", "MAC")),
+    "throughput": (("throughput", "img/s"),),
+    "latency": (("latency", "s"),),
+    "memory": (
+        ("memory_peak", "B"),
+        ("memory_with_weights", "B"),
+        ("memory_weights", "B"),
+        ("memory_per_image", "B"),
+        ("memory_reserved", "B"),
+        ("memory_device", "B"),
+        ("memory_training", "B"),
+    ),
+    "energy": (("energy", "J/img"),),
+    "accuracy": (("top1", "%"), ("top5", "%")),
+    "parity": (("parity", "rel"),),
+}
+"""The rows (name, unit) that each metric yields; a job that dies yields them all, each saying why.
+
+``memory_reserved`` and ``memory_device`` exist on GPUs only.
+"""
+
+REPEATED = ("throughput", "latency")
+"""The metrics that are measured in several rounds, each in a fresh process."""
+
+
+class UnavailableError(Exception):
+    """Raised where this machine or these inputs cannot give the figure; the message is the sentence in its row."""
+
+
+def rows(job: Job) -> tuple[tuple[str, str], ...]:
+    """Return the rows (name, unit) that ``job`` is expected to yield."""
+    found = ROWS[job.metric]
+    if job.settings.device.startswith("cuda"):
+        return found
+    return tuple(row for row in found if row[0] not in ("memory_reserved", "memory_device"))

@@ -1,0 +1,219 @@
+"""FLOPs, counted on the ``meta`` device: no weights, no GPU and no time, and the same figure on every machine."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.measure import fvcore_count
+from bench.measure.flop_rules import FORMULAS, FREE, free_reason
+from bench.measure.subject import Subject
+from bench.records import Job, Measurement
+
+AGREEMENT = 0.005
+"""How far the second opinion may be from the count, relative."""
+
+TRAINING_BATCH = 2
+"""Batch norm cannot train on a single sample whose map has shrunk to one pixel."""
+
+
+class UncountedError(Exception):
+    """An operator does work that nothing counts; the message names it."""
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """What one pass costs.
+
+    Attributes:
+        flops: the total, two a multiply-add.
+        by_operator: FLOPs of each counted operator.
+        by_module: FLOPs of the model's direct children (forward and, in training, backward).
+        free: calls of operators that count nothing, by reason.
+        dense_masks: calls of attention with a mask tensor, counted as if nothing was masked.
+        device: ``meta``, or ``cpu`` for a model that reads values of its tensors.
+    """
+
+    flops: int
+    by_operator: dict[str, int]
+    by_module: dict[str, int]
+    free: dict[str, int]
+    dense_masks: int
+    device: str
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Count MACs and FLOPs of one sample, and the second opinion; with ``training`` forward and backward together.
+
+    Raises:
+        UncountedError: an operator that computes has no formula and is not free.
+    """
+    model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
+    training = job.settings.training
+    opinion = None if training else _second_opinion(model, subject.sample_shape)
+    batch = TRAINING_BATCH if training else 1
+    counted = count(model, (batch, *subject.sample_shape), training=training)
+    macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
+    detail: dict[str, Any] = {
+        "by_operator": {name: _whole(value / batch) for name, value in counted.by_operator.items()},
+        "by_module": {name: _whole(value / batch) for name, value in counted.by_module.items()},
+        "free_calls": counted.free,
+    }
+    if counted.dense_masks:
+        detail["note"] = (
+            f"{counted.dense_masks} attention calls with a mask tensor are counted as if nothing was masked"
+        )
+    if isinstance(opinion, fvcore_count.FvcoreCount):
+        difference = opinion.products / macs - 1 if macs else 0.0
+        detail["second_opinion"] = {
+            "counter": "fvcore, convolutions, matrix products and attention only",
+            "macs": opinion.products,
+            "relative_difference": difference,
+            "agrees": abs(difference) <= AGREEMENT,
+        }
+    what = "forward and backward" if training else "forward"
+    method = f"FlopCounterMode on the {counted.device} device, {what}, one sample"
+    return [
+        Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=detail),
+        Measurement("flops", flops, "FLOP", f"{method}, 2 FLOPs a multiply-add"),
+        _fvcore_row(opinion),
+    ]
+
+
+def count(model: nn.Module, shape: tuple[int, ...], *, training: bool = False) -> FlopCount:
+    """Count one pass of ``model`` on an input of ``shape``; the model is moved to the meta device.
+
+    A model that reads values of its tensors cannot run on the meta device; it is then counted on the CPU.
+
+    Raises:
+        UncountedError: an operator that computes has no formula and is not free; names them all.
+    """
+    model.train(training)
+    try:
+        return _count_on("meta", copy.deepcopy(model), shape, training)
+    except UncountedError:
+        raise
+    except (RuntimeError, NotImplementedError, TypeError):
+        return _count_on("cpu", model, shape, training)
+
+
+def _count_on(device: str, model: nn.Module, shape: tuple[int, ...], training: bool) -> FlopCount:
+    model = model.to(device)
+    sample = torch.zeros(shape, device=device)
+    counter = FlopCounterMode(display=False, custom_mapping=_mapping())
+    watched = _Watch(counter)
+    attention = _CausalAttention()
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad() if training else torch.no_grad())
+        # The counter is innermost: it splits composite operators first, and the watch sees what is left.
+        for mode in (watched, counter, attention):
+            stack.enter_context(mode)
+        out = model(sample)
+        if training:
+            leaves = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
+            torch.autograd.backward([leaf.sum() for leaf in leaves])
+    if watched.unknown:
+        names = ", ".join(sorted(watched.unknown))
+        raise UncountedError(f"no FLOP formula for {names}: register one, or list it as free with a reason")
+    totals = counter.get_flop_counts()
+    children = {f"{type(model).__name__}.{name}": name for name, _ in model.named_children()}
+    return FlopCount(
+        flops=counter.get_total_flops(),
+        by_operator={str(op): int(value) for op, value in sorted(totals.get("Global", {}).items(), key=str) if value},
+        by_module={children[key]: int(sum(ops.values())) for key, ops in totals.items() if key in children},
+        free=dict(watched.free),
+        dense_masks=attention.dense_masks,
+        device=device,
+    )
+
+
+def _mapping() -> dict[Any, Callable[..., int]]:
+    """Return the formulas, with zero for our own operators that are free (normalisation, as torch's own)."""
+    ours = torch.ops.claimbench
+    free = {name for names in FREE.values() for name in names}
+    registered = {name for name in free if hasattr(ours, name)}
+    return {**FORMULAS, **{getattr(ours, name): lambda *args, out_shape=None, **kwargs: 0 for name in registered}}
+
+
+class _Watch(TorchDispatchMode):
+    """Notes every operator that runs and that the counter does not count."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        super().__init__()
+        self.counter = counter
+        self.free: Counter[str] = Counter()
+        self.unknown: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        packet = getattr(func, "_overloadpacket", func)
+        reason = free_reason(func) if isinstance(func, torch._ops.OpOverload) else None
+        if reason is not None:
+            self.free[reason] += 1
+        elif packet not in self.counter.flop_registry:
+            self.unknown.add(str(packet))
+        return func(*args, **(kwargs or {}))
+
+
+class _CausalAttention(TorchFunctionMode):
+    """Sends causal attention to an operator that keeps the word "causal", so that the formula sees it.
+
+    On the meta device torch splits attention into dense products over a mask that has no values.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense_masks = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not torch.nn.functional.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        query, key, value = given["query"], given["key"], given["value"]
+        if given.get("attn_mask") is not None:
+            self.dense_masks += 1
+        elif given.get("is_causal") and query.dim() == 4 and query.shape[1] == key.shape[1]:
+            fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+            return fused(query, key, value, 0.0, True, scale=given.get("scale"))[0]
+        return func(*args, **kwargs)
+
+
+def _second_opinion(model: nn.Module, shape: tuple[int, ...]) -> fvcore_count.FvcoreCount | str:
+    """Return fvcore's count, or why it has none, as a sentence."""
+    try:
+        with torch.no_grad():
+            return fvcore_count.count(model, torch.zeros(1, *shape))
+    except Exception as error:  # a tracer can raise anything on a model it cannot follow
+        return f"fvcore cannot trace this model: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _fvcore_row(opinion: fvcore_count.FvcoreCount | str | None) -> Measurement:
+    if opinion is None:
+        return Measurement.missing("macs_fvcore", "MAC", "fvcore counts the forward pass only")
+    if isinstance(opinion, str):
+        return Measurement.missing("macs_fvcore", "MAC", opinion, failed=True)
+    detail = {
+        "by_operator": opinion.by_operator,
+        "not_in_value": list(opinion.added),
+        "products": opinion.products,
+        "uncounted_calls": opinion.uncounted,
+    }
+    method = "fvcore's own handlers on the reference path, one sample, norms, pooling and resizing included"
+    return Measurement("macs_fvcore", opinion.total, "MAC", method, detail=detail)
+
+
+def _whole(value: float) -> int | float:
+    """Return an integer where the value is one."""
+    return int(value) if value == int(value) else value

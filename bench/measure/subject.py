@@ -1,0 +1,261 @@
+"""Builds what a job measures: a paper's model, a timm baseline or a user's own, on its device and in its precision."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UserError, unknown
+from bench.measure import UnavailableError
+from bench.measure.weights import load_state
+from bench.records import Job, Settings
+
+SEED = 0
+"""The seed of random weights and of inputs."""
+
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The dtype of weights and inputs. Half precisions cast the whole model (``model.to(dtype)``) instead of using
+autocast: no time goes into casts and memory halves, as in deployment. Norms and softmax still accumulate in float32
+inside torch. ``tf32`` differs from ``fp32`` only on GPUs, where it lets matrix products and convolutions round."""
+
+MODES = ("eager", "compile", "cudagraph")
+
+
+@dataclass
+class Subject:
+    """What is measured.
+
+    Attributes:
+        model: the module, in eval mode, on the job's device, in its dtype and memory format.
+        sample_shape: the shape of one sample, without the batch axis.
+        label: what it is, for messages and tables.
+        device: where it runs.
+        dtype: of its weights and inputs.
+        channels_last: whether 4-D inputs are laid out channels last.
+        mode: ``eager``, ``compile`` or ``cudagraph``.
+        config: timm's preprocessing of the model, where it has one.
+    """
+
+    model: nn.Module
+    sample_shape: tuple[int, ...]
+    label: str
+    device: torch.device
+    dtype: torch.dtype
+    channels_last: bool = False
+    mode: str = "eager"
+    config: Mapping[str, Any] | None = None
+
+    def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Return ``n`` standard-normal inputs of shape (batch, *sample_shape), drawn on the CPU."""
+        generator = generator or torch.Generator().manual_seed(SEED)
+        return [self._place(torch.randn(batch, *self.sample_shape, generator=generator)) for _ in range(n)]
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        layout = torch.channels_last if self.channels_last and tensor.dim() == 4 else torch.contiguous_format
+        return tensor.to(device=self.device, dtype=self.dtype, memory_format=layout)
+
+    def forward(self) -> Callable[[Tensor], Any]:
+        """Return the forward pass in the subject's mode, but for the CUDA graph, which needs its input first."""
+        if self.mode == "compile":
+            compiled: Callable[[Tensor], Any] = torch.compile(self.model)
+            return compiled
+        return self.model
+
+
+def load_subject(job: Job) -> Subject:
+    """Return the subject of ``job``, ready to run.
+
+    Raises:
+        UserError: the subject, its weights or a setting is wrong; one sentence.
+        UnavailableError: this machine cannot run it so.
+    """
+    settings = job.settings
+    device = _device(settings)
+    _check_mode(settings, device)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    with seeded():
+        model, label, shape = build(job)
+    config = getattr(model, "pretrained_cfg", None)
+    model = model.eval().to(device=device, dtype=_dtype(settings, device))
+    if settings.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return Subject(
+        model=model,
+        sample_shape=resize(shape, settings.input_size),
+        label=label,
+        device=device,
+        dtype=DTYPES[settings.precision],
+        channels_last=settings.channels_last,
+        mode=settings.mode,
+        config=config if isinstance(config, Mapping) else None,
+    )
+
+
+@contextmanager
+def seeded(seed: int = SEED) -> Iterator[None]:
+    """Draw random weights inside the block from ``seed``; leave the generators as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def build(job: Job) -> tuple[nn.Module, str, tuple[int, ...]]:
+    """Return the module on the CPU in float32, its label and the shape of one sample before any resizing."""
+    subject = job.subject
+    default = tuple(job.options.get("sample_shape", ()))
+    if subject.startswith("timm:"):
+        model, shape = _from_timm(job)
+        return model, subject, default or shape
+    if "module" in job.options:
+        form = f" ({job.form})" if job.form else ""
+        return _from_reproduction(job), f"{job.paper}/{subject}{form}", default or (3, 224, 224)
+    if ":" in subject:
+        return _from_file(job), subject, default or (3, 224, 224)
+    raise UserError(f"{subject!r} is not a variant, timm:<model> or <file.py>:<factory>")
+
+
+def resize(shape: tuple[int, ...], asked: tuple[int, ...]) -> tuple[int, ...]:
+    """Return ``shape`` with its last axes replaced by ``asked``; one number stands for height and width."""
+    if not asked:
+        return shape
+    if len(asked) == 1 and len(shape) == 3:
+        asked = asked * 2
+    return (*shape[: max(len(shape) - len(asked), 0)], *asked)
+
+
+def _device(settings: Settings) -> torch.device:
+    try:
+        device = torch.device(settings.device)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {settings.device!r}: use cpu, cuda or cuda:<index>") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"unknown device {settings.device!r}: use cpu, cuda or cuda:<index>")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UnavailableError("no CUDA device can be used here")
+        index = device.index or 0
+        if index >= torch.cuda.device_count():
+            raise UnavailableError(f"there is no cuda:{index}; this machine has {torch.cuda.device_count()}")
+        device = torch.device("cuda", index)
+        torch.cuda.set_device(device)
+    return device
+
+
+def _dtype(settings: Settings, device: torch.device) -> torch.dtype:
+    """Set how float32 products round and return the dtype of the weights."""
+    if settings.precision not in DTYPES:
+        raise unknown("precision", settings.precision, DTYPES)
+    wanted = settings.precision == "tf32"
+    if wanted and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise UnavailableError("tf32 needs an NVIDIA GPU of compute capability 8.0 or newer")
+    torch.backends.cuda.matmul.allow_tf32 = wanted
+    torch.backends.cudnn.allow_tf32 = wanted
+    return DTYPES[settings.precision]
+
+
+def _check_mode(settings: Settings, device: torch.device) -> None:
+    if settings.mode not in MODES:
+        raise unknown("mode", settings.mode, MODES)
+    if settings.mode == "cudagraph" and device.type != "cuda":
+        raise UnavailableError("a CUDA graph needs a CUDA device")
+
+
+def _weights_file(job: Job) -> str | None:
+    """Return the weights file of the job.
+
+    Raises:
+        UnavailableError: official weights were asked for and no file was given.
+    """
+    path: str | None = job.options.get("weights_file")
+    if path is None and job.settings.weights != "random":
+        raise UnavailableError(f"needs the {job.settings.weights} weights: give their file")
+    return path
+
+
+def _from_reproduction(job: Job) -> nn.Module:
+    module, config = job.options["module"], job.options.get("config", {})
+    path = _weights_file(job)
+    if path is None:
+        built: nn.Module = importlib.import_module(f"{module}.model").build(config, job.form)
+        return built
+    official = importlib.import_module(f"{module}.official")
+    state = load_state(path)
+    try:
+        loaded: nn.Module = official.from_official(config, state, job.form or None)
+    except ValueError as error:
+        raise UserError(f"weights file {path} does not fit {job.subject}: {error}") from error
+    return loaded
+
+
+def _from_timm(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
+    import timm
+
+    name = job.subject.removeprefix("timm:")
+    if not timm.is_model(name):
+        raise unknown("timm model", name, timm.list_models())
+    arguments: dict[str, Any] = dict(job.options.get("config", {}))
+    own = timm.get_pretrained_cfg(name)
+    shape = tuple(own.input_size) if own is not None else (3, 224, 224)
+    wanted = resize(tuple(job.options.get("sample_shape", ())) or shape, job.settings.input_size)
+    try:
+        size: dict[str, Any] = {"img_size": wanted[1:]} if wanted[1:] != shape[1:] else {}
+        model = timm.create_model(name, **size, **arguments)
+    except TypeError:  # convolutional models take any size and their constructors none
+        model = timm.create_model(name, **arguments)
+    path = _weights_file(job)
+    if path is not None:
+        _load_strictly(model, load_state(path), path, job.subject)
+    return model, shape
+
+
+def _from_file(job: Job) -> nn.Module:
+    path, _, factory = job.subject.rpartition(":")
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"{path} does not exist; a model of your own is given as <file.py>:<factory>")
+    name = f"bench_subject_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    make = getattr(module, factory, None)
+    if not callable(make):
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise unknown(f"factory in {path}:", factory, names)
+    model = make(**job.options.get("config", {}))
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{job.subject} returned {type(model).__name__}, expected a torch.nn.Module")
+    weights = _weights_file(job)
+    if weights is not None:
+        _load_strictly(model, load_state(weights), weights, job.subject)
+    return model
+
+
+def _load_strictly(model: nn.Module, state: dict[str, Tensor], path: str, label: str) -> None:
+    """Load every entry or say what does not fit."""
+    own = model.state_dict()
+    problems = [
+        *(f"{n} is missing" for n in own if n not in state),
+        *(f"{n} is not in the model" for n in state if n not in own),
+        *(
+            f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}"
+            for n in own
+            if n in state and state[n].shape != own[n].shape
+        ),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise UserError(f"weights file {path} does not fit {label}: {'; '.join(problems[:3])}{more}")
+    model.load_state_dict(state)

@@ -1,0 +1,83 @@
+"""Reads weight files without ever running code that is hidden in them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.errors import UserError
+
+_WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "module")
+"""Keys under which training scripts keep the weights beside their optimiser state."""
+
+
+def load_state(path: Path | str) -> dict[str, Tensor]:
+    """Return the tensors of a ``.safetensors`` file or a ``torch.save`` file, by name.
+
+    Only tensors and plain containers are read: a file that holds other Python objects is refused, since loading those
+    can run any code. Weights that lie under ``model``, ``state_dict`` and the like are found; a ``module.`` in front
+    of every name (left by data-parallel training) is removed.
+
+    Raises:
+        UserError: the file cannot be read, is refused, or holds no tensors; names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"weights file {path} does not exist")
+    state = _safetensors(path) if path.suffix == ".safetensors" else _unwrap(_torch_file(path), path)
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def digest(path: Path | str) -> str:
+    """Return the SHA-256 of a file, the evidence of which weights were used."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"weights file {path} is not a readable safetensors file ({error})") from error
+
+
+def _torch_file(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"weights file {path} is not a plain torch.save file, or holds Python objects besides tensors, which could "
+            "run code when loaded: save its state dict alone, or convert it to safetensors"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(
+            f"weights file {path} cannot be read: {(str(error).splitlines() or ['it is empty'])[0]}"
+        ) from error
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the mapping of names to tensors inside a checkpoint."""
+    for _ in range(2):
+        if not isinstance(content, Mapping):
+            break
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping):
+        raise UserError(f"weights file {path} holds {type(content).__name__}, expected a mapping of names to tensors")
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise UserError(f"weights file {path} holds no tensors")
+    return state

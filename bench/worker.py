@@ -1,0 +1,115 @@
+"""The process that measures: one job as JSON on stdin, its measurements as one JSON line on ``--out-fd``.
+
+Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
+measures and little else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from importlib import import_module
+from typing import Any
+
+from bench.errors import UserError, unknown
+from bench.measure import METRICS, ROWS, UnavailableError, rows
+from bench.records import Job, Measurement, Settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read a job, measure it and write the rows; the exit status is 0 whenever there are rows."""
+    parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
+    parser.add_argument("--out-fd", type=int, required=True, help="file descriptor that the result is written to")
+    arguments = parser.parse_args(argv)
+    out = os.dup(arguments.out_fd)
+    if arguments.out_fd == 1:
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    job = read_job(json.load(sys.stdin))
+    prepare(job)
+    line = json.dumps([asdict(row) for row in run(job)], allow_nan=False)
+    with os.fdopen(out, "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return 0
+
+
+def read_job(data: dict[str, Any]) -> Job:
+    """Return the job that ``dataclasses.asdict`` turned into ``data``."""
+    settings = dict(data["settings"])
+    settings["input_size"] = tuple(settings.get("input_size", ()))
+    return Job(**{**data, "settings": Settings(**settings)})
+
+
+def prepare(job: Job) -> None:
+    """Set what must be set before torch is imported: the number of threads, and an allocator that gives memory back."""
+    if job.settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
+    if job.metric == "memory":
+        from bench.measure.heap import return_freed_memory
+
+        return_freed_memory()
+
+
+def run(job: Job) -> list[Measurement]:
+    """Measure ``job``; whatever goes wrong becomes rows that say so."""
+    try:
+        if job.metric not in METRICS:
+            raise unknown("metric", job.metric, METRICS)
+        from bench.measure.subject import load_subject
+
+        found = import_module(METRICS[job.metric]).measure(load_subject(job), job)
+        return [_finite(row) for row in found]
+    except UnavailableError as error:
+        return missing(job, str(error), failed=False)
+    except UserError as error:
+        return missing(job, str(error), failed=True)
+    except Exception as error:  # a model may raise anything, and the row must say what
+        import traceback
+
+        traceback.print_exc(file=sys.stderr)
+        return missing(job, explain(error, job), failed=True)
+
+
+def missing(job: Job, reason: str, *, failed: bool) -> list[Measurement]:
+    """Return every row of the job with the same reason and no value."""
+    expected: Iterable[tuple[str, str]] = rows(job) if job.metric in ROWS else ((job.metric, ""),)
+    return [Measurement.missing(metric, unit, reason, failed=failed) for metric, unit in expected]
+
+
+def explain(error: BaseException, job: Job) -> str:
+    """Return one sentence for an exception that was not foreseen."""
+    if out_of_memory(error):
+        batch = job.settings.batch
+        what = f"batch {batch} does" if batch is not None else "it does"
+        return f"{what} not fit in the memory of {job.settings.device}"
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        phrase in text for phrase in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def _finite(row: Measurement) -> Measurement:
+    """Return the row as it can be stored: a figure that is no number is a failure."""
+    figures = [v for v in (row.value, row.low, row.high, *row.samples) if v is not None]
+    if all(math.isfinite(v) for v in figures):
+        return row
+    return replace(
+        row, value=None, low=None, high=None, samples=(), status="failed", reason="the figure is not a finite number"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""The definition of global response normalisation in plain PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def global_response_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """See :func:`kernels.global_response_norm.global_response_norm`."""
+    wide = x.dtype if x.dtype == torch.float64 else torch.float32
+    norm = torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide)
+    relative = norm / (norm.mean(1, keepdim=True) + eps)
+    scale = gamma * relative + 1
+    return (scale[:, :, None, None] * x + beta[:, None, None]).to(x.dtype)

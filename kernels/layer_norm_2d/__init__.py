@@ -1,0 +1,51 @@
+"""LayerNorm over the channels of a feature map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kernels.layer_norm_2d import reference
+from kernels.operator import Operator
+
+__all__ = ["OPERATOR", "layer_norm_2d"]
+
+OPERATOR = Operator(
+    name="layer_norm_2d",
+    arguments="Tensor x, Tensor weight, Tensor bias, float eps",
+    reference=reference.layer_norm_2d,
+    fake=lambda x, weight, bias, eps: torch.empty_like(x),
+)
+
+
+def layer_norm_2d(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
+    """Normalise every position of a feature map over its channels.
+
+    ``out[b,:,h,w] = (x[b,:,h,w] - mean) / sqrt(variance + eps) * weight + bias``, with mean and (biased) variance over
+    the channels of that position.
+
+    Args:
+        x: (B, C, H, W), floating point, any strides.
+        weight: (C,).
+        bias: (C,).
+        eps: added to the variance, not negative.
+
+    Returns:
+        (B, C, H, W) in x's dtype and memory format.
+
+    Raises:
+        ValueError: a shape or eps is not as above.
+        TypeError: the dtypes differ outside autocast.
+
+    Source: Ba et al., "Layer Normalization", arXiv 1607.06450, in the channels-first use of ConvNeXt (Liu et al.,
+    CVPR 2022, arXiv 2201.03545).
+    """
+    if x.dim() != 4:
+        raise ValueError(f"layer_norm_2d: x must be (B, C, H, W), got shape {tuple(x.shape)}")
+    channels = x.shape[1]
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter.shape != (channels,):
+            raise ValueError(f"layer_norm_2d: {name} must be ({channels},), got shape {tuple(parameter.shape)}")
+    if eps < 0:
+        raise ValueError(f"layer_norm_2d: eps must not be negative, got {eps}")
+    return OPERATOR(x, weight, bias, eps)

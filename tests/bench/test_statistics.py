@@ -1,0 +1,138 @@
+"""Statistics on answers that are known."""
+
+import numpy as np
+import pytest
+
+from bench import statistics
+from bench.statistics import combine, compare, mcnemar, median_interval, paired_ratio, paired_test, percentiles, wilson
+
+
+def rounds(centre, spread=0.001, n=40, processes=3, between=0.0, seed=0):
+    draw = np.random.default_rng(seed)
+    return [
+        list(centre * (1 + between * (i - (processes - 1) / 2)) * (1 + spread * draw.standard_normal(n)))
+        for i in range(processes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n", "rank"),
+    # B. Conover's and standard sign-test tables: ranks of the 95 % interval of a median
+    [(5, None), (6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18), (100, 40)],
+)
+def test_the_interval_of_a_median_uses_the_tabled_ranks(n, rank):
+    found = median_interval(list(range(1, n + 1)))
+    assert found == (None if rank is None else (rank, n + 1 - rank))
+
+
+def test_the_interval_covers_the_median_95_times_in_100():
+    draw = np.random.default_rng(1)
+    hits = sum(
+        low <= np.log(2) <= high for low, high in (median_interval(draw.exponential(size=31)) for _ in range(2000))
+    )
+    assert 0.94 < hits / 2000 < 0.985
+
+
+def test_large_samples_agree_with_the_exact_rule_just_below():
+    exact, approximate = statistics._rank(1000), statistics._rank(1001)
+    assert abs(exact - approximate) <= 1
+
+
+def test_percentiles_need_samples_beyond_them():
+    assert set(percentiles(range(10))) == {"p50"}
+    assert set(percentiles(range(100))) == {"p50", "p90", "p95"}
+    assert percentiles(range(501))["p99"] == 495
+
+
+def test_rounds_combine_to_the_median_of_medians():
+    found = combine([[1, 2, 3], [2, 3, 4], [8, 9, 10], []])
+    assert found.median == 3
+    assert found.medians == (2, 3, 9)
+    assert found.between == pytest.approx(7 / 3)
+    assert found.low <= 2
+    assert found.high >= 9
+    assert found.samples == 9
+
+
+def test_too_few_samples_give_no_interval():
+    found = combine([[1.0, 2.0]])
+    assert (found.median, found.low, found.high, found.between) == (1.5, None, None, None)
+    with pytest.raises(ValueError, match="no samples"):
+        combine([[], []])
+    with pytest.raises(ValueError, match="no samples"):
+        statistics.median([])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        (rounds(1.0), rounds(1.0, seed=1), "same"),
+        (rounds(1.0), rounds(0.5), "faster"),
+        (rounds(1.0), rounds(1.5), "slower"),
+        (rounds(1.0, spread=0.2), rounds(1.0, spread=0.2, seed=2), "ambiguous"),
+        (rounds(1.0, between=0.2), rounds(1.1, between=0.2), "ambiguous"),
+        (rounds(1.0, processes=1), rounds(0.2, processes=1), "ambiguous"),
+        ([[1.0], [1.0]], [[0.1], [0.1]], "ambiguous"),
+        (rounds(1.0), rounds(1.005), "same"),
+    ],
+)
+def test_verdicts(first, second, verdict):
+    found = compare(first, second)
+    assert found.verdict == verdict, found
+
+
+def test_a_difference_within_the_spread_of_processes_is_ambiguous():
+    steady = compare(rounds(1.0), rounds(1.04))
+    shaky = compare(rounds(1.0, between=0.03), rounds(1.04))
+    assert steady.verdict == "slower"
+    assert shaky.verdict == "ambiguous"
+
+
+def test_speed_up_is_first_over_second():
+    found = compare(rounds(3.0), rounds(2.0))
+    assert found.ratio.value == pytest.approx(1.5, rel=1e-2)
+    assert found.ratio.low < 1.5 < found.ratio.high
+
+
+def test_turns_cancel_a_drift():
+    drift = np.linspace(1, 3, 9)
+    found = paired_ratio(list(2 * drift), list(drift))
+    assert (found.value, found.low, found.high) == (2, 2, 2)
+    assert paired_ratio([2.0, 3.0], [1.0, 1.0]) == statistics.Ratio(2.5, 2.0, 3.0)
+    assert paired_ratio([2.0], [1.0]).low is None
+    with pytest.raises(ValueError, match="as many"):
+        paired_ratio([1.0], [1.0, 2.0])
+
+
+def test_wilson_on_imagenet_is_a_third_of_a_point():
+    low, high = wilson(42_000, 50_000)
+    assert 100 * (high - low) / 2 == pytest.approx(0.32, abs=0.005)
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    with pytest.raises(ValueError, match="0 <= successes"):
+        wilson(3, 2)
+    with pytest.raises(ValueError, match="n > 0"):
+        wilson(0, 0)
+
+
+def test_mcnemar_by_hand():
+    assert mcnemar(10, 2) == pytest.approx(2 * (1 + 12 + 66) / 4096)
+    assert mcnemar(2, 10) == mcnemar(10, 2)
+    assert mcnemar(5, 5) == 1.0
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(2000, 2200) == pytest.approx(0.0021, abs=2e-4)
+
+
+def test_paired_test_counts_the_disagreements():
+    first, second = [True, True, True, False, False], [True, False, False, True, False]
+    found = paired_test(first, second)
+    assert (found.only_first, found.only_second) == (2, 1)
+    assert found.p_value == 1.0
+    with pytest.raises(ValueError, match="same pictures"):
+        paired_test([True], [])
+
+
+def test_relative_halfwidth():
+    assert statistics.relative_halfwidth([1.0] * 20) == 0
+    assert statistics.relative_halfwidth([1.0] * 5) is None
+    assert statistics.relative_halfwidth([0.9] * 10 + [1.0] + [1.1] * 10) == pytest.approx(0.1)

@@ -1,0 +1,104 @@
+"""The worker turns a job into rows, whatever the model does."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+
+from bench import worker
+from bench.measure import METRICS, ROWS, UnavailableError
+from bench.records import Job, Measurement, Settings
+
+MODELS = """
+import torch
+class Noisy(torch.nn.Linear):
+    def forward(self, x):
+        print("noise on stdout")
+        return super().forward(x)
+def noisy():
+    print("more noise")
+    return Noisy(4, 4)
+def broken():
+    raise ZeroDivisionError("one\\ntwo")
+"""
+
+
+@pytest.fixture
+def models(tmp_path):
+    path = tmp_path / "models.py"
+    path.write_text(MODELS)
+    return path
+
+
+def spawn(job):
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
+    done = subprocess.run(
+        command, input=json.dumps(asdict(job)), text=True, capture_output=True, pass_fds=(write,), check=False
+    )
+    os.close(write)
+    with os.fdopen(read) as file:
+        return done, [Measurement(**row) for row in json.loads(file.read() or "[]")]
+
+
+def test_one_line_of_rows_comes_back_and_prints_go_to_stderr(models):
+    job = Job("", f"{models}:noisy", "", "flops", Settings(input_size=(4,), threads=1), options={"sample_shape": [4]})
+    done, rows = spawn(job)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "noise on stdout" in done.stderr
+    assert {row.metric: row.value for row in rows} == {"macs": 16, "flops": 32, "macs_fvcore": 16}
+
+
+def test_a_model_that_dies_yields_every_row_with_its_reason(models):
+    rows = worker.run(Job("", f"{models}:broken", "", "flops", Settings()))
+    assert [row.metric for row in rows] == ["macs", "flops", "macs_fvcore"]
+    assert {(row.status, row.reason) for row in rows} == {("failed", "ZeroDivisionError: one")}
+
+
+def test_user_errors_and_unavailable_ones_differ(models):
+    wrong = worker.run(Job("", f"{models}:nosy", "", "params", Settings()))
+    assert wrong[0].status == "failed"
+    assert "did you mean noisy" in wrong[0].reason
+    other = worker.run(Job("", f"{models}:noisy", "", "params", Settings(mode="cudagraph")))
+    assert other[0].status == "unavailable"
+    unknown = worker.run(Job("", "x", "", "flop", Settings()))
+    assert "did you mean flops" in unknown[0].reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("CUDA error: out of memory"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_named(error):
+    job = Job("", "x", "", "throughput", Settings(device="cuda:0", batch=512))
+    assert worker.explain(error, job) == "batch 512 does not fit in the memory of cuda:0"
+
+
+def test_figures_that_are_no_numbers_fail():
+    row = worker._finite(Measurement("parity", float("nan"), "rel", "x", samples=(1.0,)))
+    assert (row.status, row.value, row.samples) == ("failed", None, ())
+
+
+def test_jobs_survive_json():
+    job = Job("p", "v", "plain", "latency", Settings(input_size=(3, 4, 5), batch=2), 3, {"a": [1]})
+    assert worker.read_job(json.loads(json.dumps(asdict(job)))) == job
+
+
+def test_listing_metrics_loads_no_torch():
+    code = "import sys, bench.measure, bench.worker; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unavailable_is_not_a_user_error():
+    from bench.errors import UserError
+
+    assert not issubclass(UnavailableError, UserError)
