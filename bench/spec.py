@@ -5,12 +5,13 @@ Figures keep the text they were printed with, since "33" and "33.0" claim differ
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from bench import yaml_text
 from bench.errors import UserError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.@\-]*$", max_length=80)]
@@ -25,7 +26,8 @@ def _as_printed(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be a number")
     text = str(value)
-    float(text)
+    if not math.isfinite(float(text)):
+        raise ValueError("must be a finite number")
     return text
 
 
@@ -241,12 +243,9 @@ def load(path: Path) -> Paper:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error})") from error
     try:
-        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "it is not valid YAML"
-        raise UserError(f"{path} cannot be understood{line}: {problem}") from error
+        data = yaml_text.parse(text)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold a mapping (id, title, variants, ...), found {type(data).__name__}")
     try:

@@ -138,10 +138,10 @@ class Operator:
         if module is not None:
             return module.forward(*args)
         out = self.reference(*args)
+        like = self.fake(*args)
         if not self.extras:
-            return out
-        like = self.fake(*args)[1:]
-        return (out, *(torch.zeros_like(extra) for extra in like))
+            return like.copy_(out)
+        return (like[0].copy_(out), *(extra.zero_() for extra in like[1:]))
 
     def _backward(self, grad: Tensor, saved: list[Tensor], *args_and_needs: Any) -> list[Tensor]:
         args, needs = args_and_needs[:-1], list(args_and_needs[-1])

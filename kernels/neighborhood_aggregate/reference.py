@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def window_index(length: int, kernel_size: int, dilation: int) -> Tensor:
+def window_index(length: int, kernel_size: int, dilation: int = 1) -> Tensor:
     """Return the positions each query sees along one axis, shape (length, kernel_size).
 
     The window of position i is centred on i and shifted inwards where it would leave the map. With dilation d,
@@ -19,11 +19,11 @@ def window_index(length: int, kernel_size: int, dilation: int) -> Tensor:
     return residue[:, None] + dilation * (start[:, None] + torch.arange(kernel_size))
 
 
-def neighborhood_aggregate(weights: Tensor, value: Tensor, kernel_size: int, dilation: int) -> Tensor:
+def neighborhood_aggregate(weights: Tensor, value: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
     """See :func:`kernels.neighborhood_aggregate.neighborhood_aggregate`."""
     height, width = value.shape[2:4]
-    rows = window_index(height, kernel_size, dilation).to(value.device)
-    columns = window_index(width, kernel_size, dilation).to(value.device)
-    # (B, G, H, k, W, k, D) -> (B, G, H, W, k*k, D)
-    gathered = value[:, :, rows][:, :, :, :, columns].permute(0, 1, 2, 4, 3, 5, 6).flatten(4, 5)
-    return torch.einsum("bghwk,bghwkd->bghwd", weights, gathered)
+    rows = window_index(height, kernel_size, dilation)
+    columns = window_index(width, kernel_size, dilation)
+    window = (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(height, width, kernel_size**2)
+    gathered = value.flatten(2, 3)[:, :, window.to(value.device)]  # (B, G, H, W, k*k, D)
+    return (weights.unsqueeze(-2) @ gathered).squeeze(-2)

@@ -1,0 +1,243 @@
+"""Proves every backend of every operator against its float64 reference: what ``bench kernels check`` runs.
+
+Triton kernels are checked on a CPU in Triton's interpreter, which must be switched on before Triton is imported, so
+those checks run in a process of their own: ``python -m bench.kernel_check`` reads one :class:`Request` as JSON on
+stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+
+from bench.errors import UserError, unknown
+from kernels import find_operator, operator_names
+from kernels.backend import BACKENDS, BackendRefusedError
+from kernels.cases import Case
+from kernels.check import TOLERANCE, Difference, check
+from kernels.operator import Operator
+
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in TOLERANCE}
+CHECKED = tuple(name for name in BACKENDS if name != "reference")
+
+Status = Literal["passed", "failed", "refused"]
+"""``passed``: every tensor is within its tolerance. ``failed``: one is not, or the backend died. ``refused``: the
+backend cannot run here or cannot take the case. The last two come with a ``reason``."""
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One backend on one case in one dtype.
+
+    Attributes:
+        operator, backend, case, dtype, device: what was checked; ``case`` is empty where no case could be tried.
+        interpreted: whether Triton's interpreter ran it instead of a GPU.
+        status: see :data:`Status`.
+        reason: one sentence unless ``status`` is ``passed``.
+        differences: how far the output and each gradient are from the reference.
+        seconds: how long the check took.
+    """
+
+    operator: str
+    backend: str
+    case: str
+    dtype: str
+    device: str
+    interpreted: bool = False
+    status: Status = "passed"
+    reason: str = ""
+    differences: tuple[Difference, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def worst(self) -> Difference | None:
+        """The tensor that is closest to its tolerance or furthest beyond it; None where nothing was compared."""
+        return max(self.differences, key=_excess, default=None)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> CheckRow:
+        """Return the row that ``dataclasses.asdict`` wrote."""
+        return cls(**{**body, "differences": tuple(Difference(**d) for d in body["differences"])})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to check: the names of operators, backends and dtypes, and the device."""
+
+    operators: tuple[str, ...]
+    backends: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    device: str = "cpu"
+
+
+def any_failed(rows: Iterable[CheckRow]) -> bool:
+    """Return whether any check failed: the exit status of ``bench kernels check``."""
+    return any(row.status == "failed" for row in rows)
+
+
+def check_all(
+    operators: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+    device: str = "cpu",
+    on_row: Callable[[CheckRow], None] | None = None,
+) -> list[CheckRow]:
+    """Check backends against the reference on every case of every operator, forward and backward.
+
+    Args:
+        operators: names; None for all of them.
+        backends: names; None for every backend but the reference itself.
+        dtypes: ``float64``, ``float32``, ``float16`` or ``bfloat16``; None for all four.
+        device: where the backend's tensors are, for example ``cpu`` or ``cuda``.
+        on_row: called with each row as soon as it is known.
+
+    Raises:
+        UserError: a name does not exist.
+    """
+    request = Request(
+        _names("operator", operators, operator_names()),
+        _names("kernel backend", backends, BACKENDS, CHECKED),
+        _names("dtype", dtypes, tuple(DTYPES)),
+        device,
+    )
+    rows = []
+    for row in _rows(request):
+        rows.append(row)
+        if on_row is not None:
+            on_row(row)
+    return rows
+
+
+def check_operator(
+    operator: Operator, cases: Iterable[Case], backend: str, dtypes: Iterable[str], device: str = "cpu"
+) -> Iterator[CheckRow]:
+    """Yield one row for each case and dtype, checked in this process; one row in all if the backend cannot run here."""
+    interpreted = backend == "triton" and _interpreting()
+    blank = CheckRow(operator.name, backend, "", "", device, interpreted)
+    module = None if backend == "reference" else operator.load(backend)
+    if isinstance(module, str):
+        yield replace(blank, status="refused", reason=module)
+        return
+    for case in cases:
+        for dtype in dtypes:
+            yield _check_case(operator, case, replace(blank, case=case.name, dtype=dtype))
+
+
+def load_cases(name: str, kind: Literal["CHECK", "BENCH"]) -> tuple[Case, ...]:
+    """Return the cases an operator is checked (``CHECK``) or timed (``BENCH``) on."""
+    cases: tuple[Case, ...] = getattr(import_module(f"kernels.{name}.cases"), kind)
+    return cases
+
+
+def _check_case(operator: Operator, case: Case, row: CheckRow) -> CheckRow:
+    start = perf_counter()
+    try:
+        with _poisoned_memory():
+            found = tuple(check(operator, case, row.backend, DTYPES[row.dtype], row.device))
+    except BackendRefusedError as refusal:
+        return replace(row, status="refused", reason=str(refusal))
+    except Exception as error:  # a backend may die in any way, and the row has to say so
+        return replace(row, status="failed", reason=_sentence(error), seconds=perf_counter() - start)
+    row = replace(row, differences=found, seconds=perf_counter() - start)
+    beyond = [d for d in found if not d.passed]
+    if not beyond:
+        return row
+    listed = ", ".join(f"{d.tensor} by {d.relative:.1e} where {d.tolerance:.1e} is allowed" for d in beyond)
+    return replace(row, status="failed", reason=f"differs from the float64 reference: {listed}")
+
+
+@contextmanager
+def _poisoned_memory() -> Iterator[None]:
+    """Fill what ``torch.empty`` returns with NaN, so that an element no kernel wrote cannot pass for a right one."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*deterministic")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _rows(request: Request) -> Iterator[CheckRow]:
+    for name in request.operators:
+        for backend in request.backends:
+            if backend == "triton" and torch.device(request.device).type == "cpu" and not _interpreting():
+                yield from _interpreted_rows(replace(request, operators=(name,), backends=("triton",)))
+            else:
+                cases = load_cases(name, "CHECK")
+                yield from check_operator(find_operator(name), cases, backend, request.dtypes, request.device)
+
+
+def _interpreted_rows(request: Request) -> Iterator[CheckRow]:
+    """Yield the rows of a request as a process with Triton's interpreter switched on finds them."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    environment.pop("BENCH_KERNELS", None)
+    command = [sys.executable, "-m", "bench.kernel_check"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(asdict(request)))
+            process.stdin.close()
+            for line in process.stdout:
+                yield CheckRow.from_json(json.loads(line))
+        finally:
+            if process.poll() is None and sys.exc_info()[0] is not None:
+                process.kill()
+    if process.returncode != 0:
+        name = request.operators[0]
+        reason = f"the process with Triton's interpreter ended with exit status {process.returncode}"
+        yield CheckRow(name, "triton", "", "", request.device, True, status="failed", reason=reason)
+
+
+def _interpreting() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _names(
+    kind: str, asked: Sequence[str] | None, known: Sequence[str], default: Sequence[str] = ()
+) -> tuple[str, ...]:
+    if asked is None:
+        return tuple(default or known)
+    for name in asked:
+        if name not in known:
+            raise unknown(kind, name, known)
+    if not asked:
+        raise UserError(f"no {kind} was named; known: {', '.join(known)}")
+    return tuple(asked)
+
+
+def _sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _excess(difference: Difference) -> float:
+    excess = difference.relative / difference.tolerance
+    return excess if excess == excess else float("inf")
+
+
+def main() -> None:
+    """Check what the request on stdin names, in this process, one line of JSON for each row."""
+    body = json.load(sys.stdin)
+    request = Request(tuple(body["operators"]), tuple(body["backends"]), tuple(body["dtypes"]), body["device"])
+    out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
+    for row in _rows(request):
+        print(json.dumps(asdict(row)), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

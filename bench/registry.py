@@ -1,0 +1,145 @@
+"""Finds the papers: this distribution's ``reproductions`` and the entry-point group ``bench.papers``.
+
+Listing reads only the head of each ``paper.yaml``; torch, timm and pydantic stay unloaded until a paper is used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import yaml_text
+from bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from bench.spec import Paper
+
+GROUP = "bench.papers"
+_LISTED = ("id", "title", "task", "arxiv", "venue", "variants")
+_TOP_LEVEL = re.compile(r"^(?=[A-Za-z_\"'])", re.MULTILINE)
+_WANTED = re.compile(rf"[\"']?({'|'.join(_LISTED)})[\"']?\s*:")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A paper as it is listed.
+
+    Attributes:
+        id: the name of its folder, and its name on the command line.
+        folder: where its ``paper.yaml`` lies.
+        module: its Python package, for example ``reproductions.overlock``.
+        title, task, arxiv, venue: as ``paper.yaml`` has them; empty where it is broken.
+        variants: the names of its variants.
+        problem: what is wrong with it, one sentence; empty if nothing is known to be.
+    """
+
+    id: str
+    folder: Path
+    module: str
+    title: str = ""
+    task: str = ""
+    arxiv: str = ""
+    venue: str = ""
+    variants: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Return every paper that can be found, by id, sorted; a broken one says so in its ``problem``."""
+    found: dict[str, Entry] = {}
+    for entry in (*_from_folders(), *_from_entry_points()):
+        found.setdefault(entry.id, entry)
+    return dict(sorted(found.items()))
+
+
+def entry(paper_id: str) -> Entry:
+    """Return one paper's listing.
+
+    Raises:
+        UserError: no paper has that id; names the nearest.
+    """
+    if paper_id not in entries():
+        raise unknown("paper", paper_id, entries())
+    return entries()[paper_id]
+
+
+def paper(paper_id: str) -> Paper:
+    """Return one paper, validated.
+
+    Raises:
+        UserError: no paper has that id, or its ``paper.yaml`` is broken; one sentence that names the place.
+    """
+    found = entry(paper_id)
+    if found.folder == Path():
+        raise UserError(found.problem)
+    return _load(paper_id, found.folder)
+
+
+def _from_folders() -> list[Entry]:
+    import reproductions
+
+    files = [file for folder in reproductions.__path__ for file in sorted(Path(folder).glob("*/paper.yaml"))]
+    return [_read(file.parent.name, file.parent, f"reproductions.{file.parent.name}") for file in files]
+
+
+def _from_entry_points() -> list[Entry]:
+    from importlib.metadata import entry_points
+
+    found = []
+    for point in entry_points(group=GROUP):
+        try:
+            spec = find_spec(point.value)
+        except (ImportError, ValueError, AttributeError) as error:
+            problem = f"the entry point {point.name} = {point.value} of group {GROUP} cannot be imported ({error})"
+            found.append(Entry(point.name, Path(), point.value, problem=problem))
+            continue
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        if folders:
+            found.append(_read(point.name, Path(folders[0]), point.value))
+        else:
+            problem = f"the entry point {point.name} = {point.value} of group {GROUP} must name a package that exists"
+            found.append(Entry(point.name, Path(), point.value, problem=problem))
+    return found
+
+
+def _read(name: str, folder: Path, module: str) -> Entry:
+    """Return the listing of one paper from the head of its ``paper.yaml``, or from all of it where the head is odd."""
+    try:
+        text = _head((folder / "paper.yaml").read_text(encoding="utf-8"))
+        data = yaml_text.parse(text)
+        variants = tuple(str(variant["name"]) for variant in data["variants"])
+        facts = {key: str(data.get(key, "")) for key in ("title", "task", "arxiv", "venue")}
+        odd = data["id"] != name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        odd = True
+    return _read_whole(name, folder, module) if odd else Entry(name, folder, module, variants=variants, **facts)
+
+
+def _head(text: str) -> str:
+    """Return the top-level entries of a ``paper.yaml`` that a list shows: a fifth of the file, read five times faster."""
+    return "".join(part for part in _TOP_LEVEL.split(text) if _WANTED.match(part))
+
+
+def _read_whole(name: str, folder: Path, module: str) -> Entry:
+    """Return the listing of one paper after validating it, or what is wrong with it."""
+    try:
+        paper = _load(name, folder)
+    except UserError as error:
+        return Entry(name, folder, module, problem=str(error))
+    variants = tuple(variant.name for variant in paper.variants)
+    return Entry(name, folder, module, paper.title, paper.task, paper.arxiv, paper.venue, variants)
+
+
+def _load(name: str, folder: Path) -> Paper:
+    from bench import spec
+
+    file = folder / "paper.yaml"
+    paper = spec.load(file)
+    if paper.id != name:
+        raise UserError(f"{file}: its id is {paper.id!r}, which must be the name under which it is found, {name!r}")
+    return paper

@@ -1,0 +1,62 @@
+"""Layers that several papers share: ordinary PyTorch parameters over the operators of :mod:`kernels`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kernels.depthwise_conv2d import depthwise_conv2d
+from kernels.layer_norm_2d import layer_norm_2d
+
+__all__ = ["DepthwiseConv2d", "LayerNorm2d", "channels_last", "drop_path_rates"]
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """Depthwise convolution (B, C, H, W) -> (B, C, H, W) of an odd kernel, stride 1, zero padding.
+
+    Args:
+        channels: C.
+        kernel_size: the odd side of the square kernel.
+        dilation: the distance between two taps.
+        bias: whether a bias is added.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1, bias: bool = True) -> None:
+        padding = dilation * (kernel_size // 2)
+        super().__init__(
+            channels, channels, kernel_size, padding=padding, dilation=dilation, groups=channels, bias=bias
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (B, C, H, W); the memory format stays."""
+        return depthwise_conv2d(input, self.weight, self.bias, int(self.dilation[0]))
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of a (B, C, H, W) map.
+
+    Args:
+        channels: C.
+        eps: added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__(channels, eps=eps)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) at each position."""
+        return layer_norm_2d(input, self.weight, self.bias, self.eps)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return the (B, C, H, W) map in channels-last memory, the layout the models run in."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def drop_path_rates(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """Return the rate of every block, stage by stage: it rises linearly from 0 to ``rate`` over all blocks."""
+    last = max(sum(depths) - 1, 1)
+    rates = iter(rate * i / last for i in range(sum(depths)))
+    return [[next(rates) for _ in range(depth)] for depth in depths]

@@ -1,0 +1,176 @@
+"""VAN: a convolutional backbone whose token mixer gates features by a decomposed large-kernel convolution.
+
+Guo et al., "Visual Attention Network", arXiv 2202.09741.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any
+
+import torch
+from timm.layers import DropPath, trunc_normal_
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
+
+__all__ = ["VAN", "LargeKernelAttention", "build"]
+
+
+class LargeKernelAttention(nn.Module):
+    """LKA(u) = u * pointwise(dilated(local(u))): a 21 x 21 kernel decomposed, used as a gate (section 3.2).
+
+    (B, C, H, W) -> (B, C, H, W).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.local = DepthwiseConv2d(dim, 5)
+        self.dilated = DepthwiseConv2d(dim, 7, dilation=3)
+        self.pointwise = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Gate (B, C, H, W) by its large-kernel attention map."""
+        return u * self.pointwise(self.dilated(self.local(u)))
+
+
+class Attention(nn.Module):
+    """x + project_out(LKA(GELU(project_in(x)))); this shortcut is inside the one of the block."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.project_in = nn.Conv2d(dim, dim, 1)
+        self.lka = LargeKernelAttention(dim)
+        self.project_out = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix (B, C, H, W) over space and channels."""
+        return x + self.project_out(self.lka(F.gelu(self.project_in(x))))
+
+
+class FeedForward(nn.Module):
+    """reduce(GELU(depthwise3x3(expand(x))))."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(dim, hidden, 1)
+        self.depthwise = DepthwiseConv2d(hidden, 3)
+        self.reduce = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of (B, C, H, W)."""
+        return self.reduce(F.gelu(self.depthwise(self.expand(x))))
+
+
+class Block(nn.Module):
+    """x + scale1 * Attention(BN(x)), then x + scale2 * FeedForward(BN(x))."""
+
+    def __init__(self, dim: int, hidden: int, drop_path: float, scale_init: float, eps: float) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(dim, eps=eps)
+        self.attention = Attention(dim)
+        self.scale1 = nn.Parameter(torch.full((dim,), scale_init))
+        self.norm2 = nn.BatchNorm2d(dim, eps=eps)
+        self.feed_forward = FeedForward(dim, hidden)
+        self.scale2 = nn.Parameter(torch.full((dim,), scale_init))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        x = x + self.drop_path(self.scale1[:, None, None] * self.attention(self.norm1(x)))
+        return x + self.drop_path(self.scale2[:, None, None] * self.feed_forward(self.norm2(x)))
+
+
+class Stage(nn.Module):
+    """An overlapping patch embedding (convolution and BatchNorm), the blocks, and a LayerNorm over channels."""
+
+    def __init__(
+        self, channels: int, dim: int, patch: int, stride: int, blocks: Sequence[Block], norm_eps: float, eps: float
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(channels, dim, patch, stride, patch // 2)
+        self.embed_norm = nn.BatchNorm2d(dim, eps=eps)
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = LayerNorm2d(dim, eps=norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        return self.norm(self.blocks(self.embed_norm(self.embed(x))))
+
+
+class VAN(nn.Module):
+    """Four stages at strides 4, 8, 16 and 32, mean pooling, one linear layer.
+
+    Args:
+        embed_dims: the channels of each stage.
+        depths: the blocks of each stage.
+        mlp_ratios: the expansion of the feed-forward network in each stage.
+        num_classes: the width of the output.
+        in_channels: the channels of the picture.
+        drop_path: the rate of stochastic depth at the last block.
+        layer_scale_init: what the layer scales start at.
+        stage_norm_eps: the eps of the LayerNorm that ends a stage.
+        batchnorm_eps: the eps of every BatchNorm.
+    """
+
+    def __init__(
+        self,
+        embed_dims: Sequence[int],
+        depths: Sequence[int],
+        mlp_ratios: Sequence[int],
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        drop_path: float = 0.0,
+        layer_scale_init: float = 1e-2,
+        stage_norm_eps: float = 1e-6,
+        batchnorm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        stages = []
+        channels = in_channels
+        for i, rates in enumerate(drop_path_rates(drop_path, depths)):
+            dim = embed_dims[i]
+            blocks = [Block(dim, dim * mlp_ratios[i], rate, layer_scale_init, batchnorm_eps) for rate in rates]
+            patch, stride = (7, 4) if i == 0 else (3, 2)
+            stages.append(Stage(channels, dim, patch, stride, blocks, stage_norm_eps, batchnorm_eps))
+            channels = dim
+        self.stages = nn.ModuleList(stages)
+        self.head = nn.Linear(channels, num_classes)
+        self.apply(_initialise)
+
+    def forward_features(self, x: Tensor) -> list[Tensor]:
+        """Return the normalised map of every stage for pictures (B, 3, H, W)."""
+        x = channels_last(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
+        return self.head(self.forward_features(x)[-1].mean((2, 3)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def build(config: Mapping[str, Any], form: str = "model") -> VAN:
+    """Return a randomly initialised VAN; ``config`` holds the arguments of :class:`VAN`.
+
+    Raises:
+        ValueError: there is no form of that name.
+    """
+    if form != "model":
+        raise ValueError(f"van has the form 'model' only, got {form!r}")
+    return VAN(**config)
