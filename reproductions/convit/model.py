@@ -10,24 +10,11 @@ import torch
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.attention import SelfAttention
 from reproductions.convit.attention import GatedPositionalAttention
+from reproductions.layers import drop_path_rates
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention over all tokens, (B, N, C) to (B, N, C)."""
-
-    def __init__(self, dim: int, num_heads: int, qkv_bias: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -71,7 +58,7 @@ class ConViT(nn.Module):
         self.patch_embed = nn.Conv2d(config.get("in_chans", 3), dim, patch, stride=patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, side * side, dim)) if config.get("use_pos_embed", True) else None
-        rates = torch.linspace(0, config.get("drop_path", 0.0), depth).tolist()
+        (rates,) = drop_path_rates(config.get("drop_path", 0.0), [depth])
         self.blocks = nn.ModuleList(
             Block(config, rate, positional=i < self.local_up_to_layer) for i, rate in enumerate(rates)
         )

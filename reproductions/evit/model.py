@@ -11,23 +11,19 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.attention import SelfAttention
 from reproductions.evit.reorganize import class_attention, reorganize
+from reproductions.layers import drop_path_rates
 
 
-class Attention(nn.Module):
+class Attention(SelfAttention):
     """Multi-head self-attention that can also tell how much the class token attends to each token."""
 
-    def __init__(self, dim: int, num_heads: int, qkv_bias: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, with_scores: bool) -> tuple[Tensor, Tensor | None]:
+    def attend(self, x: Tensor, with_scores: bool) -> tuple[Tensor, Tensor | None]:
         """Return the attended tokens (B, N, C) and, if asked for, the scores (B, N - 1)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        out = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return out, class_attention(q, k) if with_scores else None
+        q, k, v = self.heads(x)
+        scores = class_attention(q, k) if with_scores else None
+        return self.join(F.scaled_dot_product_attention(q, k, v)), scores
 
 
 class Block(nn.Module):
@@ -63,7 +59,7 @@ class Block(nn.Module):
         rate = self.keep_rate if keep_rate is None else keep_rate
         others = x.shape[1] - 1
         keep = math.ceil(rate * others) if self.keep_rate < 1 and rate < 1 else others
-        attended, scores = self.attn(self.norm1(x), with_scores=keep < others)
+        attended, scores = self.attn.attend(self.norm1(x), with_scores=keep < others)
         x = x + self.drop_path(attended)
         kept = None
         if scores is not None:
@@ -87,7 +83,7 @@ class EViT(nn.Module):
         self.patch_embed = nn.Conv2d(config.get("in_chans", 3), dim, self.patch_size, stride=self.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + patches, dim))
-        rates = torch.linspace(0, config.get("drop_path", 0.0), depth).tolist()
+        (rates,) = drop_path_rates(config.get("drop_path", 0.0), [depth])
         dropping = set(config.get("drop_loc", ()))
         eps = float(config.get("ln_eps", 1e-6))
         self.blocks = nn.ModuleList(

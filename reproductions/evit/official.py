@@ -9,29 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from reproductions.evit.model import EViT, build
+from reproductions.layout import Rule, load_official
+
+__all__ = ["from_official", "outputs"]
+
+_RULES: tuple[Rule, ...] = ((r"^patch_embed\.", "patch_embed.proj."),)
 
 
 def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: str | None = None) -> nn.Module:
-    """Build the model that the official ``state`` describes and load it strictly.
+    """Return the model of ``config`` with the weights of an official state dict.
 
     The number of patches follows from the position embedding, so that checkpoints of other resolutions load too.
 
     Raises:
-        ValueError: entries are missing, unknown or of the wrong shape; the message names them.
+        ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form does not exist.
     """
     config = dict(config)
     if "pos_embed" in state:
         # A single row of patches stands for every grid of as many patches.
         patch = config.get("patch_size", 16)
         config["img_size"] = (patch, patch * (state["pos_embed"].shape[1] - 1))
-    model = build(config, form or "model")
-    ours = {name.replace("patch_embed.proj.", "patch_embed."): tensor for name, tensor in state.items()}
-    try:
-        # Assigned, not copied into float32 parameters: the checkpoint's precision is kept.
-        model.load_state_dict(ours, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint does not have EViT's official layout: {error}") from error
-    return model
+    return load_official(build(config, form or "model"), state, _RULES)
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.layers import drop_path_rates
 from reproductions.tnt.block import Block, InnerTransformer
 from reproductions.tnt.pyramid import PyramidTNT
 
@@ -36,7 +37,7 @@ class TNT(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.sentence_pos = nn.Parameter(torch.zeros(1, 1 + self.num_patches, dim))
         ratio = config.get("mlp_ratio", 4)
-        rates = torch.linspace(0, config.get("drop_path", 0.0), depth).tolist()
+        (rates,) = drop_path_rates(config.get("drop_path", 0.0), [depth])
         self.blocks = nn.ModuleList(
             Block(
                 dim,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.layers import drop_path_rates
 from reproductions.tnt.block import Block, InnerTransformer
 
 WORDS = 4
@@ -118,11 +119,8 @@ class PyramidTNT(nn.Module):
         trunc_normal_(self.sentence_pos, std=0.02)
         self.merge_words = nn.ModuleList(MergeWords(a, b) for a, b in pairwise(word_dims))
         self.merge_sentences = nn.ModuleList(MergeSentences(a, b) for a, b in pairwise(dims))
-        rates = torch.linspace(0, config.get("drop_path", 0.0), sum(depths)).tolist()
-        starts = [0, *accumulate(depths)]
-        self.stages = nn.ModuleList(
-            self._stage(config, i, rates[starts[i] : starts[i + 1]], patches // 4**i) for i in range(len(depths))
-        )
+        rates = drop_path_rates(config.get("drop_path", 0.0), depths)
+        self.stages = nn.ModuleList(self._stage(config, i, rates[i], patches // 4**i) for i in range(len(depths)))
         self.norm = nn.LayerNorm(dims[-1])
         classes = config.get("num_classes", 1000)
         self.head = nn.Linear(dims[-1], classes) if classes else nn.Identity()

@@ -10,23 +10,17 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.attention import SelfAttention
+from reproductions.layers import drop_path_rates
 from reproductions.volo.outlook import OutlookAttention
 
 
-class SelfAttention(nn.Module):
+class MapAttention(SelfAttention):
     """Multi-head self-attention over all positions of a map (B, H, W, C)."""
-
-    def __init__(self, dim: int, num_heads: int, qkv_bias: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        qkv = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, self.num_heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
+        return super().forward(x.flatten(1, 2)).view(x.shape)
 
 
 class ClassAttention(nn.Module):
@@ -130,7 +124,7 @@ class VOLO(nn.Module):
         self.pooling_scale = config.get("pooling_scale", 2)
         side = config.get("img_size", 224) // config.get("patch_size", 8) // self.pooling_scale
         self.stem = _stem(config.get("in_chans", 3), config["stem_hidden_dim"], dims[0], config.get("patch_size", 8))
-        rates = torch.linspace(0, config.get("drop_path_rate_train", 0.0), sum(layers)).tolist()
+        rates = drop_path_rates(config.get("drop_path_rate_train") or 0.0, layers)
         window = {
             "kernel_size": config.get("outlook_kernel", 3),
             "stride": config.get("outlook_stride", 2),
@@ -147,12 +141,11 @@ class VOLO(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, side, side, dims[-1]))
         self.transformers = nn.ModuleList()
         for stage in range(1, len(layers)):
-            start = sum(layers[:stage])
             self.transformers.append(
                 nn.Sequential(
                     *(
-                        Block(dims[stage], SelfAttention(dims[stage], heads[stage], bias), ratios[stage], rate)
-                        for rate in rates[start : start + layers[stage]]
+                        Block(dims[stage], MapAttention(dims[stage], heads[stage], bias), ratios[stage], rate)
+                        for rate in rates[stage]
                     )
                 )
             )

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from reproductions.layout import Rule, load_official
 from reproductions.volo.model import VOLO, build
 
-# Official name -> ours; network.1 is the downsampling between outlookers and transformers.
-_RENAMES = (
-    (re.compile(r"^patch_embed\.conv\."), "stem."),
-    (re.compile(r"^patch_embed\.proj\."), "stem.9."),
-    (re.compile(r"^network\.0\."), "outlookers."),
-    (re.compile(r"^network\.1\.proj\."), "downsample."),
-    (re.compile(r"^network\.(\d+)\."), lambda m: f"transformers.{int(m[1]) - 2}."),
-    (re.compile(r"^post_network\."), "class_blocks."),
-    (re.compile(r"^aux_head\."), "token_head."),
+__all__ = ["from_official", "outputs"]
+
+# The official network is one list: outlookers, downsampling, then the transformers stage by stage.
+_RULES: tuple[Rule, ...] = (
+    (r"^stem\.9\.", "patch_embed.proj."),
+    (r"^stem\.", "patch_embed.conv."),
+    (r"^outlookers\.", "network.0."),
+    (r"^downsample\.", "network.1.proj."),
+    (r"^transformers\.(\d+)\.", lambda stage: f"network.{int(stage[1]) + 2}."),
+    (r"^class_blocks\.", "post_network."),
+    (r"^token_head\.", "aux_head."),
 )
 
 
-def _rename(name: str) -> str:
-    for pattern, ours in _RENAMES:
-        name, replaced = pattern.subn(ours, name)
-        if replaced:
-            break
-    return name
-
-
 def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: str | None = None) -> nn.Module:
-    """Build the model that the official ``state`` describes and load it strictly.
+    """Return the model of ``config`` with the weights of an official state dict.
 
     The input size follows from the position embedding, so that checkpoints of other resolutions load too.
 
     Raises:
-        ValueError: entries are missing, unknown or of the wrong shape; the message names them.
+        ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form does not exist.
     """
     config = dict(config)
     if "pos_embed" in state:
         reach = config.get("patch_size", 8) * config.get("pooling_scale", 2)
         config["img_size"] = state["pos_embed"].shape[1] * reach
-    model = build(config, form or "model")
-    try:
-        # Assigned, not copied into float32 parameters: the checkpoint's precision is kept.
-        model.load_state_dict({_rename(name): tensor for name, tensor in state.items()}, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint does not have VOLO's official layout: {error}") from error
-    return model
+    return load_official(build(config, form or "model"), state, _RULES)
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
