@@ -50,3 +50,13 @@ def rows(job: Job) -> tuple[tuple[str, str], ...]:
     if job.settings.device.startswith("cuda"):
         return found
     return tuple(row for row in found if row[0] not in ("memory_reserved", "memory_device"))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        phrase in text for phrase in ("out of memory", "can't allocate memory", "not enough memory")
+    )

@@ -57,9 +57,10 @@ class Subject:
     def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return ``n`` standard-normal inputs of shape (batch, *sample_shape), drawn on the CPU."""
         generator = generator or torch.Generator().manual_seed(SEED)
-        return [self._place(torch.randn(batch, *self.sample_shape, generator=generator)) for _ in range(n)]
+        return [self.place(torch.randn(batch, *self.sample_shape, generator=generator)) for _ in range(n)]
 
-    def _place(self, tensor: Tensor) -> Tensor:
+    def place(self, tensor: Tensor) -> Tensor:
+        """Return ``tensor`` on the subject's device, in its dtype and memory format."""
         layout = torch.channels_last if self.channels_last and tensor.dim() == 4 else torch.contiguous_format
         return tensor.to(device=self.device, dtype=self.dtype, memory_format=layout)
 
@@ -207,15 +208,32 @@ def _from_timm(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
     own = timm.get_pretrained_cfg(name)
     shape = tuple(own.input_size) if own is not None else (3, 224, 224)
     wanted = resize(tuple(job.options.get("sample_shape", ())) or shape, job.settings.input_size)
+    path = job.options.get("weights_file")
+    if path is None and job.settings.weights != "random":
+        arguments["pretrained"] = True
+    if wanted[1:] != shape[1:]:
+        arguments["img_size"] = wanted[1:]
     try:
-        size: dict[str, Any] = {"img_size": wanted[1:]} if wanted[1:] != shape[1:] else {}
-        model = timm.create_model(name, **size, **arguments)
-    except TypeError:  # convolutional models take any size and their constructors none
-        model = timm.create_model(name, **arguments)
-    path = _weights_file(job)
+        model = _create_timm(name, arguments)
+    except Exception as error:
+        if "pretrained" not in arguments:
+            raise
+        raise UnavailableError(f"timm's weights of {name} cannot be loaded here ({type(error).__name__})") from error
     if path is not None:
         _load_strictly(model, load_state(path), path, job.subject)
     return model, shape
+
+
+def _create_timm(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Create the model; convolutional ones take any input size and their constructors none."""
+    import timm
+
+    try:
+        return timm.create_model(name, **arguments)
+    except TypeError:
+        if "img_size" not in arguments:
+            raise
+        return timm.create_model(name, **{k: v for k, v in arguments.items() if k != "img_size"})
 
 
 def _from_file(job: Job) -> nn.Module:

@@ -37,7 +37,7 @@ def spawn(job):
     read, write = os.pipe()
     command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
     done = subprocess.run(
-        command, input=json.dumps(asdict(job)), text=True, capture_output=True, pass_fds=(write,), check=False
+        command, input=json.dumps([asdict(job)]), text=True, capture_output=True, pass_fds=(write,), check=False
     )
     os.close(write)
     with os.fdopen(read) as file:
@@ -91,6 +91,14 @@ def test_figures_that_are_no_numbers_fail():
 def test_jobs_survive_json():
     job = Job("p", "v", "plain", "latency", Settings(input_size=(3, 4, 5), batch=2), 3, {"a": [1]})
     assert worker.read_job(json.loads(json.dumps(asdict(job)))) == job
+
+
+def test_every_metric_has_a_module_and_rows():
+    from importlib import import_module
+
+    assert set(METRICS) == set(ROWS)
+    for module in METRICS.values():
+        assert callable(import_module(module).measure)
 
 
 def test_listing_metrics_loads_no_torch():

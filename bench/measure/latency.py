@@ -1,0 +1,39 @@
+"""Latency: how long one batch (one image, unless asked otherwise) takes from call to result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.measure.clock import clock_for
+from bench.measure.machine import Machine
+from bench.measure.steps import gradients, make_steps
+from bench.measure.subject import Subject
+from bench.measure.timing import effort_for, time_steps
+from bench.records import Job, Measurement
+
+SINGLE_CALL_S = 1e-5
+"""Calls longer than this are samples of their own: means of several calls would hide the slow ones."""
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Time single calls, each begun when the one before is done; ``detail`` has percentiles where samples suffice."""
+    settings = job.settings
+    batch = settings.batch or 1
+    with gradients(settings.training):
+        steps = make_steps(subject, batch, training=settings.training)
+        clock = clock_for(subject.device, synchronize=True)
+        effort = replace(effort_for(job), sample_s=SINGLE_CALL_S)
+        timing = time_steps(steps, clock, Machine(settings.device), effort)
+    low, high = timing.interval()
+    return [
+        Measurement(
+            metric="latency",
+            value=timing.median(),
+            unit="s",
+            method=f"median time of a call, {subject.mode}, {timing.method}",
+            low=low,
+            high=high,
+            samples=timing.samples,
+            detail={"batch": batch, **timing.detail()},
+        )
+    ]

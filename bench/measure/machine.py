@@ -1,0 +1,110 @@
+"""Watches the machine around a measurement: load, clocks, throttling and what others take of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench import nvml
+
+OTHERS_CORES = 0.2
+"""A measurement is noisy where other processes used more than this many cores on average."""
+
+STOLEN = 0.02
+"""A measurement is noisy where the hypervisor took more than this share of the processors' time."""
+
+_THERMAL = "cpu*/thermal_throttle/*_throttle_count"
+_CPUS = Path("/sys/devices/system/cpu")
+_QUOTA = Path("/sys/fs/cgroup/cpu.stat")
+
+
+class Machine:
+    """The machine under a measurement on ``device``, between :meth:`start` and :meth:`finish`."""
+
+    def __init__(self, device: str) -> None:
+        found = nvml.open_gpu(device) if device.startswith("cuda") else None
+        self.gpu = found if isinstance(found, nvml.Gpu) else None
+        self._process = psutil.Process()
+        self._thermal = sorted(_CPUS.glob(_THERMAL))
+
+    def start(self) -> None:
+        """Note the state before."""
+        self._before, self._times, self._own = self.state(), psutil.cpu_times(), self._own_seconds()
+        self._clock = time.monotonic()
+
+    def finish(self) -> dict[str, Any]:
+        """Return the states before and after and what others used in between; JSON-ready.
+
+        ``others_cores`` is how many cores' worth of time all other processes took, ``stolen`` the share of processor
+        time that a hypervisor gave to other machines.
+        """
+        seconds = max(time.monotonic() - self._clock, 1e-9)
+        now, cores = psutil.cpu_times(), psutil.cpu_count() or 1
+        busy, stolen = _busy(now) - _busy(self._times), _steal(now) - _steal(self._times)
+        others = max(busy - (self._own_seconds() - self._own), 0.0)
+        return {
+            "before": self._before,
+            "after": self.state(),
+            "others_cores": round(others / seconds, 3),
+            "stolen": round(stolen / seconds / cores, 4),
+            "seconds": round(seconds, 3),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return load average, clocks and, on a GPU, temperature, throttling and other processes; JSON-ready."""
+        frequency = None
+        with suppress(OSError, NotImplementedError, AttributeError):
+            frequency = psutil.cpu_freq()
+        return {
+            "load_average": round(os.getloadavg()[0], 2),
+            "cpu_mhz": round(frequency.current) if frequency else None,
+            "throttle_count": self.throttle_count(),
+            "gpu": self.gpu.state() if self.gpu else None,
+        }
+
+    def throttle_count(self) -> int:
+        """Return how often processors were slowed down by heat, or this process held back by a quota, since boot."""
+        total = 0
+        for path in self._thermal:
+            with suppress(OSError, ValueError):
+                total += int(path.read_text())
+        with suppress(OSError, ValueError):
+            for line in _QUOTA.read_text().splitlines():
+                if line.startswith("nr_throttled "):
+                    total += int(line.split()[1])
+        return total
+
+    def throttled_since(self, count: int) -> bool:
+        """Return whether anything was throttled since :meth:`throttle_count` gave ``count``, or the GPU is now."""
+        return self.throttle_count() != count or (self.gpu is not None and self.gpu.throttled())
+
+    def _own_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def disturbances(report: dict[str, Any]) -> list[str]:
+    """Return why a measurement with this report of :meth:`Machine.finish` is noisy, one phrase each."""
+    found = []
+    if report["others_cores"] > OTHERS_CORES:
+        found.append(f"other processes used {report['others_cores']:.1f} cores")
+    if report["stolen"] > STOLEN:
+        found.append(f"the hypervisor took {report['stolen']:.0%} of the processors")
+    others = max((report[when]["gpu"] or {}).get("other_processes", 0) for when in ("before", "after"))
+    if others:
+        found.append(f"{others} other processes on the GPU")
+    return found
+
+
+def _busy(times: Any) -> float:
+    names = ("user", "nice", "system", "irq", "softirq")
+    return sum(getattr(times, name, 0.0) for name in names)
+
+
+def _steal(times: Any) -> float:
+    return float(getattr(times, "steal", 0.0))

@@ -1,0 +1,134 @@
+"""Memory: what a forward pass and a training step need, with and without the weights."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from bench import nvml
+from bench.measure import out_of_memory
+from bench.measure.clock import Step
+from bench.measure.resident import ResidentMeter
+from bench.measure.steps import gradients, make_steps
+from bench.measure.subject import Subject
+from bench.records import Job, Measurement
+from bench.statistics import median
+
+REPEATS = 3
+"""Peaks are taken this often; the median counts."""
+
+
+class Meter(Protocol):
+    """Measures the peak that a step adds to what is held before it."""
+
+    method: str
+
+    def peak(self, step: Step) -> int:
+        """Return the bytes that ``step`` held at most beyond what was held before it."""
+        ...
+
+
+class CudaMeter:
+    """The peak of torch's allocator."""
+
+    method = "torch.cuda.max_memory_allocated above what was allocated before"
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def peak(self, step: Step) -> int:
+        """See :class:`Meter`."""
+        torch.cuda.synchronize(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        step()
+        torch.cuda.synchronize(self.device)
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Measure the forward pass at the job's batch (one if none is given) and at twice that, then a training step.
+
+    ``memory_peak`` is what a forward pass adds to the weights: activations, workspace and the batch itself.
+    ``memory_training`` is everything that a step of plain SGD holds: weights, gradients and activations.
+    """
+    batch = job.settings.batch or 1
+    weights = weight_bytes(subject)
+    meter: Meter = CudaMeter(subject.device) if subject.device.type == "cuda" else ResidentMeter()
+    with gradients(False):
+        peaks = _peaks(subject, meter, batch)
+        larger = median(_peaks(subject, meter, 2 * batch))
+    peak = median(peaks)
+    detail: dict[str, Any] = {"batch": batch, "repeats_b": peaks}
+    method = f"{meter.method}, batch {batch}, {subject.mode}"
+    rows = [
+        Measurement("memory_peak", round(peak), "B", f"forward pass without weights: {method}", detail=detail),
+        Measurement("memory_with_weights", round(peak) + weights, "B", f"memory_peak and the weights: {method}"),
+        Measurement("memory_weights", weights, "B", "bytes of parameters and buffers"),
+        Measurement(
+            "memory_per_image",
+            (larger - peak) / batch,
+            "B",
+            f"difference of memory_peak at batch {2 * batch} and {batch}, an image",
+            detail={"batches": [batch, 2 * batch], "peaks_b": [peak, larger]},
+        ),
+    ]
+    if subject.device.type == "cuda":
+        rows += _gpu_rows(subject.device, batch)
+    return [*rows, _training(subject, meter, batch, weights)]
+
+
+def weight_bytes(subject: Subject) -> int:
+    """Return the exact size of all parameters and buffers."""
+    tensors = [*subject.model.parameters(), *subject.model.buffers()]
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _peaks(subject: Subject, meter: Meter, batch: int, *, training: bool = False) -> list[int]:
+    """Return the peaks of some repeated steps, the batch itself included, after one step to warm up."""
+    steps = make_steps(subject, batch, training=training, inputs=1)
+    steps[0]()
+    held = subject.make_inputs(batch, 1)[0]
+    size = held.numel() * held.element_size()
+    del held
+    peaks = []
+    for _ in range(REPEATS):
+        subject.model.zero_grad(set_to_none=True)  # else the last step's gradients would count as held before
+        peaks.append(meter.peak(steps[0]) + size)
+    return peaks
+
+
+def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measurement:
+    """Measure a training step; it may run out of memory where the forward pass did not."""
+    name = "memory_training"
+    if subject.mode == "cudagraph":
+        return Measurement.missing(name, "B", "training steps are measured in eager or compile mode only")
+    try:
+        with gradients(True):
+            peaks = _peaks(subject, meter, batch, training=True)
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            reason = f"a training step of batch {batch} does not fit in the memory of {subject.device}"
+        else:
+            reason = f"a training step fails: {(str(error).splitlines() or ['no message'])[0][:200]}"
+        return Measurement.missing(name, "B", reason, failed=True)
+    gradient_bytes = sum(p.numel() * p.element_size() for p in subject.model.parameters() if p.grad is not None)
+    method = f"forward, backward and SGD, weights included: {meter.method}, batch {batch}, {subject.mode}"
+    detail = {"batch": batch, "repeats_b": peaks, "weights_b": weights, "gradients_b": gradient_bytes}
+    return Measurement(name, round(median(peaks)) + weights, "B", method, detail=detail)
+
+
+def _gpu_rows(device: torch.device, batch: int) -> list[Measurement]:
+    """Return what torch's allocator and the whole GPU hold; both only ever grow, so that now is the peak."""
+    reserved = torch.cuda.max_memory_reserved(device)
+    rows = [Measurement("memory_reserved", reserved, "B", f"torch.cuda.max_memory_reserved, batches to {2 * batch}")]
+    gpu = nvml.open_gpu(str(device))
+    if isinstance(gpu, str):
+        return [*rows, Measurement.missing("memory_device", "B", gpu)]
+    state = gpu.state()
+    detail = {"other_processes": state["other_processes"]}
+    used = state["memory_used_bytes"]
+    if used is None:
+        return [*rows, Measurement.missing("memory_device", "B", "this GPU does not say how much memory is used")]
+    return [*rows, Measurement("memory_device", used, "B", "NVML, all that is used on the GPU", detail=detail)]

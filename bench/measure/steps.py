@@ -1,0 +1,79 @@
+"""Steps: what is timed or weighed, one call each: a forward pass or a training step on its own input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from bench.measure import UnavailableError
+from bench.measure.clock import Step
+from bench.measure.subject import Subject
+
+INPUTS = 4
+"""How many inputs are used in turns, so that no result rests on one that is already in a cache."""
+
+
+@contextmanager
+def gradients(enabled: bool) -> Iterator[None]:
+    """Run the block with gradients, or in inference mode."""
+    with torch.enable_grad() if enabled else torch.inference_mode():
+        yield
+
+
+def make_steps(subject: Subject, batch: int, *, training: bool = False, inputs: int = INPUTS) -> list[Step]:
+    """Return ``inputs`` steps of the subject in its mode, each on a batch of its own.
+
+    Raises:
+        UnavailableError: training steps in a CUDA graph were asked for.
+    """
+    batches = subject.make_inputs(batch, inputs)
+    forward = subject.forward()
+    if training:
+        if subject.mode == "cudagraph":
+            raise UnavailableError("training steps are measured in eager or compile mode only")
+        return _bind(training_step(subject.model, forward), batches)
+    if subject.mode == "cudagraph":
+        return _graphs(forward, batches)
+    return _bind(forward, batches)
+
+
+def training_step(model: nn.Module, forward: Callable[[Tensor], Any]) -> Callable[[Tensor], None]:
+    """Return a step of forward pass, loss (mean square of all outputs), backward pass and plain SGD."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+
+    def step(batch: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        outputs = [o for o in tree_leaves(forward(batch)) if isinstance(o, Tensor) and o.requires_grad]
+        torch.stack([o.float().square().mean() for o in outputs]).sum().backward()
+        optimizer.step()
+
+    return step
+
+
+def _bind(function: Callable[[Tensor], Any], batches: Sequence[Tensor]) -> list[Step]:
+    return [partial(function, batch) for batch in batches]
+
+
+def _graphs(forward: Callable[[Tensor], Any], batches: Sequence[Tensor]) -> list[Step]:
+    """Capture one CUDA graph for each input; they share one memory pool."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            forward(batches[0])
+    torch.cuda.current_stream().wait_stream(stream)
+    pool = torch.cuda.graph_pool_handle()
+    steps: list[Step] = []
+    for batch in batches:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            forward(batch)
+        steps.append(graph.replay)
+    return steps

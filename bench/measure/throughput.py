@@ -1,0 +1,49 @@
+"""Throughput: images a second at a given batch, or at the best one found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.measure.batch import find_batch
+from bench.measure.clock import clock_for
+from bench.measure.machine import Machine
+from bench.measure.steps import gradients, make_steps
+from bench.measure.subject import Subject
+from bench.measure.timing import Timing, effort_for, time_steps
+from bench.records import Job, Measurement
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Time batches; ``samples`` are seconds a batch, the batch is in ``detail``.
+
+    With ``training`` the step is forward, backward and SGD. On a GPU the samples leave the L2 cache as it is, and
+    ``detail`` holds a second series with the cache flushed.
+    """
+    settings, effort = job.settings, effort_for(job)
+    detail: dict[str, Any] = {}
+    batch = settings.batch
+    if batch is None:
+        batch, detail["batch_search"] = find_batch(subject, training=settings.training, seconds=2 * effort.budget_s)
+    machine = Machine(settings.device)
+    with gradients(settings.training):
+        steps = make_steps(subject, batch, training=settings.training)
+        timing = time_steps(steps, clock_for(subject.device), machine, effort)
+        if subject.device.type == "cuda":
+            flushed = time_steps(steps, clock_for(subject.device, flush=True), machine, effort)
+            detail["l2_flushed"] = {"img_s": batch / flushed.median(), "samples_s": list(flushed.samples)}
+    return [_row(timing, batch, subject, {"batch": batch, **timing.detail(), **detail}, settings.training)]
+
+
+def _row(timing: Timing, batch: int, subject: Subject, detail: dict[str, Any], training: bool) -> Measurement:
+    low, high = timing.interval()
+    what = "training steps" if training else "forward passes"
+    return Measurement(
+        metric="throughput",
+        value=batch / timing.median(),
+        unit="img/s",
+        method=f"batch / median time of {what}, {subject.mode}, {timing.method}",
+        low=None if high is None else batch / high,
+        high=None if low is None else batch / low,
+        samples=timing.samples,
+        detail=detail,
+    )

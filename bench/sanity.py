@@ -1,0 +1,201 @@
+"""Rules that watch every result: what cannot be, or is too good a coincidence, is said beside the figure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.records import Record
+
+CHANCE_FACTOR = 3
+"""A score below this many times chance is chance."""
+
+COINCIDENCE_IMAGES = 200
+"""On at least this many images, two different models do not score exactly the same by accident."""
+
+T = 1e12
+PEAKS: dict[str, dict[str, float]] = {
+    "h200": {"fp32": 67 * T, "tf32": 495 * T, "bf16": 990 * T, "fp16": 990 * T},
+    "h100": {"fp32": 67 * T, "tf32": 495 * T, "bf16": 990 * T, "fp16": 990 * T},
+    "b200": {"fp32": 80 * T, "tf32": 1250 * T, "bf16": 2500 * T, "fp16": 2500 * T},
+    "a100": {"fp32": 19.5 * T, "tf32": 156 * T, "bf16": 312 * T, "fp16": 312 * T},
+    "l40s": {"fp32": 91.6 * T, "tf32": 183 * T, "bf16": 366 * T, "fp16": 366 * T},
+    "v100": {"fp32": 15.7 * T, "fp16": 125 * T},
+    "t4": {"fp32": 8.1 * T, "fp16": 65 * T},
+    "4090": {"fp32": 82.6 * T, "tf32": 82.6 * T, "bf16": 330 * T, "fp16": 330 * T},
+    "3090": {"fp32": 35.6 * T, "tf32": 35.6 * T, "bf16": 142 * T, "fp16": 142 * T},
+}
+"""Dense peaks in FLOP/s from NVIDIA's data sheets, by a word of the product's name; the larger board where they vary."""
+
+CPU_GHZ = 6.0
+CPU_FLOPS_A_CYCLE = {"x86_64_v4": 64, "x86_64_v3": 32, "baseline": 16}
+CPU_HALF_FACTOR = 32
+"""No processor clocks higher; FLOPs a core and cycle in float32; matrix units may do this many times more in halves."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        rule: the rule's name.
+        message: one sentence.
+        jobs: the keys of the jobs whose figures it is about.
+    """
+
+    rule: str
+    message: str
+    jobs: tuple[str, ...]
+
+
+def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]] | None = None) -> list[Finding]:
+    """Apply every rule to the measured records.
+
+    Args:
+        records: any set of records, for example one run's.
+        environments: what :func:`bench.environment.capture` gave, by digest; needed to know a device's peak.
+    """
+    measured = [r for r in records if r.measurement.status == "measured" and r.measurement.value is not None]
+    found = [finding for rule in RULES for finding in rule(measured)]
+    return [*found, *_above_peak(measured, environments or {})]
+
+
+def peak_flops(environment: Mapping[str, Any], precision: str) -> float | None:
+    """Return more FLOP/s than the device can do at ``precision``, or None where it is not known."""
+    gpu = environment.get("gpu")
+    if gpu:
+        words = str(gpu.get("name", "")).lower().replace("-", " ").split()
+        return next((peaks.get(precision) for name, peaks in PEAKS.items() if name in words), None)
+    cpu = environment.get("cpu") or {}
+    cycle = CPU_FLOPS_A_CYCLE.get(str(cpu.get("level")))
+    if cycle is None or cpu.get("architecture") != "x86_64":
+        return None
+    half = CPU_HALF_FACTOR if precision in ("bf16", "fp16") else 1
+    return float(cpu["usable_cores"] * CPU_GHZ * 1e9 * cycle * half)
+
+
+def _name(record: Record) -> str:
+    form = f" ({record.job.form})" if record.job.form else ""
+    return f"{record.job.subject}{form}"
+
+
+def _value(record: Record) -> float:
+    """Return the figure of a measured record."""
+    assert record.measurement.value is not None
+    return record.measurement.value
+
+
+def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
+    """Everything but a difference is more than nothing."""
+    for record in records:
+        if record.measurement.metric != "parity" and _value(record) <= 0:
+            message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}"
+            yield Finding("not-positive", message, (record.job.key(),))
+
+
+def _chance(records: Iterable[Record]) -> Iterator[Finding]:
+    """A model that scores at chance has the wrong weights, labels or preprocessing."""
+    for record in records:
+        classes = record.measurement.detail.get("classes")
+        if record.measurement.metric == "top1" and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
+            message = f"top1 of {_name(record)} is {_value(record):.2f} %, about chance for {classes} classes"
+            yield Finding("chance", message, (record.job.key(),))
+
+
+def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
+    """Different models with exactly the same score are likely one model measured twice."""
+    groups: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    for record in records:
+        detail = record.measurement.detail
+        if record.measurement.metric == "top1" and detail.get("images", 0) >= COINCIDENCE_IMAGES:
+            groups[detail["images"], detail.get("correct", -1)].append(record)
+    yield from _coincidences("same-score", "exactly the same top1", groups.values())
+
+
+def _same_size(records: Iterable[Record]) -> Iterator[Finding]:
+    """Different models with exactly the same parameters and operations are likely one model built twice."""
+    sizes: dict[tuple[str, str, str], dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        if record.measurement.metric in ("params", "macs") and not record.job.settings.training:
+            sizes[record.job.paper, record.job.subject, record.job.form][record.measurement.metric] = record
+    groups: dict[tuple[float, float], list[Record]] = defaultdict(list)
+    for rows in sizes.values():
+        if len(rows) == 2:
+            groups[_value(rows["params"]), _value(rows["macs"])].append(rows["macs"])
+    yield from _coincidences("same-size", "exactly the same parameters and MACs", groups.values())
+
+
+def _coincidences(rule: str, what: str, groups: Iterable[list[Record]]) -> Iterator[Finding]:
+    """Report the groups that hold more than one subject; forms of one subject may well agree."""
+    for group in groups:
+        names = sorted({record.job.subject for record in group})
+        if len(names) > 1:
+            keys = tuple(dict.fromkeys(record.job.key() for record in group))
+            yield Finding(rule, f"{' and '.join(names)} have {what}", keys)
+
+
+def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
+    """The label cannot be first and not among the first five."""
+    scores: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        if record.measurement.metric in ("top1", "top5"):
+            scores[record.job.key()][record.measurement.metric] = record
+    for key, rows in scores.items():
+        if len(rows) == 2 and _value(rows["top5"]) < _value(rows["top1"]):
+            yield Finding("top5-below-top1", f"top5 of {_name(rows['top5'])} is below its top1", (key,))
+
+
+def _counters_disagree(records: Iterable[Record]) -> Iterator[Finding]:
+    """Two counters that count the same work should find the same."""
+    for record in records:
+        opinion = record.measurement.detail.get("second_opinion") or {}
+        if opinion.get("agrees") is False:
+            message = (
+                f"{_name(record)}: {_value(record):,} MACs by our count and {opinion['macs']:,} by fvcore "
+                f"({opinion['relative_difference']:+.1%})"
+            )
+            yield Finding("counters-disagree", message, (record.job.key(),))
+
+
+def _parity_broken(records: Iterable[Record]) -> Iterator[Finding]:
+    """A model that differs from the official one makes every other figure doubtful."""
+    for record in records:
+        if record.measurement.metric == "parity" and record.measurement.detail.get("passed") is False:
+            message = f"{_name(record)} differs from the official implementation by {_value(record):.1e}"
+            yield Finding("parity-broken", message, (record.job.key(),))
+
+
+def _above_peak(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """No model does more operations a second than its device can."""
+    work = {
+        (r.job.paper, r.job.subject, r.job.form, r.job.settings.input_size, r.job.settings.training): _value(r)
+        for r in records
+        if r.measurement.metric == "flops"
+    }
+    for record in records:
+        job, environment = record.job, environments.get(record.environment)
+        flops = work.get((job.paper, job.subject, job.form, job.settings.input_size, job.settings.training))
+        if record.measurement.metric != "throughput" or flops is None or environment is None:
+            continue
+        peak = peak_flops(environment, job.settings.precision)
+        rate = _value(record) * flops
+        if peak is not None and rate > peak:
+            message = (
+                f"{_name(record)} would do {rate / T:.1f} TFLOP/s, more than the {peak / T:.1f} of "
+                f"{environment.get('device', 'this device')}"
+            )
+            yield Finding("above-peak", message, (job.key(),))
+
+
+RULES: tuple[Callable[[list[Record]], Iterator[Finding]], ...] = (
+    _not_positive,
+    _chance,
+    _same_score,
+    _same_size,
+    _top5_below_top1,
+    _counters_disagree,
+    _parity_broken,
+)
+"""Rules that need nothing but the records; each yields what it finds."""

@@ -1,0 +1,83 @@
+"""Energy from counters that are faked, and the sentence where there is none."""
+
+import pytest
+import torch
+from torch import nn
+
+from bench import nvml
+from bench.measure import UnavailableError, energy
+from bench.measure.subject import Subject
+from bench.records import Job, Settings
+
+
+@pytest.fixture
+def subject():
+    return Subject(nn.Linear(8, 8), (8,), "x", torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def rapl(tmp_path, monkeypatch):
+    """Two packages and the first one's cores, which its own counter holds already."""
+    monkeypatch.setattr(energy, "RAPL", tmp_path)
+    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "max_energy_range_uj").write_text("999999\n")
+        (tmp_path / name / "energy_uj").write_text("900000\n")
+    return tmp_path
+
+
+def set_counter(folder, name, microjoules):
+    (folder / name / "energy_uj").write_text(f"{microjoules}\n")
+
+
+def test_packages_add_up_and_survive_an_overflow(rapl):
+    read, source = energy.counter(torch.device("cpu"))
+    assert (read(), source) == (0.0, "RAPL package counters")
+    set_counter(rapl, "intel-rapl:0", 950_000)
+    set_counter(rapl, "intel-rapl:1", 100_000)
+    set_counter(rapl, "intel-rapl:0:0", 999_000)
+    assert read() == pytest.approx(0.05 + 0.2)
+
+
+def test_joules_are_divided_by_images(subject, monkeypatch):
+    spent = iter([100.0, 160.0])
+    monkeypatch.setattr(energy, "counter", lambda device: (lambda: next(spent), "fake"))
+    monkeypatch.setattr(energy, "LEAST_S", 0.05)
+    job = Job("", "x", "", "energy", Settings(batch=4, quick=True), options={"budget_s": 0.05})
+    (row,) = energy.measure(subject, job)
+    assert row.detail["joules"] == 60
+    assert row.detail["images"] % 4 == 0
+    assert row.value == 60 / row.detail["images"]
+    assert row.detail["mean_power_w"] == pytest.approx(60 / row.detail["seconds"])
+
+
+def test_a_counter_that_stands_still_is_no_measurement(subject, monkeypatch):
+    monkeypatch.setattr(energy, "counter", lambda device: (lambda: 5.0, "fake"))
+    monkeypatch.setattr(energy, "LEAST_S", 0.01)
+    job = Job("", "x", "", "energy", Settings(batch=1, quick=True), options={"budget_s": 0.01})
+    with pytest.raises(UnavailableError, match="did not advance"):
+        energy.measure(subject, job)
+
+
+def test_machines_without_a_counter_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(energy, "RAPL", tmp_path)
+    with pytest.raises(UnavailableError, match="RAPL"):
+        energy.counter(torch.device("cpu"))
+    monkeypatch.setattr(nvml, "open_gpu", lambda device: "NVML cannot reach cuda:0 (driver)")
+    with pytest.raises(UnavailableError, match="cannot reach"):
+        energy.counter(torch.device("cuda", 0))
+
+
+def test_a_counter_that_may_not_be_read_says_so(rapl, monkeypatch):
+    from pathlib import Path
+
+    read_text = Path.read_text
+
+    def refuse(path, *args, **kwargs):
+        if path.name == "energy_uj":
+            raise PermissionError(13, "Permission denied")
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UnavailableError, match="may not be read"):
+        energy.counter(torch.device("cpu"))
