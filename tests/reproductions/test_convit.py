@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from bench.claims import ClaimContext
+from reproductions.convit import claims
 from reproductions.convit import model as convit
 from tests.reproductions import support
 
+VERDICTS = {"local-start": {"holds"}}
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 3, "local_up_to_layer": 2, "img_size": 64, "num_classes": 10}
 
 
@@ -86,3 +89,10 @@ def test_output_is_the_gated_mix_of_both_attentions():
     value = attention.v(x).unflatten(-1, (2, 4)).transpose(1, 2)
     expected = attention.proj((weights @ value).transpose(1, 2).flatten(2))
     torch.testing.assert_close(attention(x, (3, 4)), expected)
+
+
+def test_every_claim_is_tested_or_explained():
+    given = ClaimContext(lambda subject, form, metric: None)
+    for claim in support.paper_of("convit").claims:
+        if claim.experiment:
+            assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]

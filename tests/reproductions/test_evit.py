@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from bench.claims import ClaimContext
+from reproductions.evit import claims
 from reproductions.evit import model as evit
 from reproductions.evit.reorganize import class_attention, reorganize
 from tests.reproductions import support
 
+VERDICTS = {"faster": {"untested"}, "no-parameters": {"untested"}}
 TINY = {
     "embed_dim": 24,
     "depth": 3,
@@ -94,3 +97,18 @@ def test_refuses_a_rectangle_of_another_size(tiny):
 def test_refuses_a_keep_rate_of_zero():
     with pytest.raises(ValueError, match="keep_rate"):
         evit.build(TINY | {"keep_rate": 0.0})
+
+
+def test_every_claim_is_tested_or_explained():
+    given = ClaimContext(lambda subject, form, metric: None)
+    for claim in support.paper_of("evit").claims:
+        if claim.experiment:
+            assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
+
+
+def test_speed_up_is_judged_against_the_unpruned_model():
+    def measured(subject, form, metric):
+        return {"throughput": 3000.0 if "k0.7" in subject else 2000.0}.get(metric)
+
+    assert claims.keep_rate_cost(ClaimContext(measured)).verdict == "partly"
+    assert claims.keep_rate_cost(ClaimContext(lambda *_: 1.0)).verdict == "fails"

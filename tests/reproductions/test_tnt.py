@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 
+from bench.claims import ClaimContext
+from reproductions.tnt import claims, official
 from reproductions.tnt import model as tnt
-from reproductions.tnt import official
 from tests.reproductions import support
 
+VERDICTS = {"cheap-words": {"holds", "fails"}}
 TINY = {
     "outer_dim": 24,
     "inner_dim": 4,
@@ -89,3 +91,10 @@ def test_words_do_not_cross_patch_borders(tiny):
 def test_refuses_other_sizes(tiny):
     with pytest.raises(ValueError, match="img_size"):
         tiny(torch.randn(1, 3, 64, 64))
+
+
+def test_every_claim_is_tested_or_explained():
+    given = ClaimContext(lambda subject, form, metric: None)
+    for claim in support.paper_of("tnt").claims:
+        if claim.experiment:
+            assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
