@@ -44,7 +44,7 @@ def local_start(context: ClaimContext) -> ClaimResult:
         ),
     )
     limits = (
-        f"Equal to a convolution for a locality strength of {SHARP:g} and gates at one; as released (strength 1, gates at "
-        "0.73) each head is centred on its offset and spreads around it. What training makes of it is not tested."
+        f"Equal to a convolution for a locality strength of {SHARP:g} and gates at one; as released (strength 1, gates "
+        "at 0.73) each head is centred on its offset and spreads around it. What training makes of it is not tested."
     )
     return ClaimResult("holds" if difference < 1e-9 and near > 0.5 else "fails", evidence, limits)

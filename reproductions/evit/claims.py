@@ -26,8 +26,8 @@ def keep_rate_cost(context: ClaimContext) -> ClaimResult:
             if said:
                 speed_up = ratio
     limits = (
-        "The speed-up alone: that top-1 falls by 0.3 points only needs ImageNet-1K and the official weights. The source "
-        "names neither GPU nor batch, and a batch of a few images on a CPU gains less than a full GPU."
+        "The speed-up alone: that top-1 falls by only 0.3 points needs ImageNet-1K and the official weights. The "
+        "source names neither GPU nor batch, and a batch of a few images on a CPU gains less than a full GPU."
     )
     if speed_up is None:
         return ClaimResult("untested", tuple(evidence), f"{_name(0.7)} and {UNPRUNED} were not timed in one run.")

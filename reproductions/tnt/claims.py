@@ -37,7 +37,7 @@ def inner_share(context: ClaimContext) -> ClaimResult:
         Evidence("TNT-S throughput over DeiT-S's", speeds[0] / speeds[1] if speeds[0] and speeds[1] else None),
     )
     limits = (
-        f"Little is read as below {CHEAP:.0%} of a block's multiply-adds. Multiply-adds are not time: the inner attention "
-        "runs over very many sequences of 16 tokens."
+        f"Little is read as below {CHEAP:.0%} of a block's multiply-adds. Multiply-adds are not time: the inner "
+        "attention runs over very many sequences of 16 tokens."
     )
     return ClaimResult("holds" if work < CHEAP else "fails", evidence, limits)

@@ -37,7 +37,7 @@ def outlook_cost(context: ClaimContext) -> ClaimResult:
     ]
     linear = abs(growth(tokens, ours) - 1) < 0.02
     cheaper = ours[1] < theirs[1]
-    limits = "Cost only: that it encodes finer features needs training. Multiply-adds are those of the definition, with stride 2."
-    return ClaimResult(
-        "holds" if linear and cheaper else "partly" if linear or cheaper else "fails", tuple(evidence), limits
-    )
+    limits = "Cost only, of the definition at stride 2: that it encodes finer features needs training."
+    if linear and cheaper:
+        return ClaimResult("holds", tuple(evidence), limits)
+    return ClaimResult("partly" if linear or cheaper else "fails", tuple(evidence), limits)
