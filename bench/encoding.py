@@ -18,6 +18,9 @@ import orjson
 
 from bench.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status
 
+PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
+"""How a line begins, up to the paper's id."""
+
 _HEAD_END = b',"round":'
 _ROW = re.compile(rb',"round":\d+,"measurement":\{"metric":"[^"\\]*",')
 _HEAD = {"schema": int, "job": dict}

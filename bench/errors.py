@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+DEBUG = "BENCH_DEBUG"
+"""Set to 1, this environment variable shows what workers print, and the tracebacks of internal errors."""
+
 
 class UserError(Exception):
     """Bad input. The message is one sentence that says what is wrong and what to do; the command exits with 2."""

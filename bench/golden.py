@@ -155,12 +155,15 @@ def golden_input(golden: Golden) -> Tensor:
 def golden_state(golden: Golden) -> dict[str, Tensor]:
     """Return the official state dict: filled entries, batch counters and the kept buffers whose values are recorded.
 
-    Other kept entries are constants that the reproduction makes itself; they are left out.
+    Other kept entries are constants that the reproduction makes itself; they are left out. Values are rounded to the
+    dtype of their entry, except for TensorFlow's models: those were filled in float64.
     """
     state = {}
     for name, shape, dtype, filled in golden.state:
         if filled:
-            values = torch.from_numpy(np.asarray(fill(name, shape))).to(getattr(torch, dtype))
+            values = torch.from_numpy(np.asarray(fill(name, shape)))
+            if "tf_variables" not in golden.data:
+                values = values.to(getattr(torch, dtype))
             for ending, factor in golden.rescale:
                 if name.endswith(ending):
                     values = values * factor

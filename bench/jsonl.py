@@ -62,14 +62,12 @@ def is_object(line: bytes) -> bool:
         return False
 
 
-def write_once(path: Path, data: bytes) -> None:
-    """Create a file whole or not at all; leave it alone where it exists.
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new, whatever happens.
 
     Raises:
         UserError: the file cannot be written.
     """
-    if path.exists():
-        return
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

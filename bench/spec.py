@@ -76,9 +76,9 @@ class Form(_Strict):
 class InputSpec(_Strict):
     """The input a variant is evaluated on, and the paper's preprocessing."""
 
-    size: int = Field(224, ge=1, le=8192)
-    channels: int = Field(3, ge=1)
-    crop_pct: float | None = Field(None, gt=0, le=2)
+    size: int = Field(default=224, ge=1, le=8192)
+    channels: int = Field(default=3, ge=1)
+    crop_pct: float | None = Field(default=None, gt=0, le=2)
     interpolation: str = "bicubic"
     mean: str | tuple[float, ...] = "imagenet"
     std: str | tuple[float, ...] = "imagenet"

@@ -18,7 +18,7 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +26,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from bench import jsonl
-from bench.encoding import Decoder, StoredRecord, Undecodable, decode_samples, encode, samples_key_of
+from bench.encoding import PAPER, Decoder, StoredRecord, Undecodable, decode_samples, encode, samples_key_of
 from bench.errors import UserError, unknown
 from bench.records import Record
 
+_PAPER = re.compile(re.escape(PAPER) + rb'([^"\\]*)"')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
@@ -93,7 +94,9 @@ class Store:
         """
         body = orjson.dumps(environment, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2, default=str) + b"\n"
         digest = hashlib.sha256(body).hexdigest()[:16]
-        jsonl.write_once(self.root / "environments" / f"{digest}.json", body)
+        path = self.root / "environments" / f"{digest}.json"
+        if not path.exists():
+            jsonl.write_whole(path, body)
         return digest
 
     # Reading
@@ -127,6 +130,24 @@ class Store:
             place = f"{self.root / 'samples' / record.device / record.run}.jsonl"
             self._report(place, f"the samples {record.samples_key} are missing or damaged")
             return ()
+
+    def devices(self) -> list[str]:
+        """Return the short names of the devices that anything was measured on."""
+        return sorted({path.parent.name for path in self._files()})
+
+    def papers(self, run: str) -> set[str]:
+        """Return the ids of the papers that a run measured; empty for models that belong to none."""
+        found: set[str] = set()
+        decoder = Decoder()
+        for path in self._files(run=run):
+            for _, line in self._lines(path):
+                start = _PAPER.match(line)
+                if start:
+                    found.add(start.group(1).decode(errors="replace"))
+                    continue
+                with suppress(Undecodable):
+                    found.add(decoder.decode(line, "").job.paper)
+        return found
 
     def runs(self, device: str | None = None) -> list[str]:
         """Return the ids of the runs that stored anything (on ``device``), the newest last."""
@@ -235,19 +256,20 @@ class _Query:
 
     def __init__(self, paper: str | None, subject: str | None, metric: str | None, newest: bool = False) -> None:
         self.paper, self.subject, self.metric, self.newest = paper, subject, metric, newest
-        self.needles = [b'"' + text.encode() + b'"' for text in (paper, subject, metric) if text and text.isascii()]
+        self.needles = [b'"' + text.encode() + b'"' for text in (subject, metric) if text and text.isascii()]
+        self.start = PAPER if paper is None else PAPER + orjson.dumps(paper)[1:]
         self.decoder = Decoder()
         self.seen: set[tuple[object, ...]] = set()
 
     def may_match(self, line: bytes) -> bool:
         """Tell whether a line may match, without decoding it.
 
-        It may if it holds every text, or spells any with escapes. A line that is no whole record is let through, so
-        that it is reported whatever was asked for.
+        It may if it starts with the paper and holds every other text, or spells any with escapes. A line that does not
+        look like a whole record as the store writes it is let through: only decoding tells what it is.
         """
-        if all(needle in line for needle in self.needles) or b"\\" in line:
+        if line.startswith(self.start) and all(needle in line for needle in self.needles):
             return True
-        return not (line.startswith(b'{"schema":') and line.endswith(b'"}'))
+        return b"\\" in line or not (line.startswith(PAPER) and line.endswith(b'"}'))
 
     def matches(self, record: StoredRecord) -> bool:
         return (

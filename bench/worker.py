@@ -1,5 +1,6 @@
-"""The process that measures: one job as JSON on stdin, its measurements as one JSON line on ``--out-fd``.
+"""The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
+Several jobs share a process only where none of them times anything or asks what the process holds in memory.
 Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
@@ -10,11 +11,12 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 from bench.errors import UserError, unknown
 from bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
@@ -22,20 +24,39 @@ from bench.records import Job, Measurement, Settings
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Read a job, measure it and write the rows; the exit status is 0 whenever there are rows."""
-    parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
+    """Read jobs, measure them and write their rows as they come; the exit status is 0 whenever there are rows."""
+    with open_answer(argv) as file:
+        for job in [read_job(data) for data in json.load(sys.stdin)]:
+            prepare(job)
+            file.write(json.dumps([asdict(row) for row in run(job)], allow_nan=False) + "\n")
+            file.flush()
+    return 0
+
+
+def open_answer(argv: list[str] | None) -> TextIO:
+    """Return the file that a process started by the runner answers on; from then on stdout is stderr."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out-fd", type=int, required=True, help="file descriptor that the result is written to")
+    parser.add_argument("--parent", type=int, help="process id of the runner: without it there is nobody to work for")
     arguments = parser.parse_args(argv)
+    if arguments.parent is not None:
+        die_with(arguments.parent)
     out = os.dup(arguments.out_fd)
     if arguments.out_fd == 1:
         os.dup2(2, 1)
     sys.stdout = sys.stderr
-    job = read_job(json.load(sys.stdin))
-    prepare(job)
-    line = json.dumps([asdict(row) for row in run(job)], allow_nan=False)
-    with os.fdopen(out, "w", encoding="utf-8") as file:
-        file.write(line + "\n")
-    return 0
+    return os.fdopen(out, "w", encoding="utf-8")
+
+
+def die_with(parent: int) -> None:
+    """End this process when ``parent`` dies, however it dies, so that no worker goes on unwatched (Linux only)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 def read_job(data: dict[str, Any]) -> Job:

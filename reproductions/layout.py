@@ -16,20 +16,28 @@ Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 """A pattern in one of our names and what stands there in the official name, as :func:`re.sub` takes them."""
 
 
-def load_official(model: Model, state: Mapping[str, Tensor], rules: Sequence[Rule]) -> Model:
+def load_official(
+    model: Model,
+    state: Mapping[str, Tensor],
+    rules: Sequence[Rule],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Model:
     """Load ``state`` into ``model`` strictly and return the model.
 
     Args:
-        model: the model to fill; every entry of its state dict must be in ``state``.
+        model: the model to fill.
         state: the official state dict; the model takes its floating dtype.
-        rules: applied one after the other, they turn a name of ours into the official name.
+        rules: applied one after the other, they turn a name of ours into the official name, or into an empty one where
+            the checkpoint has no such entry.
+        shapes: the official shapes of entries that have another shape here but as many values, by our name.
 
     Raises:
         ValueError: entries are missing, unexpected or of another shape; names them as the checkpoint does.
     """
     ours = model.state_dict()
-    names = {name: _official_name(name, rules) for name in ours}
-    expected = {names[name]: tuple(tensor.shape) for name, tensor in ours.items()}
+    names = {name: official for name in ours if (official := _official_name(name, rules))}
+    shapes = {name: tuple(tensor.shape) for name, tensor in ours.items()} | dict(shapes or {})
+    expected = {official: shapes[name] for name, official in names.items()}
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is unexpected" for name in state if name not in expected]
     problems += [
@@ -41,7 +49,9 @@ def load_official(model: Model, state: Mapping[str, Tensor], rules: Sequence[Rul
         more = f" (and {len(problems) - 8} more)" if len(problems) > 8 else ""
         raise ValueError(f"the checkpoint does not fit: {'; '.join(problems[:8])}{more}")
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    model.to(dtype).load_state_dict({name: state[official] for name, official in names.items()})
+    kept = {name: tensor for name, tensor in ours.items() if name not in names}
+    given = {name: state[official].reshape(ours[name].shape) for name, official in names.items()}
+    model.to(dtype).load_state_dict(kept | given)
     return model
 
 

@@ -27,6 +27,9 @@ _FREE_NAMES: dict[str, str] = {
         unsafe_split view_as_complex view_as_real zero_ zeros zeros_like embedding embedding_dense_backward
         bucketize reflection_pad2d_backward replication_pad2d_backward diagonal_backward _reshape_alias
     """,
+    "elementwise, without torch's tag": """
+        gelu_
+    """,
     "reads a value or a shape": """
         _local_scalar_dense item equal is_same_size
     """,

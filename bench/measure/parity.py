@@ -6,6 +6,7 @@ import math
 from importlib import import_module
 from typing import Any
 
+from bench import golden_files
 from bench.errors import UserError
 from bench.golden import GoldenResult, check_golden, load_golden
 from bench.measure import UnavailableError
@@ -26,7 +27,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     official = import_module(f"{job.options['module']}.official")
     results = []
     for file in files:
-        golden = load_golden(file)
+        golden = load_golden(golden_files.FOLDER / file)
         try:
             results.append(check_golden(golden, official, job.options.get("config", {}), subject.device))
         except ValueError as error:

@@ -122,7 +122,8 @@ def effort_for(job: Job) -> Effort:
     """Return the effort that the job's settings and its option ``budget_s`` ask for."""
     base = QUICK if job.settings.quick else Effort()
     budget = float(job.options.get("budget_s", base.budget_s))
-    return Effort(**{**asdict(base), "budget_s": budget, "least_s": min(base.least_s, budget)})
+    least, warmup = min(base.least_s, budget), min(base.warmup_s, budget)
+    return Effort(**{**asdict(base), "budget_s": budget, "least_s": least, "warmup_s": warmup})
 
 
 def time_steps(steps: Sequence[Step], clock: Clock, machine: Machine, effort: Effort) -> Timing:

@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"a\.jsonl cannot be written \(a file is where a folder must be: .*file\)"):
         jsonl.append(tmp_path / "file" / "a.jsonl", [b"{}"])
     with pytest.raises(UserError, match="cannot be written"):
-        jsonl.write_once(tmp_path / "file" / "a.json", b"{}")
+        jsonl.write_whole(tmp_path / "file" / "a.json", b"{}")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -143,9 +143,9 @@ def test_writers_of_one_file_do_not_mix_their_lines(tmp_path):
     assert all(jsonl.is_object(line) for line in lines)
 
 
-def test_a_file_written_once_is_whole_and_never_rewritten(tmp_path):
+def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
     path = tmp_path / "deep" / "a.json"
-    jsonl.write_once(path, b"first")
-    jsonl.write_once(path, b"second")
-    assert path.read_bytes() == b"first"
+    jsonl.write_whole(path, b"first")
+    jsonl.write_whole(path, b"second")
+    assert path.read_bytes() == b"second"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]

@@ -37,7 +37,7 @@ def spawn(job):
     read, write = os.pipe()
     command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
     done = subprocess.run(
-        command, input=json.dumps(asdict(job)), text=True, capture_output=True, pass_fds=(write,), check=False
+        command, input=json.dumps([asdict(job)]), text=True, capture_output=True, pass_fds=(write,), check=False
     )
     os.close(write)
     with os.fdopen(read) as file:

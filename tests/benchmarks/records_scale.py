@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.compare import compare
 from bench.encoding import encode
 from bench.records import Job, Measurement, Record, Settings
+from bench.report import paper_records
+from bench.spec import Paper
 from bench.store import Store
 
 ROWS = (
@@ -69,6 +72,12 @@ def _record(run: str, index: int) -> Record:
     return Record(run, job, measurement, "0123456789abcdef", "abcdef0", "2026-01-01T00:00:00Z")
 
 
+def _paper() -> Paper:
+    reported = [{"metric": "params_m", "value": "33", "source": "a table"}]
+    variants = [{"name": f"paper3_{number}", "reported": reported} for number in range(SUBJECTS)]
+    return Paper.model_validate({"id": "paper3", "title": "Paper 3", "task": "any", "variants": variants})
+
+
 def least(action: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
     """Return the least time of several calls, and the last result."""
     times = []
@@ -87,6 +96,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in root.rglob("*.jsonl"))
         print(f"{records} records, {size / 2**20:.0f} MiB")
         store = Store(root)
+        paper = _paper()
         for name, action in {
             "query everything": store.query,
             "query one paper in every run": lambda: store.query(paper="paper3"),
@@ -94,6 +104,9 @@ def main() -> None:
             "query the newest of everything": lambda: store.query(newest=True),
             "query one device": lambda: store.query(device="device-2"),
             "query the latest run of a paper": lambda: store.query(run=store.latest(paper="paper3"), paper="paper3"),
+            "query one paper in every run and compare": lambda: compare(paper, store.query(paper="paper3")),
+            "query the newest of one paper and compare": lambda: compare(paper, paper_records(store, paper)),
+            "query everything and compare": lambda: compare(paper, store.query()),
         }.items():
             seconds, found = least(action)
             print(f"{seconds:8.3f} s  {name}: {len(found)}")

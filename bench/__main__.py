@@ -1,0 +1,49 @@
+"""``bench``: runs the command line, and turns whatever goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bench.errors import DEBUG, UserError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line on ``arguments``, by default the process's own; never a traceback unless ``--debug``."""
+    given = sys.argv[1:] if arguments is None else arguments
+    given = [*(["--debug"] if "--debug" in given else []), *(a for a in given if a != "--debug")]
+    try:
+        _run(given)
+    except UserError as error:
+        _say(str(error))
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; nothing is left to say
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+    except Exception as error:  # whatever it is, a user gets a sentence
+        if os.environ.get(DEBUG) == "1":
+            raise
+        _say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
+        sys.exit(1)
+
+
+def _run(given: list[str]) -> None:
+    if given in (["list"], ["list", "--json"]):  # typer takes longer to load than the papers
+        from bench.listing import print_list
+
+        print_list(json=len(given) == 2)
+        return
+    from bench.cli import app
+
+    app(given, prog_name="bench")
+
+
+def _say(message: str) -> None:
+    print(f"bench: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Puts a paper's claims to the test in a process of its own: ``python -m bench.claim_check`` runs one experiment."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import jsonl
+from bench.claims import ClaimContext
+from bench.process import Stop, ask
+from bench.worker import open_answer
+
+if TYPE_CHECKING:
+    from bench.figures import Figure
+    from bench.spec import Paper
+
+TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What testing one claim gave, in words: as :class:`bench.report.ClaimOutcome` wants it."""
+
+    verdict: str
+    evidence: str
+    limits: str
+
+
+def check(paper: Paper, module: str, figures: Iterable[Figure], stop: Stop) -> Iterator[tuple[str, Outcome]]:
+    """Yield the id and the outcome of each claim that has an experiment.
+
+    Args:
+        paper: the paper.
+        module: its Python package.
+        figures: what was measured; an experiment may ask for any of them.
+        stop: watched while an experiment runs.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+    """
+    values = [[f.subject, f.form, f.row, f.value] for f in figures if f.value is not None]
+    for claim in paper.claims:
+        if claim.experiment:
+            task = {"module": f"{module}.claims", "experiment": claim.experiment, "values": values}
+            try:
+                yield claim.id, _outcome(ask("bench.claim_check", task, TIMEOUT_S, stop))
+            except RuntimeError as error:
+                yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
+
+
+def _outcome(result: dict[str, Any]) -> Outcome:
+    verdict = "not tested" if result["verdict"] == "untested" else result["verdict"]
+    return Outcome(verdict, "; ".join(_sentence(evidence) for evidence in result["evidence"]), result["limits"])
+
+
+def _sentence(evidence: dict[str, Any]) -> str:
+    value = evidence["value"]
+    shown = "not measured" if value is None else f"{value:.4g} {evidence['unit']}".strip()
+    return f"{evidence['name']}: {shown}" + (f" (reported {evidence['reported']})" if evidence["reported"] else "")
+
+
+def save(results: Path, paper: str, run: str, outcomes: Mapping[str, Outcome]) -> None:
+    """Append what testing the claims of a paper gave in one run.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    line = {"run": run, "claims": {name: asdict(outcome) for name, outcome in outcomes.items()}}
+    jsonl.append(_path(results, paper), [json.dumps(line).encode()])
+
+
+def stored(results: Path, paper: str, run: str | None = None) -> dict[str, Outcome]:
+    """Return the newest stored outcome of each claim of a paper (in ``run``); damaged lines are passed over."""
+    found: dict[str, Outcome] = {}
+    try:
+        lines, _ = jsonl.read(_path(results, paper))
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            data = json.loads(line)
+            if run in (None, data["run"]):
+                found |= {str(name): Outcome(**outcome) for name, outcome in data["claims"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _path(results: Path, paper: str) -> Path:
+    return results / "claims" / f"{paper}.jsonl"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the experiment that stdin names and answer with its result."""
+    with open_answer(argv) as file:
+        task = json.load(sys.stdin)
+        values = {(subject, form, row): value for subject, form, row, value in task["values"]}
+        context = ClaimContext(measure=lambda subject, form, metric: values.get((subject, form, metric)))
+        result = getattr(import_module(task["module"]), task["experiment"])(context)
+        file.write(json.dumps(asdict(result)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What an experiment behind a headline claim is given, and what it gives back.
+
+Only the standard library is imported here: reproductions share these types with the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+ClaimVerdict = Literal["holds", "fails", "partly", "untested"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One figure behind a verdict.
+
+    Attributes:
+        name: what it is.
+        value: as measured; None where it could not be.
+        unit: of the value; empty for a ratio.
+        reported: what the paper states for it, as printed; empty where it states nothing.
+    """
+
+    name: str
+    value: float | None
+    unit: str = ""
+    reported: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What an experiment found.
+
+    Attributes:
+        verdict: ``holds`` and ``fails`` judge the whole claim, ``partly`` a part of it that was tested, ``untested``
+            nothing.
+        evidence: the figures, in the order to show them.
+        limits: what the experiment leaves open, one or two sentences.
+    """
+
+    verdict: ClaimVerdict
+    evidence: tuple[Evidence, ...]
+    limits: str
+
+
+@dataclass(frozen=True)
+class ClaimContext:
+    """What an experiment may ask of the engine.
+
+    Attributes:
+        measure: ``measure(subject, form, metric)`` returns the value of a metric's row (``params``, ``macs``,
+            ``throughput``, ...) for a variant or ``timm:<model>`` (whose form is empty), or None where this machine
+            or this run does not give it.
+    """
+
+    measure: Callable[[str, str, str], float | None]

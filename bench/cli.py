@@ -1,0 +1,55 @@
+"""The command line: which commands there are. What they do is elsewhere and is loaded when it is needed."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from bench.commands import compare, doctor, kernels, papers, run, verify
+from bench.errors import DEBUG
+
+EPILOG = (
+    "Exit status: 0 all is well; 1 something that was measured or checked failed; 2 bad input; 130 interrupted. "
+    "`--debug`, anywhere, or BENCH_DEBUG=1 shows tracebacks and what measured code prints."
+)
+
+app = typer.Typer(
+    name="bench",
+    help="Do a vision or attention paper's numbers hold today? Measures, and compares with what was reported.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+papers.register(app)
+run.register(app)
+verify.register(app)
+compare.register(app)
+kernels.register(app)
+doctor.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"claimbench {version('claimbench')}")
+        except PackageNotFoundError:
+            typer.echo("claimbench, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what measured code prints.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Keep what all commands share."""
+    if debug:
+        os.environ[DEBUG] = "1"

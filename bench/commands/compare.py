@@ -1,0 +1,114 @@
+"""``bench compare``: stored records against reported figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import UserError, unknown
+from bench.options import RESULTS, Json, Results, SeveralValues, complete_papers, console
+
+if TYPE_CHECKING:
+    from bench.report import Report
+    from bench.store import Store
+
+FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
+EXAMPLES = (
+    "Examples: `bench compare --paper overlock` · `bench compare --run latest --format markdown --output table.md` · "
+    "`bench compare --tables`"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare", cls=SeveralValues, epilog=EXAMPLES)(compare)
+
+
+def compare(
+    paper: Annotated[
+        list[str] | None,
+        typer.Option(help="Papers by id; else all that were measured.", autocompletion=complete_papers),
+    ] = None,
+    run: Annotated[str, typer.Option(help="One run, or latest; else the newest figure of each row.")] = "",
+    format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json.")] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to a file instead of stdout.")] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Write the tables under RESULTS/tables anew.")] = False,
+    results: Results = Path(RESULTS),
+    json: Json = False,
+) -> None:
+    """Compare what was measured and stored with what the papers report; nothing is measured."""
+    from bench import registry
+    from bench.request import split
+    from bench.store import Store
+
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    store = Store(results)
+    if not store.runs():
+        raise UserError(f"no records are stored under {results}: measure with `bench run` first, or name --results")
+    asked = split(paper or ())
+    known = [name for name, entry in registry.entries().items() if not entry.problem]
+    names = known if not asked or "all" in asked else asked
+    if tables:
+        from bench.tables import write_tables
+
+        for path in write_tables(store, [registry.paper(name) for name in names], results / "tables"):
+            typer.echo(path)
+        return
+    reports = [_report(store, name, _run(store, run)) for name in names]
+    reports = [report for report in reports if report is not None or asked]
+    _emit([report for report in reports if report is not None], "json" if json else FORMATS[format], output)
+    for problem in store.problems:
+        typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+
+
+def _run(store: Store, run: str) -> str | None:
+    """Return the run that is meant; None for all of them."""
+    if not run:
+        return None
+    runs = store.runs()
+    if run != "latest" and run not in runs:
+        raise unknown("run", run, runs)
+    return runs[-1] if run == "latest" else run
+
+
+def _report(store: Store, name: str, run: str | None) -> Report | None:
+    """Return the report on one paper; None if nothing of it was measured."""
+    from bench import claim_check, registry
+    from bench.report import paper_records, report
+
+    paper = registry.paper(name)
+    records = paper_records(store, paper, run=run)
+    if not records:
+        return None
+    claims = claim_check.stored(store.root, name, run)
+    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
+
+
+def _emit(reports: list[Report], format: str, output: Path | None) -> None:
+    """Print the reports, or write them to a file."""
+    if not reports:
+        raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
+    if format == "terminal" and output is None:
+        from bench.render.terminal import renderable
+
+        out = console()
+        for report in reports:
+            out.print(renderable(report, out.width))
+        return
+    from bench.render import render
+
+    texts = [render(report, format) for report in reports]
+    text = _json_list(texts) if format == "json" and len(texts) > 1 else "\n".join(texts)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    from bench.jsonl import write_whole
+
+    write_whole(output, text.encode())
+
+
+def _json_list(texts: list[str]) -> str:
+    return "[\n" + ",\n".join(text.rstrip() for text in texts) + "\n]\n"

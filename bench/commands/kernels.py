@@ -1,0 +1,168 @@
+"""``bench kernels``: which operators there are, whether they are right, and how fast they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import Json, SeveralValues, console, print_json
+
+if TYPE_CHECKING:
+    from bench.kernel_check import CheckRow
+    from bench.kernel_rows import BenchRow
+
+Names = list[str] | None
+Operators = Annotated[Names, typer.Option("--operator", help="Operators by name; else all of them.")]
+Backends = Annotated[Names, typer.Option("--backend", help="reference, native or triton; else all that fit.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
+
+kernels = typer.Typer(help="The shared operators: list them, prove them, time them.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(kernels, name="kernels")
+
+
+@kernels.command("list", epilog="Examples: `bench kernels list`, `bench kernels list --json`")
+def list_(json: Json = False) -> None:
+    """List the operators, and say which backends can run here and why others cannot."""
+    from dataclasses import asdict
+
+    from bench.kernel_list import list_operators
+
+    found = list_operators()
+    if json:
+        print_json([asdict(row) for row in found])
+        return
+    from rich.markup import escape
+
+    out = console()
+    for row in found:
+        out.print(f"[bold]{escape(row.signature)}[/]  {escape(row.summary)}")
+        for state in row.backends:
+            first = f" (first choice on {', '.join(state.preferred_on)})" if state.preferred_on else ""
+            says = f"[green]runs here[/]{first}" if state.available else f"[yellow]{escape(state.reason)}[/]"
+            out.print(f"  {state.backend:10} {says}")
+
+
+@kernels.command(
+    "check",
+    cls=SeveralValues,
+    epilog="Examples: `bench kernels check`, `bench kernels check --operator depthwise_conv2d --backend native`",
+)
+def check(
+    operator: Operators = None,
+    backend: Backends = None,
+    dtype: Annotated[Names, typer.Option(help="float64, float32, float16 or bfloat16; else all four.")] = None,
+    device: Device = "auto",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every case, not only what went wrong.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Prove each backend against the float64 reference, forward and backward, on odd shapes."""
+    from dataclasses import asdict
+
+    from bench import devices
+    from bench.kernel_check import any_failed, check_all
+    from bench.request import split
+
+    def show(row: CheckRow) -> None:
+        if verbose or row.status == "failed":
+            typer.echo(_check_line(row))
+
+    rows = check_all(
+        split(operator or ()) or None,
+        split(backend or ()) or None,
+        split(dtype or ()) or None,
+        devices.resolve(device),
+        None if json else show,
+    )
+    if json:
+        print_json({"passed": not any_failed(rows), "checks": [asdict(row) for row in rows]})
+    else:
+        _print_checks(rows)
+    raise typer.Exit(1 if any_failed(rows) else 0)
+
+
+@kernels.command(
+    "bench",
+    cls=SeveralValues,
+    epilog="Examples: `bench kernels bench --operator context_mix --threads 2`, `bench kernels bench --forward-only`",
+)
+def bench(
+    operator: Operators = None,
+    backend: Backends = None,
+    dtype: Annotated[Names, typer.Option(help="float64, float32, float16 or bfloat16; float32 by default.")] = None,
+    device: Device = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else torch's choice.")] = None,
+    forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave out the backward pass.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Fresh processes for each problem.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="One process and a second for each problem.")] = False,
+    json: Json = False,
+) -> None:
+    """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
+    from bench import devices
+    from bench.kernel_bench import bench_all
+    from bench.request import split
+
+    where = devices.resolve(device)
+    rows = bench_all(
+        split(operator or ()) or None,
+        split(backend or ()) or (["native"] if where == "cpu" else ["triton"]),
+        split(dtype or ()) or ("float32",),
+        where,
+        threads,
+        backward=not forward_only,
+        processes=1 if quick else rounds,
+        seconds=1.0 if quick else 5.0,
+        on_row=None if json else lambda row: typer.echo(_bench_line(row)),
+    )
+    if json:
+        print_json([row.to_json() for row in rows])
+    raise typer.Exit(1 if any(row.status == "failed" for row in rows) else 0)
+
+
+def _check_line(row: CheckRow) -> str:
+    worst = row.worst
+    says = f"{worst.tensor} {worst.relative:.1e} of {worst.tolerance:.1e}" if worst else ""
+    where = f"{row.operator} {row.backend}{' (interpreted)' if row.interpreted else ''} {row.dtype} {row.case}"
+    return f"{row.status:8} {where}  {row.reason or says}"
+
+
+def _print_checks(rows: list[CheckRow]) -> None:
+    """Print a line for each operator and backend: how many checks passed, how close the closest call was."""
+    from itertools import groupby
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for title in ("Operator", "Backend", "Passed", "Failed", "Refused", "Closest to its tolerance"):
+        table.add_column(title, overflow="fold")
+    for (name, backend), group in groupby(rows, key=lambda row: (row.operator, row.backend)):
+        listed = list(group)
+        counts = [sum(row.status == status for row in listed) for status in ("passed", "failed", "refused")]
+        tried = [row for row in listed if row.worst]
+        says = next((row.reason for row in listed if row.status == "refused"), "")
+        if tried:
+            closest = max(tried, key=lambda row: row.worst.relative / row.worst.tolerance if row.worst else 0.0)
+            assert closest.worst is not None
+            says = (
+                f"{closest.worst.relative / closest.worst.tolerance:.2f} of it: {closest.worst.tensor}, {closest.dtype}"
+            )
+        how = f"{backend} (interpreted)" if any(row.interpreted for row in listed) else backend
+        table.add_row(name, how, *map(str, counts), escape(says))
+    console().print(table)
+
+
+def _bench_line(row: BenchRow) -> str:
+    name = f"{row.operator:24} {row.case:34} {row.dtype:9} {row.direction:17} {row.implementation:15}"
+    if row.seconds is None:
+        return f"{name} {row.status}: {row.reason}"
+    memory = f"+{row.memory / 2**20:7.1f} MiB" if row.memory is not None else " " * 12
+    roof = f"{row.roofline_fraction:6.1%} of roofline ({row.bound})" if row.roofline_fraction else ""
+    speed = f"{row.speedup.ratio:.2f}x {row.speedup.baseline} ({row.speedup.verdict})" if row.speedup else ""
+    return f"{name} {row.seconds * 1e3:9.3f} ms {memory} {roof}  {speed}"

@@ -1,0 +1,72 @@
+"""``bench list`` and ``bench show``: what papers there are, and what one of them says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import Json, complete_papers, console, print_json
+
+if TYPE_CHECKING:
+    from bench.spec import Paper
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list", epilog="Examples: `bench list`, `bench list --check`, `bench list --json`")(list_papers)
+    app.command("show", epilog="Examples: `bench show overlock`, `bench show overlock --json`")(show)
+
+
+def list_papers(
+    check: Annotated[bool, typer.Option("--check", help="Validate every paper.yaml in full.")] = False,
+    json: Json = False,
+) -> None:
+    """List the papers and their variants."""
+    from bench.listing import print_list
+
+    print_list(json=json, check=check)
+
+
+def show(
+    paper: Annotated[str, typer.Argument(help="The paper's id.", autocompletion=complete_papers)],
+    json: Json = False,
+) -> None:
+    """Show what a paper reports, where it says so, and which claims can be tested."""
+    from bench import registry
+
+    found = registry.paper(paper)
+    if json:
+        print_json(found)
+        return
+    _print_paper(found)
+
+
+def _print_paper(paper: Paper) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = console()
+    out.print(f"[bold]{escape(paper.title)}[/] ({escape(paper.id)})")
+    where = [paper.venue, paper.arxiv and f"arXiv:{paper.arxiv}", paper.official and f"code: {paper.official.repo}"]
+    out.print(escape(", ".join(text for text in where if text)))
+    out.print("Forms: " + escape("; ".join(f"{f.name}{'*' if f.default else ''} ({f.note})" for f in paper.forms)))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("Model", "Metric", "Reported", "Form", "Source"):
+        table.add_column(title, overflow="fold")
+    models = [*((v.name, v.reported) for v in paper.variants), *((b.model, b.reported) for b in paper.baselines)]
+    for name, reported in models:
+        if not reported:
+            table.add_row(escape(name), "", "", "", "")
+        for number, figure in enumerate(reported):
+            value = f"{'about ' if figure.approximate else ''}{figure.value}" if figure.value else "not reported"
+            row = (name if number == 0 else "", figure.metric, value, figure.form, figure.source)
+            table.add_row(*map(escape, row))
+    out.print(table)
+    for claim in paper.claims:
+        test = f"tested by {claim.experiment}" if claim.experiment else f"not tested: {claim.needs}"
+        out.print(f"[bold]Claim[/] {escape(claim.text)} [dim]({escape(claim.source)}; {escape(test)})[/]")
+    for deviation in paper.deviations:
+        out.print(f"[bold]Deviation[/] {escape(deviation.text)} [dim]({escape(deviation.source)})[/]")
+    if paper.downstream:
+        out.print(f"{len(paper.downstream)} figures on other tasks: `bench show {paper.id} --json`")

@@ -1,0 +1,190 @@
+"""``bench run``: measures what papers claim and compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.options import (
+    RESULTS,
+    Results,
+    SeveralValues,
+    complete_metrics,
+    complete_papers,
+    complete_variants,
+    console,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from bench.run_file import RunFile
+    from bench.session import Ended
+
+EXAMPLES = (
+    "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
+    "--batch 1,8` · `bench run --paper all --quick` · `bench run --paper overlock --against official.py:build` · "
+    "`bench run --resume latest`"
+)
+Names = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run", cls=SeveralValues, epilog=EXAMPLES)(run)
+
+
+def run(
+    paper: Annotated[
+        Names, typer.Option(help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    ] = None,
+    variant: Annotated[
+        Names, typer.Option(help="Variants, or all; else the paper's default ones.", autocompletion=complete_variants)
+    ] = None,
+    form: Annotated[
+        Names, typer.Option(help="Forms of paper.yaml; else all of them are counted, one is timed.")
+    ] = None,
+    metrics: Annotated[
+        Names,
+        typer.Option(
+            "--metrics",
+            "--metric",
+            help="params, flops, throughput, latency, memory, energy, parity, accuracy; else all of them.",
+            autocompletion=complete_metrics,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    batch: Annotated[Names, typer.Option(help="Batch sizes, or auto for the best one found.")] = None,
+    precision: Annotated[Names, typer.Option(help="fp32, tf32, bf16 or fp16; fp32 by default.")] = None,
+    mode: Annotated[Names, typer.Option(help="eager, compile or cudagraph; eager by default.")] = None,
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Channels-last memory format.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else torch's choice.")] = None,
+    input_size: Annotated[Names, typer.Option(help="Another input size: 256, or 256x192.")] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Time training steps instead of forward passes.")
+    ] = False,
+    weights: Annotated[str, typer.Option(help="random, official, or a file in the official layout.")] = "random",
+    data: Annotated[
+        Path | None, typer.Option(help="ImageNet-like folder for accuracy: one sub-folder a class.")
+    ] = None,
+    baseline: Annotated[Names, typer.Option(help="timm models beside the paper's; none to leave them out.")] = None,
+    against: Annotated[
+        Names, typer.Option(help="Your own model, FILE.py:FACTORY, measured beside ours in the same run.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Fresh processes for each time; 3, or 1 with --quick.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats; the rows say so.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random order of rounds.")] = 0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds for one job; 900 by default, none for accuracy.")
+    ] = None,
+    results: Results = Path(RESULTS),
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing on the disk.")] = False,
+    json: Annotated[str, typer.Option(help="Write the whole comparison as JSON to a file, or to stdout with -.")] = "",
+    resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
+) -> None:
+    """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
+    from bench.request import Options, resolve
+
+    options = Options(
+        papers=paper or (),
+        variants=variant or (),
+        forms=form or (),
+        metrics=metrics or (),
+        device=device,
+        batch=batch or (),
+        precision=precision or (),
+        mode=mode or (),
+        channels_last=channels_last,
+        threads=threads,
+        input_size=input_size or (),
+        training=training,
+        weights=weights,
+        data=str(data) if data else "",
+        baselines=baseline or (),
+        against=against or (),
+        rounds=rounds,
+        quick=quick,
+        seed=seed,
+    )
+    from bench import run_file, session
+    from bench.errors import UserError
+
+    _check_output(json)
+    if resume:
+        if options != Options() or no_store:
+            raise UserError(
+                "a resumed run keeps the plan it began with: leave out all options but --results and --json"
+            )
+        plan = run_file.load(results, resume)
+    else:
+        plan = session.new_plan(resolve(options), timeout)
+    raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
+
+
+def _check_output(file: str) -> None:
+    """Find out before anything is measured that the JSON file cannot be written."""
+    from bench.errors import UserError
+
+    path = Path(file)
+    if file not in ("", "-") and (path.is_dir() or not path.parent.is_dir()):
+        raise UserError(f"{file} cannot be written: it is a folder, or its folder does not exist")
+
+
+def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
+    """Run, print what there is, and return the exit status."""
+    from bench import session
+    from bench.process import Stop
+    from bench.progress import shown
+
+    if results is not None:
+        typer.echo(f"{'resuming' if resumed else 'starting'} run {plan.run} in {results}", err=True)
+    with Stop() as stop:
+        with shown(len(plan.jobs)) as progress:
+            ended = session.run(plan, results, stop, progress, resumed)
+        status = ended.status()
+        if json:
+            status = _write_json(session.as_json(ended), json) or status
+        if json != "-":
+            _print(ended)
+        if ended.interrupted:
+            hint = f"; go on with: bench run --resume {ended.run}" if results is not None else ""
+            if results is not None and str(results) != RESULTS:
+                hint += f" --results {results}"
+            typer.echo(f"bench: interrupted with {ended.left} of {len(plan.jobs)} jobs left{hint}", err=True)
+        if ended.problem:
+            typer.echo(f"bench: {ended.problem}", err=True)
+    return status
+
+
+def _write_json(data: dict[str, Any], file: str) -> int:
+    """Write to a file, or to stdout for ``-``; return 1 where that fails."""
+    if file == "-":
+        print_json(data)
+        return 0
+    import json
+
+    try:
+        Path(file).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"bench: {file} cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print(ended: Ended) -> None:
+    from bench.render.terminal import renderable
+
+    out = console()
+    for number, report in enumerate(ended.reports):
+        if number:
+            out.rule()
+        out.print(renderable(report, out.width))
+    for title, sentences in (("Look again", ended.findings), ("Failed", ended.failed)):
+        if sentences:
+            out.print(f"\n{title}", style="bold")
+            for sentence in sentences:
+                out.print(f"  {sentence}", markup=False)

@@ -1,0 +1,71 @@
+"""``bench verify``: our model against a golden record of the official one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import Json, SeveralValues, console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.verify import Verified
+
+EXAMPLES = (
+    "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden a.json b.json`. "
+    "Exit status: 0 parity, 1 a difference, 2 bad input."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify", cls=SeveralValues, epilog=EXAMPLES)(verify)
+
+
+def verify(
+    golden: Annotated[list[Path], typer.Option(help="Golden files of known papers and variants.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads; more than one makes float64 slower.")] = 1,
+    json: Json = False,
+) -> None:
+    """Rebuild a golden's weights and input, run our model through the official layout, and compare every output."""
+    import os
+
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # read when torch is loaded
+    from bench import devices
+    from bench.verify import verify as check
+
+    out = console()
+    results = check(golden, devices.resolve(device), None if json else lambda result: _print(out, result))
+    passed = all(result.passed for result in results)
+    if json:
+        print_json({"passed": passed, "goldens": [result.to_json() for result in results]})
+    elif len(results) > 1:
+        out.print(f"{sum(result.passed for result in results)} of {len(results)} goldens agree", style="bold")
+    raise typer.Exit(0 if passed else 1)
+
+
+def _print(out: Console, result: Verified) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.verify import rows
+
+    golden = result.golden
+    colour = "green" if result.passed else "red"
+    title = f"{golden.paper} / {golden.variant}, {golden.dtype}, input {'x'.join(map(str, golden.input_shape))}"
+    out.print(f"[bold]{escape(title)}[/]: [{colour}]{'parity' if result.passed else 'NO PARITY'}[/]")
+    if result.result is None:
+        out.print(f"  {escape(result.problem)}")
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for heading in ("Output", "Largest absolute", "Largest relative", "Allowed", ""):
+        table.add_column(heading, justify="left" if heading in ("Output", "") else "right", overflow="fold")
+    for row in rows(result):
+        table.add_row(*map(escape, row))
+    out.print(table)
+    if golden.params is not None and golden.params != result.result.params:
+        out.print(f"  our model has {result.result.params} parameters, the official one {golden.params}")

@@ -1,0 +1,145 @@
+"""What stands and what is missing on this machine, one line a thing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "missing", "broken"]
+"""``missing``: the suite works without it, with less. ``broken``: it does not work."""
+
+NEEDED = ("torch", "torchvision", "timm", "fvcore", "numpy", "pydantic", "safetensors", "psutil")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its name, how it stands, and a sentence."""
+
+    what: str
+    state: State
+    text: str
+
+
+def examine(results: Path) -> Iterator[Finding]:
+    """Look at everything that a run needs or can use; torch is loaded for it."""
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _libraries()
+    yield from _torch()
+    yield _gpu()
+    yield _native()
+    yield _triton()
+    yield _energy()
+    yield _data()
+    yield _weights()
+    yield _results(results)
+    yield from _papers()
+
+
+def _libraries() -> Iterator[Finding]:
+    for name in NEEDED:
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "broken", f"it is not installed: pip install {name}")
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("torch", "broken", f"it cannot be imported ({error})")
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("threads", "ok", f"torch uses {torch.get_num_threads()} on {cores} processors")
+    compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+    text = f"found {compiler}" if compiler else "none found: torch.compile on a CPU (--mode compile) needs one"
+    yield Finding("compiler", "ok" if compiler else "missing", text)
+
+
+def _gpu() -> Finding:
+    from bench import devices, nvml
+
+    found = devices.cuda_devices()
+    if isinstance(found, str):
+        return Finding("gpu", "missing", found)
+    gpu = nvml.open_gpu("cuda")
+    facts = gpu if isinstance(gpu, str) else f"{gpu.name()}, driver {gpu.description()['driver']}"
+    return Finding("gpu", "ok", f"{found}: {facts}")
+
+
+def _native() -> Finding:
+    from kernels import native
+
+    why = native.unavailable()
+    if why is not None:
+        return Finding("native operators", "missing", f"{why}; until then operators run on their reference form")
+    return Finding("native operators", "ok", f"level {native.level()}")
+
+
+def _triton() -> Finding:
+    try:
+        return Finding("triton", "ok", importlib.metadata.version("triton"))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("triton", "missing", "it is not installed: GPU operators run on their reference form")
+
+
+def _energy() -> Finding:
+    import torch
+
+    from bench.measure import UnavailableError
+    from bench.measure.energy import counter
+
+    try:
+        _, source = counter(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    except UnavailableError as error:
+        return Finding("energy", "missing", f"{error}: energy rows will say so")
+    return Finding("energy", "ok", source)
+
+
+def _data() -> Finding:
+    return Finding("data", "missing", "accuracy needs a data set with one folder a class: bench run --data FOLDER")
+
+
+def _weights() -> Finding:
+    from bench import checkpoints
+
+    folder = checkpoints.folder()
+    count = len(list(folder.glob("*.p*"))) if folder.is_dir() else 0
+    if count:
+        return Finding("weights", "ok", f"{count} checkpoints in {folder}")
+    return Finding("weights", "missing", f"no checkpoints in {folder}: --weights official downloads them")
+
+
+def _results(folder: Path) -> Finding:
+    try:
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        reason = error.strerror or error
+        return Finding("results", "broken", f"{folder} cannot be written ({reason}): use --results or --no-store")
+    free = shutil.disk_usage(place).free / 2**30
+    return Finding("results", "ok", f"{folder} can be written, {free:.1f} GiB free")
+
+
+def _papers() -> Iterator[Finding]:
+    from bench import registry
+
+    listed = registry.checked()
+    broken = [entry for entry in listed if entry.problem]
+    valid = [entry.id for entry in listed if not entry.problem]
+    if valid:
+        yield Finding("papers", "ok", f"{len(valid)} valid: {', '.join(valid)}")
+    if not listed:
+        yield Finding("papers", "broken", "none were found: is the package installed with its `reproductions`?")
+    for entry in broken:
+        yield Finding(f"paper {entry.id}", "broken", entry.problem)

@@ -1,0 +1,187 @@
+"""What can be measured and what papers report, as data: titles, units, scales, and which measured row answers what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
+"""What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
+belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
+
+Better = Literal["higher", "lower", ""]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that the suite measures.
+
+    Attributes:
+        title: what tables call it.
+        kind: see :data:`Kind`.
+        unit: what tables print it in.
+        scale: the measured figure divided by this is in ``unit``.
+        better: which way is better; empty where neither is.
+    """
+
+    title: str
+    kind: Kind
+    unit: str
+    scale: Decimal = Decimal(1)
+    better: Better = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A measured row that answers a reported metric: measured over ``scale`` is in the reported unit.
+
+    Attributes:
+        row: the measured row's name.
+        scale: see above.
+        convention: for all but the first answer, what the source must have done for this one to match.
+    """
+
+    row: str
+    scale: Decimal = Decimal(1)
+    convention: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric that papers report.
+
+    Attributes:
+        title: what tables call it.
+        kind: see :data:`Kind`.
+        unit: the unit of the printed figure.
+        answers: the measured rows that answer it; the verdict is on the first, the others may explain a difference.
+        better: which way is better; empty where neither is.
+        needs: what a measurement would take, where nothing here answers it.
+        classes: how many classes the data set of a score has: no other data set's score answers it.
+    """
+
+    title: str
+    kind: Kind
+    unit: str
+    answers: tuple[Answer, ...] = ()
+    better: Better = ""
+    needs: str = ""
+    classes: int | None = None
+
+
+TRAINING = "_training"
+"""What ends the name of a row measured on training steps: it never answers a figure about inference."""
+
+_K, _M, _G, _MIB = Decimal(10**3), Decimal(10**6), Decimal(10**9), Decimal(2**20)
+
+ROWS: Mapping[str, Row] = {
+    "params": Row("Parameters", "count", "M", _M),
+    "params_trainable": Row("Parameters, trainable", "count", "M", _M),
+    "macs": Row("MACs", "count", "G", _G),
+    "flops": Row("FLOPs (2 x MACs)", "count", "G", _G),
+    "macs_fvcore": Row("MACs as fvcore counts", "count", "G", _G),
+    "throughput": Row("Throughput", "time", "img/s", better="higher"),
+    "latency": Row("Latency", "time", "ms", Decimal("0.001"), "lower"),
+    "memory_peak": Row("Memory, peak of activations", "memory", "MiB", _MIB, "lower"),
+    "memory_with_weights": Row("Memory, peak with weights", "memory", "MiB", _MIB, "lower"),
+    "memory_weights": Row("Memory, weights", "memory", "MiB", _MIB, "lower"),
+    "memory_per_image": Row("Memory, each further image", "memory", "MiB", _MIB, "lower"),
+    "memory_reserved": Row("Memory, reserved", "memory", "MiB", _MIB, "lower"),
+    "memory_device": Row("Memory, device", "memory", "MiB", _MIB, "lower"),
+    "memory_training": Row("Memory, training step", "memory", "MiB", _MIB, "lower"),
+    "energy": Row("Energy", "energy", "J/img", better="lower"),
+    "parity": Row("Difference from the official code", "parity", "", better="lower"),
+    "top1": Row("Top-1 accuracy", "quality", "%", better="higher"),
+    "top5": Row("Top-5 accuracy", "quality", "%", better="higher"),
+}
+"""Every row that ``bench.measure`` emits, in the order of tables."""
+
+_AS_MACS = (
+    ("macs", ""),
+    ("macs_fvcore", "counted as fvcore does, with norms, pooling and resizing"),
+    ("flops", "counting a multiply-add as two"),
+)
+
+
+def _macs(scale: Decimal) -> tuple[Answer, ...]:
+    return tuple(Answer(row, scale, convention) for row, convention in _AS_MACS)
+
+
+def _params(scale: Decimal) -> tuple[Answer, ...]:
+    return (Answer("params", scale),)
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "params_m": Quantity("Parameters", "count", "M", _params(_M)),
+    "params_k": Quantity("Parameters", "count", "k", _params(_K)),
+    "params": Quantity("Parameters", "count", "", _params(Decimal(1))),
+    "params_exact": Quantity("Parameters", "count", "", _params(Decimal(1))),
+    "flops_g": Quantity("FLOPs as printed (MACs)", "count", "G", _macs(_G)),
+    "flops": Quantity("FLOPs as printed (MACs)", "count", "", _macs(Decimal(1))),
+    "macs_g": Quantity("MACs", "count", "G", _macs(_G)),
+    "multi_adds_g": Quantity("MACs", "count", "G", _macs(_G)),
+    "macs": Quantity("MACs", "count", "", _macs(Decimal(1))),
+    "fvcore_macs": Quantity("MACs as fvcore counts", "count", "", (Answer("macs_fvcore"),)),
+    "throughput_img_s": Quantity("Throughput", "time", "img/s", (Answer("throughput"),), "higher"),
+    "latency_ms": Quantity("Latency", "time", "ms", (Answer("latency", Decimal("0.001")),), "lower"),
+    "memory_mib": Quantity(
+        "Memory, peak with weights", "memory", "MiB", (Answer("memory_with_weights", _MIB),), "lower"
+    ),
+    "energy_j_img": Quantity("Energy", "energy", "J/img", (Answer("energy"),), "lower"),
+    "imagenet1k_top1": Quantity("ImageNet-1K top-1", "quality", "%", (Answer("top1"),), "higher", classes=1000),
+    "imagenet1k_top5": Quantity("ImageNet-1K top-5", "quality", "%", (Answer("top5"),), "higher", classes=1000),
+    "train_throughput_img_s": Quantity(
+        "Throughput, training", "time", "img/s", (Answer("throughput" + TRAINING),), "higher"
+    ),
+    "imagenet_real_top1": Quantity(
+        "ImageNet-ReaL top-1", "quality", "%", better="higher", needs="needs the ReaL labels of ImageNet-1K"
+    ),
+    "imagenet1k_zero_shot_top1": Quantity(
+        "ImageNet-1K top-1, zero-shot", "quality", "%", better="higher", needs="needs a text encoder and ImageNet-1K"
+    ),
+}
+"""The reported metrics that are known by name; see :func:`quantity` for the others."""
+
+_TASKS: tuple[tuple[str, str, str], ...] = (
+    ("box_ap", "box AP", "an object detector trained on COCO 2017"),
+    ("mask_ap", "mask AP", "an instance segmenter trained on COCO 2017"),
+    ("box_map", "box mAP", "an object detector trained on COCO 2017"),
+    ("miou", "mIoU", "a segmenter trained on the data set"),
+    ("pq", "PQ", "a panoptic segmenter trained on the data set"),
+    ("psnr", "PSNR", "the data set's pictures and trained weights"),
+    ("top1", "top-1", "the data set and trained weights"),
+    ("top5", "top-5", "the data set and trained weights"),
+    ("accuracy", "accuracy", "the data set and trained weights"),
+)
+"""Parts of names that tell the task: (part, title, what a measurement would take)."""
+
+
+def quantity(name: str) -> Quantity:
+    """Return what a reported metric is; one that is not known by name is not measured, and says what it would take."""
+    if name in QUANTITIES:
+        return QUANTITIES[name]
+    for part, title, needs in _TASKS:
+        if part in name.lower():
+            rest = name.lower().replace(part, "").replace("__", "_").strip("_").replace("_", " ")
+            return Quantity(
+                f"{title} ({rest})" if rest else title, "quality", "", better="higher", needs=f"needs {needs}"
+            )
+    return Quantity(name.replace("_", " "), "quality", "", needs="nothing in this suite measures it")
+
+
+def row(name: str) -> Row:
+    """Return what a measured row is; one that is not known is shown under its own name, as it was measured."""
+    base = name.removesuffix(TRAINING)
+    if name in ROWS or base not in ROWS:
+        return ROWS.get(name) or Row(name.replace("_", " "), "quality", "")
+    return replace(ROWS[base], title=f"{ROWS[base].title}, training")
+
+
+_RANK = {name: rank for rank, name in enumerate(ROWS)}
+
+
+def rank(name: str) -> int:
+    """Return where a measured row stands in tables."""
+    return _RANK.get(name, _RANK.get(name.removesuffix(TRAINING), len(_RANK)))

@@ -1,0 +1,229 @@
+"""What was asked for becomes a list of jobs: always the same for the same request."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from bench import golden_files
+from bench.measure import METRICS, REPEATED
+from bench.records import Job, Settings
+
+if TYPE_CHECKING:
+    from bench.spec import Baseline, Paper, Variant
+
+STATIC = ("params", "flops")
+"""Metrics that depend on the model alone: one figure for every device, batch, precision and mode."""
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+MODES = ("eager", "compile", "cudagraph")
+BUDGET_CPU_S = 3.0
+"""Seconds of sampling in each process on a CPU; a GPU takes the measuring side's own, longer, budget."""
+
+CPU_BATCH = 8
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked to be run, with every name resolved.
+
+    Attributes:
+        papers: what to measure: each paper with those of its variants that were chosen.
+        modules: the Python package of each paper, by id.
+        forms: forms by name; empty for the defaults.
+        metrics: names of ``bench.measure.METRICS``.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``.
+        batches: batch sizes; None for the default, (0,) for the best found by search.
+        precisions, modes: each of them is measured.
+        channels_last, threads, input_size, training, quick: as in :class:`bench.records.Settings`.
+        weights: ``random``, ``official`` or a label for the files below.
+        weights_files: the official weights of a variant, by paper and variant.
+        data: the data set's folder; empty for none.
+        baselines: timm models; None for those the papers name as default.
+        against: a user's own models, ``<file.py>:<factory>``.
+        rounds: processes for each time.
+        seed: of the order of the rounds.
+    """
+
+    papers: tuple[tuple[Paper, tuple[Variant, ...]], ...]
+    modules: dict[str, str]
+    forms: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = tuple(METRICS)
+    device: str = "cpu"
+    batches: tuple[int, ...] | None = None
+    precisions: tuple[str, ...] = ("fp32",)
+    modes: tuple[str, ...] = ("eager",)
+    channels_last: bool = False
+    threads: int | None = None
+    input_size: tuple[int, ...] = ()
+    training: bool = False
+    quick: bool = False
+    weights: str = "random"
+    weights_files: dict[tuple[str, str], str] = field(default_factory=dict)
+    data: str = ""
+    baselines: tuple[str, ...] | None = None
+    against: tuple[str, ...] = ()
+    rounds: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A model to be measured: as in :class:`bench.records.Job`, with the forms each kind of metric looks at."""
+
+    paper: str
+    name: str
+    form: str
+    other_forms: tuple[str, ...]
+    options: dict[str, Any]
+    parity: dict[str, Any]
+    accuracy: dict[str, Any]
+
+
+def plan(request: Request) -> list[Job]:
+    """Return the jobs in the order in which they run.
+
+    First what needs no repeats, subject by subject; then the times, round by round, each round in a random order of
+    its own drawn from the seed, so that no subject is always measured when the machine is warm, or busy.
+    """
+    subjects = list(_subjects(request))
+    once = [job for subject in subjects for job in _once(subject, request)]
+    timed = [job for subject in subjects for job in _timed(subject, request)]
+    rounds = request.rounds or (1 if request.quick else ROUNDS)
+    shuffle = random.Random(request.seed)
+    for number in range(rounds):
+        shuffle.shuffle(timed)
+        once += [replace(job, round=number) for job in timed]
+    return once
+
+
+def processes(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Return the jobs in the groups that share a process, in order.
+
+    Starting Python and torch takes seconds, so a subject's neighbouring jobs that neither time anything nor look at
+    the memory of their process share one. Different subjects never do: one model's code must not touch another.
+    """
+
+    def group(numbered: tuple[int, Job]) -> object:
+        number, job = numbered
+        return (job.paper, job.subject) if _shares(job) else number
+
+    return [[job for _, job in found] for _, found in groupby(enumerate(jobs), group)]
+
+
+def _shares(job: Job) -> bool:
+    if job.metric == "energy":
+        return job.settings.device == "cpu"
+    return job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and "data" not in job.options)
+
+
+def _subjects(request: Request) -> Iterator[_Subject]:
+    for paper, variants in request.papers:
+        for variant in variants:
+            yield from _variant(request, paper, variant)
+    for name in _baselines(request):
+        yield _Subject("", f"timm:{name}", "", (), {}, {}, {})
+    shape = list(request.papers[0][1][0].input.sample_shape())
+    for model in request.against:
+        yield _Subject("", model, "", (), {"sample_shape": shape}, {}, {})
+
+
+def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subject]:
+    options: dict[str, Any] = {
+        "module": request.modules[paper.id],
+        "config": variant.config,
+        "sample_shape": list(variant.input.sample_shape()),
+    }
+    file = request.weights_files.get((paper.id, variant.name))
+    if file:
+        options["weights_file"] = file
+    known = variant.forms or tuple(form.name for form in paper.forms)
+    default = paper.default_form(variant)
+    goldens = {"goldens": golden_files.names(paper.id, variant.name, [v.name for v in paper.variants])}
+    accuracy = {"input": variant.input.model_dump(mode="json")}
+    chosen = [form for form in known if form in request.forms] if request.forms else [default]
+    others = () if request.forms else tuple(form for form in known if form != default)
+    for form in chosen:
+        yield _Subject(paper.id, variant.name, form, others, options, goldens, accuracy)
+
+
+def _baselines(request: Request) -> list[str]:
+    if request.baselines is not None:
+        return list(request.baselines)
+    named: list[Baseline] = [b for paper, _ in request.papers for b in paper.baselines]
+    return list(dict.fromkeys(b.timm for b in named if b.default and b.timm))
+
+
+def _once(subject: _Subject, request: Request) -> Iterator[Job]:
+    fixed = Settings(input_size=request.input_size, weights=_weights(subject, request))
+    for form in (subject.form, *subject.other_forms):
+        for metric in STATIC:
+            if metric in request.metrics:
+                yield Job(subject.paper, subject.name, form, metric, fixed, options=subject.options)
+    if "parity" in request.metrics and subject.paper:
+        settings = Settings(device=request.device)
+        options = {key: value for key, value in subject.options.items() if key != "weights_file"}
+        yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options | subject.parity)
+    if "accuracy" in request.metrics and subject.paper:
+        for settings in _settings(subject, request, None):
+            options = subject.options | subject.accuracy | ({"data": request.data} if request.data else {})
+            yield Job(
+                subject.paper,
+                subject.name,
+                subject.form,
+                "accuracy",
+                replace(settings, training=False),
+                options=options,
+            )
+    for metric in ("energy", "memory"):
+        if metric in request.metrics:
+            yield from _jobs(subject, request, metric)
+
+
+def _timed(subject: _Subject, request: Request) -> Iterator[Job]:
+    for metric in REPEATED:
+        if metric in request.metrics:
+            yield from _jobs(subject, request, metric)
+
+
+def _jobs(subject: _Subject, request: Request, metric: str) -> Iterator[Job]:
+    options = dict(subject.options)
+    if request.device == "cpu" and not request.quick and metric != "memory":
+        options["budget_s"] = BUDGET_CPU_S
+    batches: tuple[int, ...] = request.batches if request.batches is not None else (_default_batch(metric, request),)
+    for batch in batches:
+        for settings in _settings(subject, request, batch or None):
+            yield Job(subject.paper, subject.name, subject.form, metric, settings, options=options)
+
+
+def _default_batch(metric: str, request: Request) -> int:
+    """Return the batch of a metric where the user gave none; 0 is the best found by search."""
+    if metric in ("latency", "memory"):
+        return 1
+    return CPU_BATCH if request.device == "cpu" else 0
+
+
+def _settings(subject: _Subject, request: Request, batch: int | None) -> Iterator[Settings]:
+    for precision in request.precisions:
+        for mode in request.modes:
+            yield Settings(
+                device=request.device,
+                batch=batch,
+                input_size=request.input_size,
+                precision=precision,
+                mode=mode,
+                channels_last=request.channels_last,
+                threads=request.threads,
+                weights=_weights(subject, request),
+                quick=request.quick,
+                training=request.training,
+            )
+
+
+def _weights(subject: _Subject, request: Request) -> str:
+    """Return the label of a subject's weights; baselines always have random ones, which time the same."""
+    return request.weights if "weights_file" in subject.options else "random"

@@ -1,0 +1,222 @@
+"""Runs jobs in a process of their own and outlives whatever happens to it: a crash, a kill, no answer, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from bench.errors import DEBUG
+from bench.records import Job, Measurement
+from bench.worker import missing
+
+
+WORKER = "bench.worker"
+"""The module that runs jobs."""
+
+
+class Interrupted(Exception):
+    """Raised where the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
+
+
+class Stop:
+    """Turns signals that ask to stop into a flag: nothing is cut off half written. A second Ctrl-C ends at once.
+
+    Attributes:
+        requested: whether such a signal has come.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._receiver, self._sender = socket.socketpair()
+        self._before: dict[signal.Signals, Any] = {}
+        self._fd_before = -1
+
+    def __enter__(self) -> Stop:
+        self._sender.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        self._receiver.close()
+        self._sender.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when a signal comes."""
+        return self._receiver.fileno()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            os._exit(130)
+        self.requested = True
+
+
+class _Process:
+    """One process that was given something to do: the name of its module, and JSON on its stdin."""
+
+    def __init__(self, module: str, task: Any) -> None:
+        self._receiver, sender = os.pipe()
+        self._buffer = b""
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        command = [sys.executable, "-P", "-m", module, "--out-fd", str(sender), "--parent", str(os.getpid())]
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=None if os.environ.get(DEBUG) == "1" else self._stderr,
+            pass_fds=(sender,),
+            env=_environment(),
+            start_new_session=True,
+        )
+        os.close(sender)
+        with suppress(OSError):  # where memory runs out, let the system choose the worker and not the runner
+            Path(f"/proc/{self._popen.pid}/oom_score_adj").write_text("1000")
+        assert self._popen.stdin is not None
+        with suppress(BrokenPipeError):
+            self._popen.stdin.write(json.dumps(task, default=str).encode())
+            self._popen.stdin.close()
+
+    def line(self, timeout: float, stop: Stop | None) -> bytes | None:
+        """Return the next line of the answer, or None where the process ends without one.
+
+        Raises:
+            TimeoutError: it did not come in time.
+            Interrupted: a signal asked to stop.
+        """
+        deadline = time.monotonic() + timeout
+        watched: list[Any] = [self._receiver, *([stop] if stop else [])]
+        while b"\n" not in self._buffer:
+            if stop and stop.requested:
+                raise Interrupted
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            ready, _, _ = select.select(watched, [], [], left)
+            if self._receiver in ready:
+                data = os.read(self._receiver, 1 << 16)
+                if not data:
+                    return None
+                self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def end(self) -> str:
+        """Wait for a process that has closed its answer, and return how it ended, one sentence."""
+        try:
+            status = self._popen.wait(10)
+        except subprocess.TimeoutExpired:
+            return "the process stopped answering"
+        return _ending(status, self._last_words())
+
+    def close(self) -> None:
+        """End the process and everything that it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        os.close(self._receiver)
+        self._stderr.close()
+
+    def _last_words(self) -> str:
+        self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, self._stderr.tell() - 4096))
+        lines = [line.strip() for line in self._stderr.read().decode(errors="replace").splitlines()]
+        return next((line[:200] for line in reversed(lines) if line), "")
+
+
+def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> Iterator[tuple[Job, list[Measurement]]]:
+    """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
+
+    A job that takes the process down with it yields rows that say so; those after it run in a new process.
+
+    Args:
+        jobs: what to run.
+        timeout: seconds that one job may take.
+        stop: watched while waiting.
+
+    Raises:
+        Interrupted: a signal asked to stop; the process is gone.
+    """
+    waiting = list(jobs)
+    while waiting:
+        process = _Process(WORKER, [asdict(job) for job in waiting])
+        try:
+            while waiting:
+                reason = ""
+                try:
+                    line = process.line(timeout, stop)
+                    rows = _rows(line) if line is not None else None
+                except TimeoutError:
+                    rows, reason = None, f"not done after {timeout:g} s (--timeout)"
+                job = waiting.pop(0)
+                if rows is None:
+                    yield job, missing(job, reason or process.end(), failed=True)
+                    break
+                yield job, rows
+        finally:
+            process.close()
+
+
+def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any:
+    """Return the one answer of a process that runs ``module``.
+
+    Raises:
+        RuntimeError: there is none; one sentence says why.
+        Interrupted: a signal asked to stop; the process is gone.
+    """
+    process = _Process(module, task)
+    try:
+        line = process.line(timeout, stop)
+        if line is None:
+            raise RuntimeError(process.end())
+        return json.loads(line)
+    except TimeoutError as error:
+        raise RuntimeError(f"not done after {timeout:g} s") from error
+    finally:
+        process.close()
+
+
+def _rows(line: bytes) -> list[Measurement] | None:
+    """Return the measurements in a line of the answer; None if it is not one."""
+    try:
+        return [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in json.loads(line)]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _ending(status: int, last_words: str) -> str:
+    said = f": {last_words}" if last_words else ""
+    if status >= 0:
+        return f"the process ended with exit status {status}{said}"
+    name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
+    if name == "SIGKILL":
+        return "the process was killed (SIGKILL), most likely because the machine ran out of memory"
+    if name == "SIGSEGV":
+        return f"the process crashed (SIGSEGV, a bad memory access){said}"
+    return f"the process crashed ({name}){said}"
+
+
+def _environment() -> dict[str, str]:
+    """Return the worker's environment: in a checkout that is not installed, it must find this package too."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "pyproject.toml").exists():
+        return dict(os.environ)
+    paths = [str(root), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}

@@ -1,0 +1,61 @@
+"""Progress on a terminal: what is being measured, how far the run is, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.options import console
+
+if TYPE_CHECKING:
+    from bench.records import Job, Measurement
+    from bench.runner import Progress
+
+
+def label(job: Job) -> str:
+    """Return a job in words."""
+    settings = job.settings
+    parts = [
+        job.subject,
+        job.form,
+        job.metric,
+        f"batch {settings.batch}" if settings.batch else "",
+        settings.precision if settings.precision != "fp32" else "",
+        settings.mode if settings.mode != "eager" else "",
+        f"round {job.round + 1}" if job.round else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+@contextmanager
+def shown(total: int) -> Iterator[Progress | None]:
+    """Show a progress bar on stderr while the block runs; None, and nothing is shown, where that is no terminal."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield None
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def tell(job: Job, rows: list[Measurement] | None) -> None:
+            if rows is None:
+                bar.update(task, description=escape(label(job)))
+                return
+            bar.advance(task)
+            for row in rows:
+                if row.status == "failed":
+                    bar.console.print(f"[red]failed[/] {escape(label(job))}: {escape(row.reason)}")
+                    break
+
+        yield tell

@@ -1,0 +1,189 @@
+"""A whole comparison, ready to be rendered: rows, speeds, claims, and how everything was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bench.compare import compare_figures
+from bench.figures import Figure, Samples, figures, own_samples
+from bench.metrics import row
+from bench.records import Record
+from bench.rows import Row
+from bench.spec import Paper
+from bench.speed import Pair, pairs
+from bench.store import Store
+
+
+class ClaimOutcome(Protocol):
+    """What testing a claim gave, in words."""
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails``, ``partly`` or ``not tested``."""
+        ...
+
+    @property
+    def evidence(self) -> str:
+        """What the verdict rests on."""
+        ...
+
+    @property
+    def limits(self) -> str:
+        """What the experiment leaves open."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A headline claim with its verdict; where nothing tested it that is ``not tested``, and ``limits`` says why."""
+
+    id: str
+    text: str
+    source: str
+    verdict: str
+    evidence: str
+    limits: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One machine, its software and the commit that figures were measured with.
+
+    Attributes:
+        device: its short name.
+        machine, software: in words, as far as known.
+        commit: of this suite.
+        runs: the runs, oldest first.
+        first, last: the first and the last day, ISO 8601.
+        methods: how each row was measured: (row's title, method).
+    """
+
+    device: str
+    machine: str
+    software: str
+    commit: str
+    runs: tuple[str, ...]
+    first: str
+    last: str
+    methods: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is shown of one paper."""
+
+    paper: str
+    title: str
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    claims: tuple[ClaimRow, ...]
+    setups: tuple[Setup, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have each verdict."""
+        verdicts = [line.verdict for line in self.rows]
+        return {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
+
+
+def report(
+    paper: Paper,
+    records: Iterable[Record],
+    *,
+    samples: Samples = own_samples,
+    environment: Callable[[str], Mapping[str, Any]] = lambda digest: {},
+    claims: Mapping[str, ClaimOutcome] | None = None,
+    subjects: Collection[str] | None = None,
+) -> Report:
+    """Compare a paper with records and say how they were measured.
+
+    Args:
+        paper: the paper.
+        records: of one run or of several.
+        samples: gives a record's samples, for example ``Store.samples``.
+        environment: gives the environment of a digest, for example ``Store.environment``.
+        claims: what testing the paper's claims gave, by their ids.
+        subjects: only these variants and baselines; all by default.
+    """
+    found = figures(records, samples)
+    rows = compare_figures(paper, found, subjects=subjects)
+    if len({figure.device for figure in found}) > 1:
+        rows = [_with_device(line) for line in rows]
+    return Report(
+        paper=paper.id,
+        title=paper.title,
+        rows=tuple(rows),
+        pairs=tuple(pairs(found)),
+        claims=tuple(_claims(paper, claims or {})),
+        setups=tuple(_setups(found, environment)),
+    )
+
+
+def paper_records(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> list[Record]:
+    """Return the newest records of a paper's variants and of what was measured beside them, from one run or from all.
+
+    Models that belong to no paper count where the run measured this paper only, or where the paper names them.
+    """
+    mine = store.query(paper=paper.id, run=run, device=device, newest=True)
+    beside = store.query(paper="", run=run, device=device)
+    named = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
+    alone = {one: store.papers(one) <= {paper.id, ""} for one in {record.run for record in mine}}
+    return [*mine, *(r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named))]
+
+
+def _with_device(line: Row) -> Row:
+    if line.figure is None:
+        return line
+    return replace(line, conditions=", ".join(part for part in (line.figure.device, line.conditions) if part))
+
+
+def _claims(paper: Paper, outcomes: Mapping[str, ClaimOutcome]) -> Iterable[ClaimRow]:
+    for claim in paper.claims:
+        outcome = outcomes.get(claim.id)
+        if outcome is None:
+            verdict, evidence, limits = "not tested", "", claim.needs or "its experiment has not been run"
+        else:
+            verdict, evidence, limits = outcome.verdict, outcome.evidence, outcome.limits
+        yield ClaimRow(claim.id, claim.text, claim.source, verdict, evidence, limits)
+
+
+def _setups(found: Iterable[Figure], environment: Callable[[str], Mapping[str, Any]]) -> Iterable[Setup]:
+    groups: dict[tuple[str, str, str], list[Figure]] = {}
+    for figure in found:
+        groups.setdefault((figure.device, figure.environment, figure.commit), []).append(figure)
+    for (device, digest, commit), members in sorted(groups.items(), key=lambda item: item[0]):
+        known = environment(digest)
+        days = sorted(member.time[:10] for member in members)
+        methods = {row(figure.row).title: figure.method for figure in members if figure.method}
+        yield Setup(
+            device=device,
+            machine=_machine(known),
+            software=_software(known),
+            commit=commit,
+            runs=tuple(sorted({member.run for member in members})),
+            first=days[0],
+            last=days[-1],
+            methods=tuple(sorted(methods.items())),
+        )
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    """Return the machine in words."""
+    cpu, gpu = environment.get("cpu"), environment.get("gpu")
+    parts = []
+    if isinstance(gpu, Mapping) and gpu.get("name"):
+        parts.append(", driver ".join(str(gpu[key]) for key in ("name", "driver") if gpu.get(key)))
+    if isinstance(cpu, Mapping) and cpu.get("model"):
+        cores = cpu.get("usable_cores")
+        parts.append(f"{cpu['model']}, {cores} cores" if cores else str(cpu["model"]))
+    return "; ".join([*parts, *([str(environment["os"])] if environment.get("os") else [])])
+
+
+def _software(environment: Mapping[str, Any]) -> str:
+    libraries = environment.get("libraries")
+    named = dict(libraries) if isinstance(libraries, Mapping) else {}
+    parts = [f"{name} {named[name]}" for name in ("torch", "timm", "triton") if name in named]
+    if environment.get("python"):
+        parts.append(f"Python {environment['python']}")
+    return ", ".join(parts)

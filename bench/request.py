@@ -1,0 +1,254 @@
+"""What a user typed becomes a :class:`bench.plan.Request`; all that is wrong with it is said at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from bench import devices, registry
+from bench.errors import UserError, unknown
+from bench.measure import METRICS
+from bench.plan import MODES, PRECISIONS, Request
+
+if TYPE_CHECKING:
+    from bench.spec import Paper, Variant
+
+T = TypeVar("T")
+LARGEST_BATCH = 1_000_000
+_NO_SIZE: tuple[int, ...] = ()
+_NO_NAMES: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``bench run`` as typed; lists may hold several names in one item, separated by commas."""
+
+    papers: Sequence[str] = ()
+    variants: Sequence[str] = ()
+    forms: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    device: str = "auto"
+    batch: Sequence[str] = ()
+    precision: Sequence[str] = ()
+    mode: Sequence[str] = ()
+    channels_last: bool = False
+    threads: int | None = None
+    input_size: Sequence[str] = ()
+    training: bool = False
+    weights: str = "random"
+    data: str = ""
+    baselines: Sequence[str] = ()
+    against: Sequence[str] = ()
+    rounds: int | None = None
+    quick: bool = False
+    seed: int = 0
+
+
+class _Problems:
+    """Collects what is wrong, so that all of it can be said in one sentence."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def catch(self, call: Callable[[], T], otherwise: T) -> T:
+        try:
+            return call()
+        except UserError as error:
+            self.found.append(str(error))
+            return otherwise
+
+    def names(self, kind: str, asked: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+        """Return those of ``asked`` that are known; the others are problems."""
+        listed = tuple(known)
+        for name in asked:
+            if name not in listed:
+                self.found.append(str(unknown(kind, name, listed)))
+        return tuple(name for name in asked if name in listed)
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise UserError("; ".join(dict.fromkeys(self.found)))
+
+
+def split(items: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in ``items``, each item one or several separated by commas; repeated ones once."""
+    names = [name.strip() for item in items for name in item.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def resolve(options: Options) -> Request:
+    """Return the request that ``options`` make.
+
+    Raises:
+        UserError: something in them does not exist or cannot be; the message says all of it, with the nearest names.
+    """
+    problems = _Problems()
+    papers = _papers(options, problems)
+    chosen = _variants(split(options.variants), papers, problems)
+    forms = problems.names("form", split(options.forms), dict.fromkeys(f.name for p in papers for f in p.forms))
+    metrics = problems.names("metric", split(options.metrics), METRICS) or tuple(METRICS)
+    device = problems.catch(lambda: devices.resolve(options.device), "")
+    precisions = problems.names("precision", split(options.precision), PRECISIONS) or ("fp32",)
+    modes = problems.names("mode", split(options.mode), MODES) or ("eager",)
+    if device == "cpu" and "tf32" in precisions:
+        problems.found.append("precision tf32 needs an NVIDIA GPU: on a CPU use fp32 or bf16")
+    if device == "cpu" and "cudagraph" in modes:
+        problems.found.append("mode cudagraph needs an NVIDIA GPU: on a CPU use eager or compile")
+    batches = problems.catch(lambda: _batches(split(options.batch)), None)
+    size = problems.catch(lambda: _sizes(split(options.input_size)), _NO_SIZE)
+    baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
+    against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
+    data = problems.catch(lambda: _data(options.data), "")
+    if papers and forms and not any(_has_form(p, v, forms) for p, vs in chosen for v in vs):
+        problems.found.append(f"none of the variants has the form {' or '.join(forms)}")
+    weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
+    problems.raise_any()
+    return Request(
+        papers=tuple(chosen),
+        modules={paper.id: registry.entry(paper.id).module for paper in papers},
+        forms=forms,
+        metrics=metrics,
+        device=device,
+        batches=batches,
+        precisions=precisions,
+        modes=modes,
+        channels_last=options.channels_last,
+        threads=options.threads,
+        input_size=size,
+        training=options.training,
+        quick=options.quick,
+        weights=weights,
+        weights_files=_weights_files(options.weights, chosen),
+        data=data,
+        baselines=baselines,
+        against=against,
+        rounds=options.rounds,
+        seed=options.seed,
+    )
+
+
+def _papers(options: Options, problems: _Problems) -> list[Paper]:
+    known = registry.entries()
+    asked = split(options.papers)
+    if not asked:
+        raise UserError(f"say which paper with --paper; known: {', '.join(known) or 'none'}, or all")
+    if "all" in asked:
+        asked = tuple(name for name, entry in known.items() if not entry.problem)
+        if not asked:
+            raise UserError("there is no paper that can be read: `bench doctor` says what is wrong")
+    found = [problems.catch(lambda name=name: registry.paper(name), None) for name in asked]  # type: ignore[misc]
+    return [paper for paper in found if paper is not None]
+
+
+def _variants(
+    asked: tuple[str, ...], papers: list[Paper], problems: _Problems
+) -> list[tuple[Paper, tuple[Variant, ...]]]:
+    """Return the papers with their chosen variants: those named, ``all`` of them, or the default ones."""
+    if "all" in asked:
+        return [(paper, paper.variants) for paper in papers]
+    if not asked:
+        return [(paper, tuple(v for v in paper.variants if v.default) or paper.variants) for paper in papers]
+    if papers:
+        problems.names("variant", asked, dict.fromkeys(v.name for paper in papers for v in paper.variants))
+    chosen = [(paper, tuple(v for v in paper.variants if v.name in asked)) for paper in papers]
+    return [(paper, variants) for paper, variants in chosen if variants]
+
+
+def _has_form(paper: Paper, variant: Variant, forms: tuple[str, ...]) -> bool:
+    return any(form in (variant.forms or [f.name for f in paper.forms]) for form in forms)
+
+
+def _batches(asked: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return batch sizes; 0 stands for the best one found by search."""
+    if not asked:
+        return None
+    return tuple(0 if text == "auto" else _positive("batch", text, LARGEST_BATCH, " or auto") for text in asked)
+
+
+def _sizes(asked: tuple[str, ...]) -> tuple[int, ...]:
+    sizes = tuple(_positive("input size", text, 8192) for item in asked for text in item.split("x"))
+    if len(sizes) > 2:
+        raise UserError(f"input size takes one number or height x width, not {len(sizes)} numbers")
+    return sizes
+
+
+def _positive(what: str, text: str, largest: int, other: str = "") -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= largest:
+        raise UserError(f"{what} {text!r} is not a whole number from 1 to {largest}{other}")
+    return int(text)
+
+
+def _baselines(asked: tuple[str, ...], papers: list[Paper]) -> tuple[str, ...] | None:
+    """Return timm names; a paper's own name for a baseline is understood too, and ``none`` switches them off."""
+    if not asked:
+        return None
+    if asked == ("none",):
+        return ()
+    named = {b.model.lower(): b.timm for paper in papers for b in paper.baselines if b.timm}
+    names = [named.get(name.lower(), name) for name in asked]
+    if set(names) - set(named.values()):
+        import timm
+
+        for name in names:
+            if not timm.is_model(name):
+                raise unknown("baseline", name, timm.list_models())
+    return tuple(dict.fromkeys(names))
+
+
+def _own_model(text: str) -> str:
+    """Check ``<file.py>:<factory>`` without running the file."""
+    path, colon, factory = text.rpartition(":")
+    if not colon or not factory.isidentifier():
+        raise UserError(f"--against takes <file.py>:<factory>, not {text!r}")
+    try:
+        tree = ast.parse(Path(path).read_bytes(), filename=path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is not Python ({error})") from error
+    names = {name for node in tree.body for name in _defined(node)}
+    if factory not in names and "*" not in names:
+        raise unknown(f"function of {path}", factory, names)
+    return text
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """Return the names that a statement at the top of a module may define; ``*`` for any."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name) for alias in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return ["*"] if isinstance(node, ast.If | ast.Try | ast.With) else []
+
+
+def _data(folder: str) -> str:
+    if folder and not Path(folder).is_dir():
+        raise UserError(f"data folder {folder} does not exist")
+    return folder and str(Path(folder).resolve())
+
+
+def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> str:
+    """Return the label of the weights."""
+    if weights in ("random", "official"):
+        return weights
+    if not Path(weights).is_file():
+        raise UserError(f"weights file {weights} does not exist; --weights takes random, official or a file")
+    if sum(len(variants) for _, variants in chosen) > 1:
+        raise UserError("a weights file fits one variant: say which with --variant")
+    return Path(weights).name
+
+
+def _weights_files(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[tuple[str, str], str]:
+    """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
+    if weights == "random":
+        return {}
+    if weights != "official":
+        return {(paper.id, variants[0].name): str(Path(weights).resolve()) for paper, variants in chosen}
+    from bench import checkpoints
+
+    return {(p.id, variant.name): str(checkpoints.fetch(variant)) for p, variants in chosen for variant in variants}

@@ -1,0 +1,126 @@
+"""Rows of a comparison, and how a measured figure is written in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bench import metrics
+from bench.figures import Figure
+from bench.rounding import Printed, scaled, show
+from bench.verdicts import Judgement, Verdict, missing
+
+NOISY = 0.05
+"""Rounds whose medians lie further apart than this are pointed out."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison.
+
+    Attributes:
+        subject, form: what it is about; ``form`` is empty where there is only one.
+        metric: the reported metric's name, or the measured row's where nothing is reported.
+        title, unit: what tables call it and what its figures are in.
+        conditions: how it was measured or, where it was not, how it was reported.
+        reported, source: the figure as printed, and where; empty where none is.
+        measured: the measured figure as text, with its spread; empty where there is none.
+        value, low, high: the same as numbers, in ``unit``.
+        verdict, detail: the verdict; and by how much, why not, or what is missing.
+        relative: measured over reported, minus one.
+        notes: what explains the row.
+        figure: the measured configuration, with its evidence; None where there is none.
+    """
+
+    subject: str
+    form: str
+    metric: str
+    title: str
+    unit: str
+    conditions: str
+    reported: str
+    source: str
+    measured: str
+    value: float | int | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    detail: str = ""
+    relative: float | None = None
+    notes: tuple[str, ...] = ()
+    figure: Figure | None = None
+
+
+def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:
+    """Return the row of a figure that nobody reports; ``source`` is where a report was looked for."""
+    row = metrics.row(figure.row)
+    judgement = Judgement("not reported") if figure.value is not None else Judgement("not measured", missing(figure))
+    return Row(
+        subject=subject,
+        form=form,
+        metric=figure.row,
+        title=row.title,
+        conditions=conditions(figure),
+        reported="",
+        source=source,
+        verdict=judgement.verdict,
+        detail=judgement.detail,
+        notes=measured_notes(figure),
+        figure=figure,
+        **measured_as(figure, row.unit, row.scale, None),
+    )
+
+
+def conditions(figure: Figure) -> str:
+    """Return how a figure was measured, as far as it matters for its kind."""
+    settings, kind = figure.settings, metrics.row(figure.row).kind
+    size = "x".join(map(str, figure.sample_shape[1:])) if len(figure.sample_shape) == 3 else ""
+    parts = [f"{size} px" if size and kind != "parity" else ""]
+    if kind in ("time", "memory", "energy"):
+        parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
+        parts += ["channels last" if settings.channels_last else ""]
+        parts += [f"{settings.threads} threads" if settings.threads else ""]
+    if kind == "quality":
+        images = figure.detail.get("images")
+        parts += [f"{settings.weights} weights", settings.precision, f"{images} images" if images else ""]
+    parts += ["quick" if settings.quick else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def measured_as(figure: Figure, unit: str, scale: Decimal, printed: Printed | None) -> dict[str, Any]:
+    """Return a figure's fields of a row, in ``unit`` and with a digit more than was printed."""
+    if figure.value is None:
+        return {"unit": unit, "measured": "", "value": None, "low": None, "high": None}
+    value, low, high = (None if v is None else scaled(v, scale) for v in (figure.value, figure.low, figure.high))
+    assert value is not None
+    decimals = printed.decimals + 1 if printed and value != printed.value else printed.decimals if printed else 0
+    text = with_unit(show(value, max(decimals, 0)), unit)
+    if low is not None and high is not None and value:
+        width = float(max(high - value, value - low) / abs(value))
+        text += f" \N{PLUS-MINUS SIGN}{100 * width:.2g} %"
+    if figure.samples:
+        text += f" ({figure.rounds} x {figure.samples // figure.rounds})"
+    number = int(value) if value == value.to_integral_value() else float(value)
+    return {
+        "unit": unit,
+        "measured": text,
+        "value": number,
+        "low": None if low is None else float(low),
+        "high": None if high is None else float(high),
+    }
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return a figure with its unit behind it, if it has one."""
+    return f"{text} {unit}" if text and unit else text
+
+
+def measured_notes(figure: Figure) -> tuple[str, ...]:
+    """Say what makes a figure less sure than it looks."""
+    notes = [str(figure.detail["note"])] if figure.detail.get("note") else []
+    if figure.lost:
+        notes.append(f"{figure.lost} of {figure.rounds + figure.lost} rounds failed")
+    if figure.spread is not None and figure.spread > NOISY:
+        notes.append(f"noisy: rounds lie {100 * figure.spread:.1f} % apart")
+    return (*notes, *(f"noisy: {reason}" for reason in figure.detail.get("noisy_reasons") or ()))

@@ -1,0 +1,74 @@
+"""A run's plan on the disk, beside its records: what ``--resume`` goes on with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError, unknown
+from bench.records import Job
+from bench.worker import read_job
+
+FOLDER = "runs"
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run as it was planned.
+
+    Attributes:
+        run: its id.
+        papers: what is reported on at its end, by id.
+        device: where it measures.
+        jobs: in the order in which they run.
+        timeout: seconds for one job; None for each metric's own.
+        seed: of the order of the rounds.
+    """
+
+    run: str
+    papers: tuple[str, ...]
+    device: str
+    jobs: tuple[Job, ...]
+    timeout: float | None = None
+    seed: int = 0
+
+
+def save(results: Path, plan: RunFile) -> None:
+    """Write a plan, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    from bench import jsonl
+
+    body = json.dumps(asdict(plan), indent=1, default=str).encode() + b"\n"
+    try:
+        jsonl.write_whole(_path(results, plan.run), body)
+    except UserError as error:
+        raise UserError(f"{error}: choose another folder with --results, or keep nothing with --no-store") from error
+
+
+def load(results: Path, run: str) -> RunFile:
+    """Read the plan of ``run``, or of the newest run if it is ``latest``.
+
+    Raises:
+        UserError: there is no such run, or its plan is damaged.
+    """
+    runs = sorted(path.stem for path in (results / FOLDER).glob("*.json"))
+    if not runs:
+        raise UserError(f"there is no run to resume in {results / FOLDER}")
+    if run != "latest" and run not in runs:
+        raise unknown("run", run, runs)
+    path = _path(results, runs[-1] if run == "latest" else run)
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        jobs = tuple(read_job(job) for job in data["jobs"])
+        return RunFile(**{**data, "papers": tuple(data["papers"]), "jobs": jobs})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"the plan {path} is damaged ({error}): start a new run") from error
+
+
+def _path(results: Path, run: str) -> Path:
+    return results / FOLDER / f"{run}.json"

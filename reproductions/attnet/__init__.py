@@ -1,0 +1,1 @@
+"""AttNet and attentive convolution (arXiv 2510.20092)."""

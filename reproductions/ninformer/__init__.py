@@ -1,0 +1,1 @@
+"""NiNformer (Abdullah and Elshazly, arXiv 2403.02411)."""

@@ -1,0 +1,91 @@
+"""ContMix: context-mixing dynamic convolution, the operator OverLoCK is about."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kernels.context_mix import context_mix
+from reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, add, squeeze_excite
+
+REGIONS = 7
+"""The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""
+
+
+class ContextMixing(nn.Module):
+    """Convolves half of the channels with a small and half with a large kernel, both made for every position.
+
+    For position n and group g: affinity to the 49 regions ``a_r = scale * q_n . k_r``; a linear map of the 49
+    affinities plus a relative position bias gives the logits of the 5x5 and of the K x K kernel; each kernel is the
+    softmax of its own logits and aggregates the values in its window. Windows are shifted inside the map at the border.
+    """
+
+    def __init__(self, dim: int, context_dim: int, kernel_sizes: tuple[int, int], groups: int, own_value: bool) -> None:
+        super().__init__()
+        self.kernel_sizes, self.groups = kernel_sizes, groups
+        self.scale = (dim // groups) ** -0.5  # the official scale, although a query has dim / (2 groups) channels
+        self.query = ConvNorm(Pointwise(dim, dim // 2, bias=False))
+        self.key = ConvNorm(Pointwise(context_dim, dim // 2, bias=False))
+        self.value = ConvNorm(Pointwise(dim, dim, bias=False)) if own_value else nn.Identity()
+        self.kernels = nn.Linear(REGIONS**2, sum(k * k for k in kernel_sizes))
+        self.position_bias = nn.ParameterList(
+            [nn.Parameter(torch.zeros(groups, 2 * k - 1, 2 * k - 1)) for k in kernel_sizes]
+        )
+
+    def enlarged_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size at which the map is mixed: the shorter side is at least the large kernel's."""
+        kernel_size = self.kernel_sizes[-1]
+        if min(height, width) >= kernel_size:
+            return height, width
+        if height < width:
+            return kernel_size, int(kernel_size / height * width)
+        return int(kernel_size / width * height), kernel_size
+
+    def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:
+        """Mix ``value`` (B, C, H, W) by kernels from ``features`` (B, C, H, W) and ``context`` (B, Cc, H, W)."""
+        height, width = value.shape[2:]
+        size = self.enlarged_size(height, width)
+        if size != (height, width):
+            value, features, context = (
+                F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in (value, features, context)
+            )
+        regions = F.adaptive_avg_pool2d(context, REGIONS)
+        query = self.query(features).unflatten(1, (self.groups, -1)).permute(0, 1, 3, 4, 2)
+        key = (self.key(regions) * self.scale).unflatten(1, (self.groups, -1)).flatten(3).transpose(2, 3)
+        halves = self.value(value).unflatten(1, (len(self.kernel_sizes), self.groups, -1)).permute(0, 1, 2, 4, 5, 3)
+        mixed = context_mix(
+            query, key, self.kernels.weight, self.kernels.bias, tuple(self.position_bias), halves, self.kernel_sizes
+        )
+        mixed = mixed.permute(0, 1, 2, 5, 3, 4).flatten(1, 3)
+        return mixed if size == (height, width) else F.adaptive_avg_pool2d(mixed, (height, width))
+
+
+class ContMix(nn.Module):
+    """``W BN(gate * SE(BN(W' mix(v)) + large_kernel(v)))`` with ``gate = SiLU(BN(W" v))``."""
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        out_dim: int,
+        kernel_size: int,
+        small_kernel_size: int,
+        num_heads: int,
+        merged: bool,
+        own_value: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = (small_kernel_size, kernel_size)
+        self.mixing = ContextMixing(dim, context_dim, sizes, 2 * num_heads, own_value)
+        self.after_mixing = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.large_kernel = LargeKernel(dim, kernel_size, merged)
+        self.excite = squeeze_excite(dim)
+        self.gate = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.project = NormPointwise(dim, out_dim)
+
+    def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:
+        """Map value and features (B, C, H, W) and context (B, Cc, H, W) to (B, out_dim, H, W)."""
+        gate = F.silu(self.gate(value), inplace=not torch.is_grad_enabled())
+        mixed = self.after_mixing(self.mixing(value, features, context))
+        return self.project(gate * self.excite(add(mixed, self.large_kernel(value))))

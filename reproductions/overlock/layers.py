@@ -1,0 +1,264 @@
+"""The layers OverLoCK is made of.
+
+All maps are (B, C, H, W) tensors in channels-last memory, so a 1x1 convolution is one matrix product over positions.
+Where a BatchNorm uses its running statistics it is an affine map, and is folded into the neighbouring convolution's
+weights on every call (cheap, differentiable, never stale). While a BatchNorm gathers batch statistics, and
+where FLOPs are counted, every convolution and norm runs as the paper defines it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.layers import SEModule
+from torch import Tensor, nn
+
+from kernels import backend
+from kernels.depthwise_conv2d import depthwise_conv2d
+from kernels.global_response_norm import global_response_norm
+from kernels.layer_norm_2d import layer_norm_2d
+
+# The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
+DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
+    5: ((3, 1), (3, 2)),
+    7: ((5, 1), (3, 1), (3, 2), (3, 3)),
+    9: ((5, 1), (7, 1), (5, 2), (3, 3), (3, 4)),
+    11: ((5, 1), (7, 1), (5, 2), (3, 3), (3, 4), (3, 5)),
+    13: ((5, 1), (7, 1), (7, 2), (3, 3), (3, 4), (3, 5)),
+    15: ((5, 1), (7, 1), (7, 2), (3, 3), (3, 5), (3, 7)),
+    17: ((5, 1), (7, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
+    19: ((5, 1), (7, 1), (9, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
+}
+
+
+def is_affine(x: Tensor, *norms: nn.Module) -> bool:
+    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
+
+    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
+    """
+    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, each (C,), of a BatchNorm on its running statistics, in float32 or better."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    precise = torch.promote_types(norm.weight.dtype, torch.float32)
+    scale = norm.weight.to(precise) * (norm.running_var.to(precise) + norm.eps).rsqrt()
+    return scale, norm.bias.to(precise) - norm.running_mean.to(precise) * scale
+
+
+def fold_after(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight (O, ...) and bias (O,) of a convolution followed by ``norm``."""
+    scale, shift = affine(norm)
+    folded_bias = shift if bias is None else shift + bias * scale
+    return (weight * scale.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype), folded_bias.to(weight.dtype)
+
+
+def fold_before(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight (O, I) and bias (O,) of ``norm`` followed by a 1x1 convolution."""
+    scale, shift = affine(norm)
+    return (weight * scale).to(weight.dtype), (bias + weight @ shift.to(weight.dtype)).to(weight.dtype)
+
+
+def add(fresh: Tensor, other: Tensor) -> Tensor:
+    """Return ``fresh + other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
+    if torch.is_grad_enabled() or fresh.dtype != other.dtype:
+        return fresh + other
+    return fresh.add_(other)
+
+
+def gelu(fresh: Tensor) -> Tensor:
+    """Return the GELU of ``fresh``, in its memory where no gradient needs it; the caller owns ``fresh``."""
+    return F.gelu(fresh) if torch.is_grad_enabled() else torch.ops.aten.gelu_(fresh)
+
+
+def squeeze_excite(dim: int) -> SEModule:
+    """Return ``x * sigmoid(W2 gelu(W1 mean_hw(x)))`` with an inner width of max(16, C/8)."""
+    return SEModule(dim, rd_channels=max(16, dim // 8), act_layer=nn.GELU, gate_layer=nn.Sigmoid)
+
+
+class Conv(nn.Conv2d):
+    """Dense convolution with "same" padding and no bias."""
+
+    def __init__(self, in_dim: int, out_dim: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__(in_dim, out_dim, kernel_size, stride, kernel_size // 2, bias=False)
+
+    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve ``x`` with the given kernel."""
+        return F.conv2d(x, weight, bias, self.stride, self.padding)
+
+
+class Pointwise(nn.Linear):
+    """1x1 convolution of a channels-last map: one matrix product over all positions."""
+
+    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve ``x`` with the given kernel."""
+        batch, _, height, width = x.shape
+        rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), weight, bias)
+        return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, I, H, W) to (B, O, H, W)."""
+        return self.apply_kernel(x, self.weight, self.bias)
+
+
+class Depthwise(nn.Conv2d):
+    """Depthwise convolution with "same" padding and stride 1."""
+
+    def __init__(self, dim: int, kernel_size: int, dilation: int = 1, bias: bool = True) -> None:
+        self.reach = dilation * (kernel_size // 2)
+        super().__init__(dim, dim, kernel_size, padding=self.reach, dilation=dilation, groups=dim, bias=bias)
+
+    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve ``x`` with the given kernel."""
+        return depthwise_conv2d(x, weight, bias, self.dilation[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return self.apply_kernel(x, self.weight, self.bias)
+
+
+class ResidualDepthwise(Depthwise):
+    """``x + dw(x)``: a depthwise convolution whose centre tap is one larger."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        if x.dtype not in (torch.float32, torch.float64):  # 1 + w would round away the digits of a small w
+            return add(super().forward(x), x)
+        identity = self.weight.new_zeros(self.kernel_size)
+        identity[self.kernel_size[0] // 2, self.kernel_size[1] // 2] = 1
+        return self.apply_kernel(x, self.weight + identity, self.bias)
+
+
+class ConvNorm(nn.Module):
+    """A convolution followed by BatchNorm."""
+
+    def __init__(self, conv: Conv | Pointwise | Depthwise) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.BatchNorm2d(conv.weight.shape[0])
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of both as one convolution."""
+        return fold_after(self.conv.weight, self.conv.bias, self.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, I, H, W) to (B, O, H', W')."""
+        if is_affine(x, self.norm):
+            return self.conv.apply_kernel(x, *self.kernel())
+        return self.norm(self.conv(x))
+
+
+class NormPointwise(nn.Module):
+    """BatchNorm followed by a 1x1 convolution."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(in_dim)
+        self.conv = Pointwise(in_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, I, H, W) to (B, O, H, W)."""
+        if is_affine(x, self.norm):
+            return self.conv.apply_kernel(x, *fold_before(self.conv.weight, self.conv.bias, self.norm))
+        return self.conv(self.norm(x))
+
+
+class LargeKernel(nn.Module):
+    """Large depthwise convolution, trained as a sum of dilated branches with a BatchNorm each, then BatchNorm.
+
+    ``BN(sum_b BN_b(dw_b(x)))``, where branch b has kernel k_b and dilation d_b and the first one is K x K. ``merge``
+    replaces the branches by the one K x K convolution with bias that they add up to. Source: UniRepLKNet,
+    arXiv 2311.15599, section 3.
+    """
+
+    def __init__(self, dim: int, kernel_size: int, merged: bool) -> None:
+        super().__init__()
+        if kernel_size not in DILATED_BRANCHES:
+            raise ValueError(f"kernel_size must be one of {sorted(DILATED_BRANCHES)}, got {kernel_size}")
+        self.kernel_size = kernel_size
+        self.branches = nn.ModuleDict()
+        self.merged: Depthwise | None = None
+        self.norm = nn.BatchNorm2d(dim)
+        if merged:
+            self.merged = Depthwise(dim, kernel_size)
+            return
+        self.branches["main"] = ConvNorm(Depthwise(dim, kernel_size, bias=False))
+        for size, dilation in DILATED_BRANCHES[kernel_size]:
+            self.branches[f"k{size}d{dilation}"] = ConvNorm(Depthwise(dim, size, dilation, bias=False))
+
+    def each_branch(self) -> list[ConvNorm]:
+        """Return the branches, the K x K one first; none once merged."""
+        return [branch for branch in self.branches.values() if isinstance(branch, ConvNorm)]
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Return weight (C, 1, K, K) and bias (C,) of all branches as one convolution."""
+        if self.merged is not None:
+            assert self.merged.bias is not None
+            return self.merged.weight, self.merged.bias
+        main, *dilated = self.each_branch()
+        weight, bias = main.kernel()
+        for branch in dilated:
+            branch_weight, branch_bias = branch.kernel()
+            assert isinstance(branch.conv, Depthwise)
+            step, reach = branch.conv.dilation[0], branch.conv.reach
+            taps = slice(self.kernel_size // 2 - reach, self.kernel_size // 2 + reach + 1, step)
+            weight[..., taps, taps] += branch_weight
+            bias = bias + branch_bias
+        return weight, bias
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Replace the branches by one convolution, exact for the running statistics at hand."""
+        weight, bias = self.kernel()
+        merged = Depthwise(weight.shape[0], self.kernel_size).to(weight).train(self.training)
+        merged.weight.copy_(weight)
+        assert merged.bias is not None
+        merged.bias.copy_(bias)
+        self.merged, self.branches = merged, nn.ModuleDict()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        if is_affine(x, self.norm, *(branch.norm for branch in self.each_branch())):
+            return depthwise_conv2d(x, *fold_after(*self.kernel(), self.norm))
+        if self.merged is not None:
+            return self.norm(self.merged(x))
+        return self.norm(sum(branch(x) for branch in self.each_branch()))
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of (B, C, H, W)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return layer_norm_2d(x, self.weight, self.bias, self.eps)
+
+
+class GlobalResponseNorm(nn.Module):
+    """``(gamma * ||x||_2 / mean_c ||x||_2 + 1) * x + beta``, the norm over positions (ConvNeXt V2)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(dim))
+        self.beta = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return global_response_norm(x, self.gamma, self.beta)
+
+
+class LayerScale(nn.Module):
+    """``weight * x + bias`` with one weight and bias a channel."""
+
+    def __init__(self, dim: int, init_value: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((dim,), float(init_value)))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return torch.addcmul(self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))
