@@ -26,3 +26,19 @@ class Case:
         """Return the arguments drawn from ``seed``, cast to ``dtype`` on ``device``, strides preserved."""
         made = self.make(torch.Generator().manual_seed(seed))
         return tuple(a.to(device=device, dtype=dtype) if isinstance(a, torch.Tensor) else a for a in made)
+
+
+def feature_map(generator: torch.Generator, shape: tuple[int, ...], layout: str) -> torch.Tensor:
+    """Return normally distributed float64 numbers of shape (B, C, H, W).
+
+    Args:
+        generator: the source of the numbers.
+        shape: (B, C, H, W).
+        layout: how they lie: ``contiguous``, ``channels-last``, or ``sliced`` (every second channel of a wider map).
+    """
+    batch, channels, height, width = shape
+    if layout == "sliced":
+        wide = torch.randn((batch, 2 * channels, height, width + 3), generator=generator, dtype=torch.float64)
+        return wide[:, ::2, :, 2:-1]
+    numbers = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return numbers.to(memory_format=torch.channels_last) if layout == "channels-last" else numbers

@@ -24,6 +24,9 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dila
     ``out[b,c,h,w] = bias[c] + sum over i, j of weight[c,0,i,j] * x[b, c, h + d (i - kh//2), w + d (j - kw//2)]``,
     where ``d`` is the dilation and ``x`` is zero outside the map.
 
+    Source: the depthwise case (groups = channels) of :func:`torch.nn.functional.conv2d`. Large kernels of this kind:
+    Ding et al., "Scaling Up Your Kernels to 31x31", CVPR 2022, arXiv 2203.06717.
+
     Args:
         x: (B, C, H, W), floating point, any strides; channels-last memory is the fast path on the CPU.
         weight: (C, 1, kh, kw) with odd kh and kw.
@@ -36,9 +39,6 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dila
     Raises:
         ValueError: a shape, the kernel size or the dilation is not as above.
         TypeError: the dtypes differ outside autocast.
-
-    Source: the depthwise case (groups = channels) of :func:`torch.nn.functional.conv2d`. Large kernels of this kind:
-    Ding et al., "Scaling Up Your Kernels to 31x31", CVPR 2022, arXiv 2203.06717.
     """
     if x.dim() != 4:
         raise ValueError(f"depthwise_conv2d: x must be (B, C, H, W), got shape {tuple(x.shape)}")

@@ -21,15 +21,15 @@ struct Geometry {
 // Adds J taps to Q neighbouring outputs of a row. Every input is loaded once and used for up to J of them.
 // `x` is the column that output 0 sees through tap 0; columns outside 0..columns-1 are zero.
 template <typename T, int Q, int J, bool kInside>
-inline __attribute__((always_inline)) void add_taps(Vector<T> (&sum)[Q], const T* kernel, const T* row,
+inline __attribute__((always_inline)) void add_taps(Vec<T> (&sum)[Q], const T* kernel, const T* row,
                                                     ptrdiff_t column_stride, int x, int columns) {
-  Vector<T> tap[J];
+  Vec<T> tap[J];
 #pragma GCC unroll 8
   for (int j = 0; j < J; ++j) tap[j] = load(kernel + j * kLanes<T>);
 #pragma GCC unroll 16
   for (int u = 0; u < Q + J - 1; ++u) {
     if (!kInside && static_cast<unsigned>(x + u) >= static_cast<unsigned>(columns)) continue;
-    const Vector<T> value = load(row + (x + u) * column_stride);
+    const Vec<T> value = load(row + (x + u) * column_stride);
 #pragma GCC unroll 8
     for (int j = 0; j < J; ++j)
       if (u - j >= 0 && u - j < Q) sum[u - j] += tap[j] * value;
@@ -38,9 +38,9 @@ inline __attribute__((always_inline)) void add_taps(Vector<T> (&sum)[Q], const T
 
 // The same for one tap when outputs are `out_step` columns apart.
 template <typename T, int Q, bool kInside>
-inline __attribute__((always_inline)) void add_tap(Vector<T> (&sum)[Q], const T* kernel, const T* row,
+inline __attribute__((always_inline)) void add_tap(Vec<T> (&sum)[Q], const T* kernel, const T* row,
                                                    ptrdiff_t column_stride, int x, int out_step, int columns) {
-  const Vector<T> tap = load(kernel);
+  const Vec<T> tap = load(kernel);
 #pragma GCC unroll 16
   for (int q = 0; q < Q; ++q, x += out_step)
     if (kInside || static_cast<unsigned>(x) < static_cast<unsigned>(columns))
@@ -48,7 +48,7 @@ inline __attribute__((always_inline)) void add_tap(Vector<T> (&sum)[Q], const T*
 }
 
 template <typename T, int Q, bool kInside>
-inline __attribute__((always_inline)) void add_row(Vector<T> (&sum)[Q], const T* kernel, const T* row,
+inline __attribute__((always_inline)) void add_row(Vec<T> (&sum)[Q], const T* kernel, const T* row,
                                                    ptrdiff_t column_stride, int x, int columns, const Geometry& g) {
   constexpr int lanes = kLanes<T>;
   int j = 0;
@@ -67,7 +67,7 @@ inline __attribute__((always_inline)) void add_row(Vector<T> (&sum)[Q], const T*
 }
 
 template <typename T, int Q, bool kInside>
-void correlate_strip(const Maps<const T>& in, const T* kernel, Vector<T> start, const Maps<T>& out, const Geometry& g,
+void correlate_strip(const Maps<const T>& in, const T* kernel, Vec<T> start, const Maps<T>& out, const Geometry& g,
                      int q0) {
   const int x = q0 * g.out_step - g.column_pad;
   const ptrdiff_t kernel_row = static_cast<ptrdiff_t>(g.kernel_columns) * kLanes<T>;
@@ -75,7 +75,7 @@ void correlate_strip(const Maps<const T>& in, const T* kernel, Vector<T> start, 
     const int y = r * g.out_step - g.row_pad;
     const int i0 = y < 0 ? ceil_div(-y, g.tap_step) : 0;
     const int i1 = std::min(g.kernel_rows, y < in.rows ? ceil_div(in.rows - y, g.tap_step) : 0);
-    Vector<T> sum[Q];
+    Vec<T> sum[Q];
 #pragma GCC unroll 16
     for (int q = 0; q < Q; ++q) sum[q] = start;
     for (int i = i0; i < i1; ++i)
@@ -87,7 +87,7 @@ void correlate_strip(const Maps<const T>& in, const T* kernel, Vector<T> start, 
 }
 
 template <typename T>
-void correlate(const Maps<const T>& in, const T* kernel, Vector<T> start, const Maps<T>& out, const Geometry& g) {
+void correlate(const Maps<const T>& in, const T* kernel, Vec<T> start, const Maps<T>& out, const Geometry& g) {
   each_strip(out.columns, [&](auto width, int q0) {
     constexpr int Q = decltype(width)::value;
     const int left = q0 * g.out_step - g.column_pad;
@@ -129,7 +129,7 @@ void unpack(const Maps<T>& from, const Tensor4<T>& to, int b, int v) {
 }
 
 // Vectors that share a 64-byte cache line belong to one task, so that no line goes to two threads.
-constexpr int kVectorsPerLine = 64 / kVectorBytes;
+constexpr int kVectorsPerLine = 64 / simd::kBytes;
 
 template <typename T>
 void correlate_images(const Tensor4<const T>& x, const T* kernel, const T* start, const Tensor4<T>& out,
@@ -169,8 +169,8 @@ int correlate_gradient(const Tensor4<const T>& grad, const Tensor4<const T>& x, 
           T* sums = partial.data() + (static_cast<size_t>(b) * vectors + v) * share;
           const Maps<T> out{sums, kh, kw, static_cast<ptrdiff_t>(kw) * kLanes<T>, kLanes<T>};
           const Maps<T> kernel = pack(grad, b, v, grad_buffer);
-          correlate<T>(pack(x, b, v, x_buffer), kernel.data, Vector<T>{}, out, g);
-          Vector<T> total{};
+          correlate<T>(pack(x, b, v, x_buffer), kernel.data, Vec<T>{}, out, g);
+          Vec<T> total{};
           for (int p = 0; p < x.rows * x.columns; ++p) total += load(kernel.data + p * kLanes<T>);
           store(sums + taps * kLanes<T>, total);
         }

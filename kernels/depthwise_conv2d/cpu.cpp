@@ -30,7 +30,7 @@ void add_partials(const std::vector<T>& partial, int pieces, const Channels<T>& 
 #pragma omp parallel for num_threads(threads)
   for (int v = 0; v < channels.vectors(); ++v)
     for (int t = 0; t <= taps; ++t) {
-      Vector<T> sum{};
+      Vec<T> sum{};
       for (int p = 0; p < pieces; ++p)
         sum += load(&partial[(static_cast<size_t>(p) * channels.vectors() + v) * share + t * kLanes<T>]);
       for (int l = v * kLanes<T> - channels.first(v); l < channels.count(v); ++l) {

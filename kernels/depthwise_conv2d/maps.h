@@ -7,10 +7,15 @@
 #include <vector>
 
 #include "native.h"
-#include "vector.h"
+#include "simd.h"
 
 namespace native::depthwise {
 namespace {
+
+using simd::kLanes;
+using simd::load;
+using simd::store;
+using simd::Vec;
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 

@@ -1,4 +1,4 @@
-"""The depthwise convolution on the CPU, in C++."""
+"""The depthwise convolution on the CPU, in C++, except where PyTorch's own is faster."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kernels import native
+from kernels.depthwise_conv2d import reference
 from kernels.native import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
@@ -18,12 +19,30 @@ def refuses(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> st
     return native.refuses(x, weight, bias)
 
 
+def pytorch_is_faster(x: Tensor, weight: Tensor, dilation: int) -> bool:
+    """Return whether PyTorch's own forward pass (oneDNN) is the faster one.
+
+    Measured in float32, the only dtype that oneDNN's depthwise kernels take on every processor: few taps are faster
+    there in channels-first memory, and with dilation 2 or 3 in channels-last memory too. Many taps, larger dilations
+    and every backward pass are faster here.
+    """
+    taps, reach = weight.shape[2] * weight.shape[3], dilation * max(weight.shape[2] // 2, weight.shape[3] // 2)
+    if x.dtype != torch.float32 or reach > 3:
+        return False
+    if x.stride(1) == 1:
+        return taps <= 9 and dilation > 1
+    return taps <= 25 or x.shape[3] <= 14
+
+
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    wide = native.share(x)
-    out = torch.empty_like(wide)
+    out = torch.empty_like(x, dtype=native.compute_dtype(x.dtype))
+    if pytorch_is_faster(x, weight, dilation):
+        found = reference.depthwise_conv2d(x, weight, bias, dilation)
+        return found if found.stride() == out.stride() else out.copy_(found)
+    shared_bias = None if bias is None else native.share(bias).contiguous()
     native.module().depthwise_conv2d_forward(
-        wide, native.share(weight), None if bias is None else native.share(bias).contiguous(), out, dilation, native.threads()
+        native.share(x), native.share(weight), shared_bias, out, dilation, native.threads()
     )
     return out.to(x.dtype)
 
@@ -38,18 +57,17 @@ def backward(
     needs: Sequence[bool],
 ) -> list[Tensor | None]:
     """Return the gradients of x, weight and bias, None where ``needs`` is False."""
+    module, rest = native.module(), (dilation, native.threads())
+    shared = native.share(grad)
     grads: list[Tensor | None] = [None, None, None]
-    wide = native.share(grad)
     if needs[0]:
-        grad_x = torch.empty_like(x, dtype=wide.dtype)
-        native.module().depthwise_conv2d_grad_input(wide, native.share(weight), grad_x, dilation, native.threads())
+        grad_x = torch.empty_like(x, dtype=shared.dtype)
+        module.depthwise_conv2d_grad_input(shared, native.share(weight), grad_x, *rest)
         grads[0] = grad_x.to(x.dtype)
     if needs[1] or needs[2]:
-        grad_weight = torch.empty(weight.shape, dtype=wide.dtype)
-        grad_bias = torch.empty(x.shape[1], dtype=wide.dtype)
-        native.module().depthwise_conv2d_grad_weight(
-            wide, native.share(x), grad_weight, grad_bias, dilation, native.threads()
-        )
+        grad_weight = torch.empty(weight.shape, dtype=shared.dtype)
+        grad_bias = torch.empty(weight.shape[0], dtype=shared.dtype)
+        module.depthwise_conv2d_grad_weight(shared, native.share(x), grad_weight, grad_bias, *rest)
         if needs[1]:
             grads[1] = torch.empty_like(weight).copy_(grad_weight)
         if needs[2]:

@@ -41,19 +41,19 @@ void stream_strip(Maps<const T> in, const T* kernel, const T* start, Maps<T> out
   const ptrdiff_t sx = in.column_stride, sy = in.row_stride, so = out.column_stride;
   T* to = out.at(r, q0);
   for (int v = 0; v < vectors; ++v, kernel += K * K * kLanes<T>, start += kLanes<T>) {
-    Vector<T> sum[Q];
-    const Vector<T> first = load(start);
+    Vec<T> sum[Q];
+    const Vec<T> first = load(start);
 #pragma GCC unroll 16
     for (int q = 0; q < Q; ++q) sum[q] = first;
     const T* corner = window + in.offset(v);
     for (int i = i0; i < i1; ++i) {
       const T* row = corner + i * sy;
-      Vector<T> tap[K];
+      Vec<T> tap[K];
 #pragma GCC unroll 8
       for (int j = 0; j < K; ++j) tap[j] = load(kernel + (i * K + j) * kLanes<T>);
 #pragma GCC unroll 16
       for (int u = u0; u < u1; ++u) {
-        const Vector<T> value = load(row + u * sx);
+        const Vec<T> value = load(row + u * sx);
 #pragma GCC unroll 8
         for (int j = 0; j < K; ++j)
           if (u - j >= 0 && u - j < Q) sum[u - j] += tap[j] * value;
@@ -76,7 +76,7 @@ void gradient_strip(Maps<const T> grad, Maps<const T> in, T* sums, int q0, int r
   const T* from = grad.at(r, q0);
   const ptrdiff_t sx = in.column_stride, sy = in.row_stride, sg = grad.column_stride;
   for (int v = 0; v < vectors; ++v, sums += (K * K + 1) * kLanes<T>) {
-    Vector<T> g[Q], total{};
+    Vec<T> g[Q], total{};
 #pragma GCC unroll 16
     for (int q = 0; q < Q; ++q) {
       g[q] = load(from + grad.offset(v) + q * sg);
@@ -86,12 +86,12 @@ void gradient_strip(Maps<const T> grad, Maps<const T> in, T* sums, int q0, int r
     for (int i = i0; i < i1; ++i) {
       const T* row = corner + i * sy;
       T* at = sums + i * K * kLanes<T>;
-      Vector<T> sum[K];
+      Vec<T> sum[K];
 #pragma GCC unroll 8
       for (int j = 0; j < K; ++j) sum[j] = load(at + j * kLanes<T>);
 #pragma GCC unroll 16
       for (int u = u0; u < u1; ++u) {
-        const Vector<T> value = load(row + u * sx);
+        const Vec<T> value = load(row + u * sx);
 #pragma GCC unroll 8
         for (int j = 0; j < K; ++j)
           if (u - j >= 0 && u - j < Q) sum[j] += g[u - j] * value;

@@ -24,6 +24,8 @@ def global_response_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e
     ``out = (gamma * n + 1) * x + beta`` with ``n[b,c] = s[b,c] / (mean over c of s[b,c] + eps)`` and
     ``s[b,c] = sqrt(sum over h, w of x[b,c,h,w]^2)``.
 
+    Source: Woo et al., "ConvNeXt V2", CVPR 2023, arXiv 2301.00808, with its identity shortcut.
+
     Args:
         x: (B, C, H, W), floating point, any strides; half-precision sums are accumulated in float32.
         gamma: (C,) or (1, C, 1, 1).
@@ -36,8 +38,6 @@ def global_response_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e
     Raises:
         ValueError: a shape or eps is not as above.
         TypeError: the dtypes differ outside autocast.
-
-    Source: Woo et al., "ConvNeXt V2", CVPR 2023, arXiv 2301.00808, with its identity shortcut.
     """
     if x.dim() != 4:
         raise ValueError(f"global_response_norm: x must be (B, C, H, W), got shape {tuple(x.shape)}")

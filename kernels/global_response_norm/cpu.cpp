@@ -7,10 +7,14 @@
 #include <vector>
 
 #include "native.h"
-#include "vector.h"
+#include "simd.h"
 
 namespace native::response {
 namespace {
+
+using simd::kLanes;
+using simd::load;
+using simd::Vec;
 
 template <typename P>
 struct Tensor4 {
@@ -57,24 +61,17 @@ void add_positions(const T* __restrict x, const T* __restrict g, ptrdiff_t sx, p
   }
 }
 
-template <typename T>
-T across(Vector<T> v) {
-  T sum = 0;
-  for (int l = 0; l < kLanes<T>; ++l) sum += v[l];
-  return sum;
-}
-
 // The sums of one channel. Vectors by hand: GCC 12 leaves a reduction of x*x scalar inside a parallel region.
 template <typename T, bool kGradient>
 void add_plane(const Tensor4<const T>& x, const Tensor4<const T>& g, int b, int c, Sums<T> to) {
-  Vector<T> square{}, product{}, gradient{};
+  Vec<T> square{}, product{}, gradient{};
   T square_rest = 0, product_rest = 0, gradient_rest = 0;
   const bool unit = x.sx == 1 && g.sx == 1;
   for (int y = 0; y < x.rows; ++y) {
     const T *xs = x.at(b, c, y), *gs = g.at(b, c, y);
     int i = 0;
     for (; unit && i + kLanes<T> <= x.columns; i += kLanes<T>) {
-      const Vector<T> value = load(xs + i), grad = load(gs + i);
+      const Vec<T> value = load(xs + i), grad = load(gs + i);
       square += value * value;
       product += value * grad;
       gradient += grad;
@@ -86,10 +83,10 @@ void add_plane(const Tensor4<const T>& x, const Tensor4<const T>& g, int b, int 
       gradient_rest += grad;
     }
   }
-  to.square[c] = across<T>(square) + square_rest;
+  to.square[c] = simd::sum<T>(square) + square_rest;
   if (kGradient) {
-    to.product[c] = across<T>(product) + product_rest;
-    to.gradient[c] = across<T>(gradient) + gradient_rest;
+    to.product[c] = simd::sum<T>(product) + product_rest;
+    to.gradient[c] = simd::sum<T>(gradient) + gradient_rest;
   }
 }
 
