@@ -19,8 +19,7 @@ def main():
             do = job.options.get("config", {}).get("do", "")
             if do == "hang":
                 time.sleep(600)
-            if do == "wait":
-                time.sleep(0.05)
+            time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
             if do == "abort":
                 print("last words", file=sys.stderr, flush=True)
                 os.abort()

@@ -129,6 +129,7 @@ def test_the_goldens_of_this_repository_are_planned_for_parity():
         ({"variants": ["fake_x"]}, ["unknown variant 'fake_x'; did you mean fake_s"]),
         ({"metrics": ["flop"]}, ["unknown metric 'flop'; did you mean flops"]),
         ({"forms": ["merge"]}, ["unknown form 'merge'; did you mean merged"]),
+        ({"papers": ["fake", "van"], "forms": ["plain"]}, ["paper van has no form plain; it has "]),
         ({"device": "gpu"}, ["unknown device 'gpu'"]),
         ({"device": "cuda:x"}, ["unknown device 'cuda:x'; did you mean cuda"]),
         ({"precision": ["fp23"]}, ["unknown precision 'fp23'; did you mean fp32"]),
