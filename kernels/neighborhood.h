@@ -242,7 +242,7 @@ template <typename T, int R, int N>
   Vec<T> total[R][N] = {};
   for (int c = 0; c < channels; ++c) {
     const T g = grad[c];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) {
@@ -250,10 +250,24 @@ template <typename T, int R, int N>
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int n = 0; n < N; ++n) store(out + r * kernel + n * kLanes<T>, total[r][n]);
+  }
+}
+
+// As correlate(), where N vectors hold a row of the window: a few rows at a time, as even as possible.
+template <typename T, int N>
+inline void correlate_rows(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
+  constexpr int most = N == 1 ? 8 : 6;  // as many sums as the registers hold
+  const int blocks = (kernel + most - 1) / most;
+  for (int block = 0; block < blocks; ++block) {
+    const int first = kernel * block / blocks, last = kernel * (block + 1) / blocks;
+    simd::with_constant<most>(last - first, [&](auto rows) {
+      correlate_block<T, rows, N>(grad, map + static_cast<std::ptrdiff_t>(first) * channels * wide, channels, wide,
+                                  kernel, out + first * kernel);
+    });
   }
 }
 
@@ -261,23 +275,17 @@ template <typename T, int R, int N>
 // first row and column. Writes up to window_room(kernel) numbers.
 template <typename T>
 inline void correlate(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
-  constexpr int rows = 4;
-  for (int i = 0; i < kernel; i += rows) {
-    simd::with_constant<rows>(std::min(rows, kernel - i), [&](auto count) {
-      const T* from = map + static_cast<std::ptrdiff_t>(i) * channels * wide;
-      if (kernel > 2 * kLanes<T>) {
-        // Columns in whole pairs of vectors, row by row, so that no row's excess outlives the next row.
-        for (int r = 0; r < count; ++r, from += static_cast<std::ptrdiff_t>(channels) * wide) {
-          for (int j = 0; j < kernel; j += kLanes<T>) {
-            correlate_block<T, 1, 1>(grad, from + j, channels, wide, kernel, out + (i + r) * kernel + j);
-          }
-        }
-      } else if (kernel > kLanes<T>) {
-        correlate_block<T, count, 2>(grad, from, channels, wide, kernel, out + i * kernel);
-      } else {
-        correlate_block<T, count, 1>(grad, from, channels, wide, kernel, out + i * kernel);
+  if (kernel <= kLanes<T>) {
+    correlate_rows<T, 1>(grad, map, channels, wide, kernel, out);
+  } else if (kernel <= 2 * kLanes<T>) {
+    correlate_rows<T, 2>(grad, map, channels, wide, kernel, out);
+  } else {
+    // Row by row, so that what is written beyond a row is overwritten by the next.
+    for (int i = 0; i < kernel; ++i, map += static_cast<std::ptrdiff_t>(channels) * wide) {
+      for (int j = 0; j < kernel; j += kLanes<T>) {
+        correlate_block<T, 1, 1>(grad, map + j, channels, wide, kernel, out + i * kernel + j);
       }
-    });
+    }
   }
 }
 
