@@ -119,15 +119,15 @@ def _weights() -> Finding:
 
 def _results(folder: Path) -> Finding:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x" * 4096)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         reason = error.strerror or error
         return Finding("results", "broken", f"{folder} cannot be written ({reason}): use --results or --no-store")
-    free = shutil.disk_usage(folder).free / 2**30
+    free = shutil.disk_usage(place).free / 2**30
     return Finding("results", "ok", f"{folder} can be written, {free:.1f} GiB free")
 
 

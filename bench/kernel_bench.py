@@ -86,8 +86,9 @@ def bench_all(
     wanted = names("kernel backend", backends, CHECKED)
     rows = []
     for dtype in names("dtype", dtypes, tuple(DTYPES)):
+        ceiling = bench.ceiling(dtype)
         for name in names("operator", operators, operator_names()):
-            for row in bench.operator(name, wanted, dtype, directions):
+            for row in bench.operator(name, wanted, dtype, directions, ceiling):
                 rows.append(row)
                 if on_row is not None:
                     on_row(row)
@@ -104,31 +105,41 @@ class _Bench:
     seconds: float
     ask: Ask
 
-    def operator(self, name: str, wanted: Sequence[str], dtype: str, directions: Sequence[Pass]) -> Iterator[BenchRow]:
+    def ceiling(self, dtype: str) -> Peaks | str:
+        """Return the machine's ceilings, or why they could not be measured."""
+        found = self.ask(Question("peaks", "", "", dtype, self.device, self.threads))
+        return str(found["error"]) if "error" in found else Peaks(**found)
+
+    def operator(
+        self, name: str, wanted: Sequence[str], dtype: str, directions: Sequence[Pass], ceiling: Peaks | str
+    ) -> Iterator[BenchRow]:
         """Yield the rows of one operator in one dtype."""
         common = Question("check", name, "", dtype, self.device, self.threads)
-        found = self.ask(replace(common, task="peaks"))
-        peaks = None if "error" in found else Peaks(**found)
+        red: dict[str, str] = {}
         refused: dict[str, str] = {}
         for backend in wanted:
             checked = self.ask(replace(common, implementations=(backend,)))
-            refused.update(_errors(checked, (backend,)))
+            red.update(_errors(checked, (backend,)))
+            refused.update(checked.get("refused", {}))
         for case in load_cases(name, "BENCH"):
             for direction in directions:
                 question = replace(common, case=case.name, backward=direction != "forward")
-                yield from self.problem(question, wanted, refused, peaks)
+                args = shaped(question)
+                blank = self._blank(question, args, ceiling)
+                for backend in wanted:
+                    if backend in refused:
+                        yield replace(blank, implementation=backend, status="unavailable", reason=refused[backend])
+                able = (backend for backend in wanted if backend not in refused)
+                yield from self.problem(question, blank, ("reference", "compiled", *layouts(args[0]), *able), red)
 
     def problem(
-        self, question: Question, wanted: Sequence[str], refused: dict[str, str], peaks: Peaks | None
+        self, question: Question, blank: BenchRow, asked: Sequence[str], red: dict[str, str]
     ) -> Iterator[BenchRow]:
         """Yield the rows of one problem, baselines first."""
-        args = shaped(question)
-        everyone = ("reference", "compiled", *layouts(args[0]), *wanted)
-        failed = dict(refused)
-        memory = self._memory(question, everyone, failed)
+        failed = dict(red)
+        memory = self._memory(question, asked, failed)
         rounds = self._times(question, tuple(memory), failed)
-        blank = self._blank(question, args, peaks)
-        for name in everyone:
+        for name in asked:
             if name in failed:
                 yield replace(blank, implementation=name, status="failed", reason=failed[name])
             else:
@@ -160,7 +171,7 @@ class _Bench:
                 rounds[name].append(samples)
         return {name: taken for name, taken in rounds.items() if name not in failed}
 
-    def _blank(self, question: Question, args: tuple[Any, ...], peaks: Peaks | None) -> BenchRow:
+    def _blank(self, question: Question, args: tuple[Any, ...], ceiling: Peaks | str) -> BenchRow:
         """Return a row with what is known before anything is timed: the problem and its roofline."""
         cost = import_module(f"kernels.{question.operator}.cost")
         shapes = [tuple(a.shape) if hasattr(a, "shape") else a for a in args]
@@ -181,9 +192,14 @@ class _Bench:
             moved=moved,
             method=f"in turns, {self.processes} processes, {'events, L2 emptied' if _gpu(question) else 'caches warm'}",
         )
-        if peaks is None:
-            return row
-        return replace(row, attainable=peaks.attainable_seconds(flops, moved), bound=peaks.bound(flops, moved))
+        if isinstance(ceiling, str):
+            return replace(row, ceiling_reason=ceiling)
+        return replace(
+            row,
+            ceiling=ceiling,
+            attainable=ceiling.attainable_seconds(flops, moved),
+            bound=ceiling.bound(flops, moved),
+        )
 
 
 def _errors(found: dict[str, Any], asked: Sequence[str]) -> dict[str, str]:

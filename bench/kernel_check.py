@@ -73,12 +73,13 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Request:
-    """What to check: the names of operators, backends and dtypes, and the device."""
+    """What to check: the names of operators, backends and dtypes, the device, and which of the ``CHECK`` cases."""
 
     operators: tuple[str, ...]
     backends: tuple[str, ...]
     dtypes: tuple[str, ...]
     device: str = "cpu"
+    case: str = ""
 
 
 def any_failed(rows: Iterable[CheckRow]) -> bool:
@@ -92,6 +93,7 @@ def check_all(
     dtypes: Sequence[str] | None = None,
     device: str = "cpu",
     on_row: Callable[[CheckRow], None] | None = None,
+    case: str = "",
 ) -> list[CheckRow]:
     """Check backends against the reference on every case of every operator, forward and backward.
 
@@ -101,6 +103,7 @@ def check_all(
         dtypes: ``float64``, ``float32``, ``float16`` or ``bfloat16``; None for all four.
         device: where the backend's tensors are, for example ``cpu`` or ``cuda``.
         on_row: called with each row as soon as it is known.
+        case: check only cases whose name contains this.
 
     Raises:
         UserError: a name does not exist.
@@ -110,6 +113,7 @@ def check_all(
         names("kernel backend", backends, BACKENDS, CHECKED),
         names("dtype", dtypes, tuple(DTYPES)),
         device,
+        case,
     )
     rows = []
     for row in _rows(request):
@@ -176,7 +180,7 @@ def _rows(request: Request) -> Iterator[CheckRow]:
             if backend == "triton" and torch.device(request.device).type == "cpu" and not _interpreting():
                 yield from _interpreted_rows(replace(request, operators=(name,), backends=("triton",)))
             else:
-                cases = load_cases(name, "CHECK")
+                cases = [case for case in load_cases(name, "CHECK") if request.case in case.name]
                 yield from check_operator(find_operator(name), cases, backend, request.dtypes, request.device)
 
 
@@ -237,7 +241,8 @@ def _excess(difference: Difference) -> float:
 def main() -> None:
     """Check what the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
-    request = Request(tuple(body["operators"]), tuple(body["backends"]), tuple(body["dtypes"]), body["device"])
+    operators, backends, dtypes = (tuple(body.pop(name)) for name in ("operators", "backends", "dtypes"))
+    request = Request(operators, backends, dtypes, **body)
     out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
     for row in _rows(request):
         print(json.dumps(asdict(row)), file=out, flush=True)

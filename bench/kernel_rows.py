@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from bench.peaks import Peaks
+from bench.records import Status
 from bench.statistics import combine, compare
 
 Pass = Literal["forward", "forward+backward"]
@@ -43,11 +45,12 @@ class BenchRow:
         operator, case, dtype, device, threads: the problem and where it ran.
         direction: ``forward``, or ``forward+backward`` with the gradients of all tensors.
         implementation: a backend or a baseline (``bench.kernel_timing``).
-        status, reason: why there are no figures, unless ``measured``.
+        status, reason: ``failed`` if its check is red or it died, ``unavailable`` if it cannot run here, and why.
         seconds, low, high: the median time of a call and its 95 % interval.
         samples: all samples in seconds, one tuple for each process.
         memory: by how many bytes a call raises the peak memory, its results included; None with ``memory_reason``.
         flops, moved: useful FLOPs and least bytes, by the operator's formulas.
+        ceiling: the machine's peaks, measured in the same run; None with ``ceiling_reason``.
         attainable: the least seconds by the roofline; ``bound`` says which ceiling it is.
         against: the ratios to every baseline that was timed.
         strongest: the fastest baseline, the one to quote.
@@ -61,7 +64,7 @@ class BenchRow:
     threads: int | None
     direction: Pass
     implementation: str
-    status: Literal["measured", "failed"] = "measured"
+    status: Status = "measured"
     reason: str = ""
     seconds: float | None = None
     low: float | None = None
@@ -71,6 +74,8 @@ class BenchRow:
     memory_reason: str = ""
     flops: int = 0
     moved: int = 0
+    ceiling: Peaks | None = None
+    ceiling_reason: str = ""
     attainable: float | None = None
     bound: str = ""
     against: tuple[Against, ...] = ()

@@ -71,7 +71,8 @@ def answer(question: Question) -> dict[str, Any]:
     """Answer a question in this process.
 
     Returns:
-        ``check``: {"errors": {implementation: sentence}}, empty if green.
+        ``check``: {"errors": {implementation: sentence}} for red ones, {"refused": {implementation: sentence}} for
+            those that cannot run here, both empty if green.
         ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
         ``peaks``: the fields of :class:`bench.peaks.Peaks`.
@@ -134,7 +135,8 @@ def make_call(operator: Operator, implementation: str, args: tuple[Any, ...], ba
 
 
 def _check(question: Question) -> dict[str, Any]:
-    operator, errors = find_operator(question.operator), {}
+    operator = find_operator(question.operator)
+    errors, refused = {}, {}
     cases = load_cases(question.operator, "CHECK")
     for name in question.implementations:
         rows = list(check_operator(operator, cases, name, [question.dtype], question.device))
@@ -142,8 +144,8 @@ def _check(question: Question) -> dict[str, Any]:
         if bad:
             errors[name] = f"not timed, its check is red: {bad[0].case}: {bad[0].reason}"
         elif all(row.status == "refused" for row in rows):
-            errors[name] = rows[0].reason
-    return {"errors": errors}
+            refused[name] = rows[0].reason
+    return {"errors": errors, "refused": refused}
 
 
 def _peaks(question: Question) -> dict[str, Any]:

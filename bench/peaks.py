@@ -50,11 +50,11 @@ def measure_peaks(device: str, dtype: torch.dtype, side: int | None = None, mega
         device: ``cpu`` or a CUDA device.
         dtype: of the matrices and of the buffers.
         side: rows and columns of the matrices; by default 1536 on a CPU, 8192 on a GPU.
-        megabytes: size of each buffer, which should exceed the last cache; by default 256 on a CPU, 2048 on a GPU.
+        megabytes: size of each buffer, which should exceed the last cache; by default 256 on a CPU, 1024 on a GPU.
     """
     gpu = torch.device(device).type == "cuda"
     side = side or (8192 if gpu else 1536)
-    megabytes = megabytes or (2048 if gpu else 256)
+    megabytes = megabytes or (1024 if gpu else 256)
     multiplied = {dtype} if gpu else {dtype, dtype if dtype == torch.float64 else torch.float32}
     flops = max(_matmul_rate(device, each, side) for each in multiplied)
     threads = "" if gpu else f", {torch.get_num_threads()} threads"

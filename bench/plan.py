@@ -116,6 +116,8 @@ def processes(jobs: Iterable[Job]) -> list[list[Job]]:
 
 
 def _shares(job: Job) -> bool:
+    if job.metric == "energy":
+        return job.settings.device == "cpu"
     return job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and "data" not in job.options)
 
 
@@ -164,7 +166,7 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
                 yield Job(subject.paper, subject.name, form, metric, fixed, options=subject.options)
     if "parity" in request.metrics and subject.paper:
         settings = Settings(device=request.device)
-        options = {key: subject.options[key] for key in ("module", "config", "sample_shape")}
+        options = {key: value for key, value in subject.options.items() if key != "weights_file"}
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options | subject.parity)
     if "accuracy" in request.metrics and subject.paper:
         for settings in _settings(subject, request, None):
@@ -177,7 +179,7 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
                 replace(settings, training=False),
                 options=options,
             )
-    for metric in ("memory", "energy"):
+    for metric in ("energy", "memory"):
         if metric in request.metrics:
             yield from _jobs(subject, request, metric)
 

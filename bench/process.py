@@ -23,6 +23,10 @@ from bench.records import Job, Measurement
 from bench.worker import missing
 
 
+WORKER = "bench.worker"
+"""The module that runs jobs."""
+
+
 class Interrupted(Exception):
     """Raised where the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
 
@@ -152,7 +156,7 @@ def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> I
     """
     waiting = list(jobs)
     while waiting:
-        process = _Process("bench.worker", [asdict(job) for job in waiting])
+        process = _Process(WORKER, [asdict(job) for job in waiting])
         try:
             while waiting:
                 reason = ""

@@ -102,8 +102,7 @@ def resolve(options: Options) -> Request:
     baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
     against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
     data = problems.catch(lambda: _data(options.data), "")
-    if papers and forms and not any(_has_form(p, v, forms) for p, vs in chosen for v in vs):
-        problems.found.append(f"none of the variants has the form {' or '.join(forms)}")
+    chosen = _with_forms(forms, chosen, problems)
     weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
     problems.raise_any()
     return Request(
@@ -157,8 +156,21 @@ def _variants(
     return [(paper, variants) for paper, variants in chosen if variants]
 
 
-def _has_form(paper: Paper, variant: Variant, forms: tuple[str, ...]) -> bool:
-    return any(form in (variant.forms or [f.name for f in paper.forms]) for form in forms)
+def _with_forms(
+    forms: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]], problems: _Problems
+) -> list[tuple[Paper, tuple[Variant, ...]]]:
+    """Return the variants that have one of ``forms``; a paper that none of its variants leaves is a problem."""
+    if not forms:
+        return chosen
+    kept = []
+    for paper, variants in chosen:
+        known = tuple(form.name for form in paper.forms)
+        having = tuple(v for v in variants if set(forms) & set(v.forms or known))
+        if having:
+            kept.append((paper, having))
+        else:
+            problems.found.append(f"paper {paper.id} has no form {' or '.join(forms)}; it has {', '.join(known)}")
+    return kept
 
 
 def _batches(asked: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -58,8 +58,9 @@ def _run(operator: Operator, args: tuple[Any, ...], grad: Tensor | None) -> tupl
 
 def _difference(name: str, found: Tensor, expected: Tensor, tolerance: float) -> Difference:
     if found.shape != expected.shape:
-        return Difference(f"{name} (shape {tuple(found.shape)}, not {tuple(expected.shape)})",
-                          float("inf"), float("inf"), tolerance)
+        return Difference(
+            f"{name} (shape {tuple(found.shape)}, not {tuple(expected.shape)})", float("inf"), float("inf"), tolerance
+        )
     gap = found.detach().double().cpu() - expected
     scale = expected.norm().clamp_min(torch.finfo(torch.float64).tiny)
     largest = gap.abs().max().item() if gap.numel() else 0.0

@@ -4,6 +4,8 @@
 // the loops know no dilation.
 #pragma once
 
+#include <vector>
+
 #include "simd.h"
 
 namespace neighborhood {
@@ -83,63 +85,70 @@ inline void pack_transposed(Plane<const T> from, int height, int width, int chan
 }
 
 // Neighbouring positions of one row that are worked on together: their windows cover the same rows and, but for their
-// ends, the same columns, so that what is loaded once serves all of them.
-constexpr int kTile = 5;
+// ends, the same columns, so that what is loaded once serves all of them. Their windows either all start at one column
+// (at the border) or each one column after the last (inside).
+struct Tile {
+  int first, count, start, step;
+};
 
-// Size of the next tile where `left` positions remain: as even as possible.
-inline int tile_size(int left) {
-  const int tiles = (left + kTile - 1) / kTile;
-  return (left + tiles - 1) / tiles;
+constexpr int kTile = 6;
+
+// The tiles of a row, in order; in each of the row's three parts they are as even as possible.
+inline std::vector<Tile> tiles(int width, int kernel) {
+  std::vector<Tile> all;
+  const auto cut = [&](int first, int last, int step) {
+    // Windows that move must still share a column.
+    const int most = step ? std::min(kTile, kernel) : kTile, parts = (last - first + most - 1) / most;
+    for (int part = 0; part < parts; ++part) {
+      const int from = first + (last - first) * part / parts, to = first + (last - first) * (part + 1) / parts;
+      all.push_back({from, to - from, window_start(from, width, kernel), step});
+    }
+  };
+  const int left = width == kernel ? width : kernel / 2 + 1, right = width == kernel ? width : width - left;
+  cut(0, left, 0);
+  cut(left, right, 1);
+  cut(right, width, 0);
+  return all;
 }
 
-struct Tile {
-  int count, kernel, start[kTile];
-  int common_begin, common_end;  // columns that lie in the windows of all
-
-  Tile(int first, int count, int width, int kernel) : count(count), kernel(kernel) {
-    for (int q = 0; q < count; ++q) start[q] = window_start(first + q, width, kernel);
-    common_begin = start[count - 1];
-    common_end = std::max(start[0] + kernel, common_begin);
-  }
-
-  // Calls common(column) for the shared columns, then single(query, column) for every other (query, column).
-  template <int Q, typename Common, typename Single>
-  void visit(Common&& common, Single&& single) const {
-    for (int column = common_begin; column < common_end; ++column) common(column);
+// Calls common(column) for the columns that lie in the windows of all Q positions of a tile, then single(q, column) for
+// every other column of each window.
+template <int Q, int Step, typename Common, typename Single>
+inline void visit_row(int start, int kernel, Common&& common, Single&& single) {
+  for (int column = start + Step * (Q - 1); column < start + kernel; ++column) common(column);
+  if constexpr (Step == 1) {
 #pragma GCC unroll 8
     for (int q = 0; q < Q; ++q) {
-      const int end = start[q] + kernel;
-      for (int column = start[q]; column < std::min(common_begin, end); ++column) single(q, column);
-      for (int column = std::max(common_end, start[q]); column < end; ++column) single(q, column);
+#pragma GCC unroll 8
+      for (int before = q; before < Q - 1; ++before) single(q, start + before);
+#pragma GCC unroll 8
+      for (int after = 0; after < q; ++after) single(q, start + kernel + after);
     }
   }
-};
+}
 
 // out[q, c] = sum over the window of query q of weights[q, i * kernel + j] * map[i, start + j, c], for N vectors of
 // channels. `map` points at the first row of the windows.
-template <typename T, int Q, int N>
-inline void gather_block(const Tile& tile, const T* weights, std::ptrdiff_t weights_row, const T* map, int width,
-                         int pixel, T* out) {
+template <typename T, int Q, int Step, int N>
+[[gnu::noinline]] void gather_block(int start, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* map,
+                                    std::ptrdiff_t map_row, int pixel, T* out) {
   Vec<T> total[Q][N] = {};
-  const int kernel = tile.kernel;
-  for (int i = 0; i < kernel; ++i, map += static_cast<std::ptrdiff_t>(width) * pixel) {
-    const T* row[Q];
-#pragma GCC unroll 8
-    for (int q = 0; q < Q; ++q) row[q] = weights + q * weights_row + i * kernel;
-    tile.visit<Q>(
+  for (int i = 0; i < kernel; ++i, map += map_row, weights += kernel) {
+    visit_row<Q, Step>(
+        start, kernel,
         [&](int column) {
           Vec<T> x[N];
 #pragma GCC unroll 2
           for (int n = 0; n < N; ++n) x[n] = load(map + column * pixel + n * kLanes<T>);
 #pragma GCC unroll 8
           for (int q = 0; q < Q; ++q) {
-            const T weight = row[q][column - tile.start[q]];
+            const T weight = weights[q * weights_row + column - start - Step * q];
 #pragma GCC unroll 2
             for (int n = 0; n < N; ++n) total[q][n] += weight * x[n];
           }
         },
         [&](int q, int column) {
-          const T weight = row[q][column - tile.start[q]];
+          const T weight = weights[q * weights_row + column - start - q];
 #pragma GCC unroll 2
           for (int n = 0; n < N; ++n) total[q][n] += weight * load(map + column * pixel + n * kLanes<T>);
         });
@@ -152,28 +161,25 @@ inline void gather_block(const Tile& tile, const T* weights, std::ptrdiff_t weig
 }
 
 // The transpose of gather_block: map[i, start + j, c] += weights[q, i * kernel + j] * grad[q, c].
-template <typename T, int Q, int N>
-inline void scatter_block(const Tile& tile, const T* weights, std::ptrdiff_t weights_row, const T* grad, int width,
-                          int pixel, T* map) {
+template <typename T, int Q, int Step, int N>
+[[gnu::noinline]] void scatter_block(int start, int kernel, const T* weights, std::ptrdiff_t weights_row,
+                                     const T* grad, std::ptrdiff_t map_row, int pixel, T* map) {
   Vec<T> g[Q][N];
 #pragma GCC unroll 8
   for (int q = 0; q < Q; ++q) {
 #pragma GCC unroll 2
     for (int n = 0; n < N; ++n) g[q][n] = load(grad + q * pixel + n * kLanes<T>);
   }
-  const int kernel = tile.kernel;
-  for (int i = 0; i < kernel; ++i, map += static_cast<std::ptrdiff_t>(width) * pixel) {
-    const T* row[Q];
-#pragma GCC unroll 8
-    for (int q = 0; q < Q; ++q) row[q] = weights + q * weights_row + i * kernel;
-    tile.visit<Q>(
+  for (int i = 0; i < kernel; ++i, map += map_row, weights += kernel) {
+    visit_row<Q, Step>(
+        start, kernel,
         [&](int column) {
           Vec<T> x[N];
 #pragma GCC unroll 2
           for (int n = 0; n < N; ++n) x[n] = load(map + column * pixel + n * kLanes<T>);
 #pragma GCC unroll 8
           for (int q = 0; q < Q; ++q) {
-            const T weight = row[q][column - tile.start[q]];
+            const T weight = weights[q * weights_row + column - start - Step * q];
 #pragma GCC unroll 2
             for (int n = 0; n < N; ++n) x[n] += weight * g[q][n];
           }
@@ -181,7 +187,7 @@ inline void scatter_block(const Tile& tile, const T* weights, std::ptrdiff_t wei
           for (int n = 0; n < N; ++n) store(map + column * pixel + n * kLanes<T>, x[n]);
         },
         [&](int q, int column) {
-          const T weight = row[q][column - tile.start[q]];
+          const T weight = weights[q * weights_row + column - start - q];
 #pragma GCC unroll 2
           for (int n = 0; n < N; ++n) {
             T* to = map + column * pixel + n * kLanes<T>;
@@ -191,33 +197,36 @@ inline void scatter_block(const Tile& tile, const T* weights, std::ptrdiff_t wei
   }
 }
 
-// Calls block(Q, N, first channel) for the tile's size and two (or a last one) vectors of channels at a time.
+// Calls block(Q, Step, N, first channel) for the tile, with two (or a last one) vectors of channels at a time.
 template <typename T, typename Block>
 inline void for_channels(const Tile& tile, int pixel, Block&& block) {
+  using One = std::integral_constant<int, 1>;
+  using Two = std::integral_constant<int, 2>;
   simd::with_constant<kTile>(tile.count, [&](auto queries) {
-    for (int c = 0; c < pixel; c += 2 * kLanes<T>) {
-      if (pixel - c >= 2 * kLanes<T>) {
-        block(queries, std::integral_constant<int, 2>{}, c);
-      } else {
-        block(queries, std::integral_constant<int, 1>{}, c);
-      }
-    }
+    const auto all = [&](auto step) {
+      int c = 0;
+      for (; c + 2 * kLanes<T> <= pixel; c += 2 * kLanes<T>) block(queries, step, Two{}, c);
+      if (c < pixel) block(queries, step, One{}, c);
+    };
+    tile.step == 0 ? all(std::integral_constant<int, 0>{}) : all(One{});
   });
 }
 
 template <typename T>
-inline void gather(const Tile& tile, const T* weights, std::ptrdiff_t weights_row, const T* map, int width, int pixel,
-                   T* out) {
-  for_channels<T>(tile, pixel, [&](auto queries, auto vectors, int c) {
-    gather_block<T, queries, vectors>(tile, weights, weights_row, map + c, width, pixel, out + c);
+inline void gather(const Tile& tile, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* map, int width,
+                   int pixel, T* out) {
+  for_channels<T>(tile, pixel, [&](auto queries, auto step, auto vectors, int c) {
+    gather_block<T, queries, step, vectors>(tile.start, kernel, weights, weights_row, map + c, width * pixel, pixel,
+                                            out + c);
   });
 }
 
 template <typename T>
-inline void scatter(const Tile& tile, const T* weights, std::ptrdiff_t weights_row, const T* grad, int width,
-                    int pixel, T* map) {
-  for_channels<T>(tile, pixel, [&](auto queries, auto vectors, int c) {
-    scatter_block<T, queries, vectors>(tile, weights, weights_row, grad + c, width, pixel, map + c);
+inline void scatter(const Tile& tile, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* grad,
+                    int width, int pixel, T* map) {
+  for_channels<T>(tile, pixel, [&](auto queries, auto step, auto vectors, int c) {
+    scatter_block<T, queries, step, vectors>(tile.start, kernel, weights, weights_row, grad + c, width * pixel, pixel,
+                                             map + c);
   });
 }
 
@@ -229,7 +238,7 @@ inline int window_room(int kernel) {
 }
 
 template <typename T, int R, int N>
-inline void correlate_block(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
+[[gnu::noinline]] void correlate_block(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
   Vec<T> total[R][N] = {};
   for (int c = 0; c < channels; ++c) {
     const T g = grad[c];

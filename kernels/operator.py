@@ -49,7 +49,9 @@ class Operator:
     def __post_init__(self) -> None:
         returns = "Tensor" if not self.extras else f"({', '.join(['Tensor'] * (1 + self.extras))})"
         _LIBRARY.define(f"{self.name}({self.arguments}) -> {returns}")
-        _LIBRARY.define(f"{self.name}_backward(Tensor grad, Tensor[] saved, {self.arguments}, bool[] needs) -> Tensor[]")
+        _LIBRARY.define(
+            f"{self.name}_backward(Tensor grad, Tensor[] saved, {self.arguments}, bool[] needs) -> Tensor[]"
+        )
         self._op = getattr(torch.ops.claimbench, self.name).default
         self._op_backward = getattr(torch.ops.claimbench, f"{self.name}_backward").default
         self.argument_names = [a.name for a in self._op._schema.arguments]
@@ -162,9 +164,7 @@ class Operator:
                 leaves[i] = args[i].detach().requires_grad_()
             out = self.reference(*leaves)
         grads = torch.autograd.grad(out, [leaves[i] for i in wanted], grad)
-        by_position = {
-            i: torch.empty_like(args[i]).copy_(g) for i, g in zip(wanted, grads, strict=True)
-        }
+        by_position = {i: torch.empty_like(args[i]).copy_(g) for i, g in zip(wanted, grads, strict=True)}
         return [by_position.get(i) for i in self.tensor_positions]
 
     def _fake_backward(self, grad: Tensor, saved: list[Tensor], *args_and_needs: Any) -> list[Tensor]:

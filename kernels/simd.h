@@ -96,23 +96,36 @@ inline Vec<double> exp_nonpositive(Vec<double> x) {
   return x;
 }
 
+// x[0] with x[1], and so on, by halves: combine(low half, high half) down to one number.
+template <typename T, int Count, typename Combine>
+inline T fold(const T (&x)[Count], Combine&& combine) {
+  if constexpr (Count == 1) {
+    return x[0];
+  } else {
+    T half[Count / 2];
+    for (int i = 0; i < Count / 2; ++i) half[i] = combine(x[i], x[i + Count / 2]);
+    return fold(half, combine);
+  }
+}
+
 template <typename T>
 inline T sum(const Vec<T>& x) {
-  T total = x[0];
-  for (int lane = 1; lane < kLanes<T>; ++lane) total += x[lane];
-  return total;
+  T lanes[kLanes<T>];
+  store(lanes, x);
+  return fold(lanes, [](T a, T b) { return a + b; });
 }
 
 // x := exp(x - max x) over `count` numbers, a multiple of the vector width; returns their sum.
 template <typename T>
-inline T exponentials(T* x, int count) {
+[[gnu::noinline]] T exponentials(T* x, int count) {
   Vec<T> top = load(x);
   for (int i = kLanes<T>; i < count; i += kLanes<T>) {
     const Vec<T> next = load(x + i);
     top = next > top ? next : top;
   }
-  T largest = top[0];
-  for (int lane = 1; lane < kLanes<T>; ++lane) largest = std::max(largest, T(top[lane]));
+  T lanes[kLanes<T>];
+  store(lanes, top);
+  const T largest = fold(lanes, [](T a, T b) { return a > b ? a : b; });
   Vec<T> total = {};
   for (int i = 0; i < count; i += kLanes<T>) {
     const Vec<T> e = exp_nonpositive(load(x + i) - largest);
@@ -132,11 +145,13 @@ struct Matrix {
 template <typename T, int M, int N>
 inline void multiply_block(int depth, Matrix<T> a, const T* b, std::ptrdiff_t b_row, T* c, std::ptrdiff_t c_row,
                            bool accumulate) {
-  Vec<T> total[M][N];
+  Vec<T> total[M][N] = {};
+  if (accumulate) {
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) {
+    for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) total[m][n] = accumulate ? load(c + m * c_row + n * kLanes<T>) : Vec<T>{};
+      for (int n = 0; n < N; ++n) total[m][n] = load(c + m * c_row + n * kLanes<T>);
+    }
   }
   for (int k = 0; k < depth; ++k) {
     Vec<T> right[N];
@@ -156,25 +171,29 @@ inline void multiply_block(int depth, Matrix<T> a, const T* b, std::ptrdiff_t b_
   }
 }
 
+template <typename T, int M>
+[[gnu::noinline]] void multiply_rows(int columns, int depth, Matrix<T> a, const T* b, std::ptrdiff_t b_row, T* c,
+                                     std::ptrdiff_t c_row, bool accumulate) {
+  int j = 0;
+  for (; j + 2 * kLanes<T> <= columns; j += 2 * kLanes<T>) {
+    multiply_block<T, M, 2>(depth, a, b + j, b_row, c + j, c_row, accumulate);
+  }
+  if (j < columns) multiply_block<T, M, 1>(depth, a, b + j, b_row, c + j, c_row, accumulate);
+}
+
 // c (rows x columns) = a (rows x depth) b (depth x columns), or += with `accumulate`. b and c have unit column stride
 // and `columns` is a multiple of the vector width. Every element is summed in the order of k.
 template <typename T>
 inline void multiply(int rows, int columns, int depth, Matrix<T> a, const T* b, std::ptrdiff_t b_row, T* c,
                      std::ptrdiff_t c_row, bool accumulate) {
-  constexpr int most = 6, pair = 2 * kLanes<T>;
-  for (int j = 0; j < columns; j += pair) {
-    for (int i = 0; i < rows;) {
-      const int left = rows - i, blocks = (left + most - 1) / most, m = (left + blocks - 1) / blocks;
-      const Matrix<T> block{a.data + i * a.row, a.row, a.column};
-      with_constant<most>(m, [&](auto size) {
-        if (columns - j >= pair) {
-          multiply_block<T, size, 2>(depth, block, b + j, b_row, c + i * c_row + j, c_row, accumulate);
-        } else {
-          multiply_block<T, size, 1>(depth, block, b + j, b_row, c + i * c_row + j, c_row, accumulate);
-        }
-      });
-      i += m;
-    }
+  constexpr int most = 6;
+  const int blocks = (rows + most - 1) / most;
+  for (int block = 0; block < blocks; ++block) {
+    const int first = rows * block / blocks, last = rows * (block + 1) / blocks;
+    with_constant<most>(last - first, [&](auto count) {
+      multiply_rows<T, count>(columns, depth, {a.data + first * a.row, a.row, a.column}, b, b_row, c + first * c_row,
+                              c_row, accumulate);
+    });
   }
 }
 

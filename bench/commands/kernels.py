@@ -161,7 +161,7 @@ def _print_checks(rows: list[CheckRow]) -> None:
 def _bench_line(row: BenchRow) -> str:
     name = f"{row.operator:24} {row.case:34} {row.dtype:9} {row.direction:17} {row.implementation:15}"
     if row.seconds is None:
-        return f"{name} failed: {row.reason}"
+        return f"{name} {row.status}: {row.reason}"
     memory = f"+{row.memory / 2**20:7.1f} MiB" if row.memory is not None else " " * 12
     roof = f"{row.roofline_fraction:6.1%} of roofline ({row.bound})" if row.roofline_fraction else ""
     speed = f"{row.speedup.ratio:.2f}x {row.speedup.baseline} ({row.speedup.verdict})" if row.speedup else ""

@@ -16,7 +16,7 @@ from bench.records import Job, Measurement
 from bench.statistics import median
 
 REPEATS = 3
-"""Peaks are taken this often; the median counts."""
+"""Peaks are taken this often, once in a quick run; the median counts."""
 
 
 class Meter(Protocol):
@@ -56,9 +56,10 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     batch = job.settings.batch or 1
     weights = weight_bytes(subject)
     meter: Meter = CudaMeter(subject.device) if subject.device.type == "cuda" else ResidentMeter()
+    repeats = 1 if job.settings.quick else REPEATS
     with gradients(False):
-        peaks = _peaks(subject, meter, batch)
-        larger = median(_peaks(subject, meter, 2 * batch))
+        peaks = _peaks(subject, meter, batch, repeats)
+        larger = median(_peaks(subject, meter, 2 * batch, repeats))
     peak = median(peaks)
     detail: dict[str, Any] = {"batch": batch, "repeats_b": peaks}
     method = f"{meter.method}, batch {batch}, {subject.mode}"
@@ -76,7 +77,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     ]
     if subject.device.type == "cuda":
         rows += _gpu_rows(subject.device, batch)
-    return [*rows, _training(subject, meter, batch, weights)]
+    return [*rows, _training(subject, meter, batch, weights, repeats)]
 
 
 def weight_bytes(subject: Subject) -> int:
@@ -85,7 +86,7 @@ def weight_bytes(subject: Subject) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _peaks(subject: Subject, meter: Meter, batch: int, *, training: bool = False) -> list[int]:
+def _peaks(subject: Subject, meter: Meter, batch: int, repeats: int, *, training: bool = False) -> list[int]:
     """Return the peaks of some repeated steps, the batch itself included, after one step to warm up."""
     steps = make_steps(subject, batch, training=training, inputs=1)
     steps[0]()
@@ -93,20 +94,20 @@ def _peaks(subject: Subject, meter: Meter, batch: int, *, training: bool = False
     size = held.numel() * held.element_size()
     del held
     peaks = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         subject.model.zero_grad(set_to_none=True)  # else the last step's gradients would count as held before
         peaks.append(meter.peak(steps[0]) + size)
     return peaks
 
 
-def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measurement:
+def _training(subject: Subject, meter: Meter, batch: int, weights: int, repeats: int) -> Measurement:
     """Measure a training step; it may run out of memory where the forward pass did not."""
     name = "memory_training"
     if subject.mode == "cudagraph":
         return Measurement.missing(name, "B", "training steps are measured in eager or compile mode only")
     try:
         with gradients(True):
-            peaks = _peaks(subject, meter, batch, training=True)
+            peaks = _peaks(subject, meter, batch, repeats, training=True)
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             reason = f"a training step of batch {batch} does not fit in the memory of {subject.device}"

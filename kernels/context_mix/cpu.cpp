@@ -33,6 +33,7 @@ struct Branch {
   int window, room;  // k * k scores, and the length of their padded row
   int given, begin;  // offset of its scores in P, and in a padded row of all branches
   int table;         // offset of its position bias
+  std::vector<Tile> tiles;
 };
 
 template <typename T>
@@ -48,7 +49,7 @@ struct Problem {
         wide_depth(padded<T>(depth)), wide_regions(padded<T>(regions)) {
     for (const int k : kernels) {
       const int room = neighborhood::window_room<T>(k), index = static_cast<int>(branches.size());
-      branches.push_back({k, index, k * k, room, given, row, tables});
+      branches.push_back({k, index, k * k, room, given, row, tables, neighborhood::tiles(width, k)});
       given += k * k, row += room, tables += (2 * k - 1) * (2 * k - 1);
     }
   }
@@ -104,6 +105,41 @@ struct Projection {
   }
 };
 
+// Calls f(i, j) at the first column j of every vector of every row i of a k x k window.
+template <typename T, typename F>
+inline void for_vectors(int k, F&& f) {
+  if (k <= kLanes<T>) {
+    for (int i = 0; i < k; ++i) f(i, 0);
+  } else if (k <= 2 * kLanes<T>) {
+    for (int i = 0; i < k; ++i) f(i, 0), f(i, kLanes<T>);
+  } else {
+    for (int i = 0; i < k; ++i) {
+      for (int j = 0; j < k; j += kLanes<T>) f(i, j);
+    }
+  }
+}
+
+// out[i * k + j] = bias[i * k + j] + table[i * side + j], writing up to window_room(k) numbers.
+template <typename T>
+void add_rows(const T* bias, const T* table, int side, int k, T* out) {
+  for_vectors<T>(k, [=](int i, int j) {
+    store(out + i * k + j, load(bias + i * k + j) + load(table + i * side + j));
+  });
+}
+
+// table[i * side + j] += scores[i * k + j]; reads and writes back unchanged up to a vector beyond the last row.
+template <typename T>
+void scatter_rows(const T* scores, int side, int k, T* table) {
+  T ones[2 * kLanes<T>] = {};
+  std::fill(ones, ones + kLanes<T>, T(1));
+  const simd::Vec<T> inside = load(ones + padded<T>(k) - k);  // 1 for the columns of a row's last vector
+  for_vectors<T>(k, [=](int i, int j) {
+    const simd::Vec<T> all = load(scores + i * k + j), none = {};
+    T* const to = table + i * side + j;
+    store(to, load(to) + (j + kLanes<T> <= k ? all : inside > none ? all : none));
+  });
+}
+
 // Scratch of one thread that both passes need.
 template <typename T>
 struct Common {
@@ -126,21 +162,16 @@ struct Common {
                           p.tables);
   }
 
-  // weights[q] := exp(scores - largest score) for the tile at (y, x); scale[q] := 1 / their sum.
+  // weights[q] := exp(scores - largest score) for a tile of row y; scale[q] := 1 / their sum.
   void exponentials(const Problem<T>& p, const Branch& branch, const Plane<T>& query, const T* bias, const Tile& tile,
-                    int y, int x, T* scale) const {
+                    int y, T* scale) const {
     const int k = branch.kernel, side = 2 * k - 1;
     const int top = neighborhood::window_start(y, p.height, k) - y + k - 1;
     for (int q = 0; q < tile.count; ++q) {
-      const T* offsets = table + branch.table + top * side + tile.start[q] - (x + q) + k - 1;
-      T* const row = weights + q * branch.room;
-      for (int i = 0; i < k; ++i, offsets += side) {
-        for (int j = 0; j < k; j += kLanes<T>) {
-          store(row + i * k + j, load(offsets + j) + load(bias + branch.begin + i * k + j));
-        }
-      }
+      const T* offsets = table + branch.table + top * side + tile.start + tile.step * q - (tile.first + q) + k - 1;
+      add_rows(bias + branch.begin, offsets, side, k, weights + q * branch.room);
     }
-    simd::multiply(tile.count, branch.room, p.depth, Matrix<T>{query.at(y, x), query.column, query.channel},
+    simd::multiply(tile.count, branch.room, p.depth, Matrix<T>{query.at(y, tile.first), query.column, query.channel},
                    folded + branch.begin, p.row, weights, branch.room, true);
     for (int q = 0; q < tile.count; ++q) {
       T* const row = weights + q * branch.room;
@@ -176,16 +207,15 @@ void forward(const Array<T>& query, const Array<T>& key, const Array<T>& project
                          neighborhood::window_start(last - 1, p.height, k) + k, p.width, p.channels, map);
       for (int y = first; y < last; ++y) {
         const T* rows = map + static_cast<std::ptrdiff_t>(neighborhood::window_start(y, p.height, k)) * p.width * p.pixel;
-        for (int x = 0; x < p.width;) {
-          const Tile tile(x, neighborhood::tile_size(p.width - x), p.width, k);
+        for (const Tile& tile : branch.tiles) {
           T scale[kTile];
-          own.exponentials(p, branch, q, shared.bias.data(), tile, y, x, scale);
-          neighborhood::gather(tile, own.weights, branch.room, rows, p.width, p.pixel, own.result);
+          own.exponentials(p, branch, q, shared.bias.data(), tile, y, scale);
+          neighborhood::gather(tile, k, own.weights, branch.room, rows, p.width, p.pixel, own.result);
           for (int i = 0; i < tile.count; ++i) {
-            T* const target = to.at(y, x + i);
-            for (int c = 0; c < p.channels; ++c) target[c * to.channel] = own.result[i * p.pixel + c] * scale[i];
+            T* const row = own.result + i * p.pixel;
+            for (int c = 0; c < p.pixel; c += kLanes<T>) store(row + c, load(row + c) * scale[i]);
+            neighborhood::copy<T>(row, 1, to.at(y, tile.first + i), to.channel, p.channels);
           }
-          x += tile.count;
         }
       }
     }
@@ -200,7 +230,8 @@ struct Partial {
 
   explicit Partial(const Problem<T>& p)
       : folded(static_cast<std::size_t>(p.maps()) * p.depth * p.row), bias(static_cast<std::size_t>(p.maps()) * p.row),
-        table(static_cast<std::size_t>(p.maps()) * p.tables), row(p.row), depth(p.depth), tables(p.tables) {}
+        table(static_cast<std::size_t>(p.maps()) * padded<T>(p.tables + kLanes<T>)), row(p.row), depth(p.depth),
+        tables(padded<T>(p.tables + kLanes<T>)) {}
   T* folded_of(int map) const { return folded.data() + static_cast<std::size_t>(map) * depth * row; }
   T* bias_of(int map) const { return bias.data() + static_cast<std::size_t>(map) * row; }
   T* table_of(int map) const { return table.data() + static_cast<std::size_t>(map) * tables; }
@@ -257,11 +288,7 @@ struct Backward {
                                     reverse.transposed);
       std::fill(reverse.map, reverse.transposed, T(0));
       for (int y = 0; y < p.height; ++y) {
-        for (int x = 0; x < p.width;) {
-          const Tile tile(x, neighborhood::tile_size(p.width - x), p.width, branch.kernel);
-          step(own, reverse, branch, tile, task, y, x);
-          x += tile.count;
-        }
+        for (const Tile& tile : branch.tiles) step(own, reverse, branch, tile, task, y);
       }
       neighborhood::unpack(reverse.map, p.height, p.width, p.channels, plane(grad_value, batch, branch.index, group));
     }
@@ -280,33 +307,33 @@ struct Backward {
   }
 
   // One tile of positions of one kernel.
-  void step(const Common<T>& own, const Reverse<T>& reverse, const Branch& branch, const Tile& tile, int task, int y,
-            int x) const {
+  void step(const Common<T>& own, const Reverse<T>& reverse, const Branch& branch, const Tile& tile, int task,
+            int y) const {
     const int batch = task / p.groups, group = task % p.groups, k = branch.kernel;
     const Plane<T> q = plane(query, batch, group), g = plane(grad, batch, branch.index, group);
     const std::ptrdiff_t top = neighborhood::window_start(y, p.height, k);
     const int wide = neighborhood::transposed_width<T>(p.width);
     T scale[kTile];
-    own.exponentials(p, branch, q, shared.bias.data(), tile, y, x, scale);
+    own.exponentials(p, branch, q, shared.bias.data(), tile, y, scale);
     for (int i = 0; i < tile.count; ++i) {
       T* const weights = own.weights + i * branch.room;
       T* const grad_row = own.result + i * p.pixel;
       T* const scores = reverse.scores + i * branch.room;
       for (int j = 0; j < branch.room; j += kLanes<T>) store(weights + j, load(weights + j) * scale[i]);
-      neighborhood::copy<T>(g.at(y, x + i), g.channel, grad_row, 1, p.channels);
-      neighborhood::correlate<T>(grad_row, reverse.transposed + top * p.channels * wide + tile.start[i], p.channels,
+      neighborhood::copy<T>(g.at(y, tile.first + i), g.channel, grad_row, 1, p.channels);
+      neighborhood::correlate<T>(grad_row, reverse.transposed + top * p.channels * wide + tile.start + tile.step * i, p.channels,
                                  wide, k, scores);
       softmax_backward(weights, scores, branch.window, branch.room);
-      add_biases(branch, scores, task, y, x + i, tile.start[i]);
+      add_biases(branch, scores, task, y, tile.first + i, tile.start + tile.step * i);
     }
-    neighborhood::scatter<T>(tile, own.weights, branch.room, own.result, p.width, p.pixel,
+    neighborhood::scatter<T>(tile, k, own.weights, branch.room, own.result, p.width, p.pixel,
                              reverse.map + top * p.width * p.pixel);
     // grad folded += query^T grad_scores and grad query += grad_scores folded^T
-    simd::multiply(p.depth, branch.room, tile.count, Matrix<T>{q.at(y, x), q.channel, q.column}, reverse.scores,
+    simd::multiply(p.depth, branch.room, tile.count, Matrix<T>{q.at(y, tile.first), q.channel, q.column}, reverse.scores,
                    branch.room, partial.folded_of(task) + branch.begin, p.row, true);
     simd::multiply(tile.count, p.wide_depth, branch.window, Matrix<T>{reverse.scores, branch.room, 1},
                    reverse.folded + branch.begin * p.wide_depth, p.wide_depth,
-                   reverse.query + (static_cast<std::ptrdiff_t>(y) * p.width + x) * p.wide_depth, p.wide_depth, true);
+                   reverse.query + (static_cast<std::ptrdiff_t>(y) * p.width + tile.first) * p.wide_depth, p.wide_depth, true);
   }
 
   void add_biases(const Branch& branch, const T* scores, int task, int y, int x, int start) const {
@@ -315,9 +342,7 @@ struct Backward {
     for (int j = 0; j < branch.room; j += kLanes<T>) store(bias + j, load(bias + j) + load(scores + j));
     T* offsets = partial.table_of(task) + branch.table +
                  (neighborhood::window_start(y, p.height, k) - y + k - 1) * side + start - x + k - 1;
-    for (int i = 0; i < k; ++i, offsets += side) {
-      for (int j = 0; j < k; ++j) offsets[j] += scores[i * k + j];
-    }
+    scatter_rows(scores, side, k, offsets);
   }
 };
 

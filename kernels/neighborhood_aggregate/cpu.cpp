@@ -84,6 +84,7 @@ void forward(const native::Array<T>& weights, const native::Array<T>& value, con
 
   parallel::run(p.maps() * bands, threads, [&](int task, int thread) {
     const Part part(p, task / bands);
+    const std::vector<Tile> tiles = neighborhood::tiles(part.width, kernel);
     T* const map = scratch.data() + room * thread;
     T* const tile_weights = map + map_room;
     T* const result = map + padded<T>(map_room + weights_room);
@@ -94,14 +95,12 @@ void forward(const native::Array<T>& weights, const native::Array<T>& value, con
     for (int y = first; y < last; ++y) {
       const T* rows = map + static_cast<std::ptrdiff_t>(neighborhood::window_start(y, part.height, kernel)) *
                                 part.width * pixel;
-      for (int x = 0; x < part.width;) {
-        const Tile tile(x, neighborhood::tile_size(part.width - x), part.width, kernel);
-        const Rows<T> w(from, y, x, tile.count, window, tile_weights, window);
-        neighborhood::gather(tile, w.data, w.row, rows, part.width, pixel, result);
+      for (const Tile& tile : tiles) {
+        const Rows<T> w(from, y, tile.first, tile.count, window, tile_weights, window);
+        neighborhood::gather(tile, kernel, w.data, w.row, rows, part.width, pixel, result);
         for (int q = 0; q < tile.count; ++q) {
-          neighborhood::copy(result + q * pixel, 1, to.at(y, x + q), to.channel, p.channels);
+          neighborhood::copy(result + q * pixel, 1, to.at(y, tile.first + q), to.channel, p.channels);
         }
-        x += tile.count;
       }
     }
   });
@@ -118,6 +117,7 @@ void grad_value(const native::Array<T>& grad, const native::Array<T>& weights, c
 
   parallel::run(p.maps(), threads, [&](int task, int thread) {
     const Part part(p, task);
+    const std::vector<Tile> tiles = neighborhood::tiles(part.width, kernel);
     T* const map = scratch.data() + room * thread;
     T* const tile_weights = map + map_room;
     T* const tile_grad = map + padded<T>(map_room + weights_room);
@@ -126,14 +126,12 @@ void grad_value(const native::Array<T>& grad, const native::Array<T>& weights, c
     for (int y = 0; y < part.height; ++y) {
       T* rows = map +
                 static_cast<std::ptrdiff_t>(neighborhood::window_start(y, part.height, kernel)) * part.width * pixel;
-      for (int x = 0; x < part.width;) {
-        const Tile tile(x, neighborhood::tile_size(part.width - x), part.width, kernel);
-        const Rows<T> w(from, y, x, tile.count, window, tile_weights, window);
+      for (const Tile& tile : tiles) {
+        const Rows<T> w(from, y, tile.first, tile.count, window, tile_weights, window);
         for (int q = 0; q < tile.count; ++q) {
-          neighborhood::copy<T>(g.at(y, x + q), g.channel, tile_grad + q * pixel, 1, p.channels);
+          neighborhood::copy<T>(g.at(y, tile.first + q), g.channel, tile_grad + q * pixel, 1, p.channels);
         }
-        neighborhood::scatter(tile, w.data, w.row, tile_grad, part.width, pixel, rows);
-        x += tile.count;
+        neighborhood::scatter(tile, kernel, w.data, w.row, tile_grad, part.width, pixel, rows);
       }
     }
     neighborhood::unpack(map, part.height, part.width, p.channels, part.of(grad_value, dilation));

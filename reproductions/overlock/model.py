@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any
 
@@ -12,69 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
-from reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, LayerNorm2d, LayerScale, Pointwise, gelu
+from reproductions.overlock.config import Config
+from reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
+from reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise, gelu
 from reproductions.overlock.stage import Stage
 
 FORMS = ("training", "plain", "merged_aux", "merged")
 """``training``: dilated branches and auxiliary head. ``plain``: branches, no auxiliary head. ``merged_aux`` and
 ``merged``: each large kernel merged into one convolution, with and without the auxiliary head."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Hyper-parameters of the network, under their official names.
-
-    Attributes:
-        depth, sub_depth: blocks in stages 1-4 (Base-Net 1-3, Overview-Net 4) and in the two Focus-Net stages.
-        embed_dim, kernel_size: channels and large-kernel size of stages 1-4; the Focus-Net shares those of 3 and 4.
-        mlp_ratio, sub_mlp_ratio: FFN expansion.
-        sub_num_heads: half the number of kernel groups in the Focus-Net stages.
-        smk_size: the small dynamic kernel.
-        projection: width of the classification head.
-        ls_init_value: initial layer scale by stage, None for none.
-        res_scale: whether the layer scale sits on the shortcut.
-        use_ds: whether the training network has an auxiliary head.
-        deploy: whether the official checkpoint is merged; says nothing about the form to build.
-        drop_path_rate: stochastic depth of the last block; it grows linearly from 0.
-        use_checkpoint: in each stage the number of blocks whose activations are recomputed in the backward pass.
-        dense: "" for classification, else the network returns four maps for dense prediction and has no heads:
-            "segmentation" with a LayerNorm each, "detection" with the overview also added to the last one.
-    """
-
-    depth: tuple[int, ...]
-    sub_depth: tuple[int, ...]
-    embed_dim: tuple[int, ...]
-    kernel_size: tuple[int, ...]
-    mlp_ratio: tuple[float, ...]
-    sub_mlp_ratio: tuple[float, ...]
-    sub_num_heads: tuple[int, ...]
-    smk_size: int = 5
-    projection: int = 1024
-    ls_init_value: tuple[float | None, ...] = (None, None, 1, 1)
-    res_scale: bool = True
-    use_ds: bool = True
-    deploy: bool = False
-    in_chans: int = 3
-    num_classes: int = 1000
-    drop_path_rate: float = 0.0
-    use_checkpoint: tuple[int, ...] = (0, 0, 0, 0)
-    dense: str = ""
-
-    @classmethod
-    def read(cls, config: Mapping[str, Any]) -> Config:
-        """Return the configuration in ``config``.
-
-        Raises:
-            ValueError: a name is unknown or missing.
-        """
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(config) - known)
-        if unknown:
-            raise ValueError(f"unknown hyper-parameters {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        try:
-            return cls(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.items()})
-        except TypeError as error:
-            raise ValueError(f"incomplete hyper-parameters: {error}") from error
 
 
 class Stem(nn.Sequential):
@@ -103,53 +47,6 @@ def downsample(in_dim: int, out_dim: int) -> ConvNorm:
     return ConvNorm(Conv(in_dim, out_dim, 3, stride=2))
 
 
-class Head(nn.Module):
-    """``W mean_hw(SiLU(BN(W' x)))``."""
-
-    def __init__(self, dim: int, hidden_dim: int, num_classes: int) -> None:
-        super().__init__()
-        self.project = ConvNorm(Pointwise(dim, hidden_dim, bias=False))
-        self.classify = nn.Linear(hidden_dim, num_classes) if num_classes > 0 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to logits (B, num_classes), or to features (B, hidden_dim) without classes."""
-        x = F.silu(self.project(x), inplace=not torch.is_grad_enabled())
-        return self.classify(x.mean((2, 3)))
-
-
-class AuxiliaryHead(nn.Module):
-    """``W mean_hw(BN(x))``: deep supervision of the Overview-Net in training."""
-
-    def __init__(self, dim: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(dim)
-        self.classify = nn.Linear(dim, num_classes) if num_classes > 0 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to logits (B, num_classes)."""
-        return self.classify(self.norm(x).mean((2, 3)))
-
-
-class DenseNorms(nn.Module):
-    """Prepares the four maps of the network for a dense-prediction head."""
-
-    def __init__(self, dims: list[int], overview_dim: int, detection: bool) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList([LayerNorm2d(dim) for dim in dims])
-        self.overview = None
-        if detection:
-            self.overview = nn.Sequential(
-                LayerNorm2d(overview_dim), Pointwise(overview_dim, dims[-1]), LayerScale(dims[-1], 1e-5)
-            )
-
-    def forward(self, maps: list[Tensor], overview: Tensor) -> list[Tensor]:
-        """Return the four maps, at strides 4, 8, 16 and 32."""
-        maps = [norm(x) for norm, x in zip(self.norms, maps, strict=True)]
-        if self.overview is not None:
-            maps[-1] = maps[-1] + self.overview(overview)
-        return [x.contiguous() for x in maps]
-
-
 class OverLoCK(nn.Module):
     """The network: Base-Net to stride 16, Overview-Net to stride 32, Focus-Net over both under top-down guidance.
 
@@ -172,22 +69,39 @@ class OverLoCK(nn.Module):
 
         def static(i: int) -> Stage:
             """Stage i (from 0) of static blocks."""
-            arguments = (config.kernel_size[i], config.mlp_ratio[i], config.ls_init_value[i], config.res_scale)
-            return Stage(
-                [RepConvBlock(dims[i], *arguments, rate, merged) for rate in stage_rates[i]], config.use_checkpoint[i]
-            )
+            blocks = [
+                RepConvBlock(
+                    dims[i],
+                    config.kernel_size[i],
+                    config.mlp_ratio[i],
+                    config.ls_init_value[i],
+                    config.res_scale,
+                    rate,
+                    merged,
+                )
+                for rate in stage_rates[i]
+            ]
+            return Stage(blocks, config.use_checkpoint[i])
 
         def dynamic(i: int) -> Stage:
             """Focus-Net stage i (from 0), with the width and kernel size of stage i + 2."""
-            arguments = (config.kernel_size[i + 2], config.smk_size, config.sub_num_heads[i], config.sub_mlp_ratio[i])
-            arguments += (config.ls_init_value[i + 2], config.res_scale)
-            return Stage(
-                [
-                    FocusBlock(dims[i + 2], context_dim, *arguments, rate, merged, first=i == n == 0)
-                    for n, rate in enumerate(stage_rates[i + 4])
-                ],
-                config.use_checkpoint[i + 2],
-            )
+            blocks = [
+                FocusBlock(
+                    dims[i + 2],
+                    context_dim,
+                    config.kernel_size[i + 2],
+                    config.smk_size,
+                    config.sub_num_heads[i],
+                    config.sub_mlp_ratio[i],
+                    config.ls_init_value[i + 2],
+                    config.res_scale,
+                    rate,
+                    merged,
+                    first=i == n == 0,
+                )
+                for n, rate in enumerate(stage_rates[i + 4])
+            ]
+            return Stage(blocks, config.use_checkpoint[i + 2])
 
         self.stem = Stem(config.in_chans, dims[0])
         self.base1, self.down2 = static(0), downsample(dims[0], dims[1])
@@ -257,7 +171,7 @@ def build(config: Mapping[str, Any], form: str) -> nn.Module:
     """Return the network, or the plug-in ContMix block where ``config`` gives ``dim``, randomly initialised.
 
     Args:
-        config: see :class:`Config`; for the block, the arguments of :class:`~.blocks.ContMixBlock`.
+        config: see :class:`~.config.Config`; for the block, the arguments of :class:`~.blocks.ContMixBlock`.
         form: one of :data:`FORMS`; the block has no auxiliary head.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -34,7 +34,7 @@ class Stage(nn.Module):
         checkpointed: how many of the first blocks are recomputed in the backward pass.
     """
 
-    def __init__(self, blocks: list[nn.Module], checkpointed: int = 0) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], checkpointed: int = 0) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.checkpointed = checkpointed

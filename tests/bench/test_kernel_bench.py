@@ -86,7 +86,7 @@ def test_a_red_backend_is_not_timed_and_says_why(native):
 
 
 def test_a_backend_that_is_wrong_only_on_the_timed_problem_is_not_timed(native, monkeypatch):
-    monkeypatch.setattr(kernel_timing, "_check", lambda question: {"errors": {}})
+    monkeypatch.setattr(kernel_timing, "_check", lambda question: {"errors": {}, "refused": {}})
     native(lambda *args: reference(*args) * 1.01)
     row = run()["native", "forward"]
     assert row.status == "failed"
@@ -105,12 +105,31 @@ def test_rows_carry_times_ratios_memory_and_roofline(native):
     forward, both = 2 * 2 * 4 * 6 * 7 * 9, 3 * 2 * 2 * 4 * 6 * 7 * 9
     assert (rows["native", "forward"].flops, row.flops) == (forward, both)
     assert row.attainable == max(row.flops, row.moved) / 1e9
+    assert row.ceiling == Peaks(1e9, 1e9, "made up")
     assert row.roofline_fraction == pytest.approx(row.attainable / row.seconds)
     assert {against.baseline for against in row.against} == {"reference", "compiled", "reference nchw"}
     assert row.speedup is not None
     assert row.speedup.baseline == row.strongest
     assert row.memory is not None or row.memory_reason
     assert json.loads(json.dumps(row.to_json()))["flops_per_second"] > 0
+
+
+def test_a_backend_that_cannot_run_here_is_unavailable_and_the_others_are_timed(native, monkeypatch):
+    monkeypatch.setitem(find_operator(OPERATOR)._loaded, "native", "no compiler was found")
+    rows = run(backward=False)
+    assert (rows["native", "forward"].status, rows["native", "forward"].reason) == (
+        "unavailable",
+        "no compiler was found",
+    )
+    assert rows["reference", "forward"].status == "measured"
+
+
+def test_ceilings_that_could_not_be_measured_are_explained(native):
+    native(reference)
+    rows = run(backward=False, ask=lambda q: {"error": "no memory"} if q.task == "peaks" else answer(q))
+    row = rows["native", "forward"]
+    assert (row.ceiling, row.ceiling_reason, row.roofline_fraction) == (None, "no memory", None)
+    assert row.seconds is not None
 
 
 def test_one_process_never_gives_a_verdict_beyond_ambiguous(native):
@@ -164,7 +183,7 @@ def test_a_fresh_process_that_is_killed_says_so(monkeypatch):
 
 def test_a_fresh_process_answers():
     found = in_fresh_process(Question("check", "neighborhood_aggregate", "", "float32", implementations=("reference",)))
-    assert found == {"errors": {}}
+    assert found == {"errors": {}, "refused": {}}
 
 
 def test_unknown_names_are_refused():

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 
 from bench import worker
-from bench.measure import UnavailableError
+from bench.measure import METRICS, ROWS, UnavailableError
 from bench.records import Job, Measurement, Settings
 
 MODELS = """

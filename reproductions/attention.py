@@ -1,0 +1,37 @@
+"""Multi-head self-attention, as most transformers among the papers have it."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["SelfAttention"]
+
+
+class SelfAttention(nn.Module):
+    """proj(softmax(q k^T / sqrt(d)) v) over all tokens, in PyTorch's fused kernel.
+
+    Args:
+        dim: channels C of the tokens.
+        num_heads: heads h; C is divided among them, d = C / h.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    def __init__(self, dim: int, num_heads: int, qkv_bias: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of the tokens (B, N, C), each (B, h, N, d)."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
+
+    def join(self, attended: Tensor) -> Tensor:
+        """Return the output (B, N, C) from the attended values (B, h, N, d)."""
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend among the tokens (B, N, C)."""
+        return self.join(F.scaled_dot_product_attention(*self.heads(x)))

@@ -1,0 +1,33 @@
+"""The experiments behind SpaRTAN's headline claims."""
+
+from __future__ import annotations
+
+from bench.claims import ClaimContext, ClaimResult, Evidence
+from reproductions.costs import macs, parameters
+from reproductions.spartan.model import build
+
+T = {"layer_depths": (3, 3, 12, 2), "expand_ratios": (4, 4, 2, 2), "init_dim": 32, "dims": (64, 128, 256)}
+BASELINES = ("mobilevitv2_075", "pvt_v2_b0")
+ABOUT = 0.1
+
+
+def cost_at_both_resolutions(context: ClaimContext) -> ClaimResult:
+    """Count SpaRTAN-T at 256 and at 224 pixels, beside networks of its size."""
+    model = build(T)
+    size = parameters(model)
+    work = {side: macs(model, (1, 3, side, side)) for side in (256, 224)}
+    evidence = [
+        Evidence("SpaRTAN-T parameters", size, "params", "3.8 M"),
+        Evidence("SpaRTAN-T multiply-adds at 256", work[256], "MAC", "1.0 G"),
+        Evidence("SpaRTAN-T multiply-adds at 224", work[224], "MAC", "1.0 G"),
+    ]
+    for name in BASELINES:
+        for metric, unit in (("params", "params"), ("macs", "MAC")):
+            evidence.append(Evidence(f"{name} {metric}", context.measure(f"timm:{name}", "", metric), unit))
+    fitting = [side for side, count in work.items() if abs(count / 1e9 - 1.0) <= ABOUT]
+    holds = round(size / 1e6, 1) == 3.8 and fitting
+    limits = (
+        f"About 1.0 G is read as within {ABOUT:.0%}, in multiply-accumulates; "
+        f"it fits an input of {' and '.join(map(str, fitting)) or 'neither size'}."
+    )
+    return ClaimResult("holds" if holds else "fails", tuple(evidence), limits)

@@ -1,0 +1,119 @@
+"""SpaRTAN's two mixers: spatial features of several orders, and channels aggregated as waves."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import SEModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reproductions.layers import DepthwiseConv2d
+
+__all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer", "wave_aggregate"]
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return a BatchNorm with the paper's eps."""
+    return nn.BatchNorm2d(channels, eps=1e-6)
+
+
+def convolution(channels: int, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the map's size, without bias."""
+    if groups == channels:
+        return DepthwiseConv2d(channels, 3, dilation, bias=False)
+    return nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False)
+
+
+class ConvNorm(nn.Module):
+    """A convolution and BatchNorm: (B, C, H, W) -> (B, C', H', W')."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = batch_norm(conv.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve and normalise."""
+        return self.norm(self.conv(x))
+
+
+class SpatialMixer(nn.Module):
+    """Two branches of 3x3 convolutions, near and dilated, on features whose contrast to their mean is raised.
+
+    ``x' = reduce(x)``, ``x' = x' + contrast * (x' - mean of x')``, then
+    ``project([SE(GELU(near(x'))), SE(GELU(far2(far1(x'))))])``: (B, C, H, W) -> (B, C, H, W).
+
+    Args:
+        dim: C; the branches have C / 2 channels.
+        depthwise: whether the branches' convolutions are depthwise, dense otherwise.
+    """
+
+    def __init__(self, dim: int, depthwise: bool) -> None:
+        super().__init__()
+        half = dim // 2
+        groups = half if depthwise else 1
+        self.reduce = nn.Conv2d(dim, half, 1)
+        self.contrast = nn.Parameter(torch.full((half,), 1e-5))
+        self.near = ConvNorm(convolution(half, groups=groups))
+        self.far1 = convolution(half, dilation=2, groups=groups)
+        self.far2 = ConvNorm(convolution(half, dilation=2, groups=groups))
+        self.near_excite = SEModule(half, rd_channels=half // 4)
+        self.far_excite = SEModule(half, rd_channels=half // 4)
+        self.project = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix (B, C, H, W) over space."""
+        x = self.reduce(x)
+        x = x + self.contrast[:, None, None] * (x - x.mean((2, 3), keepdim=True))
+        near = self.near_excite(F.gelu(self.near(x)))
+        far = self.far_excite(F.gelu(self.far2(self.far1(x))))
+        return self.project(torch.cat([near, far], dim=1))
+
+
+def wave_aggregate(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
+    """Gate channels, add the gated value of the strongest input channel to all, and turn pairs as complex numbers.
+
+    With ``g = GELU(theta)`` and i the first channel at which x is largest, at each position,
+    ``f = weight * g + weight[i] * g[i]``; then ``f[2j] + i f[2j + 1]`` is multiplied by ``wave[j]``.
+
+    Args:
+        x: (B, C, H, W), the mixer's input.
+        theta, weight: (B, N, H, W) with N at least C; i picks among their first C channels.
+        wave: (N / 2, 2), real and imaginary parts.
+
+    Returns:
+        (B, N, H, W). The complex product is computed in float32 at least, as officially under autocast too.
+    """
+    strongest = x.argmax(dim=1, keepdim=True)
+    gate = F.gelu(theta)
+    features = weight * gate + weight.gather(1, strongest) * gate.gather(1, strongest)
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    cosine, sine = wave.to(features.dtype)[:, :, None, None].unbind(1)
+    real, imaginary = features.unflatten(1, (-1, 2)).unbind(2)
+    turned = torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=2)
+    return turned.flatten(1, 2)
+
+
+class ChannelMixer(nn.Module):
+    """project(SE(GELU(BN(conv(wave_aggregate(x, theta(x), weight(x)))))): (B, C, H, W) -> (B, C, H, W).
+
+    Args:
+        dim: C.
+        expand: the inner width N over C.
+        depthwise: whether the 3x3 convolution is depthwise; otherwise it has C groups of ``expand`` channels.
+    """
+
+    def __init__(self, dim: int, expand: int, depthwise: bool) -> None:
+        super().__init__()
+        inner = dim * expand
+        self.theta = nn.Conv2d(dim, inner, 1)
+        self.weight = nn.Conv2d(dim, inner, 1)
+        self.wave = nn.Parameter(torch.randn(inner // 2, 2))
+        self.conv = ConvNorm(convolution(inner, groups=inner if depthwise else dim))
+        self.excite = SEModule(inner, rd_channels=dim // 4)
+        self.project = nn.Conv2d(inner, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of (B, C, H, W)."""
+        features = wave_aggregate(x, self.theta(x), self.weight(x), self.wave)
+        return self.project(self.excite(F.gelu(self.conv(features))))

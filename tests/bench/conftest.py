@@ -1,0 +1,56 @@
+"""What tests of the command line share: a paper of their own, and ``bench`` in a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PAPERS = HERE / "papers"
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """The environment of a process that finds the fake paper, and this package wherever it is."""
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    changes = {
+        "BENCH_PAPERS": str(PAPERS),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "COLUMNS": "200",
+        "OMP_NUM_THREADS": "1",
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    return {**kept, **changes}
+
+
+@pytest.fixture
+def bench(tmp_path, environment):
+    """Run ``bench`` in ``tmp_path``; ``fast=True`` replaces the worker by one that measures nothing."""
+
+    def run(*arguments, fast=False, **changes):
+        module = "tests.bench.fast_bench" if fast else "bench"
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**environment, **changes},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def fake_papers(monkeypatch):
+    """Make the fake paper known in this process."""
+    import reproductions
+    from bench import registry
+
+    monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(PAPERS)])
+    registry.entries.cache_clear()
+    yield
+    registry.entries.cache_clear()

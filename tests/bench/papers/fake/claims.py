@@ -1,0 +1,10 @@
+from bench.claims import ClaimResult, Evidence
+
+
+def is_small(context):
+    found = context.measure("fake_s", "merged", "params")
+    return ClaimResult("holds" if found and found < 1000 else "untested", (Evidence("params", found),), "For a test.")
+
+
+def dies(context):
+    raise SystemExit(3)
