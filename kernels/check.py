@@ -50,7 +50,8 @@ def _run(operator: Operator, args: tuple[Any, ...], grad: Tensor | None) -> tupl
     if grad is None:
         grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
-    found = iter(torch.autograd.grad(out, wanted, grad.to(device=out.device, dtype=out.dtype)))
+    like_out = torch.empty_like(out).copy_(grad)  # in a model the gradient has the strides of the output
+    found = iter(torch.autograd.grad(out, wanted, like_out))
     grads = [None if leaves[i] is None else next(found) for i in operator.tensor_positions]
     return out.detach(), grads
 

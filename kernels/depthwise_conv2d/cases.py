@@ -26,10 +26,10 @@ def _case(shape: tuple[int, ...], kernel: tuple[int, int], layout: str, dilation
 CHECK = (
     _case((2, 8, 7, 9), (3, 3), "channels-last"),
     _case((1, 20, 6, 17), (3, 3), "channels-last", bias=False),
-    _case((2, 512, 3, 5), (3, 3), "channels-last"),
-    _case((2, 24, 10, 1), (5, 5), "channels-last"),
+    _case((1, 512, 6, 2), (3, 3), "channels-last"),
+    _case((2, 16, 10, 1), (5, 5), "channels-last"),
     _case((1, 3, 5, 4), (3, 3), "channels-last"),
-    _case((1, 16, 9, 19), (17, 17), "channels-last"),
+    _case((1, 8, 6, 19), (9, 17), "channels-last"),
     _case((2, 9, 7, 8), (7, 5), "contiguous"),
     _case((1, 16, 11, 10), (3, 3), "channels-last", dilation=3),
     _case((1, 12, 13, 9), (7, 3), "sliced", dilation=2, bias=False),

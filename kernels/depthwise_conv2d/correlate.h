@@ -144,8 +144,8 @@ void correlate_images(const Tensor4<const T>& x, const T* kernel, const T* start
       for (int line = 0; line < vectors; line += kVectorsPerLine)
         for (int v = line; v < std::min(vectors, line + kVectorsPerLine); ++v) {
           const bool direct = out.sc == 1 && (v + 1) * kLanes<T> <= out.channels;
-          const Maps<T> to = direct ? Maps<T>{out.data + b * out.sb + v * kLanes<T>, out.rows, out.columns, out.sy, out.sx}
-                                    : dense_map(out_buffer, out.rows, out.columns);
+          const Maps<T> there{out.data + b * out.sb + v * kLanes<T>, out.rows, out.columns, out.sy, out.sx};
+          const Maps<T> to = direct ? there : dense_map(out_buffer, out.rows, out.columns);
           correlate<T>(pack(x, b, v, in_buffer), kernel + v * kernel_size, load(start + v * kLanes<T>), to, g);
           if (!direct) unpack(to, out, b, v);
         }

@@ -100,7 +100,8 @@ std::vector<T> pack_weight(const Tensor4<const T>& weight, const Channels<T>& ch
     for (int l = 0; l < channels.count(v); ++l) {
       const T* from = weight.data + (channels.first(v) + l) * weight.sb;
       for (int t = 0; t < taps; ++t)
-        to[(turned ? taps - 1 - t : t) * kLanes<T> + l] = from[t / weight.columns * weight.sy + t % weight.columns * weight.sx];
+        to[(turned ? taps - 1 - t : t) * kLanes<T> + l] =
+            from[t / weight.columns * weight.sy + t % weight.columns * weight.sx];
     }
   return packed;
 }

@@ -131,8 +131,8 @@ def backward(
 ) -> list[Tensor | None]:
     """Return the gradients of x, gamma and beta, None where ``needs`` is False.
 
-    With s the norms, m their mean, n = s / (m + eps) and a = gamma * sum of grad*x: grad s = a / (m + eps) -
-    (mean over c of a n) / (m + eps), and grad x = (gamma n + 1) grad + (grad s / s) x, without the last term where s = 0.
+    With s the norms, m their mean, n = s / (m + eps) and a = gamma * sum of grad*x: grad s = (a - mean over c of a n) /
+    (m + eps), and grad x = (gamma n + 1) grad + (grad s / s) x, without the last term where s = 0.
     """
     square, product, total = _summed(x, grad)
     norm = square.sqrt()

@@ -48,7 +48,7 @@ def _forward(
     x = tl.load(x_tile, mask=mask, other=0.0).to(ACC)
     weight = tl.load(weight_ptr + channel, mask=in_channels, other=0.0).to(ACC)
     bias = tl.load(bias_ptr + channel, mask=in_channels, other=0.0).to(ACC)
-    normalised, inverse = _normalised(x, in_channels, channels, EPS)
+    normalised, _ = _normalised(x, in_channels, channels, EPS)
     result = normalised * weight[None, :] + bias[None, :]
     out_tile = out_ptr + batch * out_b + _tile_offsets(position, channel, width, out_c, out_h, out_w)
     tl.store(out_tile, result.to(out_ptr.dtype.element_ty), mask=mask)
