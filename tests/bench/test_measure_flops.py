@@ -74,7 +74,7 @@ def test_attention_counts_two_products_and_half_of_them_where_causal():
 
 def test_attention_with_a_mask_tensor_is_noted():
     found = rows(Attention(mask=torch.zeros(10, 10)), (10, 8))
-    assert "1 attention calls with a mask tensor" in found["macs"].detail["note"]
+    assert "1 attention calls with a mask or bias tensor" in found["macs"].detail["note"]
 
 
 @pytest.mark.parametrize(("queries", "keys", "expected"), [(3, 3, 6), (2, 5, 3), (5, 2, 9), (1, 1, 1)])

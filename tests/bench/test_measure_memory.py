@@ -49,7 +49,7 @@ def rows(tmp_path_factory):
         job = Job("", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options={"sample_shape": [4]})
         read, write = os.pipe()
         command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
-        subprocess.run(command, input=json.dumps(asdict(job)).encode(), pass_fds=(write,), check=True)
+        subprocess.run(command, input=json.dumps([asdict(job)]).encode(), pass_fds=(write,), check=True)
         os.close(write)
         with os.fdopen(read) as file:
             return {row["metric"]: row for row in json.loads(file.read())}
