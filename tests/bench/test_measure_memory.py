@@ -90,6 +90,13 @@ def test_without_a_resettable_peak_the_method_says_so(monkeypatch, tmp_path):
     assert meter.peak(lambda: None) >= 0
 
 
+@pytest.mark.skipif(not resident.ResidentMeter().resettable, reason="this kernel does not reset peaks")
+def test_an_earlier_higher_peak_does_not_hide_a_later_one():
+    meter = resident.ResidentMeter()
+    assert meter.peak(lambda: torch.ones(64 * MIB // 4).sum()) == pytest.approx(64 * MIB, abs=4 * MIB)
+    assert meter.peak(lambda: torch.ones(16 * MIB // 4).sum()) == pytest.approx(16 * MIB, abs=4 * MIB)
+
+
 def test_resident_memory_follows_allocations():
     before = resident.resident()
     block = bytearray(64 * MIB)
