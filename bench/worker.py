@@ -113,13 +113,23 @@ def explain(error: BaseException, job: Job) -> str:
 
 
 def _finite(row: Measurement) -> Measurement:
-    """Return the row as it can be stored: a figure that is no number is a failure."""
+    """Return the row as it can be stored: a figure that is no number is a failure, one in the detail is left out."""
+    row = replace(row, detail=_without_nan(row.detail))
     figures = [v for v in (row.value, row.low, row.high, *row.samples) if v is not None]
     if all(math.isfinite(v) for v in figures):
         return row
     return replace(
         row, value=None, low=None, high=None, samples=(), status="failed", reason="the figure is not a finite number"
     )
+
+
+def _without_nan(value: Any) -> Any:
+    """Return nested dicts and lists with None for every number that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     }
     if counted.dense_masks:
         detail["note"] = (
-            f"{counted.dense_masks} attention calls with a mask tensor are counted as if nothing was masked"
+            f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
         )
     if isinstance(opinion, fvcore_count.FvcoreCount):
         difference = opinion.products / macs - 1 if macs else 0.0

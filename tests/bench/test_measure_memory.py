@@ -49,7 +49,7 @@ def rows(tmp_path_factory):
         job = Job("", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options={"sample_shape": [4]})
         read, write = os.pipe()
         command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
-        subprocess.run(command, input=json.dumps(asdict(job)).encode(), pass_fds=(write,), check=True)
+        subprocess.run(command, input=json.dumps([asdict(job)]).encode(), pass_fds=(write,), check=True)
         os.close(write)
         with os.fdopen(read) as file:
             return {row["metric"]: row for row in json.loads(file.read())}
@@ -88,6 +88,13 @@ def test_without_a_resettable_peak_the_method_says_so(monkeypatch, tmp_path):
     assert not meter.resettable
     assert "ru_maxrss" in meter.method
     assert meter.peak(lambda: None) >= 0
+
+
+@pytest.mark.skipif(not resident.ResidentMeter().resettable, reason="this kernel does not reset peaks")
+def test_an_earlier_higher_peak_does_not_hide_a_later_one():
+    meter = resident.ResidentMeter()
+    assert meter.peak(lambda: torch.ones(64 * MIB // 4).sum()) == pytest.approx(64 * MIB, abs=4 * MIB)
+    assert meter.peak(lambda: torch.ones(16 * MIB // 4).sum()) == pytest.approx(16 * MIB, abs=4 * MIB)
 
 
 def test_resident_memory_follows_allocations():

@@ -261,6 +261,14 @@ def test_the_search_finds_the_best_batch_and_records_what_it_tried():
     assert tried[-1] == {"batch": 32, "stopped": "it does not fit in memory"}
 
 
+def test_the_search_stops_after_two_batches_without_gain(monkeypatch):
+    rates = {1: 10.0, 4: 20.0, 8: 20.1, 16: 20.2, 32: 99.0}
+    monkeypatch.setattr(batch, "_images_per_second", lambda subject, size, training: rates[size])
+    best, tried = batch.find_batch(made(Slows()), training=False, seconds=100)
+    assert best == 4
+    assert [t["batch"] for t in tried] == [1, 4, 8, 16]
+
+
 def test_the_search_keeps_to_its_time():
     best, tried = batch.find_batch(made(Slows()), training=False, seconds=0.05)
     assert tried[-1]["stopped"] == "it would take too long to try"

@@ -86,6 +86,9 @@ def test_a_batch_that_does_not_fit_is_named(error):
 def test_figures_that_are_no_numbers_fail():
     row = worker._finite(Measurement("parity", float("nan"), "rel", "x", samples=(1.0,)))
     assert (row.status, row.value, row.samples) == ("failed", None, ())
+    kept = worker._finite(Measurement("parity", 1.0, "rel", "x", detail={"a": [1.0, {"b": float("inf")}], "c": "d"}))
+    assert kept.value == 1.0
+    assert kept.detail == {"a": [1.0, {"b": None}], "c": "d"}
 
 
 def test_jobs_survive_json():
