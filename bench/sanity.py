@@ -27,7 +27,7 @@ PEAKS: dict[str, dict[str, float]] = {
     "4090": {"fp32": 82.6 * T, "tf32": 82.6 * T, "bf16": 330 * T, "fp16": 330 * T},
     "3090": {"fp32": 35.6 * T, "tf32": 35.6 * T, "bf16": 142 * T, "fp16": 142 * T},
 }
-"""Dense peaks in FLOP/s from NVIDIA's data sheets, by a word of the product's name; the larger board where they vary."""
+"""Dense peaks in FLOP/s from NVIDIA's data sheets, by a word of the product's name; of the larger board if several."""
 
 CPU_GHZ = 6.0
 CPU_FLOPS_A_CYCLE = {"x86_64_v4": 64, "x86_64_v3": 32, "baseline": 16}

@@ -23,7 +23,7 @@ inline void run(int tasks, int threads, F&& f) {
 // Into how many bands to cut each of `maps` maps of `rows` rows so that every thread finds work; a band has a few rows
 // at least, because each one prepares its own map.
 inline int bands(int maps, int rows, int threads) {
-  return std::max(1, std::min((2 * threads + maps - 1) / maps, rows / 8));
+  return maps == 0 ? 1 : std::max(1, std::min((2 * threads + maps - 1) / maps, rows / 8));
 }
 
 }  // namespace parallel

@@ -206,11 +206,12 @@ def _fvcore_row(opinion: fvcore_count.FvcoreCount | str | None) -> Measurement:
         return Measurement.missing("macs_fvcore", "MAC", opinion, failed=True)
     detail = {
         "by_operator": opinion.by_operator,
-        "not_in_value": list(opinion.added),
+        "own_handlers_only": opinion.own,
+        "added_handlers": list(opinion.added),
         "products": opinion.products,
         "uncounted_calls": opinion.uncounted,
     }
-    method = "fvcore's own handlers on the reference path, one sample, norms, pooling and resizing included"
+    method = "fvcore on the reference path, one sample; norms, pooling and resizing included, fused attention added"
     return Measurement("macs_fvcore", opinion.total, "MAC", method, detail=detail)
 
 

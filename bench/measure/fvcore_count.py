@@ -22,14 +22,16 @@ class FvcoreCount:
     """What fvcore found for one sample, in multiply-adds.
 
     Attributes:
-        total: with fvcore's own handlers, norms and pooling included: the figure that papers print.
+        total: norms, pooling and resizing included, as papers count that write attention as two matrix products.
+        own: the same with fvcore's own handlers alone, which pass over fused attention.
         products: convolutions, matrix products and attention alone, with our handlers for what fvcore misses.
         by_operator: every non-zero count.
-        added: which of them come from our handlers and are not in ``total``.
+        added: which of them come from our handlers and are not in ``own``.
         uncounted: calls of operators that fvcore has no handler for.
     """
 
     total: int
+    own: int
     products: int
     by_operator: dict[str, int]
     added: tuple[str, ...]
@@ -59,7 +61,8 @@ def count(model: nn.Module, sample: Tensor) -> FvcoreCount:
         logger.setLevel(level)
     added = tuple(name for name in by_operator if f"aten::{name}" in HANDLERS)
     return FvcoreCount(
-        total=sum(value for name, value in by_operator.items() if name not in added),
+        total=sum(by_operator.values()),
+        own=sum(value for name, value in by_operator.items() if name not in added),
         products=sum(value for name, value in by_operator.items() if name in PRODUCTS or name in added),
         by_operator=dict(sorted(by_operator.items())),
         added=added,

@@ -70,6 +70,7 @@ CHECK = tuple(
         _Problem(1, 1, 13, 14, 16, 16, 49, (5, 13)),
         _Problem(2, 1, 5, 8, 3, 1, 1, (1, 3, 5), "sliced"),
         _Problem(1, 1, 6, 6, 10, 40, 4, (3, 5), "channels-first"),
+        _Problem(1, 1, 17, 13, 8, 8, 5, (5,)),
     )
 )
 

@@ -47,6 +47,7 @@ CHECK = (
     _case(2, 1, 11, 10, 5, 3, d=3, layout="sliced"),
     _case(1, 1, 15, 17, 33, 5, d=3),
     _case(1, 1, 10, 10, 40, 5, d=2, layout="channels-last"),
+    _case(1, 1, 19, 11, 8, 5, layout="channels-last"),
 )
 
 BENCH = (

@@ -66,6 +66,8 @@ def test_attention_counts_two_products_and_half_of_them_where_causal():
     assert dense["macs"].value == projection + 2 * length * length * 8
     assert causal["macs"].value == projection + length * (length + 1) * 8
     assert dense["macs"].detail["second_opinion"]["agrees"]
+    assert dense["macs_fvcore"].value == dense["macs"].value
+    assert dense["macs_fvcore"].detail["own_handlers_only"] == projection, "fvcore alone passes over attention"
     backward = rows(Attention(causal=True), (length, 8), training=True)["macs"].value
     assert backward == 2 * projection + 3 * length * (length + 1) * 8
 
