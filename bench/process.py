@@ -22,7 +22,6 @@ from bench.errors import DEBUG
 from bench.records import Job, Measurement
 from bench.worker import missing
 
-
 WORKER = "bench.worker"
 """The module that runs jobs."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.verify import Verified
 
 EXAMPLES = (
-    "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden a.json b.json`. "
+    "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden *.json`. "
     "Exit status: 0 parity, 1 a difference, 2 bad input."
 )
 
