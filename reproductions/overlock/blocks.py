@@ -6,13 +6,13 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from reproductions.layers import LayerNorm2d
 from reproductions.overlock.contmix import ContMix
 from reproductions.overlock.layers import (
     ConvNorm,
     Depthwise,
     GlobalResponseNorm,
     LargeKernel,
-    LayerNorm2d,
     LayerScale,
     Pointwise,
     ResidualDepthwise,

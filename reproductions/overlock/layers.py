@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
-from kernels.layer_norm_2d import layer_norm_2d
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -225,17 +224,6 @@ class LargeKernel(nn.Module):
         if self.merged is not None:
             return self.norm(self.merged(x))
         return self.norm(sum(branch(x) for branch in self.each_branch()))
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, H, W)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, eps=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        return layer_norm_2d(x, self.weight, self.bias, self.eps)
 
 
 class GlobalResponseNorm(nn.Module):
