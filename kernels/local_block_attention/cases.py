@@ -50,7 +50,7 @@ CHECK = (
     _case(2, 1, (2, 1), 3, 4, 3, 2, layout="channels-first"),
     _case(1, 2, (3, 2), 2, 0, 4, 4, stride=2, tables=False),
     _case(1, 1, (1, 1), 5, 2, 1, 17, layout="sliced"),
-    _case(1, 2, (2, 2), 8, 3, 16, 16),
+    _case(1, 1, (1, 2), 8, 3, 16, 16),
 )
 
 BENCH = (
