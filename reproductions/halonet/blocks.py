@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from reproductions.folding import conv_norm
 from reproductions.halonet.attention import HaloAttention
+from reproductions.inplace import add
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 CHANNEL_ATTENTION: dict[str, Callable[[int], nn.Module]] = {
@@ -132,4 +133,5 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C_out, H / stride, W / stride), up to padding."""
         x = pad_to_blocks(x, self.block_size)
-        return self.act(self.drop_path(self.expand(self.mixer(self.reduce(x)))) + self.shortcut(x))
+        deep = self.expand(self.mixer(self.reduce(x)))
+        return self.act(add(self.drop_path(deep), self.shortcut(x)))

@@ -112,8 +112,8 @@ def blocked_against_sliding(context: ClaimContext) -> ClaimResult:
         Evidence("the same for sliding windows", float(copies)),
     )
     limits = (
-        "Sliding windows in plain PyTorch, which copies every window; a fused kernel for them would copy nothing, like the "
-        "one for blocks that is timed here."
+        "Sliding windows in plain PyTorch, which copies every window; a fused kernel for them would copy nothing, like "
+        "the one for blocks that is timed here."
     )
     faster = seconds["blocked"] < seconds["sliding"]
     return ClaimResult("holds" if faster else "fails", evidence, limits)

@@ -44,7 +44,7 @@ class WindowAttention(nn.Module):
         """Return the relative position bias (G, w * w, w * w)."""
         index = self.position_index
         assert isinstance(index, Tensor)
-        return self.bias_table[index.flatten()].unflatten(0, index.shape).permute(2, 0, 1)
+        return self.bias_table.index_select(0, index.flatten()).unflatten(0, index.shape).permute(2, 0, 1)
 
     def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return the attended values, all (B, G, H, W, D); ``x`` is the map that they were projected from."""

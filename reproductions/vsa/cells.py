@@ -14,6 +14,7 @@ from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from reproductions.folding import conv_norm
+from reproductions.inplace import add, gelu
 from reproductions.layers import DepthwiseConv2d, LayerNorm2d
 from reproductions.vsa.attention import VariedWindowAttention, WindowAttention
 
@@ -27,11 +28,11 @@ def window_attention(dim: int, dim_out: int, num_heads: int, window_size: int, f
 
 
 class MapMlp(Mlp):
-    """Two linear layers over the channels of a (B, C, H, W) map."""
+    """Two linear layers over the channels of a (B, C, H, W) map, GELU between them."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.fc2(gelu(self.fc1(x.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
 
 
 class ConvBranch(nn.Module):
@@ -76,11 +77,10 @@ class PyramidReduction(nn.Module):
             nn.Conv2d(dim, width, kernel_size, stride, ceil(((kernel_size - 1) * d + 1 - stride) / 2), d)
             for d in dilations
         )
-        self.act = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, width * dilations, H / stride, W / stride)."""
-        return self.act(torch.cat([conv(x) for conv in self.convs], dim=1))
+        return gelu(torch.cat([conv(x) for conv in self.convs], dim=1))
 
 
 class Attend(nn.Module):
@@ -95,7 +95,7 @@ class Attend(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C_out, H, W)."""
         if self.position is not None:
-            x = x + self.position(x)
+            x = add(self.position(x), x)
         return self.attention(self.norm(x))
 
 
@@ -148,8 +148,8 @@ class ReductionCell(nn.Module):
             raise ValueError(
                 f"vsa: a {x.shape[2]}x{x.shape[3]} map cannot be reduced by {self.stride}: pad the picture"
             )
-        x = self.attend(self.pyramid(x)) + self.convolve(x)
-        return x + self.mlp(self.norm(x))
+        x = add(self.attend(self.pyramid(x)), self.convolve(x))
+        return add(self.mlp(self.norm(x)), x)
 
 
 class NormalCell(nn.Module):
@@ -185,5 +185,5 @@ class NormalCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        x = x + self.drop_path(self.attend(x)) + self.drop_path(self.convolve(x))
-        return x + self.drop_path(self.mlp(self.norm(x)))
+        x = add(add(self.drop_path(self.attend(x)), x), self.drop_path(self.convolve(x)))
+        return add(self.drop_path(self.mlp(self.norm(x))), x)

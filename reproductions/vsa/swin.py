@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from reproductions.inplace import add
 from reproductions.layers import LayerNorm2d, channels_last, drop_path_rates
 from reproductions.vsa.cells import Attend, MapMlp, window_attention
 
@@ -28,8 +29,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        x = x + self.drop_path(self.attend(x))
-        return x + self.drop_path(self.mlp(self.norm(x)))
+        x = add(self.drop_path(self.attend(x)), x)
+        return add(self.drop_path(self.mlp(self.norm(x))), x)
 
 
 class PatchMerging(nn.Module):
