@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.layer_norm_2d import layer_norm_2d
+from reproductions.folding import conv_norm
 
 __all__ = [
     "ConvNorm2d",
@@ -17,7 +17,6 @@ __all__ = [
     "LayerNorm2d",
     "channels_last",
     "drop_path_rates",
-    "fold_batch_norm",
 ]
 
 
@@ -46,21 +45,6 @@ class DepthwiseConv2d(nn.Conv2d):
         return depthwise_conv2d(input, weight, self.bias, int(self.dilation[0]))
 
 
-def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the weight and the bias of a layer that does in one what it and the BatchNorm after it do in evaluation.
-
-    Args:
-        weight: of a convolution or a linear layer, (C_out, ...).
-        bias: (C_out,) or None.
-        norm: an affine BatchNorm of C_out channels.
-    """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = norm.bias + scale * ((0 if bias is None else bias) - norm.running_mean)
-    return weight * scale.view(-1, *(1,) * (weight.dim() - 1)), shift
-
-
 class ConvNorm2d(nn.Module):
     """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
 
@@ -80,10 +64,7 @@ class ConvNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, C_out, H', W')."""
-        if self.training:
-            return self.norm(self.conv(x))
-        weight, bias = fold_batch_norm(self.conv.weight, self.conv.bias, self.norm)
-        return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding)
+        return conv_norm(x, self.conv, self.norm)
 
 
 class LayerNorm2d(nn.LayerNorm):
