@@ -88,9 +88,18 @@ inline int transposed_width(int width) {
 template <typename T>
 inline void pack_transposed(Plane<const T> from, int height, int width, int channels, T* out) {
   const int wide = transposed_width<T>(width);
-  for (int y = 0; y < height; ++y) {
+  const bool blocks = from.channel == 1;
+  const int whole_width = blocks ? width / kLanes<T> * kLanes<T> : 0;
+  const int whole_channels = blocks ? channels / kLanes<T> * kLanes<T> : 0;
+  for (int y = 0; y < height; ++y, out += static_cast<std::ptrdiff_t>(channels) * wide) {
+    for (int x = 0; x < whole_width; x += kLanes<T>) {
+      for (int c = 0; c < whole_channels; c += kLanes<T>) {
+        simd::transpose_block(from.at(y, x) + c, from.column, out + c * wide + x, wide);
+      }
+    }
     for (int x = 0; x < width; ++x) {
-      copy(from.at(y, x), from.channel, out + static_cast<std::ptrdiff_t>(y) * channels * wide + x, wide, channels);
+      const int done = x < whole_width ? whole_channels : 0;
+      copy(from.at(y, x) + done * from.channel, from.channel, out + done * wide + x, wide, channels - done);
     }
   }
 }

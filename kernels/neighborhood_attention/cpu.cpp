@@ -82,13 +82,16 @@ inline void scaled(const T* from, std::ptrdiff_t step, T factor, T* to, std::ptr
 template <typename T>
 struct Weights {
   const Problem<T>& p;
-  T *keys, *queries, *rows;  // packed keys; the tile's scaled queries (kTile, deep) and weights (kTile, room)
+  T *keys, *queries, *rows;  // packed keys; a row of scaled queries (width, deep); the tile's weights (kTile, room)
   const T* table = nullptr;
   int wide = 0;
 
-  static std::size_t size(const Problem<T>& p) { return padded<T>(p.transposed(p.depth)) + kTile * (p.deep + p.room); }
+  static std::size_t size(const Problem<T>& p) {
+    return padded<T>(p.transposed(p.depth)) + static_cast<std::size_t>(p.most_columns()) * p.deep + kTile * p.room;
+  }
   Weights(const Problem<T>& p, T* from)
-      : p(p), keys(from), queries(from + padded<T>(p.transposed(p.depth))), rows(queries + kTile * p.deep) {}
+      : p(p), keys(from), queries(from + padded<T>(p.transposed(p.depth))),
+        rows(queries + static_cast<std::size_t>(p.most_columns()) * p.deep) {}
 
   // The rows of keys that positions in rows [first, last) of a part see. Keys in other rows are not touched.
   void prepare(const Part& part, const Plane<const T>& key, int first, int last, const T* group_table) {
@@ -99,14 +102,19 @@ struct Weights {
                                      p.depth, keys + static_cast<std::ptrdiff_t>(top) * p.depth * wide);
   }
 
-  // rows[q] := exp(scores - largest score); inverse[q] := 1 / their sum.
-  void exponentials(const Plane<const T>& query, const Tile& tile, int y, int top, T* inverse) const {
+  // A whole row at a time, so that its positions, far apart in memory, are fetched together.
+  void take_queries(const Part& part, const Plane<const T>& query, int y) const {
+    for (int x = 0; x < part.width; ++x) {
+      scaled<T>(query.at(y, x), query.channel, p.scale, queries + x * p.deep, 1, p.depth);
+    }
+  }
+
+  // rows[q] := exp(scores - largest score) of a tile of row y; inverse[q] := 1 / their sum.
+  void exponentials(const Tile& tile, int y, int top, T* inverse) const {
     const T* const seen = keys + static_cast<std::ptrdiff_t>(top) * p.depth * wide;
     for (int q = 0; q < tile.count; ++q) {
       const int x = tile.first + q, left = tile.start + tile.step * q;
-      T* const asked = queries + q * p.deep;
-      scaled<T>(query.at(y, x), query.channel, p.scale, asked, 1, p.depth);
-      neighborhood::correlate<T>(asked, seen + left, p.depth, wide, p.kernel, rows + q * p.room,
+      neighborhood::correlate<T>(queries + x * p.deep, seen + left, p.depth, wide, p.kernel, rows + q * p.room,
                                  {table + first_offset(p, y, top, x, left), p.side});
       inverse[q] = T(1) / neighborhood::exponentials(rows + q * p.room, p.window, p.room);
     }
@@ -139,9 +147,10 @@ void forward(const Array<T>& query, const Array<T>& key, const Array<T>& value, 
     for (int y = first; y < last; ++y) {
       const int top = neighborhood::window_start(y, part.height, p.kernel.rows);
       const T* seen = map + static_cast<std::ptrdiff_t>(top) * part.width * p.pixel;
+      weights.take_queries(part, asked, y);
       for (const Tile& tile : tiles) {
         T inverse[kTile];
-        weights.exponentials(asked, tile, y, top, inverse);
+        weights.exponentials(tile, y, top, inverse);
         neighborhood::gather(tile, p.kernel, weights.rows, p.room, seen, part.width, p.pixel, result);
         for (int q = 0; q < tile.count; ++q) {
           scaled<T>(result + q * p.pixel, 1, inverse[q], to.at(y, tile.first + q), to.channel, p.channels);
@@ -185,6 +194,7 @@ struct Backward {
     std::fill(room.grad_keys, room.flow, T(0));
     const std::vector<Tile> tiles = neighborhood::tiles(part.width, p.kernel.columns);
     for (int y = 0; y < part.height; ++y) {
+      room.weights.take_queries(part, read_only(part.of(query, p)), y);
       for (const Tile& tile : tiles) step(part, room, tile, y, grad_tables + static_cast<std::size_t>(task) * p.table);
     }
     neighborhood::unpack(room.grad_keys, part.height, part.width, p.depth, part.of(grad_key, p));
@@ -199,7 +209,7 @@ struct Backward {
     const Plane<T> to = part.of(grad_query, p);
     T* const rows = room.weights.rows;
     T inverse[kTile];
-    room.weights.exponentials(read_only(part.of(query, p)), tile, y, top, inverse);
+    room.weights.exponentials(tile, y, top, inverse);
     for (int q = 0; q < tile.count; ++q) {
       const int x = tile.first + q, left = tile.start + tile.step * q;
       T *const weights = rows + q * p.room, *const flow = room.flow + q * p.room, *const out = room.grads + q * p.pixel;
@@ -212,7 +222,7 @@ struct Backward {
     }
     neighborhood::scatter(tile, p.kernel, rows, p.room, room.grads, part.width, p.pixel,
                           room.grad_values + first * p.pixel);
-    neighborhood::scatter(tile, p.kernel, room.flow, p.room, room.weights.queries, part.width, p.deep,
+    neighborhood::scatter(tile, p.kernel, room.flow, p.room, room.weights.queries + tile.first * p.deep, part.width, p.deep,
                           room.grad_keys + first * p.deep);
     neighborhood::gather(tile, p.kernel, room.flow, p.room, room.keys + first * p.deep, part.width, p.deep, room.result);
     for (int q = 0; q < tile.count; ++q) {
