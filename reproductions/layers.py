@@ -83,7 +83,8 @@ class ConvNorm2d(nn.Module):
         if self.training:
             return self.norm(self.conv(x))
         weight, bias = fold_batch_norm(self.conv.weight, self.conv.bias, self.norm)
-        return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding)
+        # oneDNN picks its channels-last kernels by the layout of the weight too.
+        return F.conv2d(x, channels_last(weight), bias, self.conv.stride, self.conv.padding)
 
 
 class LayerNorm2d(nn.LayerNorm):
