@@ -14,7 +14,7 @@ from kernels.layer_norm_2d import layer_norm_2d
 
 __all__ = ["DepthwiseConv2d", "LayerNorm2d", "add_feed_forward", "channels_last", "drop_path_rates"]
 
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES = 12 << 20
 """How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
 
 

@@ -11,7 +11,7 @@ from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
-from reproductions.layers import drop_path_rates
+from reproductions.layers import add_feed_forward, drop_path_rates
 from reproductions.volo.outlook import OutlookAttention
 
 
@@ -54,7 +54,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, ..., C) to (B, ..., C)."""
         x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        return add_feed_forward(x, self.norm2, self.mlp, self.drop_path)
 
 
 class ClassBlock(Block):
