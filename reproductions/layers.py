@@ -11,8 +11,16 @@ from torch import Tensor, nn
 from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.layer_norm_2d import layer_norm_2d
+from reproductions.folding import conv_norm
 
-__all__ = ["DepthwiseConv2d", "LayerNorm2d", "add_feed_forward", "channels_last", "drop_path_rates"]
+__all__ = [
+    "ConvNorm2d",
+    "DepthwiseConv2d",
+    "LayerNorm2d",
+    "add_feed_forward",
+    "channels_last",
+    "drop_path_rates",
+]
 
 _PIECE_BYTES = 12 << 20
 """How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
@@ -36,7 +44,33 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, H, W); the memory format stays."""
-        return depthwise_conv2d(input, self.weight, self.bias, int(self.dilation[0]))
+        return self.convolve(input, self.weight)
+
+    def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) with ``weight`` in place of the layer's own."""
+        return depthwise_conv2d(input, weight, self.bias, int(self.dilation[0]))
+
+
+class ConvNorm2d(nn.Module):
+    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
+
+    Args:
+        in_channels, out_channels: C_in and C_out.
+        kernel_size: the odd side of the square kernel; the padding is half of it.
+        stride: H' is H over the stride, rounded up.
+        bias: whether the convolution has a bias of its own.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, H', W')."""
+        return conv_norm(x, self.conv, self.norm)
 
 
 class LayerNorm2d(nn.LayerNorm):
