@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from timm.layers import SEModule
 from torch import Tensor, nn
 
-from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
+from reproductions.folding import affine, fold_after, is_affine
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -28,30 +28,6 @@ DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
     17: ((5, 1), (7, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
     19: ((5, 1), (7, 1), (9, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
 }
-
-
-def is_affine(x: Tensor, *norms: nn.Module) -> bool:
-    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
-
-    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
-    """
-    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
-
-
-def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, each (C,), of a BatchNorm on its running statistics, in float32 or better."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    precise = torch.promote_types(norm.weight.dtype, torch.float32)
-    scale = norm.weight.to(precise) * (norm.running_var.to(precise) + norm.eps).rsqrt()
-    return scale, norm.bias.to(precise) - norm.running_mean.to(precise) * scale
-
-
-def fold_after(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return weight (O, ...) and bias (O,) of a convolution followed by ``norm``."""
-    scale, shift = affine(norm)
-    folded_bias = shift if bias is None else shift + bias * scale
-    return (weight * scale.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype), folded_bias.to(weight.dtype)
 
 
 def fold_before(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
