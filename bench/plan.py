@@ -20,10 +20,10 @@ STATIC = ("params", "flops")
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 MODES = ("eager", "compile", "cudagraph")
-BUDGET_CPU_S = 3.0
+BUDGET_CPU_S = 2.0
 """Seconds of sampling in each process on a CPU; a GPU takes the measuring side's own, longer, budget."""
 
-CPU_BATCH = 8
+CPU_BATCH = 4
 ROUNDS = 3
 
 
@@ -91,34 +91,37 @@ def plan(request: Request) -> list[Job]:
     its own drawn from the seed, so that no subject is always measured when the machine is warm, or busy.
     """
     subjects = list(_subjects(request))
-    once = [job for subject in subjects for job in _once(subject, request)]
-    timed = [job for subject in subjects for job in _timed(subject, request)]
+    jobs = [job for subject in subjects for job in _once(subject, request)]
+    together = processes(job for subject in subjects for job in _timed(subject, request))
     rounds = request.rounds or (1 if request.quick else ROUNDS)
     shuffle = random.Random(request.seed)
     for number in range(rounds):
-        shuffle.shuffle(timed)
-        once += [replace(job, round=number) for job in timed]
-    return once
+        shuffle.shuffle(together)
+        for group in together:
+            jobs += [replace(job, round=number) for job in shuffle.sample(group, len(group))]
+    return jobs
 
 
 def processes(jobs: Iterable[Job]) -> list[list[Job]]:
     """Return the jobs in the groups that share a process, in order.
 
-    Starting Python and torch takes seconds, so a subject's neighbouring jobs that neither time anything nor look at
-    the memory of their process share one. Different subjects never do: one model's code must not touch another.
+    Starting Python and torch takes seconds, so a subject's neighbouring jobs share a process where they can: those that
+    neither time anything nor look at the memory of their process, and the times of one model in one round. Different
+    subjects never do: one model's code must not touch another.
     """
-
-    def group(numbered: tuple[int, Job]) -> object:
-        number, job = numbered
-        return (job.paper, job.subject) if _shares(job) else number
-
-    return [[job for _, job in found] for _, found in groupby(enumerate(jobs), group)]
+    numbered = enumerate(jobs)
+    return [[job for _, job in found] for _, found in groupby(numbered, lambda pair: _process_of(pair[1]) or pair[0])]
 
 
-def _shares(job: Job) -> bool:
-    if job.metric == "energy":
-        return job.settings.device == "cpu"
-    return job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and "data" not in job.options)
+def _process_of(job: Job) -> tuple[object, ...] | None:
+    """Return what jobs have in common that may share a process; None for a job that needs one of its own."""
+    untimed = job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and "data" not in job.options)
+    if untimed or (job.metric == "energy" and job.settings.device == "cpu"):
+        return (job.paper, job.subject)
+    if job.metric in REPEATED and job.settings.mode == "eager":
+        # torch.compile would treat a second batch size as a dynamic one, and a CUDA graph keeps its memory.
+        return (job.paper, job.subject, job.form, replace(job.settings, batch=None), job.round)
+    return None
 
 
 def _subjects(request: Request) -> Iterator[_Subject]:
@@ -161,9 +164,11 @@ def _baselines(request: Request) -> list[str]:
 def _once(subject: _Subject, request: Request) -> Iterator[Job]:
     fixed = Settings(input_size=request.input_size, weights=_weights(subject, request))
     for form in (subject.form, *subject.other_forms):
+        # fvcore runs the model's slow reference path, so that it is asked about the form that is measured only.
+        options = subject.options if form == subject.form else subject.options | {"second_opinion": False}
         for metric in STATIC:
             if metric in request.metrics:
-                yield Job(subject.paper, subject.name, form, metric, fixed, options=subject.options)
+                yield Job(subject.paper, subject.name, form, metric, fixed, options=options)
     if "parity" in request.metrics and subject.paper:
         settings = Settings(device=request.device)
         options = {key: value for key, value in subject.options.items() if key != "weights_file"}

@@ -56,13 +56,15 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
     """Return the row of a figure that nobody reports; ``source`` is where a report was looked for."""
     row = metrics.row(figure.row)
     judgement = Judgement("not reported") if figure.value is not None else Judgement("not measured", missing(figure))
+    if row.kind == "parity" and figure.value is not None:
+        judgement, source = _parity(figure), "the official code, by the golden records"
     return Row(
         subject=subject,
         form=form,
         metric=figure.row,
         title=row.title,
         conditions=conditions(figure),
-        reported="",
+        reported="0" if row.kind == "parity" and figure.value is not None else "",
         source=source,
         verdict=judgement.verdict,
         detail=judgement.detail,
@@ -70,6 +72,13 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
         figure=figure,
         **measured_as(figure, row.unit, row.scale, None),
     )
+
+
+def _parity(figure: Figure) -> Judgement:
+    """Return the verdict on the difference from the official code, whose report is that there is none."""
+    if figure.detail.get("passed"):
+        return Judgement("exact" if figure.value == 0 else "within rounding")
+    return Judgement("differs", "more than the golden records allow")
 
 
 def conditions(figure: Figure) -> str:
@@ -81,6 +90,8 @@ def conditions(figure: Figure) -> str:
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]
         parts += [f"{settings.threads} threads" if settings.threads else ""]
+    if kind == "parity":
+        parts += [golden["file"].removesuffix(".json") for golden in figure.detail.get("goldens", ())]
     if kind == "quality":
         images = figure.detail.get("images")
         parts += [f"{settings.weights} weights", settings.precision, f"{images} images" if images else ""]

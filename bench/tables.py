@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench import claim_check, kernel_store
 from bench.jsonl import write_whole
 from bench.render import render
 from bench.report import paper_records, report
@@ -14,6 +15,8 @@ from bench.store import Store
 
 def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]:
     """Write ``<paper>.<device>.md`` for each paper and each device it was measured on, from the newest records.
+
+    Beside them ``kernels.<device>.md`` for each device that operators were timed on.
 
     Returns:
         The files, in order.
@@ -28,7 +31,12 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             if not records:
                 continue
             path = out / f"{paper.id}.{device}.md"
-            page = render(report(paper, records, samples=store.samples, environment=store.environment), "markdown")
-            write_whole(path, page.encode())
+            claims = claim_check.stored(store.root, paper.id)
+            found = report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
+            write_whole(path, render(found, "markdown").encode())
             written.append(path)
+    for device in kernel_store.devices(store.root):
+        path = out / f"kernels.{device}.md"
+        write_whole(path, kernel_store.page(store.root, device).encode())
+        written.append(path)
     return written

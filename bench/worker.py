@@ -1,6 +1,6 @@
 """The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
-Several jobs share a process only where none of them times anything or asks what the process holds in memory.
+Which jobs share a process is the plan's affair (:func:`bench.plan.processes`).
 Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
@@ -16,19 +16,23 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import UserError, unknown
 from bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
 from bench.records import Job, Measurement, Settings
 
+if TYPE_CHECKING:
+    from bench.measure.subject import Subject
+
 
 def main(argv: list[str] | None = None) -> int:
     """Read jobs, measure them and write their rows as they come; the exit status is 0 whenever there are rows."""
     with open_answer(argv) as file:
+        load = Loader()
         for job in [read_job(data) for data in json.load(sys.stdin)]:
             prepare(job)
-            file.write(json.dumps([asdict(row) for row in run(job)], allow_nan=False) + "\n")
+            file.write(json.dumps([asdict(row) for row in run(job, load)], allow_nan=False) + "\n")
             file.flush()
     return 0
 
@@ -76,14 +80,34 @@ def prepare(job: Job) -> None:
         return_freed_memory()
 
 
-def run(job: Job) -> list[Measurement]:
+class Loader:
+    """Builds the subject of a job, or gives the last one again where the job wants the same model."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._subject: Subject | None = None
+
+    def __call__(self, job: Job) -> Subject:
+        """Return the subject; see :func:`bench.measure.subject.load_subject` for what it raises."""
+        from bench.measure.subject import load_subject
+
+        built_from = {name: job.options.get(name) for name in ("module", "config", "sample_shape", "weights_file")}
+        settings = replace(job.settings, batch=None, quick=False, training=False)
+        key = (job.paper, job.subject, job.form, settings, built_from)
+        if self._subject is None or key != self._key:
+            self._key = self._subject = None  # so that two models are never held at once
+            self._subject = load_subject(job)
+            self._key = key
+        self._subject.model.eval()
+        return self._subject
+
+
+def run(job: Job, load: Loader | None = None) -> list[Measurement]:
     """Measure ``job``; whatever goes wrong becomes rows that say so."""
     try:
         if job.metric not in METRICS:
             raise unknown("metric", job.metric, METRICS)
-        from bench.measure.subject import load_subject
-
-        found = import_module(METRICS[job.metric]).measure(load_subject(job), job)
+        found = import_module(METRICS[job.metric]).measure((load or Loader())(job), job)
         return [_finite(row) for row in found]
     except UnavailableError as error:
         return missing(job, str(error), failed=False)

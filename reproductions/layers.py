@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from timm.layers import Mlp
 from torch import Tensor, nn
 
+from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.layer_norm_2d import layer_norm_2d
+from reproductions.folding import conv_norm
 
-__all__ = ["DepthwiseConv2d", "LayerNorm2d", "channels_last", "drop_path_rates"]
+__all__ = [
+    "ConvNorm2d",
+    "DepthwiseConv2d",
+    "LayerNorm2d",
+    "add_feed_forward",
+    "channels_last",
+    "drop_path_rates",
+]
+
+_PIECE_BYTES = 12 << 20
+"""How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -31,7 +44,33 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, H, W); the memory format stays."""
-        return depthwise_conv2d(input, self.weight, self.bias, int(self.dilation[0]))
+        return self.convolve(input, self.weight)
+
+    def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) with ``weight`` in place of the layer's own."""
+        return depthwise_conv2d(input, weight, self.bias, int(self.dilation[0]))
+
+
+class ConvNorm2d(nn.Module):
+    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
+
+    Args:
+        in_channels, out_channels: C_in and C_out.
+        kernel_size: the odd side of the square kernel; the padding is half of it.
+        stride: H' is H over the stride, rounded up.
+        bias: whether the convolution has a bias of its own.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, H', W')."""
+        return conv_norm(x, self.conv, self.norm)
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -53,6 +92,28 @@ class LayerNorm2d(nn.LayerNorm):
 def channels_last(x: Tensor) -> Tensor:
     """Return the (B, C, H, W) map in channels-last memory, the layout the models run in."""
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module) -> Tensor:
+    """Return x + drop_path(mlp(norm(x))), the second half of a pre-norm transformer block.
+
+    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``: the hidden layer then stays in the
+    cache, where a whole one costs as much to write and read as to compute.
+
+    Args:
+        x: (..., C), made by the caller for this call alone.
+        norm: over the last axis.
+        mlp: a linear layer, GELU and another linear layer.
+        drop_path: stochastic depth.
+    """
+    whole = torch.is_grad_enabled() or mlp.training or torch.compiler.is_compiling()
+    if whole or x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or backend.override() == "reference":
+        return x + drop_path(mlp(norm(x)))
+    tokens = x.reshape(-1, x.shape[-1])
+    hidden = len(mlp.fc1.weight) * x.itemsize
+    for piece in tokens.tensor_split(max(1, -(-len(tokens) * hidden // _PIECE_BYTES))):
+        piece += mlp.fc2(torch.ops.aten.gelu_(mlp.fc1(norm(piece))))
+    return tokens.view(x.shape)
 
 
 def drop_path_rates(rate: float, depths: Sequence[int]) -> list[list[float]]:

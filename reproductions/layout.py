@@ -21,6 +21,7 @@ def load_official(
     state: Mapping[str, Tensor],
     rules: Sequence[Rule],
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    joined: Mapping[str, Sequence[str]] | None = None,
 ) -> Model:
     """Load ``state`` into ``model`` strictly and return the model.
 
@@ -30,14 +31,16 @@ def load_official(
         rules: applied one after the other, they turn a name of ours into the official name, or into an empty one where
             the checkpoint has no such entry.
         shapes: the official shapes of entries that have another shape here but as many values, by our name.
+        joined: entries that lie one after the other along the first axis of one of ours, all of one size: a pattern in
+            our name, as in ``rules``, and what stands there in the official name of each.
 
     Raises:
         ValueError: entries are missing, unexpected or of another shape; names them as the checkpoint does.
     """
     ours = model.state_dict()
-    names = {name: official for name in ours if (official := _official_name(name, rules))}
+    names = {name: found for name in ours if (found := _official_names(name, rules, joined or {}))}
     shapes = {name: tuple(tensor.shape) for name, tensor in ours.items()} | dict(shapes or {})
-    expected = {official: shapes[name] for name, official in names.items()}
+    expected = {part: _part(shapes[name], len(parts)) for name, parts in names.items() for part in parts}
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is unexpected" for name in state if name not in expected]
     problems += [
@@ -50,12 +53,26 @@ def load_official(
         raise ValueError(f"the checkpoint does not fit: {'; '.join(problems[:8])}{more}")
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
     kept = {name: tensor for name, tensor in ours.items() if name not in names}
-    given = {name: state[official].reshape(ours[name].shape) for name, official in names.items()}
+    given = {name: torch.cat([state[part].flatten() for part in parts]) for name, parts in names.items()}
+    given = {name: tensor.reshape(ours[name].shape) for name, tensor in given.items()}
     model.to(dtype).load_state_dict(kept | given)
     return model
+
+
+def _official_names(name: str, rules: Sequence[Rule], joined: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the official names of the entries that make up ours, none where the checkpoint has no such entry."""
+    names = [name]
+    for pattern, parts in joined.items():
+        if re.search(pattern, name):
+            names = [re.sub(pattern, part, name) for part in parts]
+    return [official for each in names if (official := _official_name(each, rules))]
 
 
 def _official_name(name: str, rules: Sequence[Rule]) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def _part(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
+    return shape if parts == 1 else (shape[0] // parts, *shape[1:])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import Json, SeveralValues, console, print_json
+from bench.options import RESULTS, Json, Results, SeveralValues, console, print_json
 
 if TYPE_CHECKING:
     from bench.kernel_check import CheckRow
@@ -100,15 +101,28 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else torch's choice.")] = None,
     forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave out the backward pass.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Fresh processes for each problem.")] = 3,
-    quick: Annotated[bool, typer.Option("--quick", help="One process and a second for each problem.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One process and a second for each problem; nothing is stored.")
+    ] = False,
+    results: Results = Path(RESULTS),
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing on the disk.")] = False,
     json: Json = False,
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
     from bench import devices
     from bench.kernel_bench import bench_all
+    from bench.kernel_store import KernelLog
     from bench.request import split
 
     where = devices.resolve(device)
+    log = None if no_store or quick else KernelLog.begin(results, where)
+
+    def on_row(row: BenchRow) -> None:
+        if log is not None:
+            log.add(row)
+        if not json:
+            typer.echo(_bench_line(row))
+
     rows = bench_all(
         split(operator or ()) or None,
         split(backend or ()) or (["native"] if where == "cpu" else ["triton"]),
@@ -118,7 +132,7 @@ def bench(
         backward=not forward_only,
         processes=1 if quick else rounds,
         seconds=1.0 if quick else 5.0,
-        on_row=None if json else lambda row: typer.echo(_bench_line(row)),
+        on_row=on_row,
     )
     if json:
         print_json([row.to_json() for row in rows])

@@ -46,10 +46,12 @@ class UnavailableError(Exception):
 
 def rows(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that ``job`` is expected to yield."""
-    found = ROWS[job.metric]
-    if job.settings.device.startswith("cuda"):
-        return found
-    return tuple(row for row in found if row[0] not in ("memory_reserved", "memory_device"))
+    left_out: set[str] = set()
+    if not job.settings.device.startswith("cuda"):
+        left_out |= {"memory_reserved", "memory_device"}
+    if not job.options.get("second_opinion", True):
+        left_out.add("macs_fvcore")
+    return tuple(row for row in ROWS[job.metric] if row[0] not in left_out)
 
 
 def out_of_memory(error: BaseException) -> bool:

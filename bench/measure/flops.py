@@ -54,14 +54,17 @@ class FlopCount:
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Count MACs and FLOPs of one sample, and the second opinion; with ``training`` forward and backward together.
+    """Count MACs and FLOPs of one sample, and unless ``options["second_opinion"]`` is false what fvcore says.
+
+    With ``training`` forward and backward are counted together.
 
     Raises:
         UncountedError: an operator that computes has no formula and is not free.
     """
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
     training = job.settings.training
-    opinion = None if training else _second_opinion(model, subject.sample_shape)
+    asked = job.options.get("second_opinion", True)
+    opinion = _second_opinion(model, subject.sample_shape) if asked and not training else None
     batch = TRAINING_BATCH if training else 1
     counted = count(model, (batch, *subject.sample_shape), training=training)
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
@@ -84,11 +87,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         }
     what = "forward and backward" if training else "forward"
     method = f"FlopCounterMode on the {counted.device} device, {what}, one sample"
-    return [
+    found = [
         Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=detail),
         Measurement("flops", flops, "FLOP", f"{method}, 2 FLOPs a multiply-add"),
-        _fvcore_row(opinion),
     ]
+    return [*found, _fvcore_row(opinion)] if asked else found
 
 
 def count(model: nn.Module, shape: tuple[int, ...], *, training: bool = False) -> FlopCount:

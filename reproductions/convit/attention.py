@@ -7,15 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-
-def relative_positions(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return r(n, m) = (dx, dy, dx^2 + dy^2) from query patch n to key patch m, in patches: shape (N, N, 3)."""
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=dtype, device=device), torch.arange(width, dtype=dtype, device=device), indexing="ij"
-    )
-    x, y = x.flatten(), y.flatten()
-    dx, dy = x[None, :] - x[:, None], y[None, :] - y[:, None]
-    return torch.stack((dx, dy, dx.square() + dy.square()), dim=-1)
+from kernels.biased_attention import biased_attention, quadratic
 
 
 class GatedPositionalAttention(nn.Module):
@@ -23,8 +15,8 @@ class GatedPositionalAttention(nn.Module):
 
         A = (1 - s) softmax(q k^T / sqrt(d)) + s softmax(u . r),   s = sigmoid(gate),   out = proj(A v)
 
-    The positional softmax does not depend on the picture: it is computed once per call, without the batch axis, and
-    applied as a matrix product of its own, so that the (B, h, N, N) mix of both is never written.
+    with r(n, m) = (dx, dy, dx^2 + dy^2) from query patch n to key patch m, in patches. The logits u . r depend on the
+    offset only, so the attention looks them up in a small table and writes no (N, N) matrix.
 
     Args:
         dim: channels C of the tokens, shape (B, N, C).
@@ -57,28 +49,17 @@ class GatedPositionalAttention(nn.Module):
             offset = torch.tensor([2 * (column - centre), 2 * (row - centre), -1.0])
             self.position.weight[head] = self.locality_strength * offset
 
-    def positional_attention(self, grid: tuple[int, int]) -> Tensor:
-        """Return softmax(u . r) over the keys, shape (h, N, N); rows sum to one."""
-        weight = self.position.weight
-        scores = self.position(relative_positions(*grid, weight.dtype, weight.device))
-        return scores.movedim(-1, 0).softmax(-1)
+    def table(self, grid: tuple[int, int]) -> Tensor:
+        """Return u . r for every offset of a ``grid``, shape (h, 2 height - 1, 2 width - 1)."""
+        return quadratic(self.position.weight, self.position.bias, *grid)
 
-    def content_attention(self, x: Tensor) -> Tensor:
-        """Return softmax(q k^T / sqrt(d)), shape (B, h, N, N)."""
-        q, k = self._heads(self.qk(x), 2)
-        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1)
-
-    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        batch, tokens, channels = x.shape
-        split = x.reshape(batch, tokens, parts, self.num_heads, channels // (parts * self.num_heads))
-        return split.permute(2, 0, 3, 1, 4).unbind(0)
+    def maps(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of the tokens (B, N, C), each (B, h, height, width, d)."""
+        split = (self.num_heads, x.shape[-1] // self.num_heads)
+        q, k = self.qk(x).unflatten(-1, (2, *split)).unflatten(1, grid).permute(3, 0, 4, 1, 2, 5).unbind(0)
+        return q, k, self.v(x).unflatten(-1, split).unflatten(1, grid).permute(0, 3, 1, 2, 4)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Mix the tokens ``x`` (B, N, C) of a ``grid`` of N = height * width patches."""
-        q, k = self._heads(self.qk(x), 2)
-        (v,) = self._heads(self.v(x), 1)
-        share = self.gate.sigmoid().to(x.dtype)[:, None, None]
-        content = nn.functional.scaled_dot_product_attention(q, k, v)
-        positional = torch.einsum("hnm,bhmd->bhnd", self.positional_attention(grid).to(v.dtype), v)
-        mixed = torch.lerp(content, positional.to(content.dtype), share.to(content.dtype))
-        return self.proj(mixed.transpose(1, 2).flatten(2))
+        mixed = biased_attention(*self.maps(x, grid), self.table(grid), self.gate.sigmoid())
+        return self.proj(mixed.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2))

@@ -34,8 +34,9 @@ def local_start(context: ClaimContext) -> ClaimResult:
 
     start = GatedPositionalAttention(4 * HEAD_DIM, 4)
     start.init_as_convolution()
-    table = start.positional_attention((14, 14))
-    near = table.view(4, 14, 14, 14, 14)[:, 7, 7, 6:9, 6:9].sum((1, 2)).min().item()
+    # The patch in row 7, column 7 of 14 x 14 sees the offsets -7 to 6, of which -1 to 1 are near.
+    logits = start.table((14, 14))[:, 6:20, 6:20]
+    near = logits.flatten(1).softmax(-1).view(4, 14, 14)[:, 6:9, 6:9].sum((1, 2)).min().item()
     evidence = (
         Evidence("difference from the 3x3 convolution inside the map, relative, float64", difference),
         Evidence("share of a head's positional attention within one patch, as released (4 heads)", near),

@@ -337,3 +337,14 @@ def test_a_user_s_own_model_is_listed_beside_the_paper_s():
 
 def test_subjects_can_be_chosen():
     assert compare(paper(("params_m", "33"), downstream=[{"metric": "x", "value": 1}]), [], subjects=()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "passed", "verdict"), [(0.0, True, "exact"), (3e-14, True, "within rounding"), (2e-3, False, "differs")]
+)
+def test_parity_is_judged_by_the_golden_records(value, passed, verdict):
+    detail = {"passed": passed, "goldens": [{"file": "demo/demo_t@64x96.json"}]}
+    row = only(compare(paper(), [record("parity", value, unit="rel", detail=detail)]))
+    assert (row.verdict, row.reported) == (verdict, "0")
+    assert "demo_t@64x96" in row.conditions
+    assert "golden" in row.source

@@ -1,20 +1,23 @@
 """Counts on layers whose cost is known by hand, and the refusal to count silently nothing."""
 
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
 from torch import nn
 
 from bench.measure import flops, fvcore_count
+from bench.measure import rows as expected_rows
 from bench.measure.flop_rules import attention_pairs
 from bench.measure.subject import Subject
 from bench.records import Job, Settings
 from kernels.neighborhood_aggregate import cost, neighborhood_aggregate
 
 
-def rows(model, shape, training=False):
+def rows(model, shape, training=False, **options):
     subject = Subject(model.eval(), shape, "test", torch.device("cpu"), torch.float32)
-    job = Job("", "test", "", "flops", Settings(training=training))
+    job = Job("", "test", "", "flops", Settings(training=training), options=options)
     return {row.metric: row for row in flops.measure(subject, job)}
 
 
@@ -49,6 +52,12 @@ def test_convolution_linear_and_norm_by_hand():
     assert found["macs"].detail["by_module"] == {"0": 2 * convolution, "4": 2 * linear}
     assert found["macs"].detail["second_opinion"]["agrees"]
     assert found["macs_fvcore"].value == convolution + linear + 6 * 25 * 2, "fvcore counts batch norm too"
+
+
+def test_without_a_second_opinion_there_is_no_row_of_it():
+    job = Job("", "test", "", "flops", Settings(), options={"second_opinion": False})
+    assert set(rows(nn.Linear(3, 2), (3,), second_opinion=False)) == {name for name, _ in expected_rows(job)}
+    assert "macs_fvcore" in {name for name, _ in expected_rows(replace(job, options={}))}
 
 
 def test_training_costs_three_times_the_forward_pass_even_in_grouped_convolutions():

@@ -71,13 +71,27 @@ def test_batches_precisions_and_modes_multiply(request_of):
     assert found == {(b, p) for b in (1, 4, None) for p in ("fp32", "bf16")}
 
 
-def test_one_subject_shares_a_process_for_what_is_not_timed(request_of):
+def test_one_subject_shares_a_process_but_never_across_rounds_or_with_memory(request_of):
     groups = processes(plan(request_of()))
     for group in groups:
-        assert len({job.subject for job in group}) == 1
-        assert len(group) == 1 or not {"throughput", "latency", "memory"} & {job.metric for job in group}
+        assert len({job.subject for job in group}) == len({job.round for job in group}) == 1
+        metrics = {job.metric for job in group}
+        assert len(group) == 1 or metrics == {"throughput", "latency"} or not {"throughput", "memory"} & metrics
     assert sum(len(group) for group in groups) == len(plan(request_of()))
     assert max(len(group) for group in groups) > 3
+    assert sum({job.metric for job in group} == {"throughput", "latency"} for group in groups) == 2 * 3
+
+
+def test_compiled_models_and_other_precisions_are_timed_in_processes_of_their_own(request_of):
+    compiled = processes(plan(request_of(mode=["compile"], metrics=["throughput", "latency"])))
+    assert {len(group) for group in compiled} == {1}
+    for group in processes(plan(request_of(precision=["fp32", "bf16"], metrics=["throughput", "latency"]))):
+        assert len({job.settings.precision for job in group}) == 1
+
+
+def test_the_second_opinion_is_asked_about_the_form_that_is_measured(request_of):
+    jobs = [job for job in plan(request_of()) if job.metric == "flops" and job.subject == "fake_s"]
+    assert {job.form: job.options.get("second_opinion", True) for job in jobs} == {"merged": True, "plain": False}
 
 
 def test_on_a_gpu_energy_has_a_process_of_its_own_and_the_batch_is_searched_for(request_of, monkeypatch):

@@ -91,6 +91,17 @@ def test_figures_that_are_no_numbers_fail():
     assert kept.detail == {"a": [1.0, {"b": None}], "c": "d"}
 
 
+def test_a_model_is_built_once_for_jobs_that_want_the_same(models):
+    load = worker.Loader()
+    job = Job("", f"{models}:noisy", "", "throughput", Settings(batch=8), options={"budget_s": 1})
+    first = load(job)
+    first.model.train()
+    again = load(Job("", f"{models}:noisy", "", "latency", Settings(batch=1)))
+    assert again.model is first.model
+    assert not again.model.training
+    assert load(Job("", f"{models}:noisy", "", "latency", Settings(channels_last=True))).model is not first.model
+
+
 def test_jobs_survive_json():
     job = Job("p", "v", "plain", "latency", Settings(input_size=(3, 4, 5), batch=2), 3, {"a": [1]})
     assert worker.read_job(json.loads(json.dumps(asdict(job)))) == job

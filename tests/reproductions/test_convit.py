@@ -71,8 +71,7 @@ def test_refuses_other_sizes(tiny):
 def test_heads_start_as_shifts_by_one_offset_each():
     attention = convit.GatedPositionalAttention(36, 9, locality_strength=40.0)
     attention.init_as_convolution()
-    table = attention.positional_attention((5, 5)).view(9, 5, 5, 5, 5)
-    centre = table[:, 2, 2]  # where the middle patch looks, by head
+    centre = attention.table((5, 5))[:, 2:7, 2:7].flatten(1).softmax(-1).view(9, 5, 5)  # the middle patch, by head
     offsets = {divmod(int(head.flatten().argmax()), 5) for head in centre}
     assert offsets == {(y, x) for y in (1, 2, 3) for x in (1, 2, 3)}
     torch.testing.assert_close(centre.amax((1, 2)), torch.ones(9))
@@ -84,8 +83,12 @@ def test_output_is_the_gated_mix_of_both_attentions():
     attention = convit.GatedPositionalAttention(8, 2).double()
     torch.nn.init.normal_(attention.gate)
     x = torch.randn(2, 12, 8, dtype=torch.float64)
+    y, column = torch.arange(12) // 4, torch.arange(12) % 4
+    dy, dx = y[None, :] - y[:, None], column[None, :] - column[:, None]
+    positional = attention.position(torch.stack((dx, dy, dx**2 + dy**2), -1).double()).movedim(-1, 0).softmax(-1)
+    q, k = attention.qk(x).unflatten(-1, (2, 2, 4)).permute(2, 0, 3, 1, 4)
     share = attention.gate.sigmoid()[:, None, None]
-    weights = (1 - share) * attention.content_attention(x) + share * attention.positional_attention((3, 4))
+    weights = (1 - share) * (q @ k.mT / 2).softmax(-1) + share * positional
     value = attention.v(x).unflatten(-1, (2, 4)).transpose(1, 2)
     expected = attention.proj((weights @ value).transpose(1, 2).flatten(2))
     torch.testing.assert_close(attention(x, (3, 4)), expected)

@@ -1,0 +1,104 @@
+"""Attention over a grid, or along one axis of it, with a bias that depends on the offset from query to key only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kernels.biased_attention import reference
+from kernels.biased_attention.forms import manhattan_decay, quadratic, relative_position
+from kernels.operator import Operator
+
+__all__ = ["OPERATOR", "Axis", "biased_attention", "manhattan_decay", "quadratic", "relative_position"]
+
+Axis = Literal["both", "width", "height"]
+
+OPERATOR = Operator(
+    name="biased_attention",
+    arguments="Tensor query, Tensor key, Tensor value, Tensor table, Tensor? gate, float scale",
+    reference=reference.biased_attention,
+    fake=lambda query, key, value, table, gate, scale: torch.empty_like(value),
+)
+
+
+def _lines(x: Tensor, axis: Axis) -> Tensor:
+    """Return the map (B, G, H, W, d) as the operator takes it, (B, L, G, h, w, d): L independent grids of h x w."""
+    if axis == "both":
+        return x.unsqueeze(1)
+    return x.permute(0, 2, 1, 3, 4).unsqueeze(3) if axis == "width" else x.permute(0, 3, 1, 2, 4).unsqueeze(3)
+
+
+def _maps(x: Tensor, axis: Axis) -> Tensor:
+    """Undo :func:`_lines`."""
+    if axis == "both":
+        return x.squeeze(1)
+    return x.squeeze(3).permute(0, 2, 1, 3, 4) if axis == "width" else x.squeeze(3).permute(0, 2, 3, 1, 4)
+
+
+def biased_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    table: Tensor,
+    gate: Tensor | None = None,
+    scale: float | None = None,
+    axis: Axis = "both",
+) -> Tensor:
+    """Attend among the positions of a grid with a bias looked up by relative offset.
+
+    For query position n = (h, w) and key position m = (y, x), in every image b and head g::
+
+        bias[g,n,m] = table[g, y - h + H - 1, x - w + W - 1]
+        out[n]      = sum over m of softmax_m(scale * query[n] . key[m] + bias[n,m]) * value[m]
+
+    and, with a gate, the convex mix of a content and a positional softmax::
+
+        out[n] = sum over m of ((1 - gate[g]) * softmax_m(scale * query[n] . key[m])
+                                + gate[g] * softmax_m(bias[n,m])) * value[m]
+
+    A table has about four numbers for each position and head, so every bias of this kind is one:
+    :func:`manhattan_decay` (RMT), :func:`quadratic` (ConViT), :func:`relative_position` (windows with learned biases)
+    make it, differentiably. No (HW, HW) tensor of biases or scores is written by the native and the Triton backend.
+
+    Args:
+        query, key: (B, G, H, W, d), floating point, any strides; unit stride along d is the fast path on the CPU.
+        value: (B, G, H, W, D), the same dtype.
+        table: (G, 2 H - 1, 2 W - 1); along one axis the other one has size 1: (G, 1, 2 W - 1) or (G, 2 H - 1, 1).
+        gate: (G,), the share of the positional softmax, between 0 and 1; None adds the bias to the scores.
+        scale: of the scores; None stands for ``d ** -0.5``.
+        axis: ``both`` attends over all H W positions, ``width`` within each row, ``height`` within each column.
+
+    Returns:
+        (B, G, H, W, D) in value's dtype; memory in the order of value's strides.
+
+    Raises:
+        ValueError: a shape or the axis is not as above.
+        TypeError: the dtypes differ outside autocast.
+
+    Source: Manhattan self-attention of RMT (CVPR 2024, arXiv 2309.11523, section 3), gated positional self-attention
+    of ConViT (ICML 2021, arXiv 2103.10697, equations 6 and 7), relative position bias of Swin (arXiv 2103.14030,
+    equation 4).
+    """
+    name = "biased_attention"
+    if axis not in ("both", "width", "height"):
+        raise ValueError(f"{name}: axis must be both, width or height, got {axis!r}")
+    if query.dim() != 5:
+        raise ValueError(f"{name}: query must be (B, G, H, W, d), got shape {tuple(query.shape)}")
+    batch, heads, height, width, depth = query.shape
+    if key.shape != query.shape:
+        raise ValueError(f"{name}: key must have query's shape {tuple(query.shape)}, got {tuple(key.shape)}")
+    if value.dim() != 5 or value.shape[:4] != query.shape[:4]:
+        raise ValueError(f"{name}: value must be {(batch, heads, height, width)} and D, got {tuple(value.shape)}")
+    if min(height, width, depth, value.shape[-1]) < 1:
+        raise ValueError(f"{name}: H, W, d and D must be at least 1, got {tuple(query.shape)}, {tuple(value.shape)}")
+    sides = (1 if axis == "width" else 2 * height - 1, 1 if axis == "height" else 2 * width - 1)
+    if table.shape != (heads, *sides):
+        raise ValueError(f"{name}: table must be {(heads, *sides)} for axis {axis}, got shape {tuple(table.shape)}")
+    if gate is not None and gate.shape != (heads,):
+        raise ValueError(f"{name}: gate must be ({heads},), got shape {tuple(gate.shape)}")
+    if axis == "height":
+        table = table.transpose(1, 2)
+    lines = (_lines(x, axis) for x in (query, key, value))
+    return _maps(OPERATOR(*lines, table, gate, depth**-0.5 if scale is None else scale), axis)

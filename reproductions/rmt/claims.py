@@ -1,0 +1,113 @@
+"""The experiments behind RMT's headline claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.claims import ClaimContext, ClaimResult, Evidence
+from kernels.biased_attention import biased_attention, manhattan_decay
+from reproductions.costs import growth, macs, times
+from reproductions.rmt.attention import Positions
+
+HEADS, HEAD_DIM = 4, 16  # of RMT-S's first stage, at 56 x 56 tokens for pictures of 224
+SIDES = (14, 28, 56)
+SMALL: Mapping[str, Any] = {
+    "embed_dims": (64, 128, 256, 512),
+    "depths": (3, 4, 18, 4),
+    "chunkwise_recurrents": (True, True, True, False),
+}
+"""What the attention products of RMT-S depend on."""
+
+
+def whole(query: Tensor, key: Tensor, value: Tensor, decay: Tensor) -> Tensor:
+    """Attend over all positions of (B, G, H, W, d), decaying with the Manhattan distance."""
+    return biased_attention(query, key, value, manhattan_decay(decay, *query.shape[2:4]))
+
+
+def decomposed(query: Tensor, key: Tensor, value: Tensor, decay: Tensor) -> Tensor:
+    """Attend within rows, then within columns."""
+    height, width = query.shape[2:4]
+    rows = biased_attention(query, key, value, manhattan_decay(decay, 1, width), axis="width")
+    return biased_attention(query, key, rows, manhattan_decay(decay, height, 1), axis="height")
+
+
+def product_macs(config: Mapping[str, Any], size: int) -> int:
+    """Return the multiply-adds of all attention products for pictures of ``size`` x ``size``."""
+    total = 0
+    for i, (dim, depth) in enumerate(zip(config["embed_dims"], config["depths"], strict=True)):
+        side = -(-size // (4 * 2**i))
+        reach = 2 * side if config["chunkwise_recurrents"][i] else side * side
+        total += depth * 2 * side * side * reach * dim
+    return total
+
+
+def attention_products(context: ClaimContext) -> ClaimResult:
+    """Compare RMT-S's multiply-adds, with and without its attention products, with the printed 4.5 G."""
+    counted = context.measure("rmt_s", "model", "macs")
+    products = product_macs(SMALL, 224)
+    evidence = (
+        Evidence("multiply-adds of RMT-S", counted, "MACs", "4.5 G"),
+        Evidence("of these in attention products", products, "MACs"),
+        Evidence("multiply-adds without attention products", counted - products if counted else None, "MACs", "4.5 G"),
+    )
+    if not counted:
+        return ClaimResult("untested", evidence, "The multiply-adds of rmt_s were not counted in this run.")
+    if round(counted / 1e9, 1) <= 4.5:
+        return ClaimResult("holds", evidence, "")
+    left_out = round((counted - products) / 1e9, 1) <= 4.5
+    limits = "The printed figure counts convolutions and linear layers only; the paper does not say so."
+    return ClaimResult("partly" if left_out else "fails", evidence, limits if left_out else "")
+
+
+def decomposition_cost(context: ClaimContext) -> ClaimResult:
+    """Compare decomposed with whole Manhattan attention over the number of tokens: multiply-adds, and CPU time."""
+    forms = {"decomposed": decomposed, "whole": whole}
+    tokens = tuple(side * side for side in SIDES)
+    decay = -torch.rand(HEADS)
+    cost: dict[str, tuple[float, ...]] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    for name, form in forms.items():
+        maps = ((1, HEADS, side, side, HEAD_DIM) for side in SIDES)
+        cost[name] = tuple(float(macs(nn.Identity(), shape, shape, shape, (HEADS,), call=form)) for shape in maps)
+    for side in SIDES:
+        x = torch.randn(1, HEADS, side, side, HEAD_DIM)
+        found = times({name: partial(form, x, x, x, decay) for name, form in forms.items()})
+        for name in forms:
+            seconds[name].append(found[name])
+    powers = {name: growth(tokens, each) for name, each in cost.items()}
+    evidence = [
+        Evidence(
+            "power of the number of tokens with which multiply-adds grow, decomposed", powers["decomposed"], "", "1.5"
+        ),
+        Evidence("the same, whole", powers["whole"], "", "2"),
+        *(
+            Evidence(f"decomposed over whole, {side}x{side} tokens: multiply-adds", mine / other)
+            for side, mine, other in zip(SIDES, cost["decomposed"], cost["whole"], strict=True)
+        ),
+        *(
+            Evidence(f"decomposed over whole, {side}x{side} tokens: time on the CPU", mine / other)
+            for side, mine, other in zip(SIDES, seconds["decomposed"], seconds["whole"], strict=True)
+        ),
+    ]
+    as_stated = abs(powers["decomposed"] - 1.5) < 0.02 and abs(powers["whole"] - 2) < 0.02
+    limits = "Cost of the attention alone, without its projections; neither form writes the scores to memory here."
+    faster = seconds["decomposed"][-1] < seconds["whole"][-1]
+    return ClaimResult("holds" if as_stated and faster else "partly" if as_stated else "fails", tuple(evidence), limits)
+
+
+def decay_field(context: ClaimContext) -> ClaimResult:
+    """Compare the weights that both forms give to the tokens where no content distinguishes them."""
+    height, width = 6, 9
+    decay = Positions(HEADS * HEAD_DIM, HEADS, 2, 4, decomposed=True).decay.double()
+    silent = torch.zeros(1, HEADS, height, width, 2, dtype=torch.float64)
+    one_hot = torch.eye(height * width, dtype=torch.float64).view(1, 1, height, width, -1).expand(-1, HEADS, -1, -1, -1)
+    fields = [form(silent, silent, one_hot, decay) for form in (whole, decomposed)]
+    difference = ((fields[0] - fields[1]).norm() / fields[0].norm()).item()
+    evidence = (Evidence("difference of the attention weights of both forms, relative, float64", difference),)
+    limits = "Without content only: with it, the decomposed form compares queries with keys of two axes in turn."
+    return ClaimResult("holds" if difference < 1e-9 else "fails", evidence, limits)
