@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import nvml
+from kernels.build import is_built, is_current
 
 LIBRARIES = (
     "torch",
@@ -64,7 +65,7 @@ def capture(device: str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": _libraries(),
         "torch_build": _torch_build(),
-        "native_kernels": _native_level(),
+        "native_kernels": native_level(),
         "variables": {name: _without_folders(os.environ[name]) for name in VARIABLES if name in os.environ},
     }
 
@@ -190,8 +191,8 @@ def _torch_build() -> dict[str, str]:
     return {name.strip("_"): value for name, value in found}
 
 
-def _native_level() -> str | None:
-    """Return the level of the compiled operators that this processor would load, None if none is built."""
-    built = {name for name in (*_LEVELS, "baseline") if find_spec(f"kernels._native_{name}") is not None}
+def native_level() -> str | None:
+    """Return the level of the compiled operators that this processor loads, None if none is built or up to date."""
     order = ("x86_64_v4", "x86_64_v3", "baseline")
-    return next((name for name in order[order.index(cpu_level()) :] if name in built), None)
+    level = next((name for name in order[order.index(cpu_level()) :] if is_built(name)), None)
+    return level if level is not None and is_current(level) else None

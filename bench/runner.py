@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,18 +102,45 @@ def execute(
     Raises:
         Interrupted: a signal asked to stop; the job in flight is lost, all others are kept.
     """
+    found = _Batches(ledger.records() if finished else ())
     for jobs in processes(plan.jobs):
         left = [job for job in jobs if job.key() not in finished]
         if stop.requested:
             raise Interrupted
         if left and progress:
             progress(left[0], None)
-        for number, (job, rows) in enumerate(run_jobs(left, timeout_of(left, plan), stop), 1):
+        answers = run_jobs([found.fix(job) for job in left], timeout_of(left, plan), stop)
+        for number, (job, (_, rows)) in enumerate(zip(left, answers, strict=True), 1):
             ledger.add(job, rows)
+            found.note(job, rows)
             if progress:
                 progress(job, rows)
                 if number < len(left):
                     progress(left[number], None)
+
+
+class _Batches:
+    """The batch sizes that searches found: what the first round settled on, the other rounds measure too."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._found: dict[str, int] = {}
+        for record in records:
+            self.note(record.job, [record.measurement])
+
+    def note(self, job: Job, rows: Iterable[Measurement]) -> None:
+        """Remember what a job with a batch of its own choice was measured with."""
+        for row in rows:
+            if job.settings.batch is None and row.status == "measured" and row.detail.get("batch"):
+                self._found.setdefault(self._first(job), int(row.detail["batch"]))
+
+    def fix(self, job: Job) -> Job:
+        """Return the job as it is to be run: with the batch that an earlier round found, if one did."""
+        batch = self._found.get(self._first(job))
+        return job if batch is None else replace(job, options={**job.options, "batch": batch})
+
+    @staticmethod
+    def _first(job: Job) -> str:
+        return replace(job, round=0).key()
 
 
 def timeout_of(jobs: list[Job], plan: RunFile) -> float:

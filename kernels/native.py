@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 import torch
+
+from kernels.build import STALE, is_built, is_current
 
 _LEVELS = {
     "AVX512": ("x86_64_v4", "x86_64_v3", "baseline"),
@@ -24,7 +25,7 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def level() -> str | None:
     """Return the instruction-set level in use (``baseline``, ``x86_64_v3`` or ``x86_64_v4``), None if none is built."""
     for name in _LEVELS.get(torch.backends.cpu.get_cpu_capability(), ("baseline",)):
-        if find_spec(f"kernels._native_{name}") is not None:
+        if is_built(name):
             return name
     return None
 
@@ -48,6 +49,8 @@ def unavailable() -> str | None:
     name = level()
     if name is None:
         return "the native operators were not built: install a C++ compiler and run `pip install` again"
+    if not is_current(name):
+        return STALE
     try:
         import_module(f"kernels._native_{name}")
     except ImportError as error:

@@ -16,6 +16,15 @@ using simd::padded;
 using simd::store;
 using simd::Vec;
 
+// Rows and columns of a window, or the dilation along them; one number stands for both.
+struct Extent {
+  int rows, columns;
+
+  Extent(int both) : rows(both), columns(both) {}
+  Extent(int rows, int columns) : rows(rows), columns(columns) {}
+  int count() const { return rows * columns; }
+};
+
 // First position of the window of `position`: centred, shifted inwards at the border.
 inline int window_start(int position, int length, int kernel) {
   return std::min(std::max(position - kernel / 2, 0), length - kernel);
@@ -32,8 +41,8 @@ struct Plane {
 
   T* at(int y, int x) const { return data + y * row + x * column; }
   // The rows and columns of one residue class.
-  Plane residue(int y, int x, int dilation) const {
-    return {at(y, x), row * dilation, column * dilation, channel};
+  Plane residue(int y, int x, const Extent& dilation) const {
+    return {at(y, x), row * dilation.rows, column * dilation.columns, channel};
   }
 };
 
@@ -67,19 +76,30 @@ inline void unpack(const T* from, int height, int width, int channels, Plane<T> 
   }
 }
 
-// Width of a row in pack_transposed: whole vectors may be read from any window's column on.
+// Width of a row in pack_transposed: whole vectors may be read from any window's column on. Rows a multiple of four
+// vectors apart would meet in a few sets of the first cache.
 template <typename T>
 inline int transposed_width(int width) {
-  return padded<T>(width) + kLanes<T>;
+  const int vectors = padded<T>(width) / kLanes<T> + 1;
+  return (vectors % 4 == 0 ? vectors + 1 : vectors) * kLanes<T>;
 }
 
 // The plane as (height, channels, transposed_width), for correlate().
 template <typename T>
 inline void pack_transposed(Plane<const T> from, int height, int width, int channels, T* out) {
   const int wide = transposed_width<T>(width);
-  for (int y = 0; y < height; ++y) {
+  const bool blocks = from.channel == 1;
+  const int whole_width = blocks ? width / kLanes<T> * kLanes<T> : 0;
+  const int whole_channels = blocks ? channels / kLanes<T> * kLanes<T> : 0;
+  for (int y = 0; y < height; ++y, out += static_cast<std::ptrdiff_t>(channels) * wide) {
+    for (int x = 0; x < whole_width; x += kLanes<T>) {
+      for (int c = 0; c < whole_channels; c += kLanes<T>) {
+        simd::transpose_block(from.at(y, x) + c, from.column, out + c * wide + x, wide);
+      }
+    }
     for (int x = 0; x < width; ++x) {
-      copy(from.at(y, x), from.channel, out + static_cast<std::ptrdiff_t>(y) * channels * wide + x, wide, channels);
+      const int done = x < whole_width ? whole_channels : 0;
+      copy(from.at(y, x) + done * from.channel, from.channel, out + done * wide + x, wide, channels - done);
     }
   }
 }
@@ -127,15 +147,15 @@ inline void visit_row(int start, int kernel, Common&& common, Single&& single) {
   }
 }
 
-// out[q, c] = sum over the window of query q of weights[q, i * kernel + j] * map[i, start + j, c], for N vectors of
+// out[q, c] = sum over the window of query q of weights[q, i * columns + j] * map[i, start + j, c], for N vectors of
 // channels. `map` points at the first row of the windows.
 template <typename T, int Q, int Step, int N>
-[[gnu::noinline]] void gather_block(int start, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* map,
+[[gnu::noinline]] void gather_block(int start, Extent kernel, const T* weights, std::ptrdiff_t weights_row, const T* map,
                                     std::ptrdiff_t map_row, int pixel, T* out) {
   Vec<T> total[Q][N] = {};
-  for (int i = 0; i < kernel; ++i, map += map_row, weights += kernel) {
+  for (int i = 0; i < kernel.rows; ++i, map += map_row, weights += kernel.columns) {
     visit_row<Q, Step>(
-        start, kernel,
+        start, kernel.columns,
         [&](int column) {
           Vec<T> x[N];
 #pragma GCC unroll 2
@@ -160,9 +180,9 @@ template <typename T, int Q, int Step, int N>
   }
 }
 
-// The transpose of gather_block: map[i, start + j, c] += weights[q, i * kernel + j] * grad[q, c].
+// The transpose of gather_block: map[i, start + j, c] += weights[q, i * columns + j] * grad[q, c].
 template <typename T, int Q, int Step, int N>
-[[gnu::noinline]] void scatter_block(int start, int kernel, const T* weights, std::ptrdiff_t weights_row,
+[[gnu::noinline]] void scatter_block(int start, Extent kernel, const T* weights, std::ptrdiff_t weights_row,
                                      const T* grad, std::ptrdiff_t map_row, int pixel, T* map) {
   Vec<T> g[Q][N];
 #pragma GCC unroll 8
@@ -170,9 +190,9 @@ template <typename T, int Q, int Step, int N>
 #pragma GCC unroll 2
     for (int n = 0; n < N; ++n) g[q][n] = load(grad + q * pixel + n * kLanes<T>);
   }
-  for (int i = 0; i < kernel; ++i, map += map_row, weights += kernel) {
+  for (int i = 0; i < kernel.rows; ++i, map += map_row, weights += kernel.columns) {
     visit_row<Q, Step>(
-        start, kernel,
+        start, kernel.columns,
         [&](int column) {
           Vec<T> x[N];
 #pragma GCC unroll 2
@@ -213,7 +233,7 @@ inline void for_channels(const Tile& tile, int pixel, Block&& block) {
 }
 
 template <typename T>
-inline void gather(const Tile& tile, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* map, int width,
+inline void gather(const Tile& tile, const Extent& kernel, const T* weights, std::ptrdiff_t weights_row, const T* map, int width,
                    int pixel, T* out) {
   for_channels<T>(tile, pixel, [&](auto queries, auto step, auto vectors, int c) {
     gather_block<T, queries, step, vectors>(tile.start, kernel, weights, weights_row, map + c, width * pixel, pixel,
@@ -222,7 +242,7 @@ inline void gather(const Tile& tile, int kernel, const T* weights, std::ptrdiff_
 }
 
 template <typename T>
-inline void scatter(const Tile& tile, int kernel, const T* weights, std::ptrdiff_t weights_row, const T* grad,
+inline void scatter(const Tile& tile, const Extent& kernel, const T* weights, std::ptrdiff_t weights_row, const T* grad,
                     int width, int pixel, T* map) {
   for_channels<T>(tile, pixel, [&](auto queries, auto step, auto vectors, int c) {
     scatter_block<T, queries, step, vectors>(tile.start, kernel, weights, weights_row, grad + c, width * pixel, pixel,
@@ -230,16 +250,33 @@ inline void scatter(const Tile& tile, int kernel, const T* weights, std::ptrdiff
   });
 }
 
-// Room that correlate() and other row-wise writers of a kernel x kernel window need: they write whole vectors, each
-// row's excess being overwritten by the next row.
+// Room that correlate() and other row-wise writers of a window need: they write whole vectors, each row's excess being
+// overwritten by the next row.
 template <typename T>
-inline int window_room(int kernel) {
-  return padded<T>(kernel * (kernel - 1) + padded<T>(kernel));
+inline int window_room(const Extent& kernel) {
+  return padded<T>(kernel.columns * (kernel.rows - 1) + padded<T>(kernel.columns));
 }
 
+// What correlate() adds to: rows of numbers, `row` apart and readable as whole vectors, or nothing.
+template <typename T>
+struct Initial {
+  const T* data = nullptr;
+  std::ptrdiff_t row = 0;
+
+  Initial from(std::ptrdiff_t i, std::ptrdiff_t j) const { return {data ? data + i * row + j : nullptr, row}; }
+};
+
 template <typename T, int R, int N>
-[[gnu::noinline]] void correlate_block(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
+[[gnu::noinline]] void correlate_block(const T* grad, const T* map, int channels, int wide, int columns,
+                                       Initial<T> initial, T* out) {
   Vec<T> total[R][N] = {};
+  if (initial.data) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) total[r][n] = load(initial.data + r * initial.row + n * kLanes<T>);
+    }
+  }
   for (int c = 0; c < channels; ++c) {
     const T g = grad[c];
 #pragma GCC unroll 8
@@ -253,37 +290,40 @@ template <typename T, int R, int N>
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) store(out + r * kernel + n * kLanes<T>, total[r][n]);
+    for (int n = 0; n < N; ++n) store(out + r * columns + n * kLanes<T>, total[r][n]);
   }
 }
 
 // As correlate(), where N vectors hold a row of the window: a few rows at a time, as even as possible.
 template <typename T, int N>
-inline void correlate_rows(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
+inline void correlate_rows(const T* grad, const T* map, int channels, int wide, const Extent& kernel,
+                           Initial<T> initial, T* out) {
   constexpr int most = N == 1 ? 8 : 6;  // as many sums as the registers hold
-  const int blocks = (kernel + most - 1) / most;
+  const int blocks = (kernel.rows + most - 1) / most;
   for (int block = 0; block < blocks; ++block) {
-    const int first = kernel * block / blocks, last = kernel * (block + 1) / blocks;
+    const int first = kernel.rows * block / blocks, last = kernel.rows * (block + 1) / blocks;
     simd::with_constant<most>(last - first, [&](auto rows) {
       correlate_block<T, rows, N>(grad, map + static_cast<std::ptrdiff_t>(first) * channels * wide, channels, wide,
-                                  kernel, out + first * kernel);
+                                  kernel.columns, initial.from(first, 0), out + first * kernel.columns);
     });
   }
 }
 
-// out[i * kernel + j] = sum over c of grad[c] * map[i, c, j], `map` from pack_transposed and pointing at the window's
-// first row and column. Writes up to window_room(kernel) numbers.
+// out[i * columns + j] = initial[i, j] + sum over c of grad[c] * map[i, c, j], `map` from pack_transposed and pointing at
+// the window's first row and column. Writes up to window_room(kernel) numbers.
 template <typename T>
-inline void correlate(const T* grad, const T* map, int channels, int wide, int kernel, T* out) {
-  if (kernel <= kLanes<T>) {
-    correlate_rows<T, 1>(grad, map, channels, wide, kernel, out);
-  } else if (kernel <= 2 * kLanes<T>) {
-    correlate_rows<T, 2>(grad, map, channels, wide, kernel, out);
+inline void correlate(const T* grad, const T* map, int channels, int wide, const Extent& kernel, T* out,
+                      Initial<T> initial = {}) {
+  if (kernel.columns <= kLanes<T>) {
+    correlate_rows<T, 1>(grad, map, channels, wide, kernel, initial, out);
+  } else if (kernel.columns <= 2 * kLanes<T>) {
+    correlate_rows<T, 2>(grad, map, channels, wide, kernel, initial, out);
   } else {
     // Row by row, so that what is written beyond a row is overwritten by the next.
-    for (int i = 0; i < kernel; ++i, map += static_cast<std::ptrdiff_t>(channels) * wide) {
-      for (int j = 0; j < kernel; j += kLanes<T>) {
-        correlate_block<T, 1, 1>(grad, map + j, channels, wide, kernel, out + i * kernel + j);
+    for (int i = 0; i < kernel.rows; ++i, map += static_cast<std::ptrdiff_t>(channels) * wide) {
+      for (int j = 0; j < kernel.columns; j += kLanes<T>) {
+        correlate_block<T, 1, 1>(grad, map + j, channels, wide, kernel.columns, initial.from(i, j),
+                                 out + i * kernel.columns + j);
       }
     }
   }

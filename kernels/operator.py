@@ -163,7 +163,7 @@ class Operator:
             for i in wanted:
                 leaves[i] = args[i].detach().requires_grad_()
             out = self.reference(*leaves)
-        grads = torch.autograd.grad(out, [leaves[i] for i in wanted], grad)
+        grads = torch.autograd.grad(out, [leaves[i] for i in wanted], grad, materialize_grads=True)
         by_position = {i: torch.empty_like(args[i]).copy_(g) for i, g in zip(wanted, grads, strict=True)}
         return [by_position.get(i) for i in self.tensor_positions]
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 
 namespace simd {
 
@@ -71,6 +72,42 @@ class Buffer {
   };
   std::unique_ptr<T[], Free> data_;
 };
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SIMD_SHUFFLES 1
+#endif
+#endif
+
+#ifdef SIMD_SHUFFLES
+// The lanes of two vectors by turns: those of their lower halves, or of their upper ones.
+template <typename T, int From, std::size_t... I>
+inline Vec<T> interleaved(const Vec<T>& a, const Vec<T>& b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (From + static_cast<int>(I) / 2 + (I % 2 ? kLanes<T> : 0))...);
+}
+#endif
+
+// to[c * to_row + i] = from[i * from_row + c] for a block of kLanes x kLanes numbers.
+template <typename T>
+inline void transpose_block(const T* from, std::ptrdiff_t from_row, T* to, std::ptrdiff_t to_row) {
+  constexpr int lanes = kLanes<T>;
+#ifdef SIMD_SHUFFLES
+  Vec<T> rows[lanes], next[lanes];
+  for (int i = 0; i < lanes; ++i) rows[i] = load(from + i * from_row);
+  for (int done = 1; done < lanes; done *= 2) {  // a perfect shuffle of all lanes each time
+    for (int i = 0; i < lanes / 2; ++i) {
+      next[2 * i] = interleaved<T, 0>(rows[i], rows[i + lanes / 2], std::make_index_sequence<lanes>{});
+      next[2 * i + 1] = interleaved<T, lanes / 2>(rows[i], rows[i + lanes / 2], std::make_index_sequence<lanes>{});
+    }
+    for (int i = 0; i < lanes; ++i) rows[i] = next[i];
+  }
+  for (int c = 0; c < lanes; ++c) store(to + c * to_row, rows[c]);
+#else
+  for (int c = 0; c < lanes; ++c) {
+    for (int i = 0; i < lanes; ++i) to[c * to_row + i] = from[i * from_row + c];
+  }
+#endif
+}
 
 // exp(x) for x <= 0, to about one unit in the last place; below the smallest normal number the result is 0.
 inline Vec<float> exp_nonpositive(Vec<float> x) {

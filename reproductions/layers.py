@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+from timm.layers import Mlp
 from torch import Tensor, nn
 
+from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.layer_norm_2d import layer_norm_2d
+from reproductions.folding import conv_norm
 
 __all__ = [
     "ConvNorm2d",
     "DepthwiseConv2d",
     "LayerNorm2d",
+    "add_feed_forward",
     "channels_last",
     "drop_path_rates",
-    "fold_batch_norm",
 ]
+
+_PIECE_BYTES = 12 << 20
+"""How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -46,21 +51,6 @@ class DepthwiseConv2d(nn.Conv2d):
         return depthwise_conv2d(input, weight, self.bias, int(self.dilation[0]))
 
 
-def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the weight and the bias of a layer that does in one what it and the BatchNorm after it do in evaluation.
-
-    Args:
-        weight: of a convolution or a linear layer, (C_out, ...).
-        bias: (C_out,) or None.
-        norm: an affine BatchNorm of C_out channels.
-    """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = norm.bias + scale * ((0 if bias is None else bias) - norm.running_mean)
-    return weight * scale.view(-1, *(1,) * (weight.dim() - 1)), shift
-
-
 class ConvNorm2d(nn.Module):
     """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
 
@@ -80,11 +70,7 @@ class ConvNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, C_out, H', W')."""
-        if self.training:
-            return self.norm(self.conv(x))
-        weight, bias = fold_batch_norm(self.conv.weight, self.conv.bias, self.norm)
-        # oneDNN picks its channels-last kernels by the layout of the weight too.
-        return F.conv2d(x, channels_last(weight), bias, self.conv.stride, self.conv.padding)
+        return conv_norm(x, self.conv, self.norm)
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -106,6 +92,28 @@ class LayerNorm2d(nn.LayerNorm):
 def channels_last(x: Tensor) -> Tensor:
     """Return the (B, C, H, W) map in channels-last memory, the layout the models run in."""
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module) -> Tensor:
+    """Return x + drop_path(mlp(norm(x))), the second half of a pre-norm transformer block.
+
+    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``: the hidden layer then stays in the
+    cache, where a whole one costs as much to write and read as to compute.
+
+    Args:
+        x: (..., C), made by the caller for this call alone.
+        norm: over the last axis.
+        mlp: a linear layer, GELU and another linear layer.
+        drop_path: stochastic depth.
+    """
+    whole = torch.is_grad_enabled() or mlp.training or torch.compiler.is_compiling()
+    if whole or x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or backend.override() == "reference":
+        return x + drop_path(mlp(norm(x)))
+    tokens = x.reshape(-1, x.shape[-1])
+    hidden = len(mlp.fc1.weight) * x.itemsize
+    for piece in tokens.tensor_split(max(1, -(-len(tokens) * hidden // _PIECE_BYTES))):
+        piece += mlp.fc2(torch.ops.aten.gelu_(mlp.fc1(norm(piece))))
+    return tokens.view(x.shape)
 
 
 def drop_path_rates(rate: float, depths: Sequence[int]) -> list[list[float]]:

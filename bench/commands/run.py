@@ -136,12 +136,14 @@ def _check_output(file: str) -> None:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
-    from bench import session
+    from bench import environment, session
     from bench.process import Stop
     from bench.progress import shown
 
     if results is not None:
         typer.echo(f"{'resuming' if resumed else 'starting'} run {plan.run} in {results}", err=True)
+    if plan.device == "cpu" and environment.native_level() is None:
+        typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
         with shown(len(plan.jobs)) as progress:
             ended = session.run(plan, results, stop, progress, resumed)

@@ -7,18 +7,19 @@
 // (projection, its bias, position bias) is first written for each task and summed afterwards in the order of the tasks,
 // so that the result does not depend on the number of threads.
 #include "native.h"
-#include "neighborhood.h"
+#include "neighborhood_parts.h"
 #include "parallel.h"
+#include "window_scores.h"
 
 #include <nanobind/stl/vector.h>
-
-#include <limits>
 
 namespace {
 
 using native::Array;
 using neighborhood::kTile;
 using neighborhood::Plane;
+using neighborhood::plane;
+using neighborhood::read_only;
 using neighborhood::Tile;
 using simd::Buffer;
 using simd::kLanes;
@@ -63,20 +64,11 @@ struct Problem {
   }
 };
 
-// Group `group` of image `batch` of a (B, G, H, W, C) tensor, or of kernel `index` of a (B, K, G, H, W, C) tensor.
-template <typename T>
-Plane<T> plane(const Array<T>& tensor, int batch, int group) {
-  return {tensor.data() + batch * tensor.stride(0) + group * tensor.stride(1), tensor.stride(2), tensor.stride(3),
-          tensor.stride(4)};
-}
+// Group `group` of image `batch` of kernel `index` of a (B, K, G, H, W, C) tensor.
 template <typename T>
 Plane<T> plane(const Array<T>& tensor, int batch, int index, int group) {
   return {tensor.data() + batch * tensor.stride(0) + index * tensor.stride(1) + group * tensor.stride(2),
           tensor.stride(3), tensor.stride(4), tensor.stride(5)};
-}
-template <typename T>
-Plane<const T> read_only(const Plane<T>& from) {
-  return {from.data, from.row, from.column, from.channel};
 }
 // The keys of one group of one image as a (regions, depth) matrix.
 template <typename T>
@@ -105,38 +97,11 @@ struct Projection {
   }
 };
 
-// Calls f(i, j) at the first column j of every vector of every row i of a k x k window.
-template <typename T, typename F>
-inline void for_vectors(int k, F&& f) {
-  if (k <= kLanes<T>) {
-    for (int i = 0; i < k; ++i) f(i, 0);
-  } else if (k <= 2 * kLanes<T>) {
-    for (int i = 0; i < k; ++i) f(i, 0), f(i, kLanes<T>);
-  } else {
-    for (int i = 0; i < k; ++i) {
-      for (int j = 0; j < k; j += kLanes<T>) f(i, j);
-    }
-  }
-}
-
 // out[i * k + j] = bias[i * k + j] + table[i * side + j], writing up to window_room(k) numbers.
 template <typename T>
 void add_rows(const T* bias, const T* table, int side, int k, T* out) {
-  for_vectors<T>(k, [=](int i, int j) {
+  neighborhood::for_vectors<T>(k, [=](int i, int j) {
     store(out + i * k + j, load(bias + i * k + j) + load(table + i * side + j));
-  });
-}
-
-// table[i * side + j] += scores[i * k + j]; reads and writes back unchanged up to a vector beyond the last row.
-template <typename T>
-void scatter_rows(const T* scores, int side, int k, T* table) {
-  T ones[2 * kLanes<T>] = {};
-  std::fill(ones, ones + kLanes<T>, T(1));
-  const simd::Vec<T> inside = load(ones + padded<T>(k) - k);  // 1 for the columns of a row's last vector
-  for_vectors<T>(k, [=](int i, int j) {
-    const simd::Vec<T> all = load(scores + i * k + j), none = {};
-    T* const to = table + i * side + j;
-    store(to, load(to) + (j + kLanes<T> <= k ? all : inside > none ? all : none));
   });
 }
 
@@ -175,8 +140,7 @@ struct Common {
                    folded + branch.begin, p.row, weights, branch.room, true);
     for (int q = 0; q < tile.count; ++q) {
       T* const row = weights + q * branch.room;
-      std::fill(row + branch.window, row + branch.room, -std::numeric_limits<T>::infinity());
-      scale[q] = T(1) / simd::exponentials(row, branch.room);
+      scale[q] = T(1) / neighborhood::exponentials(row, branch.window, branch.room);
     }
   }
 };
@@ -255,16 +219,6 @@ struct Reverse {
         key(transposed + static_cast<std::size_t>(p.height) * p.channels * neighborhood::transposed_width<T>(p.width)) {}
 };
 
-// grad_scores[q] := weights * (correlation - sum of weights * correlation), for the softmax of one position.
-template <typename T>
-void softmax_backward(const T* weights, T* grad, int window, int room) {
-  std::fill(grad + window, grad + room, T(0));
-  simd::Vec<T> along = {};
-  for (int i = 0; i < room; i += kLanes<T>) along += load(weights + i) * load(grad + i);
-  const T mean = simd::sum<T>(along);
-  for (int i = 0; i < room; i += kLanes<T>) store(grad + i, load(weights + i) * (load(grad + i) - mean));
-}
-
 // The gradients of one group of one image; those that tasks share go to `partial`.
 template <typename T>
 struct Backward {
@@ -323,7 +277,7 @@ struct Backward {
       neighborhood::copy<T>(g.at(y, tile.first + i), g.channel, grad_row, 1, p.channels);
       neighborhood::correlate<T>(grad_row, reverse.transposed + top * p.channels * wide + tile.start + tile.step * i, p.channels,
                                  wide, k, scores);
-      softmax_backward(weights, scores, branch.window, branch.room);
+      neighborhood::softmax_backward(weights, scores, branch.window, branch.room);
       add_biases(branch, scores, task, y, tile.first + i, tile.start + tile.step * i);
     }
     neighborhood::scatter<T>(tile, k, own.weights, branch.room, own.result, p.width, p.pixel,
@@ -342,7 +296,7 @@ struct Backward {
     for (int j = 0; j < branch.room; j += kLanes<T>) store(bias + j, load(bias + j) + load(scores + j));
     T* offsets = partial.table_of(task) + branch.table +
                  (neighborhood::window_start(y, p.height, k) - y + k - 1) * side + start - x + k - 1;
-    scatter_rows(scores, side, k, offsets);
+    neighborhood::scatter_rows<T>(scores, side, k, offsets);
   }
 };
 

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from timm.layers import SEModule
 from torch import Tensor, nn
 
-from kernels import backend
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
+from reproductions.folding import affine, fold_after, is_affine
+from reproductions.inplace import add
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -30,46 +31,10 @@ DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
 }
 
 
-def is_affine(x: Tensor, *norms: nn.Module) -> bool:
-    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
-
-    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
-    """
-    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
-
-
-def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, each (C,), of a BatchNorm on its running statistics, in float32 or better."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    precise = torch.promote_types(norm.weight.dtype, torch.float32)
-    scale = norm.weight.to(precise) * (norm.running_var.to(precise) + norm.eps).rsqrt()
-    return scale, norm.bias.to(precise) - norm.running_mean.to(precise) * scale
-
-
-def fold_after(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return weight (O, ...) and bias (O,) of a convolution followed by ``norm``."""
-    scale, shift = affine(norm)
-    folded_bias = shift if bias is None else shift + bias * scale
-    return (weight * scale.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype), folded_bias.to(weight.dtype)
-
-
 def fold_before(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight (O, I) and bias (O,) of ``norm`` followed by a 1x1 convolution."""
     scale, shift = affine(norm)
     return (weight * scale).to(weight.dtype), (bias + weight @ shift.to(weight.dtype)).to(weight.dtype)
-
-
-def add(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh + other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
-    if torch.is_grad_enabled() or fresh.dtype != other.dtype:
-        return fresh + other
-    return fresh.add_(other)
-
-
-def gelu(fresh: Tensor) -> Tensor:
-    """Return the GELU of ``fresh``, in its memory where no gradient needs it; the caller owns ``fresh``."""
-    return F.gelu(fresh) if torch.is_grad_enabled() else torch.ops.aten.gelu_(fresh)
 
 
 def squeeze_excite(dim: int) -> SEModule:

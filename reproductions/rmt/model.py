@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates, fold_batch_norm
+from reproductions.folding import fold_after
+from reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
 from reproductions.rmt.attention import ManhattanAttention, Position, Positions
 from reproductions.token_labels import TokenLabels, random_box, swap_box
 
@@ -172,7 +173,7 @@ class RMT(nn.Module):
         if self.training:
             x = self.norm(self.proj(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         else:
-            x = F.linear(x, *fold_batch_norm(self.proj.weight, self.proj.bias, self.norm))
+            x = F.linear(x, *fold_after(self.proj.weight, self.proj.bias, self.norm))
         return self.head(F.silu(x).mean((1, 2)))
 
     def forward(self, x: Tensor) -> Tensor | TokenLabels:

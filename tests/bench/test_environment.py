@@ -39,7 +39,7 @@ def test_it_holds_versions_and_no_host_name():
 def test_the_compiled_level_is_the_one_that_is_loaded():
     from kernels import native
 
-    assert environment._native_level() == native.level()
+    assert environment.native_level() == native.level()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import bench.process
 from bench import run_file
 from bench.errors import UserError
 from bench.process import Interrupted, Stop, ask, run_jobs
-from bench.records import Job, Settings
+from bench.records import Job, Measurement, Settings
 from bench.run_file import RunFile
 from bench.runner import Ledger, done, execute
 from bench.store import Store
@@ -130,6 +131,25 @@ def test_progress_is_told_of_each_job_before_and_after(tmp_path):
     with Stop() as stop:
         execute(plan, Ledger(plan.run, "cpu", None), stop, (), lambda j, rows: told.append((j.metric, rows is None)))
     assert told == [(m, before) for m in ("params", "flops", "latency") for before in (True, False)]
+
+
+def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
+    asked = []
+
+    def answers(jobs, timeout, stop):
+        for one in jobs:
+            asked.append((one.round, one.options.get("batch")))
+            row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.get("batch", 32)})
+            yield one, [row]
+
+    monkeypatch.setattr("bench.runner.run_jobs", answers)
+    plan = plan_of(*(job(metric="throughput", round=number) for number in range(3)))
+    store = Store(tmp_path)
+    with Stop() as stop:
+        execute(replace(plan, jobs=plan.jobs[:1]), Ledger(plan.run, "cpu", store), stop)
+        execute(plan, Ledger(plan.run, "cpu", store), stop, done(store, plan.run))
+    assert asked == [(0, None), (1, 32), (2, 32)]
+    assert {record.job.key() for record in store.query(run=plan.run)} == {j.key() for j in plan.jobs}
 
 
 def test_a_plan_survives_the_disk(tmp_path):

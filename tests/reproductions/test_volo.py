@@ -6,7 +6,7 @@ import torch
 from bench.claims import ClaimContext
 from reproductions.volo import claims
 from reproductions.volo import model as volo
-from reproductions.volo.outlook import outlook
+from reproductions.volo.outlook import OutlookAttention
 from tests.reproductions import support
 
 VERDICTS = {"outlook-cost": {"holds"}}
@@ -81,19 +81,13 @@ def test_compiles_whole(tiny):
         torch.testing.assert_close(compiled(x), tiny(x), rtol=1e-4, atol=1e-5)
 
 
-def test_outlook_adds_up_overlapping_windows():
-    torch.manual_seed(0)
-    value = torch.randn(1, 5, 4, 2, 3, dtype=torch.float64)
-    weights = torch.randn(1, 3, 2, 2, 9, 9, dtype=torch.float64)
-    expected = torch.zeros(5, 4, 2, 3, dtype=torch.float64)
-    for wy in range(3):
-        for wx in range(2):
-            at = [(2 * wy - 1 + i, 2 * wx - 1 + j) for i in range(3) for j in range(3)]
-            inside = [(n, y, x) for n, (y, x) in enumerate(at) if 0 <= y < 5 and 0 <= x < 4]
-            for i, y, x in inside:
-                for j, v, u in inside:
-                    expected[y, x] += weights[0, wy, wx, :, i, j, None] * value[0, v, u]
-    torch.testing.assert_close(outlook(weights, value, 3, 2, 1)[0].view(5, 4, 2, 3), expected)
+def test_outlook_attention_pools_the_windows_centres():
+    attention, x = OutlookAttention(8, 2, 3, 2, 1, False).double(), torch.randn(1, 5, 4, 8, dtype=torch.float64)
+    centre = x[0, 4:, 2:].mean((0, 1))  # the last row of centres has but one row of the map
+    scores = attention.scores(x)
+    assert scores.shape == (1, 3, 2, 2, 9, 9)
+    torch.testing.assert_close(scores[0, 2, 1].flatten(), attention.attn(centre))
+    assert attention(x).shape == x.shape
 
 
 @pytest.mark.parametrize("variant", support.paper_of("volo").variants, ids=lambda v: v.name)

@@ -1,0 +1,46 @@
+"""BatchNorm on its running statistics as part of the convolution before it.
+
+Where a BatchNorm uses its running statistics it is an affine map, and is folded into the convolution's weights on every
+call: cheap, differentiable, never stale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kernels import backend
+
+__all__ = ["affine", "conv_norm", "fold_after", "is_affine"]
+
+
+def is_affine(x: Tensor, *norms: nn.Module) -> bool:
+    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
+
+    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
+    """
+    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, each (C,), of a BatchNorm on its running statistics, in float32 or better."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    precise = torch.promote_types(norm.weight.dtype, torch.float32)
+    scale = norm.weight.to(precise) * (norm.running_var.to(precise) + norm.eps).rsqrt()
+    return scale, norm.bias.to(precise) - norm.running_mean.to(precise) * scale
+
+
+def fold_after(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight (O, ...) and bias (O,) of a convolution followed by ``norm``."""
+    scale, shift = affine(norm)
+    folded_bias = shift if bias is None else shift + bias * scale
+    return (weight * scale.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype), folded_bias.to(weight.dtype)
+
+
+def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """Return ``norm(conv(x))``, as one convolution where the norm is a fixed affine map; the padding is of zeros."""
+    if not is_affine(x, norm):
+        return norm(conv(x))
+    weight, bias = fold_after(conv.weight, conv.bias, norm)
+    return torch.nn.functional.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
