@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
 from reproductions.convit.attention import GatedPositionalAttention
-from reproductions.layers import drop_path_rates
+from reproductions.layers import add_feed_forward, drop_path_rates
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
         """Update the tokens (B, N, C); the grid matters to positional attention only."""
         normed = self.norm1(x)
         x = x + self.drop_path(self.attn(normed, grid) if self.positional else self.attn(normed))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        return add_feed_forward(x, self.norm2, self.mlp, self.drop_path)
 
 
 class ConViT(nn.Module):
