@@ -51,6 +51,7 @@ def _run(operator: Operator, args: tuple[Any, ...], grad: Tensor | None) -> tupl
         grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
     like_out = torch.empty_like(out).copy_(grad)  # in a model the gradient has the strides of the output
+    # materialize_grads: a tensor that only chooses among others has a gradient of zeros.
     found = iter(torch.autograd.grad(out, wanted, like_out, materialize_grads=True))
     grads = [None if leaves[i] is None else next(found) for i in operator.tensor_positions]
     return out.detach(), grads

@@ -132,7 +132,7 @@ void unpack(const Maps<T>& from, const Tensor4<T>& to, int b, int v) {
 constexpr int kVectorsPerLine = 64 / simd::kBytes;
 
 template <typename T>
-void correlate_images(const Tensor4<const T>& x, const T* kernel, const T* start, const Tensor4<T>& out,
+void correlate_images(const Tensor4<const T>& x, const Kernels<T>& kernels, const T* start, const Tensor4<T>& out,
                       const Geometry& g, int threads) {
   const int vectors = ceil_div(x.channels, kLanes<T>);
   const ptrdiff_t kernel_size = static_cast<ptrdiff_t>(g.kernel_rows) * g.kernel_columns * kLanes<T>;
@@ -146,7 +146,7 @@ void correlate_images(const Tensor4<const T>& x, const T* kernel, const T* start
           const bool direct = out.sc == 1 && (v + 1) * kLanes<T> <= out.channels;
           const Maps<T> there{out.data + b * out.sb + v * kLanes<T>, out.rows, out.columns, out.sy, out.sx};
           const Maps<T> to = direct ? there : dense_map(out_buffer, out.rows, out.columns);
-          correlate<T>(pack(x, b, v, in_buffer), kernel + v * kernel_size, load(start + v * kLanes<T>), to, g);
+          correlate<T>(pack(x, b, v, in_buffer), kernels.of(b) + v * kernel_size, load(start + v * kLanes<T>), to, g);
           if (!direct) unpack(to, out, b, v);
         }
   }

@@ -90,19 +90,30 @@ inline void each_strip(int columns, F&& f) {
   }
 }
 
-// The weight (C, 1, kh, kw) as [vector of channels][kh][kw][lane], turned by 180 degrees where asked.
+// Packed weights [image][vector of channels][kh][kw][lane]; where all images share theirs there is one.
 template <typename T>
-std::vector<T> pack_weight(const Tensor4<const T>& weight, const Channels<T>& channels, bool turned) {
+struct Kernels {
+  std::vector<T> data;
+  size_t image_stride;
+
+  const T* of(int b) const { return data.data() + b * image_stride; }
+};
+
+// Packs a weight (B, C, kh, kw) or, for all images, (1, C, kh, kw), turned by 180 degrees where asked.
+template <typename T>
+Kernels<T> pack_weight(const Tensor4<const T>& weight, const Channels<T>& channels, bool turned) {
   const int taps = weight.rows * weight.columns;
-  std::vector<T> packed(static_cast<size_t>(channels.vectors()) * taps * kLanes<T>);
-  T* to = packed.data();
-  for (int v = 0; v < channels.vectors(); ++v, to += taps * kLanes<T>)
-    for (int l = 0; l < channels.count(v); ++l) {
-      const T* from = weight.data + (channels.first(v) + l) * weight.sb;
-      for (int t = 0; t < taps; ++t)
-        to[(turned ? taps - 1 - t : t) * kLanes<T> + l] =
-            from[t / weight.columns * weight.sy + t % weight.columns * weight.sx];
-    }
+  const size_t image = static_cast<size_t>(channels.vectors()) * taps * kLanes<T>;
+  Kernels<T> packed{std::vector<T>(weight.batch * image), weight.batch == 1 ? 0 : image};
+  T* to = packed.data.data();
+  for (int b = 0; b < weight.batch; ++b)
+    for (int v = 0; v < channels.vectors(); ++v, to += taps * kLanes<T>)
+      for (int l = 0; l < channels.count(v); ++l) {
+        const T* from = weight.data + b * weight.sb + (channels.first(v) + l) * weight.sc;
+        for (int t = 0; t < taps; ++t)
+          to[(turned ? taps - 1 - t : t) * kLanes<T> + l] =
+              from[t / weight.columns * weight.sy + t % weight.columns * weight.sx];
+      }
   return packed;
 }
 

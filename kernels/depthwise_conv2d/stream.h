@@ -138,13 +138,13 @@ void each_block(const Tensor4<const T>& x, int vectors, int threads, F&& f) {
 }
 
 template <typename T, int K>
-void stream(const Tensor4<const T>& x, const T* kernel, const T* start, const Tensor4<T>& out, int threads) {
+void stream(const Tensor4<const T>& x, const Kernels<T>& kernels, const T* start, const Tensor4<T>& out, int threads) {
   const int vectors = ceil_div(x.channels, kLanes<T>);
   each_block<T, K>(x, vectors, threads, [&](int b, int, int r0, int r1, const Maps<const T>& in) {
     for (int r = r0; r < r1; ++r)
       each_edged_strip(x.columns, [&](auto width, auto left, auto right, int q0) {
         stream_strip<T, decltype(width)::value, K, decltype(left)::value, decltype(right)::value>(
-            in, kernel, start, image(out, b), q0, r, vectors);
+            in, kernels.of(b), start, image(out, b), q0, r, vectors);
       });
   });
 }

@@ -12,17 +12,18 @@ from torch import Tensor
 from kernels import triton_support as support
 from kernels.triton_support import refuses, unavailable
 
-__all__ = ["backward", "forward", "refuses", "unavailable"]
+__all__ = ["backward", "convolve", "forward", "image_gradients", "refuses", "unavailable"]
 
 
 @triton.jit
 def _convolve(
     x_ptr, weight_ptr, bias_ptr, out_ptr, channels, height, width,
-    x_b, x_c, x_h, x_w, out_b, out_c, out_h, out_w,
+    x_b, x_c, x_h, x_w, out_b, out_c, out_h, out_w, weight_b,
     KH: tl.constexpr, KW: tl.constexpr, DILATION: tl.constexpr, TURNED: tl.constexpr, BIAS: tl.constexpr,
     POSITIONS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    # weight is contiguous (C, kh * kw). TURNED reads it backwards: the gradient of x is that convolution of `grad`.
+    # weight is contiguous (C, kh * kw), or (B, C, kh * kw) with `weight_b` from image to image. TURNED reads it
+    # backwards: the gradient of x is that convolution of `grad`.
     position = tl.program_id(0) * POSITIONS + tl.arange(0, POSITIONS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     batch = tl.program_id(2).to(tl.int64)
@@ -32,7 +33,7 @@ def _convolve(
     in_channels = channel < channels
     offset = row[:, None].to(tl.int64) * x_h + column[:, None].to(tl.int64) * x_w + channel[None, :].to(tl.int64) * x_c
     x_tile = x_ptr + batch * x_b + offset
-    weight_row = weight_ptr + channel * (KH * KW)
+    weight_row = weight_ptr + batch * weight_b + channel * (KH * KW)
     total = tl.zeros((POSITIONS, CHANNELS), dtype=ACC)
     if BIAS:
         total += tl.load(bias_ptr + channel, mask=in_channels, other=0.0).to(ACC)[None, :]
@@ -93,7 +94,10 @@ def _tile(x: Tensor) -> dict[str, int]:
     return {"POSITIONS": 128, "CHANNELS": 8}
 
 
-def _run(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, dilation: int, turned: bool) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, dilation: int, turned: bool, shared: bool = True
+) -> Tensor:
+    """Write the convolution of x with a weight (C, 1, kh, kw) or, unless ``shared``, (B, C, kh, kw) to ``out``."""
     batch, channels, height, width = x.shape
     tile, kh, kw = _tile(x), *weight.shape[2:]
     if out.numel() == 0:
@@ -104,6 +108,7 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, dilation: 
     with support.launching(x):
         _convolve[grid](
             x, weight, shift, out, channels, height, width, *x.stride(), *out.stride(),
+            0 if shared else weight.stride(0),
             KH=kh, KW=kw, DILATION=dilation, TURNED=turned, BIAS=bias is not None, ACC=support.accumulator(x), **tile,
         )  # fmt: skip
     return out
@@ -111,12 +116,13 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, dilation: 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    return _run(x, weight, bias, torch.empty_like(x), dilation, False)
+    return convolve(x, weight, bias, torch.empty_like(x), dilation, False)
 
 
-def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+def image_gradients(grad: Tensor, x: Tensor, kh: int, kw: int, dilation: int) -> Tensor:
+    """Return what each image adds to the gradient of the weight: (B, kh * kw, C)."""
     batch, channels, height, width = x.shape
-    tile, kh, kw = _tile(x), *weight.shape[2:]
+    tile = _tile(x)
     partial = torch.empty((batch, kh * kw, channels), dtype=support.storage(x), device=x.device)
     if partial.numel():
         with support.launching(x):
@@ -124,6 +130,11 @@ def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, dilation: int) -> Tens
                 grad, x, partial, channels, height, width, *grad.stride(), *x.stride(),
                 KH=kh, KW=kw, DILATION=dilation, ACC=support.accumulator(x), **tile,
             )  # fmt: skip
+    return partial
+
+
+def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    partial = image_gradients(grad, x, *weight.shape[2:], dilation)
     return torch.empty_like(weight).copy_(partial.sum(0).t().reshape(weight.shape))
 
 
@@ -138,7 +149,7 @@ def backward(
 ) -> list[Tensor | None]:
     """Return the gradients of x, weight and bias, None where ``needs`` is False."""
     return [
-        _run(grad, weight, None, torch.empty_like(x), dilation, True) if needs[0] else None,
+        convolve(grad, weight, None, torch.empty_like(x), dilation, True) if needs[0] else None,
         _grad_weight(grad, x, weight, dilation) if needs[1] else None,
         grad.sum((0, 2, 3), dtype=support.storage(grad)).to(grad.dtype) if needs[2] else None,
     ]

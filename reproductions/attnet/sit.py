@@ -119,9 +119,10 @@ class SiT(nn.Module):
         self.embed = nn.Conv2d(in_channels, hidden_size, patch_size, stride=patch_size)
         self.embed_time = TimeEmbedding(hidden_size)
         self.embed_class = nn.Embedding(num_classes + 1, hidden_size)
+        self.side = input_size // patch_size
         self.position: nn.Parameter | None = None
         if mixer != "atconv":
-            positions = sincos_positions(hidden_size, input_size // patch_size)
+            positions = sincos_positions(hidden_size, self.side)
             self.position = nn.Parameter(positions, requires_grad=False)
         self.blocks = nn.ModuleList()
         for i in range(depth):
@@ -177,7 +178,7 @@ class SiT(nn.Module):
     def _positions(self, tokens: Tensor) -> Tensor:
         assert self.position is not None
         height, width = tokens.shape[1:3]
-        side = round(self.position.shape[1] ** 0.5)
+        side = self.side
         if (height, width) != (side, side):
             raise ValueError(f"sit: the position embedding is made for {side}x{side} patches, got {height}x{width}")
         return self.position.view(1, side, side, -1)

@@ -5,39 +5,16 @@ Yang et al., "Focal Modulation Networks", NeurIPS 2022, arXiv 2203.11926.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from kernels.focal_modulation import focal_modulation
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
-__all__ = ["FocalModulation", "FocalNet", "build", "focal_context"]
-
-
-def focal_context(context: Tensor, gates: Tensor, levels: Iterable[nn.Module]) -> Tensor:
-    """Aggregate context of growing reach (equations 3 to 5).
-
-    ``z_0 = context``, ``z_l = GELU(depthwise_l(z_{l-1}))``, and the sum over l = 1..L of ``gate_l * z_l`` plus
-    ``gate_{L+1} * GELU(mean over positions of z_L)``. The levels form a chain; the gates are not squashed.
-
-    Args:
-        context: (B, C, H, W).
-        gates: (B, L + 1, H, W), shared by all channels.
-        levels: the L depthwise convolutions.
-
-    Returns:
-        (B, C, H, W).
-    """
-    *local_gates, global_gate = gates.split(1, dim=1)
-    total: Tensor | None = None
-    for gate, level in zip(local_gates, levels, strict=True):
-        context = F.gelu(level(context))
-        total = context * gate if total is None else total + context * gate
-    everywhere = F.gelu(context.mean((2, 3), keepdim=True)) * global_gate
-    return everywhere if total is None else total + everywhere
+__all__ = ["FocalModulation", "FocalNet", "build"]
 
 
 class FocalModulation(nn.Module):
@@ -67,7 +44,8 @@ class FocalModulation(nn.Module):
         """Modulate (B, H, W, C)."""
         dim = x.shape[-1]
         query, context, gates = self.project_in(x).split((dim, dim, len(self.levels) + 1), dim=-1)
-        total = focal_context(context.permute(0, 3, 1, 2), gates.permute(0, 3, 1, 2), self.levels)
+        weights = [level.get_parameter("weight") for level in self.levels]
+        total = focal_modulation(context.permute(0, 3, 1, 2), gates.permute(0, 3, 1, 2), weights)
         if self.divisor > 1:
             total = total / self.divisor
         modulator = self.modulator(total).permute(0, 2, 3, 1)

@@ -6,6 +6,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from reproductions.inplace import add, gelu
 from reproductions.layers import LayerNorm2d
 from reproductions.overlock.contmix import ContMix
 from reproductions.overlock.layers import (
@@ -16,8 +17,6 @@ from reproductions.overlock.layers import (
     LayerScale,
     Pointwise,
     ResidualDepthwise,
-    add,
-    gelu,
     squeeze_excite,
 )
 

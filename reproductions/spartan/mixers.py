@@ -7,9 +7,10 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels.wave_aggregate import wave_aggregate
 from reproductions.layers import DepthwiseConv2d
 
-__all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer", "wave_aggregate"]
+__all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer"]
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -68,30 +69,6 @@ class SpatialMixer(nn.Module):
         near = self.near_excite(F.gelu(self.near(x)))
         far = self.far_excite(F.gelu(self.far2(self.far1(x))))
         return self.project(torch.cat([near, far], dim=1))
-
-
-def wave_aggregate(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
-    """Gate channels, add the gated value of the strongest input channel to all, and turn pairs as complex numbers.
-
-    With ``g = GELU(theta)`` and i the first channel at which x is largest, at each position,
-    ``f = weight * g + weight[i] * g[i]``; then ``f[2j] + i f[2j + 1]`` is multiplied by ``wave[j]``.
-
-    Args:
-        x: (B, C, H, W), the mixer's input.
-        theta, weight: (B, N, H, W) with N at least C; i picks among their first C channels.
-        wave: (N / 2, 2), real and imaginary parts.
-
-    Returns:
-        (B, N, H, W). The complex product is computed in float32 at least, as officially under autocast too.
-    """
-    strongest = x.argmax(dim=1, keepdim=True)
-    gate = F.gelu(theta)
-    features = weight * gate + weight.gather(1, strongest) * gate.gather(1, strongest)
-    features = features.to(torch.promote_types(features.dtype, torch.float32))
-    cosine, sine = wave.to(features.dtype)[:, :, None, None].unbind(1)
-    real, imaginary = features.unflatten(1, (-1, 2)).unbind(2)
-    turned = torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=2)
-    return turned.flatten(1, 2)
 
 
 class ChannelMixer(nn.Module):

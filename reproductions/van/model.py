@@ -14,6 +14,7 @@ from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels.large_kernel_attention import large_kernel_attention
 from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
 __all__ = ["VAN", "LargeKernelAttention", "build"]
@@ -33,7 +34,17 @@ class LargeKernelAttention(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """Gate (B, C, H, W) by its large-kernel attention map."""
-        return u * self.pointwise(self.dilated(self.local(u)))
+        local, dilated, pointwise = self.local, self.dilated, self.pointwise
+        assert local.bias is not None
+        assert dilated.bias is not None
+        assert pointwise.bias is not None
+        return large_kernel_attention(
+            u,
+            *(local.weight, local.bias),
+            *(dilated.weight, dilated.bias),
+            *(pointwise.weight, pointwise.bias),
+            int(dilated.dilation[0]),
+        )
 
 
 class Attention(nn.Module):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench.measure import flops, fvcore_count
 from kernels import backend
 from reproductions.attnet import atconv, sit
 from reproductions.attnet import model as attnet
@@ -83,23 +84,22 @@ def test_bands_are_means_in_raster_order():
         torch.testing.assert_close(bands[:, i], flat[:, start:end].mean(1))
 
 
-def test_each_sample_and_channel_has_its_own_kernel():
-    x, kernel = torch.randn(2, 3, 5, 6), torch.randn(2, 3, 3, 3)
-    out = atconv.dynamic_depthwise_conv2d(x, kernel)
-    for b in range(2):
-        for c in range(3):
-            alone = torch.nn.functional.conv2d(x[b : b + 1, c : c + 1], kernel[b : b + 1, c : c + 1], padding=1)
-            torch.testing.assert_close(out[b, c], alone[0, 0])
-
-
 def test_full_inhibition_leaves_kernels_without_mean():
     bands = torch.randn(2, 4, 9)
     weight, bias = torch.randn(9, 9), torch.randn(9)
-    inhibited = atconv.attentive_kernel(bands, weight, bias, torch.full((4,), 50.0))
-    free = atconv.attentive_kernel(bands, weight, bias, torch.full((4,), -50.0))
+    inhibited = atconv.attentive_kernel(bands, 3, weight, bias, torch.full((4,), 50.0))
+    free = atconv.attentive_kernel(bands, 3, weight, bias, torch.full((4,), -50.0))
     assert inhibited.shape == (2, 4, 3, 3)
     torch.testing.assert_close(inhibited.mean((2, 3)), torch.zeros(2, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(free - free.mean((2, 3), keepdim=True), inhibited)
+
+
+@pytest.mark.parametrize("name", ["attnet_xxs", "sit_s2", "sit_atconv_s2"])
+def test_fvcore_counts_as_we_do(name):
+    model = attnet.build(support.config_of("attnet", name), "model")
+    shape = (4, 32, 32) if name.startswith("sit") else (3, 224, 224)
+    opinion = fvcore_count.count(model.eval(), torch.zeros(1, *shape))
+    assert 2 * opinion.products == pytest.approx(flops.count(model, (1, *shape)).flops, rel=flops.AGREEMENT)
 
 
 def test_feature_maps_have_strides_4_to_32(tiny):

@@ -97,16 +97,6 @@ def test_every_variant_is_counted():
     assert variants == PARAMETERS.keys() | STATED_IN_THE_PAPER_ONLY.keys()
 
 
-def test_focal_context_is_the_gated_sum_of_a_chain():
-    levels = [torch.nn.Identity(), torch.nn.Identity()]
-    context, gates = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
-    first = torch.nn.functional.gelu(context)
-    second = torch.nn.functional.gelu(first)
-    everywhere = torch.nn.functional.gelu(second.mean((2, 3), keepdim=True))
-    expected = gates[:, :1] * first + gates[:, 1:2] * second + gates[:, 2:] * everywhere
-    torch.testing.assert_close(focalnet.focal_context(context, gates, levels), expected)
-
-
 def test_a_corner_is_seen_everywhere():
     block = focalnet.FocalModulation(4, window=3, levels=1, factor=2, normalize=False, post_norm=False).double()
     x = torch.randn(1, 12, 12, 4, dtype=torch.float64)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reproductions.spartan import mixers
+from kernels.wave_aggregate import wave_aggregate
 from reproductions.spartan import model as spartan
 from tests.reproductions import support
 
@@ -43,7 +43,7 @@ def test_wave_aggregate_is_the_complex_product_of_gated_channels():
     theta, weight = torch.randn(2, 2, 6, 4, 5, dtype=torch.float64)
     wave = torch.randn(3, 2, dtype=torch.float64)
     gated = weight * torch.nn.functional.gelu(theta)
-    out = mixers.wave_aggregate(x, theta, weight, wave)
+    out = wave_aggregate(x, theta, weight, wave)
     for b in range(2):
         for row in range(4):
             for column in range(5):
@@ -58,13 +58,13 @@ def test_a_tie_goes_to_the_first_channel():
     theta, weight = torch.zeros(1, 4, 1, 1) + 5, torch.tensor([2.0, 7.0, 11.0, 13.0]).view(1, 4, 1, 1)
     unit = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     gate = torch.nn.functional.gelu(torch.tensor(5.0))
-    out = mixers.wave_aggregate(x, theta, weight, unit)
+    out = wave_aggregate(x, theta, weight, unit)
     torch.testing.assert_close(out.flatten(), gate * (torch.tensor([2.0, 7.0, 11.0, 13.0]) + 2.0))
 
 
 def test_the_complex_product_is_float32_at_least():
     parts = torch.randn(3, 1, 4, 2, 2).bfloat16()
-    assert mixers.wave_aggregate(*parts, torch.randn(2, 2).bfloat16()).dtype == torch.float32
+    assert wave_aggregate(*parts, torch.randn(2, 2).bfloat16()).dtype == torch.float32
 
 
 def test_mixers_swap_their_groups_half_way(tiny):
