@@ -14,7 +14,8 @@ class WindowAttention(SelfAttention):
     """Self-attention within windows that tile the map: no shift, no relative position bias (section 3.2).
 
     A map whose sides are no multiples of the window is filled up with zeros at the right and the bottom. Those
-    positions are attended to as well: their keys and values are the biases.
+    positions are attended to as well: their keys and values are the biases. PyTorch's fused attention, with the copies
+    that it needs, was measured to be as fast on a CPU as ``local_block_attention`` without a halo.
 
     Args:
         dim: channels C.
