@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
-from reproductions.folding import affine, fold_after, is_affine
+from reproductions.folding import fold_after, fold_before, is_affine
+from reproductions.inference import add
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -28,24 +29,6 @@ DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
     17: ((5, 1), (7, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
     19: ((5, 1), (7, 1), (9, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
 }
-
-
-def fold_before(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return weight (O, I) and bias (O,) of ``norm`` followed by a 1x1 convolution."""
-    scale, shift = affine(norm)
-    return (weight * scale).to(weight.dtype), (bias + weight @ shift.to(weight.dtype)).to(weight.dtype)
-
-
-def add(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh + other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
-    if torch.is_grad_enabled() or fresh.dtype != other.dtype:
-        return fresh + other
-    return fresh.add_(other)
-
-
-def gelu(fresh: Tensor) -> Tensor:
-    """Return the GELU of ``fresh``, in its memory where no gradient needs it; the caller owns ``fresh``."""
-    return F.gelu(fresh) if torch.is_grad_enabled() else torch.ops.aten.gelu_(fresh)
 
 
 def squeeze_excite(dim: int) -> SEModule:

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reproductions.inference import gelu
 from reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
 from reproductions.overlock.config import Config
 from reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
-from reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise, gelu
+from reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise
 from reproductions.overlock.stage import Stage
 
 FORMS = ("training", "plain", "merged_aux", "merged")
