@@ -35,3 +35,11 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend among the tokens (B, N, C)."""
         return self.join(F.scaled_dot_product_attention(*self.heads(x)))
+
+    def first(self, x: Tensor) -> Tensor:
+        """Attend from the first of the tokens (B, N, C) alone: (B, 1, C), the first row of :meth:`forward`."""
+        weights = self.qkv.weight.tensor_split((x.shape[-1],))
+        biases = (None, None) if self.qkv.bias is None else self.qkv.bias.tensor_split((x.shape[-1],))
+        q = F.linear(x[:, :1], weights[0], biases[0]).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        kv = F.linear(x, weights[1], biases[1]).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.join(F.scaled_dot_product_attention(q, *kv.unbind(0)))

@@ -1,4 +1,4 @@
-"""What saves time and memory where nothing is recorded for a backward pass: working in place, and in pieces."""
+"""What saves time and memory where nothing is recorded for a backward pass: one product over positions, and pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kernels import backend
 
-__all__ = ["add", "by_pieces", "gelu", "is_plain_inference", "multiply", "pointwise"]
+__all__ = ["by_pieces", "is_plain_inference", "pointwise"]
 
 _PIECE_BYTES = 8 << 20
 """How much of a stage's widest map is computed at a time; larger pieces leave the processor's cache."""
@@ -18,34 +18,6 @@ def is_plain_inference(x: Tensor) -> bool:
     """Return whether ``x`` is a CPU tensor whose results nothing records: no autograd, tracer, counter or autocast."""
     watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or backend.override() == "reference"
     return not watched and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-
-
-def add(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh + other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
-    if torch.is_grad_enabled() or fresh.dtype != other.dtype:
-        return fresh + other
-    return fresh.add_(other)
-
-
-def gelu(fresh: Tensor) -> Tensor:
-    """Return the GELU of ``fresh``, in its memory where no gradient needs it; the caller owns ``fresh``.
-
-    PyTorch is faster on a channels-last map that is seen as (B, H, W, C), where it is contiguous.
-    """
-    if fresh.dim() == 4 and fresh.stride(1) == 1:
-        last = fresh.permute(0, 2, 3, 1)
-        if torch.is_grad_enabled():
-            return F.gelu(last).permute(0, 3, 1, 2)
-        torch.ops.aten.gelu_(last)
-        return fresh
-    return F.gelu(fresh) if torch.is_grad_enabled() else torch.ops.aten.gelu_(fresh)
-
-
-def multiply(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh * other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
-    if torch.is_grad_enabled() or fresh.dtype != other.dtype:
-        return fresh * other
-    return fresh.mul_(other)
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -22,7 +22,7 @@ __all__ = [
     "drop_path_rates",
 ]
 
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES = 12 << 20
 """How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
 
 

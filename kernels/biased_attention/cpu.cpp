@@ -105,9 +105,9 @@ void forward(const Array<T>& query, const Array<T>& key, const Array<T>& value, 
     pack_transposed(p.grid(key, task), n, p.depth, static_cast<T>(scale), keys, wide);
     const bool in_place = v.is_matrix(p.height, p.channels);
     if (!in_place) pack(v, 0, n, p.channels, values, pixel);
-    const int last = static_cast<int>(static_cast<std::int64_t>(n) * (band + 1) / bands);
-    for (int i = static_cast<int>(static_cast<std::int64_t>(n) * band / bands); i < last; i += kTile) {
-      const int count = std::min(kTile, last - i);
+    const int tiles = p.tiles();
+    for (int tile = tiles * band / bands; tile < tiles * (band + 1) / bands; ++tile) {
+      const int i = p.first(tile), count = p.first(tile + 1) - i;
       T factor[kTile], position_factor[kTile];
       weights.prepare(q, i, count, factor, position_factor);
       if (gated) {
@@ -166,8 +166,8 @@ struct Backward {
     std::fill(own.grad_keys, own.grads, T(0));
     T scales[kTile], ones[kTile];
     std::fill(scales, scales + kTile, scale), std::fill(ones, ones + kTile, T(1));
-    for (int first = 0; first < n; first += kTile) {
-      const int count = std::min(kTile, n - first);
+    for (int tile = 0; tile < p.tiles(); ++tile) {
+      const int first = p.first(tile), count = p.first(tile + 1) - first;
       T factor[kTile], position_factor[kTile];
       weights.prepare(q, first, count, factor, position_factor);
       pack(g, first, count, p.channels, own.grads, pixel);
@@ -187,8 +187,8 @@ struct Backward {
       unpack(own.grad_queries, deep, scales, first, count, p.depth, to);
     }
     const Grid<T> to_key = p.grid(grad_key, task), to_value = p.grid(grad_value, task);
-    for (int first = 0; first < n; first += kTile) {
-      const int count = std::min(kTile, n - first);
+    for (int tile = 0; tile < p.tiles(); ++tile) {
+      const int first = p.first(tile), count = p.first(tile + 1) - first;
       unpack(own.grad_keys + static_cast<std::size_t>(first) * deep, deep, scales, first, count, p.depth, to_key);
       unpack(own.grad_values + static_cast<std::size_t>(first) * pixel, pixel, ones, first, count, p.channels, to_value);
     }

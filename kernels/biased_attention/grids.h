@@ -15,7 +15,7 @@ using simd::padded;
 using simd::store;
 using simd::Vec;
 
-constexpr int kTile = 12;  // queries that are scored together
+constexpr int kTile = 24;  // queries that are scored together, at most
 
 // One head's grid inside a (B, L, G, H, W, channels) tensor of any strides; positions are numbered row by row.
 template <typename T>
@@ -43,6 +43,11 @@ struct Problem {
   int tasks() const { return batch * lines * heads; }
   int head(int task) const { return task % heads; }
   int positions() const { return height * width; }
+  // The queries are cut into tiles of nearly one size; tile `i` starts at first(i).
+  int tiles() const { return (positions() + kTile - 1) / kTile; }
+  int first(int tile) const {
+    return static_cast<int>(static_cast<std::int64_t>(positions()) * tile / tiles());
+  }
   int offsets() const { return (2 * height - 1) * (2 * width - 1); }
 
   template <typename T>
@@ -90,9 +95,8 @@ inline void pack_transposed(const Grid<T>& from, int positions, int channels, T 
       const T* position[together];
       for (int i = 0; i < together; ++i) position[i] = from.at(first + i);
       for (int c = 0; c < channels; ++c) {
-        Vec<T> column;
-        for (int i = 0; i < together; ++i) column[i] = position[i][c * step];
-        store(to + c * to_row + first, scale * column);
+        T* const row = to + c * to_row + first;
+        for (int i = 0; i < together; ++i) row[i] = scale * position[i][c * step];
       }
     }
     for (; first < positions; ++first) {

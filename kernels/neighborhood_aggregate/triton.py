@@ -37,13 +37,13 @@ def first_position(position, length, dilation, KERNEL: tl.constexpr):
 
 
 @triton.jit
-def _first_query(rank, KERNEL: tl.constexpr):
+def first_query(rank, KERNEL: tl.constexpr):
     """The first rank whose window holds ``rank``."""
     return tl.where(rank < KERNEL, 0, rank - KERNEL + 1 + KERNEL // 2)
 
 
 @triton.jit
-def _last_query(rank, members, KERNEL: tl.constexpr):
+def last_query(rank, members, KERNEL: tl.constexpr):
     """The last rank whose window holds ``rank``."""
     return tl.where(rank >= members - KERNEL, members - 1, rank + KERNEL // 2)
 
@@ -135,10 +135,10 @@ def _value_gradient_kernel(
     # Along each axis the queries that see a position are consecutive ranks of its own residue class.
     rows = members_of(y % dilation, height, dilation)
     columns = members_of(x % dilation, width, dilation)
-    first_row = _first_query(y // dilation, KERNEL)
-    first_column = _first_query(x // dilation, KERNEL)
-    row_count = _last_query(y // dilation, rows, KERNEL) - first_row + 1
-    column_count = _last_query(x // dilation, columns, KERNEL) - first_column + 1
+    first_row = first_query(y // dilation, KERNEL)
+    first_column = first_query(x // dilation, KERNEL)
+    row_count = last_query(y // dilation, rows, KERNEL) - first_row + 1
+    column_count = last_query(x // dilation, columns, KERNEL) - first_column + 1
     channel = tl.arange(0, BLOCK_C)
     in_map = inside[:, None] & (channel < channels)[None, :]
     total = tl.zeros((BLOCK, BLOCK_C), dtype=ACC)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from reproductions.attnet.atconv import ATConv
 from reproductions.attnet.sit import SiT
 from reproductions.folding import conv_norm
-from reproductions.inference import by_pieces, gelu, multiply
+from reproductions.inference import by_pieces
+from reproductions.inplace import gelu, multiply
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["AttNet", "GatedFeedForward", "build"]

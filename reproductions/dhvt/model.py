@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproductions.folding import conv_norm, fold_after, is_affine
-from reproductions.inference import add, gelu, pointwise
+from reproductions.inference import pointwise
+from reproductions.inplace import add, gelu
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["DHVT", "build"]

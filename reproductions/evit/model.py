@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
+from kernels.token_reorganize import token_reorganize
 from reproductions.attention import SelfAttention
-from reproductions.evit.reorganize import class_attention, reorganize
-from reproductions.layers import drop_path_rates
+from reproductions.evit.reorganize import class_attention
+from reproductions.layers import add_feed_forward, drop_path_rates
 
 
 class Attention(SelfAttention):
@@ -50,21 +51,24 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, keep_rate: float | None = None) -> tuple[Tensor, Tensor | None]:
-        """Map tokens (B, N, C) to (B, N', C); also return which tokens were kept (B, K), None if all were.
+    def kept(self, others: int, keep_rate: float | None = None) -> int:
+        """Return how many of ``others`` tokens, the class token not counted, are kept.
 
         ``keep_rate`` replaces the block's own while it is being annealed in training; a block built to keep all its
         tokens keeps them whatever is passed.
         """
         rate = self.keep_rate if keep_rate is None else keep_rate
+        return math.ceil(rate * others) if self.keep_rate < 1 and rate < 1 else others
+
+    def forward(self, x: Tensor, keep_rate: float | None = None) -> tuple[Tensor, Tensor | None]:
+        """Map tokens (B, N, C) to (B, N', C); also return the scores (B, N - 1) by which they were kept, if any."""
         others = x.shape[1] - 1
-        keep = math.ceil(rate * others) if self.keep_rate < 1 and rate < 1 else others
+        keep = self.kept(others, keep_rate)
         attended, scores = self.attn.attend(self.norm1(x), with_scores=keep < others)
         x = x + self.drop_path(attended)
-        kept = None
         if scores is not None:
-            x, kept = reorganize(x, scores, keep, self.fuse)
-        return x + self.drop_path(self.mlp(self.norm2(x))), kept
+            x = token_reorganize(x, scores.to(x.dtype), keep, self.fuse)
+        return add_feed_forward(x, self.norm2, self.mlp, self.drop_path), scores
 
 
 class EViT(nn.Module):

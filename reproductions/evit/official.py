@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.evit.model import EViT, build
+from kernels.token_reorganize import most_attentive
+from reproductions.evit.model import Block, EViT, build
 from reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
@@ -42,10 +43,11 @@ def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     tokens, left = model.embed(x), []
     for block in model.blocks:
-        tokens, kept = block(tokens)
+        assert isinstance(block, Block)
+        tokens, scores = block(tokens)
         left.append(tokens.shape[1] - 1)
-        if kept is not None:
-            named[f"kept_idx_{len(named)}"] = kept
+        if scores is not None:
+            named[f"kept_idx_{len(named)}"] = most_attentive(scores, block.kept(scores.shape[1]))
     features = model.norm(tokens)[:, 0]
     return {
         **named,

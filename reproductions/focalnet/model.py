@@ -12,7 +12,8 @@ from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
 from torch import Tensor, nn
 
 from kernels.focal_modulation import focal_modulation
-from reproductions.inference import by_pieces, gelu, multiply
+from reproductions.inference import by_pieces
+from reproductions.inplace import gelu, multiply
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["FocalModulation", "FocalNet", "build"]

@@ -6,7 +6,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from reproductions.inference import gelu
+from reproductions.inplace import add, gelu
 from reproductions.layers import LayerNorm2d
 from reproductions.overlock.contmix import ContMix
 from reproductions.overlock.layers import (
@@ -17,7 +17,6 @@ from reproductions.overlock.layers import (
     LayerScale,
     Pointwise,
     ResidualDepthwise,
-    add,
     squeeze_excite,
 )
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels.context_mix import context_mix
-from reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, add, squeeze_excite
+from reproductions.inplace import add
+from reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, squeeze_excite
 
 REGIONS = 7
 """The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""

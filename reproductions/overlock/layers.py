@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
 from reproductions.folding import fold_after, fold_before, is_affine
-from reproductions.inference import add
+from reproductions.inplace import add
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.inference import gelu
+from reproductions.inplace import gelu
 from reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
 from reproductions.overlock.config import Config
 from reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head

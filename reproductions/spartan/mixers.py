@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from kernels.wave_aggregate import wave_aggregate
 from reproductions.folding import conv_norm
-from reproductions.inference import gelu
+from reproductions.inplace import gelu
 from reproductions.layers import DepthwiseConv2d
 
 __all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer"]

@@ -10,36 +10,48 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
+from reproductions.attention import SelfAttention
+from reproductions.layers import add_feed_forward
 
-class Attention(nn.Module):
-    """Multi-head self-attention; keys and values may come from a map pooled by ``pool`` (PyramidTNT).
+
+class PooledAttention(nn.Module):
+    """Multi-head self-attention whose keys and values come from a pooled map (PyramidTNT).
 
     Args:
         dim: channels; divided among the heads.
         num_heads: attention heads.
-        pool: side of the average pooling before keys and values; 1 for none.
+        pool: side of the average pooling before keys and values.
     """
 
-    def __init__(self, dim: int, num_heads: int, pool: int = 1) -> None:
+    def __init__(self, dim: int, num_heads: int, pool: int) -> None:
         super().__init__()
         self.num_heads, self.pool = num_heads, pool
         self.q = nn.Linear(dim, dim, bias=False)
         self.kv = nn.Linear(dim, 2 * dim, bias=False)
         self.proj = nn.Linear(dim, dim)
-        if pool > 1:
-            self.pooled = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
+        self.pooled = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
 
-    def forward(self, x: Tensor, grid: tuple[int, int] | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, grid: tuple[int, int], bias: Tensor) -> Tensor:
         """Attend among the tokens (B, N, C); ``bias`` (1, heads, N, N / pool^2) is added to the scores."""
-        source = x
-        if self.pool > 1:
-            assert grid is not None
-            pooled = F.avg_pool2d(x.transpose(1, 2).unflatten(2, grid), self.pool)
-            source = self.pooled(pooled.flatten(2).transpose(1, 2))
+        small = F.avg_pool2d(x.transpose(1, 2).unflatten(2, grid), self.pool)
+        source = self.pooled(small.flatten(2).transpose(1, 2))
         q = self.q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         k, v = self.kv(source).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+class Attention(SelfAttention):
+    """Multi-head self-attention, in PyramidTNT with a bias on the scores."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__(dim, num_heads, qkv_bias=False)
+
+    def forward(self, x: Tensor, grid: tuple[int, int] | None = None, bias: Tensor | None = None) -> Tensor:
+        """Attend among the tokens (B, N, C); ``bias`` (1, heads, N, N) is added to the scores."""
+        q, k, v = self.heads(x)
         mask = None if bias is None else bias.to(q.dtype)
-        return self.proj(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+        return self.join(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
 
 
 class InnerTransformer(nn.Module):
@@ -76,7 +88,10 @@ class InnerTransformer(nn.Module):
     def forward(self, words: Tensor, sentences: Tensor, drop_path: nn.Module) -> tuple[Tensor, Tensor]:
         """Return the new words (B * N, M, c) and sentences (B, N or 1 + N, C); a class token gets no words."""
         words = words + drop_path(self.attn(self._normed(self.norm1, words)))
-        words = words + drop_path(self.mlp(self._normed(self.norm2, words)))
+        if self.joint_norm:
+            words = words + drop_path(self.mlp(self._normed(self.norm2, words)))
+        else:
+            words = add_feed_forward(words, self.norm2, self.mlp, drop_path)
         batch, tokens, _ = sentences.shape
         told = self.bridge(words.flatten(1)).view(batch, len(words) // batch, -1)
         return words, sentences + F.pad(told, (0, 0, tokens - told.shape[1], 0))
@@ -97,7 +112,7 @@ class Block(nn.Module):
         super().__init__()
         self.inner = inner
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = Attention(dim, num_heads, pool)
+        self.attn = PooledAttention(dim, num_heads, pool) if pool > 1 else Attention(dim, num_heads)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
@@ -109,4 +124,4 @@ class Block(nn.Module):
         if self.inner is not None:
             words, sentences = self.inner(words, sentences, self.drop_path)
         sentences = sentences + self.drop_path(self.attn(self.norm1(sentences), grid, bias))
-        return words, sentences + self.drop_path(self.mlp(self.norm2(sentences)))
+        return words, add_feed_forward(sentences, self.norm2, self.mlp, self.drop_path)

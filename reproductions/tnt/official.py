@@ -43,17 +43,20 @@ _PYRAMID: tuple[Rule, ...] = (
 )
 
 
-def _query_and_key_value(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return TNT's joint query-key and separate value weights as a query and a joint key-value weight."""
-    converted: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+def _joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of queries, keys and values as one, which are two in the official attention.
+
+    TNT has query-key and value, PyramidTNT query and key-value. Where an attention pools its keys they stay two.
+    """
+    converted = dict(state)
+    for name in state:
         prefix, _, leaf = name.rpartition("attn.")
-        if leaf == "qk.weight" and f"{prefix}attn.v.weight" in state:
-            query, key = tensor.chunk(2)
-            converted[f"{prefix}attn.q.weight"] = query
-            converted[f"{prefix}attn.kv.weight"] = torch.cat((key, state[f"{prefix}attn.v.weight"]))
-        elif not (leaf == "v.weight" and f"{prefix}attn.qk.weight" in state):
-            converted[name] = tensor
+        rest = {"qk.weight": "v.weight", "q.weight": "kv.weight"}.get(leaf)
+        if rest is None or f"{prefix}attn.linear.weight" in state:
+            continue
+        if f"{prefix}attn.{rest}" in state:
+            parts = converted.pop(name), converted.pop(f"{prefix}attn.{rest}")
+            converted[f"{prefix}attn.qkv.weight"] = torch.cat(parts)
     # A frozen parameter of zeros that the official network never reads.
     converted.pop("outer_tokens", None)
     return converted
@@ -80,7 +83,7 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
         ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form does not exist.
     """
     model = build({**config, "img_size": _input_size(config, state)}, form or "model")
-    return load_official(model, _query_and_key_value(state), _PYRAMID if "depths" in config else _TNT)
+    return load_official(model, _joint_projections(state), _PYRAMID if "depths" in config else _TNT)
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:

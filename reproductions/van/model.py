@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from kernels.large_kernel_attention import large_kernel_attention
 from reproductions.folding import affine, conv_norm, fold_before, is_affine
-from reproductions.inference import by_pieces, gelu, pointwise
+from reproductions.inference import by_pieces, pointwise
+from reproductions.inplace import gelu
 from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
 __all__ = ["VAN", "LargeKernelAttention", "build"]

@@ -11,8 +11,48 @@ from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
-from reproductions.layers import drop_path_rates
+from reproductions.folding import conv_norm
+from reproductions.layers import add_feed_forward, channels_last, drop_path_rates
 from reproductions.volo.outlook import OutlookAttention
+
+
+def patches(x: Tensor, conv: nn.Module) -> Tensor:
+    """Return ``conv(x)`` as (B, H / k, W / k, O) for a convolution of kernel k and stride k: one matrix product."""
+    assert isinstance(conv, nn.Conv2d)
+    side = conv.kernel_size[0]
+    if x.shape[2] % side or x.shape[3] % side:
+        return conv(x).permute(0, 2, 3, 1)
+    tiles = x.permute(0, 2, 3, 1).unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+    return F.linear(tiles.flatten(3), conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)
+
+
+class Stem(nn.Sequential):
+    """Three convolutions with BatchNorm and ReLU at stride 2, then patches.
+
+    Args:
+        in_chans: channels of the pictures.
+        hidden: channels of the three convolutions.
+        dim: channels of the patches.
+        patch_size: pixels along a side of a position, all strides together.
+    """
+
+    def __init__(self, in_chans: int, hidden: int, dim: int, patch_size: int) -> None:
+        layers: list[nn.Module] = []
+        for channels, kernel, stride in ((in_chans, 7, 2), (hidden, 3, 1), (hidden, 3, 1)):
+            layers += [nn.Conv2d(channels, hidden, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(hidden)]
+            layers.append(nn.ReLU(inplace=True))
+        side = patch_size // 2
+        super().__init__(*layers, nn.Conv2d(hidden, dim, side, stride=side))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the map (B, H / patch_size, W / patch_size, C) of pictures (B, 3, H, W)."""
+        x = channels_last(input)
+        for i in (0, 3, 6):
+            conv, norm = self[i], self[i + 1]
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            x = self[i + 2](conv_norm(x, conv, norm))
+        return patches(x, self[9])
 
 
 class MapAttention(SelfAttention):
@@ -54,7 +94,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, ..., C) to (B, ..., C)."""
         x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        return add_feed_forward(x, self.norm2, self.mlp, self.drop_path)
 
 
 class ClassBlock(Block):
@@ -123,7 +163,7 @@ class VOLO(nn.Module):
         classes = config.get("num_classes", 1000)
         self.pooling_scale = config.get("pooling_scale", 2)
         side = config.get("img_size", 224) // config.get("patch_size", 8) // self.pooling_scale
-        self.stem = _stem(config.get("in_chans", 3), config["stem_hidden_dim"], dims[0], config.get("patch_size", 8))
+        self.stem = Stem(config.get("in_chans", 3), config["stem_hidden_dim"], dims[0], config.get("patch_size", 8))
         rates = drop_path_rates(config.get("drop_path_rate_train") or 0.0, layers)
         window = {
             "kernel_size": config.get("outlook_kernel", 3),
@@ -169,11 +209,11 @@ class VOLO(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the fine map (B, H / 8, W / 8, C) that enters the outlookers."""
-        return self.stem(x).permute(0, 2, 3, 1)
+        return self.stem(x)
 
     def forward_tokens(self, fine: Tensor) -> Tensor:
         """Return the normed tokens (B, 1 + N, C), class token first, from the fine map."""
-        x = self.downsample(self.outlookers(fine).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = patches(self.outlookers(fine).permute(0, 3, 1, 2), self.downsample)
         if x.shape[1:3] != self.pos_embed.shape[1:3]:
             wanted = 8 * self.pooling_scale * self.pos_embed.shape[1]
             raise ValueError(f"this VOLO was built for {wanted}x{wanted} inputs: build it with img_size set")
@@ -194,16 +234,6 @@ class VOLO(nn.Module):
         tokens = self.forward_tokens(swap_box(fine, box, self.pooling_scale))
         labels = swap_box(self.token_head(tokens[:, 1:]).unflatten(1, (height, width)), box)
         return TokenLabels(self.head(tokens[:, 0]), labels.flatten(1, 2), box)
-
-
-def _stem(in_chans: int, hidden: int, dim: int, patch_size: int) -> nn.Sequential:
-    """Three convolutions at stride 2, then patches: together ``patch_size`` pixels to a position."""
-    layers: list[nn.Module] = []
-    for i, (channels, kernel, stride) in enumerate(((in_chans, 7, 2), (hidden, 3, 1), (hidden, 3, 1))):
-        layers += [nn.Conv2d(channels, hidden, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(hidden)]
-        layers.append(nn.ReLU(inplace=i > 0))
-    side = patch_size // 2
-    return nn.Sequential(*layers, nn.Conv2d(hidden, dim, side, stride=side))
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

@@ -6,7 +6,7 @@ import torch
 from bench.claims import ClaimContext
 from reproductions.evit import claims
 from reproductions.evit import model as evit
-from reproductions.evit.reorganize import class_attention, reorganize
+from reproductions.evit.reorganize import class_attention
 from tests.reproductions import support
 
 VERDICTS = {"faster": {"untested"}, "no-parameters": {"untested"}}
@@ -64,15 +64,6 @@ def test_trains(tiny):
 
 def test_compiles_whole(tiny):
     support.check_compile(tiny, torch.randn(2, 3, 64, 64))
-
-
-def test_reorganize_keeps_the_best_and_fuses_the_rest():
-    tokens = torch.arange(12.0).view(1, 6, 2)
-    scores = torch.tensor([[0.1, 0.4, 0.05, 0.3, 0.15]])
-    out, kept = reorganize(tokens, scores, keep=2, fuse=True)
-    assert kept.tolist() == [[1, 3]]
-    fused = 0.1 * tokens[0, 1] + 0.05 * tokens[0, 3] + 0.15 * tokens[0, 5]
-    torch.testing.assert_close(out[0], torch.stack((tokens[0, 0], tokens[0, 2], tokens[0, 4], fused)))
 
 
 def test_scores_are_the_mean_attention_of_the_class_token():

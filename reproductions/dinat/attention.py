@@ -1,0 +1,84 @@
+"""The two attentions of the paper: over dilated neighbourhoods, and over all positions of a grid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.layers import trunc_normal_
+from torch import Tensor, nn
+
+from kernels.neighborhood_attention import neighborhood_attention
+
+
+class MapAttention(nn.Module):
+    """What both share: queries, keys and values of a map (B, H, W, C), a relative position bias and the projection.
+
+    Args:
+        dim: channels C.
+        num_heads: heads h, of C / h channels each.
+        reach: how many positions a query can be away from a key along each axis, plus one.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    def __init__(self, dim: int, num_heads: int, reach: int, qkv_bias: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.rpb = nn.Parameter(torch.zeros(num_heads, 2 * reach - 1, 2 * reach - 1))
+        self.proj = nn.Linear(dim, dim)
+        trunc_normal_(self.rpb, std=0.02)
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, (B, heads, H, W, C / heads) each: views of one tensor."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 4, 1, 2, 5).unbind(0)
+        return q, k, v
+
+
+class NeighborhoodAttention(MapAttention):
+    """Attention of every position to the k x k window around it, every ``dilation``-th position counting.
+
+    A map that is smaller than the window reaches (k * dilation) is enlarged by zeros at its right and bottom edge,
+    which then are keys like any others, and the result is cut to size: what natten did up to 0.14.
+    """
+
+    def __init__(self, dim: int, num_heads: int, kernel_size: int, dilation: int, qkv_bias: bool) -> None:
+        super().__init__(dim, num_heads, kernel_size, qkv_bias)
+        self.kernel_size, self.dilation = kernel_size, dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, H, W, C)."""
+        height, width = x.shape[1:3]
+        least = self.kernel_size * self.dilation
+        if height < least or width < least:
+            x = F.pad(x, (0, 0, 0, max(least - width, 0), 0, max(least - height, 0)))
+        q, k, v = self.heads(x)
+        out = neighborhood_attention(q, k, v, self.rpb, kernel_size=self.kernel_size, dilation=self.dilation)
+        return self.proj(out.permute(0, 2, 3, 1, 4).flatten(3)[:, :height, :width])
+
+
+class GridAttention(MapAttention):
+    """Attention among all positions of a ``side`` x ``side`` grid, in PyTorch's fused kernel."""
+
+    relative_position_index: Tensor
+
+    def __init__(self, dim: int, num_heads: int, side: int, qkv_bias: bool) -> None:
+        super().__init__(dim, num_heads, side, qkv_bias)
+        self.register_buffer("relative_position_index", relative_position_index(side), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, side, side, C) to the same shape."""
+        q, k, v = (part.flatten(2, 3) for part in self.heads(x))
+        bias = self.rpb.flatten(1)[:, self.relative_position_index].to(q.dtype)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0))
+        return self.proj(out.transpose(1, 2).reshape(x.shape))
+
+
+def relative_position_index(side: int) -> Tensor:
+    """Return where each (query, key) pair of a grid finds its bias in a flattened table: (side^2, side^2).
+
+    Rows and columns of the table are key minus query positions, as natten counts them; Swin counts the other way.
+    """
+    position = torch.arange(side)
+    offset = position[None, :] - position[:, None] + side - 1
+    index = offset[:, None, :, None] * (2 * side - 1) + offset[None, :, None, :]
+    return index.reshape(side**2, side**2)

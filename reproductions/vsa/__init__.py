@@ -1,0 +1,1 @@
+"""VSA: window attention whose windows move and stretch with their content (Zhang et al., ECCV 2022)."""
