@@ -1,4 +1,4 @@
-"""BatchNorm on its running statistics as part of the convolution before it.
+"""BatchNorm on its running statistics as part of the convolution beside it.
 
 Where a BatchNorm uses its running statistics it is an affine map, and is folded into the convolution's weights on every
 call: cheap, differentiable, never stale.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kernels import backend
 
-__all__ = ["affine", "conv_norm", "fold_after", "is_affine"]
+__all__ = ["affine", "conv_norm", "fold_after", "fold_before", "is_affine"]
 
 
 def is_affine(x: Tensor, *norms: nn.Module) -> bool:
@@ -38,6 +38,14 @@ def fold_after(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tup
     return (weight * scale.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype), folded_bias.to(weight.dtype)
 
 
+def fold_before(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight (O, I, ...) and bias (O,) of ``norm`` followed by a 1x1 convolution or a linear layer."""
+    scale, shift = affine(norm)
+    added = weight.flatten(1) @ shift.to(weight.dtype)
+    folded = weight * scale.view(-1, *[1] * (weight.ndim - 2))
+    return folded.to(weight.dtype), added if bias is None else bias + added
+
+
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     """Return ``norm(conv(x))``, as one convolution where the norm is a fixed affine map; the padding is of zeros."""
     if not is_affine(x, norm):
@@ -46,4 +54,4 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     if x.is_contiguous(memory_format=torch.channels_last):
         # oneDNN picks its channels-last kernels by the layout of the weight too.
         weight = weight.contiguous(memory_format=torch.channels_last)
-    return torch.nn.functional.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return conv._conv_forward(x, weight, bias)

@@ -45,11 +45,14 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, H, W); the memory format stays."""
-        return self.convolve(input, self.weight)
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return depthwise_conv2d(input, weight, bias, int(self.dilation[0]))
 
     def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
         """Convolve (B, C, H, W) with ``weight`` in place of the layer's own."""
-        return depthwise_conv2d(input, weight, self.bias, int(self.dilation[0]))
+        return self._conv_forward(input, weight, self.bias)
 
 
 class ConvNorm2d(nn.Module):

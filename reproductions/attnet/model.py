@@ -12,10 +12,12 @@ from typing import Any
 
 from timm.layers import DropPath, LayerScale, trunc_normal_
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from reproductions.attnet.atconv import ATConv
 from reproductions.attnet.sit import SiT
+from reproductions.folding import conv_norm
+from reproductions.inference import by_pieces
+from reproductions.inplace import gelu, multiply
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["AttNet", "GatedFeedForward", "build"]
@@ -40,8 +42,8 @@ class GatedFeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mix the channels of (B, H, W, C)."""
         features, gate = self.expand(x).chunk(2, dim=-1)
-        local = self.depthwise(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return self.reduce(self.norm(F.gelu(local) * gate))
+        local = gelu(self.depthwise(features.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        return self.reduce(self.norm(multiply(local, gate)))
 
 
 class Block(nn.Module):
@@ -75,7 +77,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the map."""
-        return self.norm(self.conv(x))
+        return conv_norm(x, self.conv, self.norm)
 
 
 class AttNet(nn.Module):
@@ -112,8 +114,10 @@ class AttNet(nn.Module):
         later = [ConvNorm(before, dim) for before, dim in pairwise(dims)]
         self.downs = nn.ModuleList([stem, *later])
         self.stages = nn.ModuleList()
+        self.widest = []
         for i, rates in enumerate(drop_path_rates(drop_path, depths)):
             hidden = int(2 * int(dims[i] * exp_rates[i]) / 3)
+            self.widest.append(2 * hidden)
             settings = (kernel_sizes[i], conv_bias, glu_norm, use_layer_scale)
             self.stages.append(nn.Sequential(*[Block(dims[i], hidden, *settings, rate) for rate in rates]))
         self.norm = nn.LayerNorm(dims[-1])
@@ -124,8 +128,9 @@ class AttNet(nn.Module):
         """Return the map (B, C, H, W) of every stage for pictures (B, 3, H, W)."""
         x = channels_last(x)
         maps = []
-        for down, stage in zip(self.downs, self.stages, strict=True):
-            x = stage(down(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        for down, stage, widest in zip(self.downs, self.stages, self.widest, strict=True):
+            x = down(x).permute(0, 2, 3, 1)
+            x = by_pieces(stage, x, widest).permute(0, 3, 1, 2)
             maps.append(x)
         return maps
 

@@ -14,6 +14,9 @@ from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reproductions.folding import conv_norm, fold_after, is_affine
+from reproductions.inference import pointwise
+from reproductions.inplace import add, gelu
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["DHVT", "build"]
@@ -62,9 +65,11 @@ class SequentialOverlappingEmbed(nn.Module):
         """(B, channels, H, W) -> (B, dim, ceil(H / patch_size), ceil(W / patch_size))."""
         x = self.before(x)
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = norm(conv(x))
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            x = conv_norm(x, conv, norm)
             if i < len(self.convs) - 1 or len(self.convs) == 1:
-                x = F.gelu(x)
+                x = gelu(x)
         return self.after(x)
 
 
@@ -131,9 +136,16 @@ class DynamicAggregationFeedForward(nn.Module):
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, 1 + N, C) -> (B, 1 + N, C), class token first, the N patches in rows of ``grid``."""
         cls, patches = x[:, :1], x[:, 1:]
-        expanded = F.gelu(self.norm1(self.expand(patches.transpose(1, 2).unflatten(2, grid))))
-        expanded = expanded + F.gelu(self.norm2(self.depthwise(expanded)))
-        patches = self.norm3(self.reduce(expanded)).flatten(2).transpose(1, 2)
+        pieces = patches.transpose(1, 2).unflatten(2, grid)
+        if is_affine(x, self.norm1, self.norm2, self.norm3):
+            expanded = gelu(pointwise(pieces, *fold_after(self.expand.weight, self.expand.bias, self.norm1)))
+            expanded = add(gelu(conv_norm(expanded, self.depthwise, self.norm2)), expanded)
+            reduced = pointwise(expanded, *fold_after(self.reduce.weight, self.reduce.bias, self.norm3))
+        else:
+            expanded = F.gelu(self.norm1(self.expand(pieces)))
+            expanded = expanded + F.gelu(self.norm2(self.depthwise(expanded)))
+            reduced = self.norm3(self.reduce(expanded))
+        patches = reduced.flatten(2).transpose(1, 2)
         weight = self.excite(F.gelu(self.squeeze(patches.mean(1, keepdim=True))))
         return torch.cat([cls * weight, patches], dim=1)
 

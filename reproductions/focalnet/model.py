@@ -12,6 +12,8 @@ from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
 from torch import Tensor, nn
 
 from kernels.focal_modulation import focal_modulation
+from reproductions.inference import by_pieces
+from reproductions.inplace import gelu, multiply
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["FocalModulation", "FocalNet", "build"]
@@ -49,7 +51,7 @@ class FocalModulation(nn.Module):
         if self.divisor > 1:
             total = total / self.divisor
         modulator = self.modulator(total).permute(0, 2, 3, 1)
-        return self.project_out(self.norm(query * modulator))
+        return self.project_out(self.norm(multiply(modulator, query)))
 
 
 class Block(nn.Module):
@@ -87,9 +89,14 @@ class Block(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         if self.post_norm:
             x = x + self.drop_path(self.scale1(self.norm1(self.modulation(x))))
-            return x + self.drop_path(self.scale2(self.norm2(self.mlp(x))))
+            return x + self.drop_path(self.scale2(self.norm2(self._mlp(x))))
         x = x + self.drop_path(self.scale1(self.modulation(self.norm1(x))))
-        return x + self.drop_path(self.scale2(self.mlp(self.norm2(x))))
+        return x + self.drop_path(self.scale2(self._mlp(self.norm2(x))))
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.mlp(x)
+        return self.mlp.fc2(gelu(self.mlp.fc1(x)))
 
 
 class PatchEmbed(nn.Module):
@@ -156,6 +163,7 @@ class FocalNet(nn.Module):
             for i, (before, dim) in enumerate(zip([in_channels, *dims], dims, strict=False))
         )
         self.stages = nn.ModuleList()
+        self.widest = [max(int(dim * mlp_ratio), 2 * dim) for dim in dims]
         for i, rates in enumerate(drop_path_rates(drop_path, depths)):
             mixer = (focal_windows[i], focal_levels[i], focal_factor, normalize_modulator, use_postln_in_modulation)
             hidden = int(dims[i] * mlp_ratio)
@@ -172,8 +180,8 @@ class FocalNet(nn.Module):
         """Return the map (B, C, H, W) that each stage gives for pictures (B, 3, H, W); none is normalised."""
         x = channels_last(x)
         maps = []
-        for embed, stage in zip(self.embeds, self.stages, strict=True):
-            x = stage(embed(x)).permute(0, 3, 1, 2)
+        for embed, stage, widest in zip(self.embeds, self.stages, self.widest, strict=True):
+            x = by_pieces(stage, embed(x), widest).permute(0, 3, 1, 2)
             maps.append(x)
         return maps
 

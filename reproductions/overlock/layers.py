@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.global_response_norm import global_response_norm
-from reproductions.folding import affine, fold_after, is_affine
+from reproductions.folding import fold_after, fold_before, is_affine
 from reproductions.inplace import add
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
@@ -29,12 +29,6 @@ DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
     17: ((5, 1), (7, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
     19: ((5, 1), (7, 1), (9, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
 }
-
-
-def fold_before(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return weight (O, I) and bias (O,) of ``norm`` followed by a 1x1 convolution."""
-    scale, shift = affine(norm)
-    return (weight * scale).to(weight.dtype), (bias + weight @ shift.to(weight.dtype)).to(weight.dtype)
 
 
 def squeeze_excite(dim: int) -> SEModule:

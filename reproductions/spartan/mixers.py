@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.wave_aggregate import wave_aggregate
+from reproductions.folding import conv_norm
+from reproductions.inplace import gelu
 from reproductions.layers import DepthwiseConv2d
 
 __all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer"]
@@ -35,7 +37,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalise."""
-        return self.norm(self.conv(x))
+        return conv_norm(x, self.conv, self.norm)
 
 
 class SpatialMixer(nn.Module):
@@ -65,9 +67,10 @@ class SpatialMixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mix (B, C, H, W) over space."""
         x = self.reduce(x)
-        x = x + self.contrast[:, None, None] * (x - x.mean((2, 3), keepdim=True))
-        near = self.near_excite(F.gelu(self.near(x)))
-        far = self.far_excite(F.gelu(self.far2(self.far1(x))))
+        contrast = self.contrast[:, None, None]
+        x = torch.addcmul(contrast * -x.mean((2, 3), keepdim=True), x, 1 + contrast)
+        near = self.near_excite(gelu(self.near(x)))
+        far = self.far_excite(gelu(self.far2(self.far1(x))))
         return self.project(torch.cat([near, far], dim=1))
 
 
@@ -92,5 +95,10 @@ class ChannelMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the channels of (B, C, H, W)."""
-        features = wave_aggregate(x, self.theta(x), self.weight(x), self.wave)
-        return self.project(self.excite(F.gelu(self.conv(features))))
+        theta, weight = self.theta, self.weight
+        assert theta.bias is not None
+        assert weight.bias is not None
+        both = F.conv2d(x, torch.cat([theta.weight, weight.weight]), torch.cat([theta.bias, weight.bias]))
+        gates, weights = both.chunk(2, dim=1)
+        features = wave_aggregate(x, gates, weights, self.wave)
+        return self.project(self.excite(gelu(self.conv(features))))

@@ -10,9 +10,11 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
+import torch
 from timm.layers import DropPath, LayerScale2d, trunc_normal_
 from torch import Tensor, nn
 
+from reproductions.inference import by_pieces
 from reproductions.layers import channels_last
 from reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
 
@@ -37,8 +39,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        x = x + self.drop_path(self.scale1(self.spatial(self.norm1(x))))
-        return x + self.drop_path(self.scale2(self.channel(self.norm2(x))))
+        if self.training:
+            x = x + self.drop_path(self.scale1(self.spatial(self.norm1(x))))
+            return x + self.drop_path(self.scale2(self.channel(self.norm2(x))))
+        x = torch.addcmul(x, self.spatial(self.norm1(x)), self.scale1.gamma[:, None, None])
+        return torch.addcmul(x, self.channel(self.norm2(x)), self.scale2.gamma[:, None, None])
 
 
 class SpaRTAN(nn.Module):
@@ -77,6 +82,7 @@ class SpaRTAN(nn.Module):
                 f"spartan: {stages} stages need as many depths (each at least 1) and ratios, and one width fewer; "
                 f"got {list(layer_depths)}, {list(expand_ratios)} and {list(dims)}"
             )
+        self.expand_ratios = tuple(expand_ratios)
         self.stem = nn.Sequential(
             ConvNorm(nn.Conv2d(in_channels, init_dim // 2, 3, 2, 1, bias=False)),
             nn.GELU(),
@@ -99,10 +105,11 @@ class SpaRTAN(nn.Module):
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map of every stage for pictures (B, 3, H, W)."""
-        x = self.stages[0](self.stem(channels_last(x)))
-        maps = [x]
-        for down, stage in zip(self.downs, list(self.stages)[1:], strict=True):
-            x = stage(down(x))
+        x = self.stem(channels_last(x))
+        maps = []
+        for down, stage, expand in zip([nn.Identity(), *self.downs], self.stages, self.expand_ratios, strict=True):
+            x = down(x)
+            x = by_pieces(stage, x, 2 * expand * x.shape[1])
             maps.append(x)
         return maps
 

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.large_kernel_attention import large_kernel_attention
+from reproductions.folding import affine, conv_norm, fold_before, is_affine
+from reproductions.inference import by_pieces, pointwise
+from reproductions.inplace import gelu
 from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
 __all__ = ["VAN", "LargeKernelAttention", "build"]
@@ -90,8 +93,34 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
+        if is_affine(x, self.norm1, self.norm2, self.drop_path):
+            return self._folded_feed_forward(self._folded_attention(x))
         x = x + self.drop_path(self.scale1[:, None, None] * self.attention(self.norm1(x)))
         return x + self.drop_path(self.scale2[:, None, None] * self.feed_forward(self.norm2(x)))
+
+    def _folded_attention(self, x: Tensor) -> Tensor:
+        """Return x + scale1 * Attention(BN(x)), the affine norm and the scale folded into the projections."""
+        inside, outside = self.attention.project_in, self.attention.project_out
+        gate = gelu(pointwise(x, *fold_before(inside.weight, inside.bias, self.norm1)))
+        assert outside.bias is not None
+        scale, shift = (part.to(x.dtype) for part in affine(self.norm1))
+        weight, bias = _scaled(outside.weight, outside.bias + shift, self.scale1)
+        branch = pointwise(self.attention.lka(gate), weight, bias)
+        kept = (1 + self.scale1 * scale)[:, None, None]
+        return torch.addcmul(branch, x, kept) if torch.is_grad_enabled() else branch.addcmul_(x, kept)
+
+    def _folded_feed_forward(self, x: Tensor) -> Tensor:
+        """Return x + scale2 * FeedForward(BN(x)), folded likewise."""
+        expand, reduce = self.feed_forward.expand, self.feed_forward.reduce
+        assert reduce.bias is not None
+        hidden = pointwise(x, *fold_before(expand.weight, expand.bias, self.norm2))
+        hidden = gelu(self.feed_forward.depthwise(hidden))
+        return x + pointwise(hidden, *_scaled(reduce.weight, reduce.bias, self.scale2))
+
+
+def _scaled(weight: Tensor, bias: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight (O, I, 1, 1) and bias (O,) of a convolution whose outputs are then scaled."""
+    return weight * scale.view(-1, 1, 1, 1), bias * scale
 
 
 class Stage(nn.Module):
@@ -104,11 +133,13 @@ class Stage(nn.Module):
         self.embed = nn.Conv2d(channels, dim, patch, stride, patch // 2)
         self.embed_norm = nn.BatchNorm2d(dim, eps=eps)
         self.blocks = nn.Sequential(*blocks)
+        self.widest = max((block.feed_forward.expand.out_channels for block in blocks), default=dim)
         self.norm = LayerNorm2d(dim, eps=norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
-        return self.norm(self.blocks(self.embed_norm(self.embed(x))))
+        x = conv_norm(x, self.embed, self.embed_norm)
+        return self.norm(by_pieces(self.blocks, x, self.widest))
 
 
 class VAN(nn.Module):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kernels import backend
 from reproductions.van import model as van
 from tests.reproductions import support
 
@@ -93,3 +94,19 @@ def test_compiles_whole():
 
 def test_memory_formats(tiny):
     support.check_memory_formats(tiny, torch.randn(2, 3, 64, 64))
+
+
+def test_folding_the_norms_changes_nothing(tiny):
+    for module in tiny.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    for parameter in tiny.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    tiny.double().eval()
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    with backend.use("reference"):
+        expected = tiny(x)
+    torch.testing.assert_close(tiny(x), expected, rtol=1e-10, atol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(tiny(x), expected, rtol=1e-10, atol=1e-10)

@@ -1,0 +1,51 @@
+"""What saves time and memory where nothing is recorded for a backward pass: one product over positions, and pieces."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kernels import backend
+
+__all__ = ["by_pieces", "is_plain_inference", "pointwise"]
+
+_PIECE_BYTES = 8 << 20
+"""How much of a stage's widest map is computed at a time; larger pieces leave the processor's cache."""
+
+
+def is_plain_inference(x: Tensor) -> bool:
+    """Return whether ``x`` is a CPU tensor whose results nothing records: no autograd, tracer, counter or autocast."""
+    watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or backend.override() == "reference"
+    return not watched and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve (B, C, H, W) in channels-last memory with a 1x1 kernel (O, C, 1, 1), as one product over positions."""
+    batch, channels, height, width = x.shape
+    rows = F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), weight.flatten(1), bias)
+    return rows.view(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
+    """Return ``module(x)``, in plain inference computed for as many samples at a time as the caches hold.
+
+    The batch is cut only where the widest map of the whole batch would have to go to memory and back, and where no
+    forward hook expects to see all samples.
+
+    Args:
+        module: treats samples apart; its result has the shape of its input.
+        x: (B, C, H, W) or (B, H, W, C).
+        widest: the channels of the widest map inside.
+    """
+    channels = x.shape[1] if x.stride(1) == 1 else x.shape[-1]
+    size = x.numel() // max(channels, 1) * widest * x.itemsize
+    count = min(-(-size // _PIECE_BYTES), x.shape[0])
+    watched = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    if count <= 1 or watched or not is_plain_inference(x):
+        result: Tensor = module(x)
+        return result
+    out = torch.empty_like(x)
+    for piece, to in zip(x.tensor_split(count), out.tensor_split(count), strict=True):
+        to.copy_(module(piece))
+    return out
