@@ -84,22 +84,18 @@ inline int transposed_width(int width) {
   return (vectors % 4 == 0 ? vectors + 1 : vectors) * kLanes<T>;
 }
 
-// The plane as (height, channels, transposed_width), for correlate().
+// The plane as (height, channels, transposed_width), for correlate(). What lies beyond the width is not defined.
 template <typename T>
 inline void pack_transposed(Plane<const T> from, int height, int width, int channels, T* out) {
-  const int wide = transposed_width<T>(width);
-  const bool blocks = from.channel == 1;
-  const int whole_width = blocks ? width / kLanes<T> * kLanes<T> : 0;
-  const int whole_channels = blocks ? channels / kLanes<T> * kLanes<T> : 0;
+  const int wide = transposed_width<T>(width), blocks = from.channel == 1 ? channels / kLanes<T> * kLanes<T> : 0;
   for (int y = 0; y < height; ++y, out += static_cast<std::ptrdiff_t>(channels) * wide) {
-    for (int x = 0; x < whole_width; x += kLanes<T>) {
-      for (int c = 0; c < whole_channels; c += kLanes<T>) {
-        simd::transpose_block(from.at(y, x) + c, from.column, out + c * wide + x, wide);
+    for (int x = 0; x < width && blocks; x += kLanes<T>) {
+      for (int c = 0; c < blocks; c += kLanes<T>) {
+        simd::transpose_block(from.at(y, x) + c, from.column, std::min(kLanes<T>, width - x), out + c * wide + x, wide);
       }
     }
-    for (int x = 0; x < width; ++x) {
-      const int done = x < whole_width ? whole_channels : 0;
-      copy(from.at(y, x) + done * from.channel, from.channel, out + done * wide + x, wide, channels - done);
+    for (int x = 0; x < width && blocks < channels; ++x) {
+      copy(from.at(y, x) + blocks * from.channel, from.channel, out + blocks * wide + x, wide, channels - blocks);
     }
   }
 }

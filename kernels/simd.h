@@ -87,13 +87,18 @@ inline Vec<T> interleaved(const Vec<T>& a, const Vec<T>& b, std::index_sequence<
 }
 #endif
 
-// to[c * to_row + i] = from[i * from_row + c] for a block of kLanes x kLanes numbers.
+// to[c * to_row + i] = from[i * from_row + c] for kLanes columns c of `count` rows i, at most kLanes; what follows them in
+// a row of `to` is overwritten up to a whole vector.
 template <typename T>
-inline void transpose_block(const T* from, std::ptrdiff_t from_row, T* to, std::ptrdiff_t to_row) {
+inline void transpose_block(const T* from, std::ptrdiff_t from_row, int count, T* to, std::ptrdiff_t to_row) {
   constexpr int lanes = kLanes<T>;
 #ifdef SIMD_SHUFFLES
-  Vec<T> rows[lanes], next[lanes];
-  for (int i = 0; i < lanes; ++i) rows[i] = load(from + i * from_row);
+  Vec<T> rows[lanes] = {}, next[lanes];
+  if (count == lanes) {
+    for (int i = 0; i < lanes; ++i) rows[i] = load(from + i * from_row);
+  } else {
+    for (int i = 0; i < count; ++i) rows[i] = load(from + i * from_row);
+  }
   for (int done = 1; done < lanes; done *= 2) {  // a perfect shuffle of all lanes each time
     for (int i = 0; i < lanes / 2; ++i) {
       next[2 * i] = interleaved<T, 0>(rows[i], rows[i + lanes / 2], std::make_index_sequence<lanes>{});
@@ -104,7 +109,7 @@ inline void transpose_block(const T* from, std::ptrdiff_t from_row, T* to, std::
   for (int c = 0; c < lanes; ++c) store(to + c * to_row, rows[c]);
 #else
   for (int c = 0; c < lanes; ++c) {
-    for (int i = 0; i < lanes; ++i) to[c * to_row + i] = from[i * from_row + c];
+    for (int i = 0; i < count; ++i) to[c * to_row + i] = from[i * from_row + c];
   }
 #endif
 }

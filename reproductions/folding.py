@@ -51,4 +51,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     if not is_affine(x, norm):
         return norm(conv(x))
     weight, bias = fold_after(conv.weight, conv.bias, norm)
+    if x.is_contiguous(memory_format=torch.channels_last):
+        # oneDNN picks its channels-last kernels by the layout of the weight too.
+        weight = weight.contiguous(memory_format=torch.channels_last)
     return conv._conv_forward(x, weight, bias)

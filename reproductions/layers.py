@@ -20,6 +20,7 @@ __all__ = [
     "add_feed_forward",
     "channels_last",
     "drop_path_rates",
+    "only_result_counts",
 ]
 
 _PIECE_BYTES = 12 << 20
@@ -97,6 +98,16 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def only_result_counts(x: Tensor, module: nn.Module) -> bool:
+    """Return whether ``module`` may reach its result for ``x`` by another way than its definition.
+
+    It may not where gradients are wanted, in training, and where the cost of the definition is counted (meta tensors,
+    the reference backend).
+    """
+    defined = x.is_meta or backend.override() == "reference"
+    return not (defined or module.training or torch.is_grad_enabled())
+
+
 def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module) -> Tensor:
     """Return x + drop_path(mlp(norm(x))), the second half of a pre-norm transformer block.
 
@@ -109,8 +120,8 @@ def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module)
         mlp: a linear layer, GELU and another linear layer.
         drop_path: stochastic depth.
     """
-    whole = torch.is_grad_enabled() or mlp.training or torch.compiler.is_compiling()
-    if whole or x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or backend.override() == "reference":
+    whole = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    if whole or not only_result_counts(x, mlp):
         return x + drop_path(mlp(norm(x)))
     tokens = x.reshape(-1, x.shape[-1])
     hidden = len(mlp.fc1.weight) * x.itemsize

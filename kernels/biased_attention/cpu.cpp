@@ -9,11 +9,33 @@ using namespace biased_attention;
 using simd::Buffer;
 using simd::Matrix;
 
-// x := the numerators of its softmax over the first `count` entries; returns the sum. The rest up to `room` becomes 0.
+// Each row := the numerators of its softmax over the first `count` entries, the rest up to `wide` 0; `factor` := one over
+// their sums. All maxima come first, because a row's numerators wait for its own while those of rows do not.
 template <typename T>
-T numerators(T* x, int count, int room) {
-  std::fill(x + count, x + room, -std::numeric_limits<T>::infinity());
-  return simd::exponentials(x, room);
+void numerators(T* x, int rows, int count, int wide, T* factor) {
+  for (int row = 0; row < rows; ++row) {
+    T* const own = x + row * wide;
+    std::fill(own + count, own + wide, -std::numeric_limits<T>::infinity());
+    Vec<T> top = load(own);
+    for (int i = kLanes<T>; i < wide; i += kLanes<T>) {
+      const Vec<T> next = load(own + i);
+      top = next > top ? next : top;
+    }
+    T lanes[kLanes<T>];
+    store(lanes, top);
+    factor[row] = simd::fold(lanes, [](T a, T b) { return a > b ? a : b; });
+  }
+  for (int row = 0; row < rows; ++row) {
+    T* const own = x + row * wide;
+    const T largest = factor[row];
+    Vec<T> total = {};
+    for (int i = 0; i < wide; i += kLanes<T>) {
+      const Vec<T> e = simd::exp_nonpositive(load(own + i) - largest);
+      total += e;
+      store(own + i, e);
+    }
+    factor[row] = 1 / simd::sum<T>(total);
+  }
 }
 
 // to := a * x + b * y
@@ -55,10 +77,8 @@ struct Weights {
     }
     for (int i = 0; i < count; ++i) look_up(p, table, first + i, (gated ? position : content) + i * wide);
     simd::multiply(count, wide, p.depth, rows, keys, wide, content, wide, !gated);
-    for (int i = 0; i < count; ++i) {
-      content_factor[i] = 1 / numerators(content + i * wide, n, wide);
-      if (gated) position_factor[i] = 1 / numerators(position + i * wide, n, wide);
-    }
+    numerators(content, count, n, wide, content_factor);
+    if (gated) numerators(position, count, n, wide, position_factor);
   }
 };
 

@@ -1,7 +1,7 @@
 """Varied-size window attention on the CPU, in C++.
 
-Sampling with PyTorch's grid_sample and attending with its scaled_dot_product_attention takes several times as long:
-both want copies of the map in layouts of their own.
+Sampling with PyTorch's grid_sample and attending with its scaled_dot_product_attention takes about three times as
+long: both want copies of the map in layouts of their own.
 """
 
 from __future__ import annotations

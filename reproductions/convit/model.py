@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
 from reproductions.convit.attention import GatedPositionalAttention
-from reproductions.layers import drop_path_rates
+from reproductions.layers import add_feed_forward, drop_path_rates
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
         """Update the tokens (B, N, C); the grid matters to positional attention only."""
         normed = self.norm1(x)
         x = x + self.drop_path(self.attn(normed, grid) if self.positional else self.attn(normed))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        return add_feed_forward(x, self.norm2, self.mlp, self.drop_path)
 
 
 class ConViT(nn.Module):
@@ -90,7 +90,8 @@ class ConViT(nn.Module):
             )
         patches = self.patch_embed(x)
         grid = patches.shape[-2:]
-        tokens = patches.flatten(2).transpose(1, 2)
+        # Once in memory token by token, all blocks keep it so.
+        tokens = patches.flatten(2).transpose(1, 2).contiguous()
         if self.pos_embed is not None:
             tokens = tokens + self.pos_embed
         for i, block in enumerate(self.blocks):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kernels.token_reorganize import token_reorganize
 from reproductions.attention import SelfAttention
 from reproductions.evit.reorganize import class_attention
-from reproductions.layers import add_feed_forward, drop_path_rates
+from reproductions.layers import add_feed_forward, drop_path_rates, only_result_counts
 
 
 class Attention(SelfAttention):
@@ -69,6 +69,11 @@ class Block(nn.Module):
         if scores is not None:
             x = token_reorganize(x, scores.to(x.dtype), keep, self.fuse)
         return add_feed_forward(x, self.norm2, self.mlp, self.drop_path), scores
+
+    def class_token(self, x: Tensor) -> Tensor:
+        """Return the first token (B, 1, C) that the block makes of the tokens (B, N, C)."""
+        cls = x[:, :1] + self.drop_path(self.attn.first(self.norm1(x)))
+        return add_feed_forward(cls, self.norm2, self.mlp, self.drop_path)
 
 
 class EViT(nn.Module):
@@ -145,7 +150,15 @@ class EViT(nn.Module):
 
     def forward(self, x: Tensor, keep_rate: float | None = None) -> Tensor:
         """Return the logits (B, num_classes); ``keep_rate`` replaces that of the dropping blocks."""
-        return self.head(self.forward_tokens(x, keep_rate)[:, 0])
+        if not only_result_counts(x, self):
+            return self.head(self.forward_tokens(x, keep_rate)[:, 0])
+        tokens = self.embed(x)
+        for block in self.blocks[:-1]:
+            tokens, _ = block(tokens, keep_rate)
+        # The head reads the class token alone, and whichever tokens the last block drops were attended to before.
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return self.head(self.norm(last.class_token(tokens))[:, 0])
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

@@ -60,7 +60,7 @@ def attention_products(context: ClaimContext) -> ClaimResult:
     if round(counted / 1e9, 1) <= 4.5:
         return ClaimResult("holds", evidence, "")
     left_out = round((counted - products) / 1e9, 1) <= 4.5
-    limits = "The printed figure counts convolutions and linear layers only; the paper does not say so."
+    limits = "The printed figure is what convolutions and linear layers alone come to; the paper does not say so."
     return ClaimResult("partly" if left_out else "fails", evidence, limits if left_out else "")
 
 

@@ -125,3 +125,11 @@ class Block(nn.Module):
             words, sentences = self.inner(words, sentences, self.drop_path)
         sentences = sentences + self.drop_path(self.attn(self.norm1(sentences), grid, bias))
         return words, add_feed_forward(sentences, self.norm2, self.mlp, self.drop_path)
+
+    def class_token(self, words: Tensor, sentences: Tensor) -> Tensor:
+        """Return the first sentence (B, 1, C) of :meth:`forward`, for a block of TNT."""
+        if self.inner is not None:
+            words, sentences = self.inner(words, sentences, self.drop_path)
+        assert isinstance(self.attn, Attention)
+        cls = sentences[:, :1] + self.drop_path(self.attn.first(self.norm1(sentences)))
+        return add_feed_forward(cls, self.norm2, self.mlp, self.drop_path)

@@ -9,7 +9,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import drop_path_rates
+from reproductions.layers import drop_path_rates, only_result_counts
 from reproductions.tnt.block import Block, InnerTransformer
 from reproductions.tnt.pyramid import PyramidTNT
 
@@ -68,19 +68,31 @@ class TNT(nn.Module):
         words = self.word_embed(patches.flatten(0, 2)).flatten(2).transpose(1, 2)
         return words + self.word_pos
 
-    def forward_tokens(self, x: Tensor) -> Tensor:
-        """Return the normed sentences (B, 1 + N, C), class token first."""
+    def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the words (B * N, M, c) and sentences (B, 1 + N, C), class token first, that enter the first block."""
         words = self.embed_words(x)
         sentences = self.sentence_embed(words.flatten(1)).unflatten(0, (-1, self.num_patches))
         cls = self.cls_token.expand(len(x), -1, -1).to(sentences.dtype)
-        sentences = torch.cat((cls, sentences), dim=1) + self.sentence_pos
+        return words, torch.cat((cls, sentences), dim=1) + self.sentence_pos
+
+    def forward_tokens(self, x: Tensor) -> Tensor:
+        """Return the normed sentences (B, 1 + N, C), class token first."""
+        words, sentences = self.embed(x)
         for block in self.blocks:
             words, sentences = block(words, sentences)
         return self.norm(sentences)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, num_classes)."""
-        return self.head(self.forward_tokens(x)[:, 0])
+        if not only_result_counts(x, self):
+            return self.head(self.forward_tokens(x)[:, 0])
+        words, sentences = self.embed(x)
+        for block in self.blocks[:-1]:
+            words, sentences = block(words, sentences)
+        # The head reads the class token alone.
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return self.head(self.norm(last.class_token(words, sentences))[:, 0])
 
 
 def _init_linear(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reproductions.attention import SelfAttention
 from reproductions.folding import conv_norm
 from reproductions.layers import add_feed_forward, channels_last, drop_path_rates
+from reproductions.token_labels import TokenLabels, random_box, swap_box
 from reproductions.volo.outlook import OutlookAttention
 
 
@@ -105,48 +106,6 @@ class ClassBlock(Block):
         cls = x[:, :1] + self.drop_path(self.attn(self.norm1(x)))
         cls = cls + self.drop_path(self.mlp(self.norm2(cls)))
         return torch.cat((cls, x[:, 1:]), dim=1)
-
-
-class MixBox(NamedTuple):
-    """Which part of a map was taken from the mirrored batch (MixToken), in positions of the coarse map."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-
-class TokenLabels(NamedTuple):
-    """What training with token labelling needs.
-
-    Attributes:
-        cls: logits of the class token (B, classes).
-        tokens: logits of every position (B, N, classes), the mixing undone.
-        box: where the inputs were mixed.
-    """
-
-    cls: Tensor
-    tokens: Tensor
-    box: MixBox
-
-
-def random_box(height: int, width: int) -> MixBox:
-    """Draw a box whose share of the map is 1 - lambda, lambda uniform, centred anywhere (CutMix's rule)."""
-    side = (1 - torch.rand(()).item()) ** 0.5
-    half_height, half_width = int(height * side) // 2, int(width * side) // 2
-    y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
-    return MixBox(
-        max(y - half_height, 0), min(y + half_height, height), max(x - half_width, 0), min(x + half_width, width)
-    )
-
-
-def swap_box(x: Tensor, box: MixBox, scale: int = 1) -> Tensor:
-    """Take ``box``, ``scale`` times enlarged, of the map x (B, H, W, C) from the mirrored batch; twice is nothing."""
-    mixed = x.clone()
-    rows = slice(scale * box.top, scale * box.bottom)
-    columns = slice(scale * box.left, scale * box.right)
-    mixed[:, rows, columns] = x.flip(0)[:, rows, columns]
-    return mixed
 
 
 class VOLO(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reproductions.folding import conv_norm
 from reproductions.inplace import add, gelu
-from reproductions.layers import DepthwiseConv2d, LayerNorm2d
+from reproductions.layers import DepthwiseConv2d, LayerNorm2d, add_feed_forward
 from reproductions.vsa.attention import VariedWindowAttention, WindowAttention
 
 CELL_EPS = {"reduction": 1e-5, "normal": 1e-6}
@@ -27,12 +27,9 @@ def window_attention(dim: int, dim_out: int, num_heads: int, window_size: int, f
     return (WindowAttention if fixed else VariedWindowAttention)(dim, dim_out, num_heads, window_size)
 
 
-class MapMlp(Mlp):
-    """Two linear layers over the channels of a (B, C, H, W) map, GELU between them."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        return self.fc2(gelu(self.fc1(x.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+def feed_forward(x: Tensor, norm: nn.LayerNorm, mlp: Mlp, drop_path: nn.Module) -> Tensor:
+    """Return x + drop_path(mlp(norm(x))) for a map (B, C, H, W) that the caller has just made."""
+    return add_feed_forward(x.permute(0, 2, 3, 1), norm, mlp, drop_path).permute(0, 3, 1, 2)
 
 
 class ConvBranch(nn.Module):
@@ -139,8 +136,9 @@ class ReductionCell(nn.Module):
         total, eps = width * len(dilations), CELL_EPS["reduction"]
         attention = window_attention(total, dim_out, num_heads, window_size, fixed)
         self.attend = Attend(attention, total, eps, cpe)
-        self.norm = LayerNorm2d(dim_out, eps)
-        self.mlp = MapMlp(dim_out, int(dim_out * mlp_ratio))
+        self.norm = nn.LayerNorm(dim_out, eps)
+        self.mlp = Mlp(dim_out, int(dim_out * mlp_ratio))
+        self.drop_path = nn.Identity()  # the official reduction cells have no stochastic depth
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C_out, H / stride, W / stride)."""
@@ -149,7 +147,7 @@ class ReductionCell(nn.Module):
                 f"vsa: a {x.shape[2]}x{x.shape[3]} map cannot be reduced by {self.stride}: pad the picture"
             )
         x = add(self.attend(self.pyramid(x)), self.convolve(x))
-        return add(self.mlp(self.norm(x)), x)
+        return feed_forward(x, self.norm, self.mlp, self.drop_path)
 
 
 class NormalCell(nn.Module):
@@ -179,11 +177,11 @@ class NormalCell(nn.Module):
         hidden, eps = int(dim * mlp_ratio), CELL_EPS["normal"]
         self.attend = Attend(window_attention(dim, dim, num_heads, window_size, fixed), dim, eps, cpe)
         self.convolve = ConvBranch((dim, hidden, dim, dim), (1, 1, 1), groups)
-        self.norm = LayerNorm2d(dim, eps)
-        self.mlp = MapMlp(dim, hidden)
+        self.norm = nn.LayerNorm(dim, eps)
+        self.mlp = Mlp(dim, hidden)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         x = add(add(self.drop_path(self.attend(x)), x), self.drop_path(self.convolve(x)))
-        return add(self.drop_path(self.mlp(self.norm(x))), x)
+        return feed_forward(x, self.norm, self.mlp, self.drop_path)

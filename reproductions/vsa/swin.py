@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch.nn.functional as F
-from timm.layers import DropPath
+from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from reproductions.inplace import add
 from reproductions.layers import LayerNorm2d, channels_last, drop_path_rates
-from reproductions.vsa.cells import Attend, MapMlp, window_attention
+from reproductions.vsa.cells import Attend, feed_forward, window_attention
 
 EPS = 1e-5
 
@@ -23,14 +23,14 @@ class Block(nn.Module):
         super().__init__()
         attention = window_attention(dim, dim, num_heads, config["window_size"], config.get("fixed", False))
         self.attend = Attend(attention, dim, EPS, config["cpe"])
-        self.norm = LayerNorm2d(dim, EPS)
-        self.mlp = MapMlp(dim, int(dim * config["mlp_ratio"]))
+        self.norm = nn.LayerNorm(dim, EPS)
+        self.mlp = Mlp(dim, int(dim * config["mlp_ratio"]))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         x = add(self.drop_path(self.attend(x)), x)
-        return add(self.drop_path(self.mlp(self.norm(x))), x)
+        return feed_forward(x, self.norm, self.mlp, self.drop_path)
 
 
 class PatchMerging(nn.Module):

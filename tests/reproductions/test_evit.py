@@ -62,6 +62,14 @@ def test_trains(tiny):
     support.check_training(tiny, torch.randn(2, 3, 64, 64))
 
 
+def test_inference_gives_the_logits_of_all_tokens(tiny):
+    x = torch.randn(2, 3, 64, 64)
+    expected = tiny.eval()(x)
+    with torch.no_grad():
+        torch.testing.assert_close(tiny(x), expected)
+        torch.testing.assert_close(tiny.head(tiny.forward_tokens(x)[:, 0]), expected)
+
+
 def test_compiles_whole(tiny):
     support.check_compile(tiny, torch.randn(2, 3, 64, 64))
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bench.claims import ClaimContext
+from reproductions.token_labels import MixBox, swap_box
 from reproductions.volo import claims
 from reproductions.volo import model as volo
 from reproductions.volo.outlook import OutlookAttention
@@ -67,9 +68,9 @@ def test_train_mode_gives_token_labels(tiny):
 
 
 def test_mixing_twice_is_nothing():
-    x, box = torch.randn(2, 4, 6, 3), volo.MixBox(1, 3, 2, 5)
-    once = volo.swap_box(x, box)
-    torch.testing.assert_close(volo.swap_box(once, box), x)
+    x, box = torch.randn(2, 4, 6, 3), MixBox(1, 3, 2, 5)
+    once = swap_box(x, box)
+    torch.testing.assert_close(swap_box(once, box), x)
     torch.testing.assert_close(once[0, 1:3, 2:5], x[1, 1:3, 2:5])
     torch.testing.assert_close(once[0, 0], x[0, 0])
 
