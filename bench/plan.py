@@ -20,8 +20,9 @@ STATIC = ("params", "flops")
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 MODES = ("eager", "compile", "cudagraph")
-BUDGET_CPU_S = 2.0
-"""Seconds of sampling in each process on a CPU; a GPU takes the measuring side's own, longer, budget."""
+BUDGET_CPU_S = 1.0
+"""Seconds of sampling in each process on a CPU, so that a paper takes minutes. A GPU takes the measuring side's own,
+longer, budget."""
 
 CPU_BATCH = 4
 ROUNDS = 3

@@ -16,7 +16,7 @@ from bench.records import Job, Measurement
 from bench.statistics import median
 
 REPEATS = 3
-"""Peaks are taken this often, once in a quick run; the median counts."""
+"""Peaks of forward passes are taken this often, once in a quick run; the median counts."""
 
 
 class Meter(Protocol):
@@ -77,7 +77,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     ]
     if subject.device.type == "cuda":
         rows += _gpu_rows(subject.device, batch)
-    return [*rows, _training(subject, meter, batch, weights, repeats)]
+    return [*rows, _training(subject, meter, batch, weights)]
 
 
 def weight_bytes(subject: Subject) -> int:
@@ -100,14 +100,14 @@ def _peaks(subject: Subject, meter: Meter, batch: int, repeats: int, *, training
     return peaks
 
 
-def _training(subject: Subject, meter: Meter, batch: int, weights: int, repeats: int) -> Measurement:
+def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measurement:
     """Measure a training step; it may run out of memory where the forward pass did not."""
     name = "memory_training"
     if subject.mode == "cudagraph":
         return Measurement.missing(name, "B", "training steps are measured in eager or compile mode only")
     try:
         with gradients(True):
-            peaks = _peaks(subject, meter, batch, repeats, training=True)
+            peaks = _peaks(subject, meter, batch, 1, training=True)
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             reason = f"a training step of batch {batch} does not fit in the memory of {subject.device}"
