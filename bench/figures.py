@@ -74,6 +74,11 @@ class Figure:
         return int(found) if found else None
 
 
+EFFORT = ("budget_s", "goldens", "second_opinion")
+"""Options of a job that say how much evidence it gathers, not what is measured: the newest run counts, whatever they
+were."""
+
+
 def own_samples(record: Record) -> Sequence[float]:
     """Return the samples that a record carries itself."""
     return record.measurement.samples
@@ -109,8 +114,9 @@ def row_name(record: Record) -> str:
 
 
 def _identity(job: Job) -> tuple[Any, ...]:
-    """Return what tells one configuration from another: the job without its round."""
-    options = orjson.dumps(job.options, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    """Return what tells one configuration from another: the job without its round, and without how hard it tries."""
+    configuration = {name: value for name, value in job.options.items() if name not in EFFORT}
+    options = orjson.dumps(configuration, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return (job.paper, job.subject, job.form, job.metric, job.settings, options)
 
 

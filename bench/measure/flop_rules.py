@@ -28,7 +28,7 @@ _FREE_NAMES: dict[str, str] = {
         bucketize reflection_pad2d_backward replication_pad2d_backward diagonal_backward _reshape_alias
     """,
     "elementwise, without torch's tag": """
-        gelu_
+        gelu_ polar
     """,
     "reads a value or a shape": """
         _local_scalar_dense item equal is_same_size

@@ -348,3 +348,11 @@ def test_parity_is_judged_by_the_golden_records(value, passed, verdict):
     assert (row.verdict, row.reported) == (verdict, "0")
     assert "demo_t@64x96" in row.conditions
     assert "golden" in row.source
+
+
+def test_a_newer_run_replaces_one_that_gathered_less_evidence():
+    old = record("parity", None, options={"goldens": []}, unit="rel")
+    new = record(
+        "parity", 1e-14, options={"goldens": ["a"]}, unit="rel", run="20270101T000000Z-aaaaaa", detail={"passed": True}
+    )
+    assert only(compare(paper(), [old, new])).verdict == "within rounding"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bench.claims import ClaimContext
+from bench.measure.flops import count
 from reproductions.rmt import claims
 from reproductions.rmt import model as rmt
 from reproductions.rmt.attention import ManhattanAttention, Positions, rotate
@@ -235,3 +236,7 @@ def test_every_claim_is_tested_or_explained(monkeypatch):
     for claim in support.paper_of("rmt").claims:
         if claim.experiment:
             assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
+
+
+def test_every_operator_of_the_model_is_counted():
+    assert count(rmt.build(TINY), (1, 3, 64, 64)).flops > 0
