@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
@@ -69,7 +69,7 @@ def encode(record: Record, rows: int) -> tuple[bytes, bytes | None]:
     """Return the line of a record that is one of ``rows`` of its job, and the line of its samples if it has any."""
     measurement = vars(_finite(record.measurement)).copy()
     samples = measurement.pop("samples")
-    samples_key, samples_line = _encode_samples(samples) if samples else ("", None)
+    samples_key, samples_line = encode_samples(samples) if samples else ("", None)
     job = vars(record.job) | {"settings": vars(record.job.settings)}
     values = vars(record) | {
         "job": job,
@@ -169,7 +169,8 @@ def samples_key_of(line: bytes) -> str:
     return line[8:24].decode("ascii", "replace")
 
 
-def _encode_samples(samples: tuple[float, ...]) -> tuple[str, bytes]:
+def encode_samples(samples: Sequence[float]) -> tuple[str, bytes]:
+    """Return the key that samples have, a digest of them, and their line."""
     body = _dump(samples)
     key = hashlib.sha256(body).hexdigest()[:16]
     return key, b'{"key":"' + key.encode() + b'","samples":' + body + b"}"

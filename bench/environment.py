@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -80,8 +81,20 @@ def device_name(device: str = "cpu") -> str:
     if device.startswith("cuda"):
         gpu = nvml.open_gpu(device)
         return _slug("nvidia gpu" if isinstance(gpu, str) else gpu.name())
-    model = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|\b\d+-core\b|@.*", " ", _cpu_model(), flags=re.IGNORECASE)
-    return _slug(f"cpu {model} {_cores()}c")
+    return _cpu_name(_cpu_model(), _cores())
+
+
+def name_of(environment: Mapping[str, Any]) -> str:
+    """Return the short name of the device that :func:`capture` described, from the description."""
+    gpu = environment["gpu"]
+    if gpu is not None:
+        return _slug(gpu.get("name", "nvidia gpu"))
+    return _cpu_name(environment["cpu"]["model"], environment["cpu"]["usable_cores"])
+
+
+def _cpu_name(model: str, cores: int) -> str:
+    plain = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|\b\d+-core\b|@.*", " ", model, flags=re.IGNORECASE)
+    return _slug(f"cpu {plain} {cores}c")
 
 
 @cache

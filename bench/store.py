@@ -51,6 +51,12 @@ def slug(device: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")[:80] or "unknown"
 
 
+def environment_file(environment: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return the digest of an environment, which is the name of its file, and the file's content."""
+    body = orjson.dumps(environment, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2, default=str) + b"\n"
+    return hashlib.sha256(body).hexdigest()[:16], body
+
+
 class Store:
     """Records under one folder.
 
@@ -92,8 +98,7 @@ class Store:
         Raises:
             UserError: it cannot be written.
         """
-        body = orjson.dumps(environment, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2, default=str) + b"\n"
-        digest = hashlib.sha256(body).hexdigest()[:16]
+        digest, body = environment_file(environment)
         path = self.root / "environments" / f"{digest}.json"
         if not path.exists():
             jsonl.write_whole(path, body)
