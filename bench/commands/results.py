@@ -1,0 +1,129 @@
+"""``bench results``: takes in what others have measured, without trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UserError
+from bench.options import RESULTS, Json, Results, console, print_json
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from bench.submission.check import Verdict
+
+CHECK = (
+    "Examples: `bench results check mine.jsonl` · `bench results check *.jsonl --json`. "
+    "Exit status: 0 all are good, 1 one is refused, 2 one cannot be read at all."
+)
+ADD = "Examples: `bench results add theirs.jsonl`. Exit status: 0 it is stored, 1 it is refused, 2 it cannot be read."
+RULES = "Examples: `bench results rules` · `bench results rules --json`"
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Submissions, as `bench submit` writes them.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Take in results that others have measured (`bench submit`).")
+    group.command("check", epilog=CHECK)(check)
+    group.command("add", epilog=ADD)(add)
+    group.command("rules", epilog=RULES)(rules)
+    app.add_typer(group, name="results")
+
+
+def check(files: Files, json: Json = False) -> None:
+    """Say of each file whether it would be taken, and if not why, a line a reason."""
+    verdicts, unreadable = _judge(files)
+    if json:
+        print_json({"good": not unreadable and all(v.good for v in verdicts), "files": [_plain(v) for v in verdicts]})
+    else:
+        for verdict in verdicts:
+            _print(verdict)
+    _end(verdicts, unreadable)
+
+
+def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> None:
+    """Check files, and put those that are good into the store; one that is there already is left as it is."""
+    from bench.submission.take_in import add as take_in
+
+    verdicts, unreadable = _judge(files)
+    said: list[dict[str, Any]] = []
+    for verdict in verdicts:
+        new = verdict.submission is not None and verdict.good and take_in(verdict.submission, results)
+        said.append({**_plain(verdict), "added": new})
+        if not json:
+            _print(verdict)
+            if verdict.good:
+                typer.echo(f"{verdict.file}: {'added to' if new else 'already in'} {results}")
+    if json:
+        print_json({"good": not unreadable and all(v.good for v in verdicts), "files": said})
+    _end(verdicts, unreadable)
+
+
+def rules(json: Json = False) -> None:
+    """List what is checked: every rule by the name that stands behind its reasons."""
+    from bench.submission.check import sentences
+
+    if json:
+        print_json(sentences())
+        return
+    for name, sentence in sentences().items():
+        typer.echo(f"{name:26} {sentence}")
+
+
+def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
+    """Return the verdicts, and what could not be read at all, a sentence each."""
+    from bench.submission.check import Checker
+
+    verdicts, unreadable = [], []
+    with _status() as status:
+        checker = Checker(lambda model: status.update(f"counting {model}"))
+        for file in files:
+            try:
+                verdicts.append(checker.check(file))
+            except UserError as error:
+                unreadable.append(str(error))
+    return verdicts, unreadable
+
+
+@contextmanager
+def _status() -> Iterator[Status]:
+    with console(stderr=True).status("reading") as status:
+        yield status
+
+
+def _print(verdict: Verdict) -> None:
+    for reason in verdict.reasons:
+        typer.echo(f"{verdict.file}: {reason}")
+    submission = verdict.submission
+    if verdict.reasons or submission is None:
+        typer.echo(f"{verdict.file}: refused, {len(verdict.reasons)} reasons")
+        return
+    header = submission.header
+    typer.echo(f"{verdict.file}: good, run {header.run} on {header.device}, {len(submission.entries)} records")
+    for note in verdict.notes:
+        typer.echo(f"{verdict.file}: note: {note}")
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "file": verdict.file,
+        "good": verdict.good,
+        "run": None if verdict.submission is None else verdict.submission.header.run,
+        "reasons": [asdict(reason) for reason in verdict.reasons],
+        "notes": list(verdict.notes),
+    }
+
+
+def _end(verdicts: Iterable[Verdict], unreadable: list[str]) -> None:
+    """End with the exit status of the worst file."""
+    for problem in unreadable:
+        typer.echo(f"bench: {problem}", err=True)
+    raise typer.Exit(2 if unreadable else 0 if all(v.good for v in verdicts) else 1)

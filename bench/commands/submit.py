@@ -1,0 +1,69 @@
+"""``bench submit``: one run's records as a file that can be handed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import UserError
+from bench.options import RESULTS, Json, Results, print_json
+
+if TYPE_CHECKING:
+    from bench.submission.pack import Packed
+
+EXAMPLES = (
+    "Examples: `bench submit --run latest --out mine.jsonl` · `bench submit --run latest --dry-run` · "
+    "`bench submit --run latest --out mine.jsonl.gz --name 'A. Lab'`"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("submit", epilog=EXAMPLES)(submit)
+
+
+def submit(
+    run: Annotated[str, typer.Option(help="The run's id, or latest.")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="The file to write; one that ends in .gz is compressed.")] = None,
+    name: Annotated[str, typer.Option(help="Who hands it in, as you want to be called; by default nobody.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would leave this machine; write nothing.")
+    ] = False,
+    results: Results = Path(RESULTS),
+    json: Json = False,
+) -> None:
+    """Pack a run with its environment, plan and samples into one file, without names of folders, users and hosts.
+
+    `bench results check FILE` says whether it would be taken.
+    """
+    from bench.submission import files
+    from bench.submission.pack import pack
+
+    if out is None and not dry_run:
+        raise UserError("say where to write with --out FILE, or look first with --dry-run")
+    packed = pack(results, run, files.checked_name(name))
+    if out is not None and not dry_run:
+        files.write(out, packed.data)
+    if json:
+        print_json(files.summary(packed, None if dry_run else out))
+        return
+    _print(packed, None if dry_run else out, dry_run)
+
+
+def _print(packed: Packed, out: Path | None, everything: bool) -> None:
+    rows = [
+        ("run", packed.run),
+        ("device", packed.device),
+        ("records", f"{packed.records}, and {packed.samples} lines of samples, {len(packed.data):,} bytes"),
+        ("left out", ", ".join(packed.left_out) or "nothing"),
+        ("shortened", ", ".join(packed.shortened) or "no paths"),
+    ]
+    for title, text in rows:
+        typer.echo(f"{title:10} {text}")
+    if everything:
+        typer.echo("What would leave this machine: the file's lines, records and samples in full.")
+        typer.echo(packed.data.decode(), nl=False)
+    if out is not None:
+        typer.echo(f"wrote {out}: `bench results check {out}` says whether it would be taken")

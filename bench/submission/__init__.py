@@ -1,0 +1,14 @@
+"""Results that others hand in: one file a run, written by ``bench submit`` and judged by ``bench results check``.
+
+A submission is JSON Lines, optionally compressed with gzip. Every line is an object with one name, which says what the
+line is; the same run always gives the same bytes::
+
+    {"header": {"submission": 1, "run": ..., "device": ..., "submitter": ..., "sha256": ...}}
+    {"environment": {...}}                 what :func:`bench.environment.capture` found
+    {"plan": {...}}                        what the run set out to measure: :class:`bench.run_file.RunFile`
+    {"record": {...}}                      a line of the store, as :mod:`bench.encoding` writes it; as many as there are
+    {"samples": {"key": ..., "samples": [...]}}   what the records' ``samples_key`` name
+
+The header's digest is of all bytes behind the first line. Nothing in a submission is trusted: what can be calculated
+again is, from the code and the papers here, and what cannot is held against physics, arithmetic and itself.
+"""

@@ -1,0 +1,200 @@
+"""The evidence in a record's ``detail``, typed: what the measuring side writes there, and a rule that it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.records import Measurement
+from bench.submission.reasons import Doubt, rule
+
+if TYPE_CHECKING:
+    from bench.submission.case import Case
+
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class _Evidence(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class GpuState(_Evidence):
+    """Of :meth:`bench.nvml.Gpu.state`, what is looked at here."""
+
+    other_processes: Count = 0
+
+
+class State(_Evidence):
+    """Of :meth:`bench.measure.machine.Machine.state`, what is looked at here."""
+
+    gpu: GpuState | None
+
+
+class Machine(_Evidence):
+    """As :meth:`bench.measure.machine.Machine.finish` reports it."""
+
+    before: State
+    after: State
+    others_cores: NotNegative
+    stolen: float
+    seconds: Positive
+
+
+class WarmUp(_Evidence):
+    """As :class:`bench.measure.timing.WarmUp`."""
+
+    settled: bool
+    windows: Count
+    seconds: NotNegative
+
+
+class Timing(_Evidence):
+    """As :meth:`bench.measure.timing.Timing.detail`, with the batch."""
+
+    batch: Some
+    stop: Literal["interval", "budget"]
+    quick: bool
+    noisy: bool
+    noisy_reasons: list[str]
+    samples: Count
+    void_samples: Count
+    inner_loops: Some
+    halfwidth: float | None
+    percentiles_s: dict[str, float]
+    warmup: WarmUp
+    budget_s: Positive
+    machine: Machine
+
+
+class Energy(_Evidence):
+    """As :mod:`bench.measure.energy` writes it."""
+
+    batch: Some
+    images: Some
+    joules: Positive
+    seconds: Positive
+    mean_power_w: Positive
+    quick: bool
+    machine: Machine
+
+
+class Score(_Evidence):
+    """As :mod:`bench.measure.accuracy` writes it with ``top1`` and, but for the classes, with ``top5``."""
+
+    correct: Count
+    images: Some
+
+
+class FullScore(Score):
+    """What ``top1`` has beyond."""
+
+    images_in_folder: Some
+    classes: Annotated[int, Field(ge=2)]
+
+
+class Difference(_Evidence):
+    """How one output differs from a golden's."""
+
+    max_abs: NotNegative
+    max_rel: NotNegative
+    l2_rel: NotNegative
+    mean_rel: NotNegative
+
+
+class GoldenResult(_Evidence):
+    """As :func:`bench.measure.parity.as_detail`."""
+
+    file: str
+    variant: str
+    dtype: str
+    tolerance: Positive
+    passed: bool
+    params: Some
+    outputs: Annotated[dict[str, Difference | str], Field(min_length=1)]
+
+
+class Parity(_Evidence):
+    """As :mod:`bench.measure.parity` writes it."""
+
+    goldens: Annotated[list[GoldenResult], Field(min_length=1)]
+    passed: bool
+
+
+class Peak(_Evidence):
+    """As :mod:`bench.measure.memory` writes it with ``memory_peak``."""
+
+    batch: Some
+    repeats_b: Annotated[list[int], Field(min_length=1)]
+
+
+class TrainingPeak(Peak):
+    """What ``memory_training`` has beyond."""
+
+    weights_b: Some
+    gradients_b: Count
+
+
+class Increase(_Evidence):
+    """As :mod:`bench.measure.memory` writes it with ``memory_per_image``."""
+
+    batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
+    peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+EVIDENCE: dict[str, type[BaseModel]] = {
+    "throughput": Timing,
+    "latency": Timing,
+    "energy": Energy,
+    "top1": FullScore,
+    "top5": Score,
+    "parity": Parity,
+    "memory_peak": Peak,
+    "memory_training": TrainingPeak,
+    "memory_per_image": Increase,
+}
+"""What the detail of a measured row must hold, by row."""
+
+
+def read(row: Measurement) -> Any:
+    """Return the evidence of a measured row; None where it cannot be read, or where the row needs none."""
+    model = EVIDENCE.get(row.metric)
+    try:
+        return None if model is None else model.model_validate(row.detail)
+    except ValidationError:
+        return None
+
+
+def timing_of(row: Measurement) -> Timing | None:
+    """Return the evidence of a time."""
+    found = read(row)
+    return found if isinstance(found, Timing) else None
+
+
+def energy_of(row: Measurement) -> Energy | None:
+    """Return the evidence of an energy."""
+    found = read(row)
+    return found if isinstance(found, Energy) else None
+
+
+@rule("evidence", "A measured figure carries the evidence that this suite writes with it.")
+def _evidence(case: Case) -> Iterator[Doubt]:
+    for entry in case.measured:
+        row = entry.record.measurement
+        model = EVIDENCE.get(row.metric)
+        if not row.method:
+            yield entry, "it does not say how it was measured"
+        if model is None:
+            continue
+        try:
+            model.model_validate(row.detail)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            first = faults[0]
+            place = ".".join(str(part) for part in ("detail", *first["loc"]))[:120]
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            yield entry, f"its evidence is not as it is written here: {place}: {first['msg']}{more}"

@@ -1,0 +1,199 @@
+"""The lines of a submission, field by field: what may stand there, and what must."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+
+from bench.records import SCHEMA_VERSION, Status
+
+VERSION = 1
+"""Of the format of submissions."""
+
+Text = Annotated[str, StringConstraints(max_length=4000)]
+Short = Annotated[str, StringConstraints(max_length=200)]
+RunId = Annotated[str, StringConstraints(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Size = Annotated[int, Field(ge=1, le=8192)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Header(_Strict):
+    """The first line.
+
+    Attributes:
+        submission: :data:`VERSION`.
+        run: the run's id.
+        device: the device's short name.
+        submitter: who hands it in, as they want to be called; may be empty.
+        sha256: of all bytes behind this line.
+    """
+
+    submission: int
+    run: RunId
+    device: Short
+    submitter: Annotated[str, StringConstraints(max_length=80)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Cpu(_Strict):
+    """As :mod:`bench.environment` captures it."""
+
+    model: Short
+    architecture: Short
+    logical_cores: Annotated[int, Field(ge=1, le=4096)] | None
+    usable_cores: Annotated[int, Field(ge=1, le=4096)]
+    level: Literal["x86_64_v4", "x86_64_v3", "baseline"]
+
+
+class Gpu(_Strict):
+    """As :meth:`bench.nvml.Gpu.description` gives it."""
+
+    name: Short
+    memory_bytes: Annotated[int, Field(ge=1, lt=2**46)] | None
+    max_sm_mhz: Annotated[int, Field(ge=1, le=10_000)] | None
+    max_memory_mhz: Annotated[int, Field(ge=1, le=100_000)] | None
+    power_limit_w: Annotated[float, Field(gt=0, le=10_000)] | None
+    driver: Short
+
+
+class UnknownGpu(_Strict):
+    """A GPU that NVML could not describe."""
+
+    unknown: Text
+
+
+def _kind_of_gpu(gpu: Any) -> str:
+    return "unknown" if isinstance(gpu, dict) and gpu.keys() == {"unknown"} else "known"
+
+
+AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unknown")], Discriminator(_kind_of_gpu)]
+
+
+class Environment(_Strict):
+    """As :func:`bench.environment.capture` gives it."""
+
+    device: Short
+    cpu: Cpu
+    memory_bytes: Annotated[int, Field(ge=2**20, lt=2**50)] | None
+    gpu: AnyGpu | None
+    os: Short
+    python: Short
+    libraries: dict[Short, Short]
+    torch_build: dict[Short, Short]
+    native_kernels: Short | None
+    variables: dict[Short, Text]
+
+
+class Settings(_Strict):
+    """As :class:`bench.records.Settings`."""
+
+    device: Short
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] | None
+    input_size: Annotated[list[Size], Field(max_length=3)]
+    precision: Short
+    mode: Short
+    channels_last: bool
+    threads: Annotated[int, Field(ge=1, le=1024)] | None
+    weights: Short
+    quick: bool
+    training: bool
+
+
+class Job(_Strict):
+    """As :class:`bench.records.Job`; in a record its round stands elsewhere."""
+
+    paper: Short
+    subject: Short
+    form: Short
+    metric: Short
+    settings: Settings
+    options: dict[str, Any]
+
+
+class PlannedJob(Job):
+    """A job with its round."""
+
+    round: Annotated[int, Field(ge=0, le=10_000)]
+
+
+class Plan(_Strict):
+    """As :class:`bench.run_file.RunFile`."""
+
+    run: RunId
+    papers: list[Short]
+    device: Short
+    jobs: list[PlannedJob]
+    timeout: float | None
+    seed: int
+
+
+class Measurement(_Strict):
+    """As :class:`bench.records.Measurement`, without its samples."""
+
+    metric: Short
+    value: int | float | None
+    unit: Short
+    method: Text
+    status: Status
+    reason: Text
+    low: float | None
+    high: float | None
+    detail: dict[str, Any]
+
+
+class Record(_Strict):
+    """As :mod:`bench.encoding` writes it."""
+
+    schema_: Annotated[int, Field(alias="schema")]
+    job: Job
+    round: Annotated[int, Field(ge=0, le=10_000)]
+    measurement: Measurement
+    run: RunId
+    time: Short
+    environment: Digest
+    commit: Short
+    key: Digest
+    rows: Annotated[int, Field(ge=1, le=100)]
+    samples_key: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
+
+
+class Samples(_Strict):
+    """The samples behind one record or several."""
+
+    key: Digest
+    samples: Annotated[list[float], Field(min_length=1, max_length=1_000_000)]
+
+
+KINDS: dict[str, type[BaseModel]] = {
+    "header": Header,
+    "environment": Environment,
+    "plan": Plan,
+    "record": Record,
+    "samples": Samples,
+}
+"""What a line can be."""
+
+
+def version_problem(kind: str, content: Any) -> str | None:
+    """Return what is wrong with the version that a header or a record states, or None."""
+    name, known = {"header": ("submission", VERSION), "record": ("schema", SCHEMA_VERSION)}.get(kind, ("", 0))
+    found = content.get(name) if name and isinstance(content, dict) else known
+    if type(found) is int and found == known:
+        return None
+    return f"its {name} version is {str(found)[:40]}, this suite reads version {known}"
+
+
+def faults(error: ValidationError) -> list[tuple[str, str]]:
+    """Return what is wrong with a line: the rule (``unknown-field``, ``missing-field``, ``wrong-type``) and where."""
+    found: dict[tuple[str, str], None] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in fault["loc"])[:120]
+        name = {"extra_forbidden": "unknown-field", "missing": "missing-field"}.get(fault["type"], "wrong-type")
+        text = {"unknown-field": "is not a field of this format", "missing-field": "is missing"}.get(name, fault["msg"])
+        found[name, f"{place}: {text}"] = None
+    return list(found)

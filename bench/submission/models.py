@@ -1,0 +1,166 @@
+"""The models that submissions speak of, as they stand here: what they are made of, and how much work they are.
+
+Only code and hyper-parameters of this repository are run, never those of a submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.errors import UserError, unknown
+from bench.records import Job, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What does not depend on a machine.
+
+    Attributes:
+        params, trainable: numbers of parameters.
+        weights_b: bytes of parameters and buffers, by precision.
+        flops: of one sample, two a multiply-add; None where it cannot be counted here.
+        problem: why not.
+    """
+
+    params: int
+    trainable: int
+    weights_b: dict[str, int]
+    flops: float | None = None
+    problem: str = ""
+
+
+class Models:
+    """Builds models on torch's meta device, without memory for weights where that can be, and remembers their facts.
+
+    Args:
+        progress: told the name of each model before it is built.
+    """
+
+    def __init__(self, progress: Callable[[str], None] | None = None) -> None:
+        self._progress = progress
+        self._facts: dict[tuple[object, ...], Facts | str] = {}
+        self._options: dict[tuple[str, str, str], dict[str, Any] | UserError] = {}
+
+    def own(self, job: Job) -> Job:
+        """Return the job on the same model and input as this suite would plan it.
+
+        Raises:
+            UserError: there is no such paper, variant, form or timm model; names the nearest.
+        """
+        key = (job.paper, job.subject, job.form)
+        if key not in self._options:
+            try:
+                self._options[key] = _timm(job) if job.subject.startswith(TIMM) else _variant(job)
+            except UserError as error:
+                self._options[key] = error
+        found = self._options[key]
+        if isinstance(found, UserError):
+            raise found
+        return replace(job, options=found)
+
+    def facts(self, job: Job) -> Facts | str:
+        """Return the facts of the job's model and input, or why there are none, a sentence.
+
+        Raises:
+            UserError: there is no such model; see :meth:`own`.
+        """
+        settings = Settings(input_size=job.settings.input_size, training=job.settings.training)
+        key = (job.paper, job.subject, job.form, settings)
+        if key not in self._facts:
+            own = self.own(replace(job, metric="flops", settings=settings, round=0))
+            if self._progress:
+                self._progress(f"{job.subject} {job.form}".strip())
+            try:
+                self._facts[key] = _examine(own)
+            except Exception as error:  # a model may raise anything on an input that is not meant for it
+                self._facts[key] = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0][:200]}"
+        return self._facts[key]
+
+
+def _variant(job: Job) -> dict[str, Any]:
+    """Return the options that the plan gives every job on a paper's model."""
+    paper = registry.paper(job.paper)
+    variants = {variant.name: variant for variant in paper.variants}
+    if job.subject not in variants:
+        raise unknown(f"variant of {paper.id}", job.subject, variants)
+    variant = variants[job.subject]
+    forms = variant.forms or tuple(form.name for form in paper.forms)
+    if job.form not in forms:
+        raise unknown(f"form of {variant.name}", job.form, forms)
+    return {
+        "module": registry.entry(paper.id).module,
+        "config": variant.config,
+        "sample_shape": list(variant.input.sample_shape()),
+    }
+
+
+def _timm(job: Job) -> dict[str, Any]:
+    import timm
+
+    name = job.subject.removeprefix(TIMM)
+    if not timm.is_model(name):
+        raise unknown("timm model", name, timm.list_models())
+    if job.paper or job.form:
+        raise UserError(f"{job.subject} belongs to no paper and has one form")
+    return {}
+
+
+def _examine(job: Job) -> Facts:
+    import torch
+
+    from bench.measure.subject import resize
+
+    try:
+        with torch.device("meta"):
+            model, shape = _build(job)
+    except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it is built
+        model, shape = _build(job)
+    facts = Facts(
+        params=sum(p.numel() for p in model.parameters()),
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        weights_b=_weights(model),
+    )
+    flops, problem = _count(model, resize(shape, job.settings.input_size), job)
+    return replace(facts, flops=flops, problem=problem)
+
+
+def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
+    from bench.measure.subject import build, seeded
+
+    with seeded():
+        model, _, shape = build(job)
+    return model.eval(), shape
+
+
+def _weights(model: nn.Module) -> dict[str, int]:
+    """Return the bytes of parameters and buffers in each precision; whole numbers keep their type."""
+    from bench.measure.subject import DTYPES
+
+    tensors = [*model.parameters(), *model.buffers()]
+    return {
+        precision: sum(t.numel() * (dtype.itemsize if t.is_floating_point() else t.element_size()) for t in tensors)
+        for precision, dtype in DTYPES.items()
+    }
+
+
+def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | None, str]:
+    """Return the FLOPs of one sample as :mod:`bench.measure.flops` counts them, or why they cannot be counted."""
+    from bench.measure.flops import TRAINING_BATCH, UncountedError, count
+
+    training = job.settings.training
+    batch = TRAINING_BATCH if training else 1
+    try:
+        return count(model, (batch, *shape), training=training).flops / batch, ""
+    except UncountedError as error:
+        return None, str(error)
+    except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it runs
+        model, _ = _build(job)
+        return count(model, (batch, *shape), training=training).flops / batch, ""

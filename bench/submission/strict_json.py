@@ -1,0 +1,93 @@
+"""JSON from strangers: no repeated keys, no numbers that floats or 64 bits cannot hold, nothing nested for ever."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any, NoReturn
+
+DEEPEST = 24
+"""A record nests about eight deep."""
+
+LARGEST = 2**63
+"""What the store can hold."""
+
+
+class StrictError(ValueError):
+    """The text is not JSON that is taken here; says why in one phrase."""
+
+
+def loads(line: bytes) -> Any:
+    """Return what one line of JSON holds.
+
+    Raises:
+        StrictError: it is not UTF-8, not JSON, or breaks a rule above.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StrictError(f"it is not UTF-8 (byte {error.start + 1} of the line)") from error
+    try:
+        value = _DECODER.decode(text)
+    except StrictError:
+        raise
+    except json.JSONDecodeError as error:
+        raise StrictError(f"it is not valid JSON ({error.msg}, column {error.colno})") from error
+    except RecursionError as error:
+        raise StrictError("it is nested too deeply") from error
+    _check(value)
+    return value
+
+
+def _check(value: Any) -> None:
+    """Look at every level without recursion."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for entry in level:
+            if isinstance(entry, dict):
+                inner += entry.values()
+                for name in entry:
+                    _check_text(name)
+            elif isinstance(entry, list):
+                inner += entry
+            elif isinstance(entry, str):
+                _check_text(entry)
+        if not inner:
+            return
+        level = inner
+    raise StrictError(f"it is nested more than {DEEPEST} deep")
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text or any(0xD800 <= ord(c) < 0xE000 for c in text if c > "\ud7ff"):
+        raise StrictError("a text holds NUL or half a character")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise StrictError(f"the name {repeated[:60]!r} stands twice in one object")
+    return found
+
+
+def _int(text: str) -> int:
+    if len(text) > 20 or not -LARGEST <= (value := int(text)) < LARGEST:
+        raise StrictError("a whole number has more than 64 bits")
+    return value
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise StrictError("a number is not finite")
+    return value
+
+
+def _constant(text: str) -> NoReturn:
+    raise StrictError(f"a number is not finite ({text})")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant)

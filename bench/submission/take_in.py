@@ -1,0 +1,71 @@
+"""Puts good submissions into the store of results, where they are then records like all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench import jsonl, run_file
+from bench.encoding import encode
+from bench.errors import UserError
+from bench.records import Record
+from bench.store import Store
+from bench.submission.document import Submission
+
+
+def is_stored(submission: Submission, results: Path) -> bool:
+    """Return whether the store holds the run, record for record.
+
+    Raises:
+        UserError: it holds other records under the run's id.
+    """
+    run = submission.header.run
+    store = Store(results)
+    stored = store.query(run=run) if run in store.runs() else []
+    if not stored:
+        return False
+    if [_figure(record) for record in stored] != [_figure(entry.record) for entry in submission.entries]:
+        raise UserError(f"{results} holds other records under the run id {run}: one of the two is not what it says")
+    return True
+
+
+def _figure(record: Record) -> tuple[object, ...]:
+    """Return what tells whether two records are the same figure; paths in options differ from machine to machine."""
+    job, row = record.job, record.measurement
+    return (
+        job.paper,
+        job.subject,
+        job.form,
+        job.settings,
+        job.round,
+        row.metric,
+        row.value,
+        row.low,
+        row.high,
+        record.time,
+    )
+
+
+def add(submission: Submission, results: Path) -> bool:
+    """Store a submission that was found good, and return whether it was new.
+
+    The records go last and in one write: a reader never sees a run without its samples or its environment.
+
+    Raises:
+        UserError: the store holds other records under the run's id, or cannot be written.
+    """
+    if is_stored(submission, results):
+        return False
+    store = Store(results)
+    store.add_environment(submission.environment)
+    run_file.save(results, submission.plan)
+    encoded = []
+    for entry in submission.entries:
+        measurement = replace(entry.record.measurement, samples=entry.samples)
+        encoded.append(encode(replace(entry.record, measurement=measurement), entry.record.rows))
+    name = f"{submission.header.device}/{submission.header.run}.jsonl"
+    samples = list(dict.fromkeys(line for _, line in encoded if line is not None))
+    if samples:
+        jsonl.append(results / "samples" / name, samples)
+    jsonl.append(results / "records" / name, [line for line, _ in encoded])
+    return True
