@@ -37,11 +37,24 @@ _TAIL = {
 }
 _TAIL_KEYS = _TAIL.keys()
 _JOB = {"paper": str, "subject": str, "form": str, "metric": str, "settings": dict, "options": dict}
-_SETTINGS_KEYS = {field.name for field in fields(Settings)}
+_NONE = type(None)
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "device": (str,),
+    "batch": (int, _NONE),
+    "input_size": (list,),
+    "precision": (str,),
+    "mode": (str,),
+    "channels_last": (bool,),
+    "threads": (int, _NONE),
+    "weights": (str,),
+    "quick": (bool,),
+    "training": (bool,),
+}
 _MEASUREMENT_KEYS = {field.name for field in fields(Measurement)} - {"samples"}
 _TEXT_KEYS = ("metric", "unit", "method", "reason")
 _NUMBER_KEYS = ("value", "low", "high")
 _STATUSES = frozenset(get_args(Status))
+_TIMES = frozenset(("throughput", "latency"))
 
 
 @dataclass(frozen=True)
@@ -154,14 +167,26 @@ class Decoder:
             if not _is_tail(tail):
                 raise Undecodable("a field is missing, unknown or of the wrong type")
             self._shapes.add(shape)
-        status = measurement["status"]
-        if status not in _STATUSES or (status == "measured") != (measurement["value"] is not None):
+        status, value = measurement["status"], measurement["value"]
+        if status not in _STATUSES or (status == "measured") != (value is not None):
             raise Undecodable("its status and its value contradict each other")
+        if value is not None and value <= 0 and measurement["metric"] in _TIMES:
+            raise Undecodable("it is a time that is not more than nothing")
+        if not _is_detail(measurement["detail"]):
+            raise Undecodable("its detail does not hold what the row's evidence is")
 
 
 def decode_samples(line: bytes) -> tuple[float, ...]:
-    """Return the samples that a line of samples holds; ones that were not finite come back as NaN."""
-    return tuple(math.nan if sample is None else sample for sample in orjson.loads(line)["samples"])
+    """Return the samples that a line of samples holds; ones that were not finite come back as NaN.
+
+    Raises:
+        ValueError: it is not JSON, or a sample is no number, or no time at all.
+        KeyError, TypeError: it holds no samples.
+    """
+    samples = tuple(math.nan if sample is None else sample for sample in orjson.loads(line)["samples"])
+    if any(type(sample) not in (int, float) or sample <= 0 for sample in samples):
+        raise ValueError("a sample is no time")
+    return samples
 
 
 def samples_key_of(line: bytes) -> str:
@@ -196,8 +221,9 @@ def _is_job(job: Any) -> bool:
         type(job) is dict
         and job.keys() == _JOB.keys()
         and all(type(job[name]) is kind for name, kind in _JOB.items())
-        and job["settings"].keys() == _SETTINGS_KEYS
-        and type(job["settings"]["input_size"]) is list
+        and job["settings"].keys() == _SETTINGS.keys()
+        and all(type(job["settings"][name]) in kinds for name, kinds in _SETTINGS.items())
+        and all(type(size) is int for size in (*job["settings"]["input_size"], *_list(job["options"], "sample_shape")))
     )
 
 
@@ -210,6 +236,24 @@ def _is_tail(tail: dict[str, Any]) -> bool:
         and all(type(measurement[name]) in (int, float, type(None)) for name in _NUMBER_KEYS)
         and type(measurement["detail"]) is dict
     )
+
+
+def _is_detail(detail: dict[str, Any]) -> bool:
+    """Tell whether what reports look up in a detail has the type that it is written with."""
+    goldens = detail.get("goldens", [])
+    return (
+        type(detail.get("batch")) in (int, _NONE)
+        and type(detail.get("classes")) in (int, _NONE)
+        and type(detail.get("noisy_reasons", [])) is list
+        and type(goldens) is list
+        and all(type(golden) is dict and type(golden.get("file")) is str for golden in goldens)
+    )
+
+
+def _list(options: dict[str, Any], name: str) -> list[Any]:
+    """Return a list of a job's options; one that is no list is as good as one with a wrong entry."""
+    found = options.get(name) or []
+    return found if type(found) is list else [None]
 
 
 def _finite(measurement: Measurement) -> Measurement:

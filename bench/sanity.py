@@ -64,16 +64,25 @@ def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any
 
 def peak_flops(environment: Mapping[str, Any], precision: str) -> float | None:
     """Return more FLOP/s than the device can do at ``precision``, or None where it is not known."""
-    gpu = environment.get("gpu")
-    if gpu:
-        words = str(gpu.get("name", "")).lower().replace("-", " ").split()
+    if environment.get("gpu"):
+        words = str(_mapping(environment["gpu"]).get("name", "")).lower().replace("-", " ").split()
         return next((peaks.get(precision) for name, peaks in PEAKS.items() if name in words), None)
-    cpu = environment.get("cpu") or {}
-    cycle = CPU_FLOPS_A_CYCLE.get(str(cpu.get("level")))
-    if cycle is None or cpu.get("architecture") != "x86_64":
+    cpu = _mapping(environment.get("cpu"))
+    cycle, cores = CPU_FLOPS_A_CYCLE.get(str(cpu.get("level"))), _number(cpu.get("usable_cores"))
+    if cycle is None or cores is None or cpu.get("architecture") != "x86_64":
         return None
     half = CPU_HALF_FACTOR if precision in ("bf16", "fp16") else 1
-    return float(cpu["usable_cores"] * CPU_GHZ * 1e9 * cycle * half)
+    return cores * CPU_GHZ * 1e9 * cycle * half
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return a value from a stored file as the mapping that it should be, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    """Return a value from a stored file as the number that it should be, or None."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _name(record: Record) -> str:
@@ -98,19 +107,20 @@ def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
 def _chance(records: Iterable[Record]) -> Iterator[Finding]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
-        classes = record.measurement.detail.get("classes")
+        classes = _number(record.measurement.detail.get("classes"))
         if record.measurement.metric == "top1" and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
-            message = f"top1 of {_name(record)} is {_value(record):.2f} %, about chance for {classes} classes"
+            message = f"top1 of {_name(record)} is {_value(record):.2f} %, about chance for {classes:g} classes"
             yield Finding("chance", message, (record.job.key(),))
 
 
 def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
     """Different models with exactly the same score are likely one model measured twice."""
-    groups: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    groups: dict[tuple[float, float | None], list[Record]] = defaultdict(list)
     for record in records:
         detail = record.measurement.detail
-        if record.measurement.metric == "top1" and detail.get("images", 0) >= COINCIDENCE_IMAGES:
-            groups[detail["images"], detail.get("correct", -1)].append(record)
+        images = _number(detail.get("images")) or 0
+        if record.measurement.metric == "top1" and images >= COINCIDENCE_IMAGES:
+            groups[images, _number(detail.get("correct"))].append(record)
     yield from _coincidences("same-score", "exactly the same top1", groups.values())
 
 
@@ -150,11 +160,11 @@ def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
 def _counters_disagree(records: Iterable[Record]) -> Iterator[Finding]:
     """Two counters that count the same work should find the same."""
     for record in records:
-        opinion = record.measurement.detail.get("second_opinion") or {}
-        if opinion.get("agrees") is False:
+        opinion = _mapping(record.measurement.detail.get("second_opinion"))
+        macs, difference = _number(opinion.get("macs")), _number(opinion.get("relative_difference"))
+        if opinion.get("agrees") is False and macs is not None and difference is not None:
             message = (
-                f"{_name(record)}: {_value(record):,} MACs by our count and {opinion['macs']:,} by fvcore "
-                f"({opinion['relative_difference']:+.1%})"
+                f"{_name(record)}: {_value(record):,} MACs by our count and {macs:,.0f} by fvcore ({difference:+.1%})"
             )
             yield Finding("counters-disagree", message, (record.job.key(),))
 
