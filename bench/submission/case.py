@@ -12,6 +12,8 @@ from bench.submission.document import Entry, Submission
 from bench.submission.evidence import Energy, Timing, energy_of, timing_of
 from bench.submission.models import Models
 
+MOST_NOTES = 50
+
 
 @dataclass
 class Case:
@@ -68,7 +70,7 @@ class Case:
 
     def note(self, text: str) -> None:
         """Remember something that is not a reason to refuse."""
-        if text not in self.notes:
+        if text not in self.notes and len(self.notes) < MOST_NOTES:
             self.notes.append(text)
 
 

@@ -29,7 +29,12 @@ def when(text: str) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return time if time.tzinfo is not None and time.utcoffset() == timedelta(0) else None
+    return time if time.utcoffset() == timedelta(0) and _near(time) else None
+
+
+def _near(time: datetime) -> bool:
+    """Tell whether a time is one that can be calculated with."""
+    return 1000 < time.year < 9000
 
 
 def spans(case: Case) -> list[tuple[datetime, datetime, Entry]]:
@@ -64,6 +69,8 @@ def _future(case: Case) -> Iterator[Doubt]:
 )
 def _early(case: Case) -> Iterator[Doubt]:
     started = _start_of(case.submission.header.run)
+    if started is None:
+        yield None, "the run's id does not begin with a time"
     for entry in case.entries:
         time = when(entry.record.time)
         if time is None:
@@ -71,7 +78,7 @@ def _early(case: Case) -> Iterator[Doubt]:
         written = commit_time(entry.record.commit)
         if time < BEGINNING:
             yield entry, f"it was measured at {time:%Y-%m-%d}, and this suite began on {BEGINNING:%Y-%m-%d}"
-        elif started is None or time < started - timedelta(seconds=1):
+        elif started is not None and time < started - timedelta(seconds=1):
             yield entry, "it was measured before its run began, by the run's id"
         elif written is not None and time < written - CLOCKS_DIFFER:
             yield entry, f"it was measured before its commit was written ({written:%Y-%m-%d %H:%M} UTC)"
@@ -102,9 +109,10 @@ def _overlap(case: Case) -> Iterator[Doubt]:
 
 def _start_of(run: str) -> datetime | None:
     try:
-        return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        time = datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return time if _near(time) else None
 
 
 @cache

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.errors import UserError
+from bench.measure.flops import AGREEMENT
 from bench.submission.case import Case
 from bench.submission.document import Entry
-from bench.submission.evidence import TrainingPeak, read
+from bench.submission.evidence import FvcoreCount, Macs, TrainingPeak, read
 from bench.submission.models import Facts
 from bench.submission.reasons import Doubt, rule
 
@@ -56,6 +57,32 @@ def _flops(case: Case) -> Iterator[Doubt]:
             expected = facts.flops if row.metric == "flops" else facts.flops / 2
             if value != expected:
                 yield entry, f"{_number(value)} {row.unit}s are stated, and the model takes {expected:,.0f}"
+
+
+@rule("second-opinion", "fvcore's count is the sum of its operators', and the second opinion is what follows from it.")
+def _second_opinion(case: Case) -> Iterator[Doubt]:
+    products: dict[str, int] = {}
+    for entry, value in case.rows("macs_fvcore"):
+        evidence = read(entry.record.measurement)
+        if isinstance(evidence, FvcoreCount):
+            products[entry.record.key] = evidence.products
+            if sum(evidence.by_operator.values()) != value:
+                yield (
+                    entry,
+                    f"it is {_number(value)}, and its operators add up to {sum(evidence.by_operator.values()):,}",
+                )
+    for entry, value in case.rows("macs"):
+        evidence = read(entry.record.measurement)
+        opinion = evidence.second_opinion if isinstance(evidence, Macs) else None
+        if opinion is None or value <= 0:
+            continue
+        difference = opinion.macs / value - 1
+        if opinion.macs != products.get(entry.record.key, opinion.macs):
+            yield entry, "the second opinion is not the products that fvcore counted"
+        elif abs(difference - opinion.relative_difference) > 1e-12:
+            yield entry, "the second opinion's difference is not that of its count"
+        elif opinion.agrees != (abs(difference) <= AGREEMENT):
+            yield entry, f"the second opinion differs by {difference:.1%} and says {'yes' if opinion.agrees else 'no'}"
 
 
 @rule("not-the-models-weights", "The bytes of the weights are those of the model in its precision, calculated here.")

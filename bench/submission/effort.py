@@ -72,6 +72,7 @@ def _is_full(entry: Entry) -> bool:
 def _quick(case: Case) -> Iterator[Doubt]:
     for entry, timing in case.timings:
         if timing.quick or entry.record.job.settings.quick:
+            case.note("times are from a quick run: one process each, and little time")
             continue
         on_gpu = entry.record.job.settings.device.startswith("cuda")
         least = Effort().budget_s if on_gpu else BUDGET_CPU_S
@@ -84,6 +85,9 @@ def _quick(case: Case) -> Iterator[Doubt]:
 
 @rule("hidden-noise", "A measurement that was disturbed says so.")
 def _noise(case: Case) -> Iterator[Doubt]:
+    disturbed = sum(timing.noisy for _, timing in case.timings)
+    if disturbed:
+        case.note(f"{disturbed} of {len(case.timings)} times say that they are noisy")
     for entry, timing in case.timings:
         found = disturbances(timing.machine.model_dump())
         if timing.stop == "budget":

@@ -125,6 +125,27 @@ class Parity(_Evidence):
     passed: bool
 
 
+class FvcoreCount(_Evidence):
+    """As :mod:`bench.measure.flops` writes it with ``macs_fvcore``."""
+
+    by_operator: dict[str, Count]
+    products: Count
+
+
+class SecondOpinion(_Evidence):
+    """As :mod:`bench.measure.flops` writes it with ``macs``."""
+
+    macs: Count
+    relative_difference: float
+    agrees: bool
+
+
+class Macs(_Evidence):
+    """See above; absent where fvcore was not asked or could not follow the model."""
+
+    second_opinion: SecondOpinion | None = None
+
+
 class Peak(_Evidence):
     """As :mod:`bench.measure.memory` writes it with ``memory_peak``."""
 
@@ -150,6 +171,8 @@ EVIDENCE: dict[str, type[BaseModel]] = {
     "throughput": Timing,
     "latency": Timing,
     "energy": Energy,
+    "macs": Macs,
+    "macs_fvcore": FvcoreCount,
     "top1": FullScore,
     "top5": Score,
     "parity": Parity,

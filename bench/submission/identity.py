@@ -141,6 +141,18 @@ def _device(case: Case) -> Iterator[Doubt]:
         yield None, f"the plan's device is {plan.device!r}, and the environment has {'a' if gpu else 'no'} GPU"
 
 
+@rule("impossible-environment", "The environment is one that can be, and says which torch it had.")
+def _environment(case: Case) -> Iterator[Doubt]:
+    environment = case.submission.environment
+    cpu, libraries, built = environment["cpu"], environment["libraries"], environment["torch_build"].get("version")
+    if cpu["logical_cores"] is not None and cpu["usable_cores"] > cpu["logical_cores"]:
+        yield None, f"{cpu['usable_cores']} of its {cpu['logical_cores']} cores could be used"
+    if "torch" not in libraries:
+        yield None, "it does not say which torch it had"
+    elif built is not None and built.partition("+")[0] != libraries["torch"].partition("+")[0]:
+        yield None, f"its torch is {libraries['torch']}, and the build of it {built}"
+
+
 @rule("parity-goldens", "Parity is measured against the golden records of the variant, all of them.")
 def _goldens(case: Case) -> Iterator[Doubt]:
     for entry, _ in case.rows("parity"):

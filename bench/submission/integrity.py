@@ -90,6 +90,12 @@ def _duplicates(case: Case) -> Iterator[Doubt]:
             yield entry, f"line {other.line} holds the same row of the same job"
 
 
+@rule("nothing-measured", "At least one figure was measured.", whole=True)
+def _nothing(case: Case) -> Iterator[Doubt]:
+    if not case.measured:
+        yield None, "it holds no figure: every record says why there is none" if case.entries else "it holds no record"
+
+
 @rule("missing-rows", "A job has all of its rows.", whole=True)
 def _rows(case: Case) -> Iterator[Doubt]:
     found: dict[str, list[Entry]] = {}

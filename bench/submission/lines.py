@@ -166,7 +166,7 @@ class Samples(_Strict):
     """The samples behind one record or several."""
 
     key: Digest
-    samples: Annotated[list[float], Field(min_length=1, max_length=1_000_000)]
+    samples: Annotated[list[float], Field(min_length=1, max_length=200_000, fail_fast=True)]
 
 
 KINDS: dict[str, type[BaseModel]] = {

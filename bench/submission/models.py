@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 TIMM = "timm:"
 
+LARGEST_SIDE = 1024
+"""Of an input. A model that cannot be counted without values takes time and memory that grow with its input."""
+
+MOST_MODELS = 1000
+"""In one call, with each of their inputs."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -75,6 +81,10 @@ class Models:
         settings = Settings(input_size=job.settings.input_size, training=job.settings.training)
         key = (job.paper, job.subject, job.form, settings)
         if key not in self._facts:
+            if max(settings.input_size, default=0) > LARGEST_SIDE:
+                return f"inputs of more than {LARGEST_SIDE} pixels a side are not tried here"
+            if len(self._facts) >= MOST_MODELS:
+                return f"more than {MOST_MODELS} models are not counted at once"
             own = self.own(replace(job, metric="flops", settings=settings, round=0))
             if self._progress:
                 self._progress(f"{job.subject} {job.form}".strip())

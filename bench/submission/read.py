@@ -22,7 +22,7 @@ from bench.submission.reasons import Doubt, Reason, gather
 from bench.worker import read_job
 
 LARGEST_FILE = 64 * 2**20
-LARGEST_LINE = 8 * 2**20
+LARGEST_LINE = 2 * 2**20
 MOST_LINES = 200_000
 """A run of all papers has some thousand records, each about a kilobyte."""
 
@@ -124,7 +124,9 @@ def _parse_lines(text: bytes, faults: _Faults) -> dict[str, list[tuple[int, Any,
             faults.add("json", str(error), number)
             continue
         if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in lines.KINDS:
-            faults.add("line-kind", f"it is not one of {', '.join(lines.KINDS)}", number)
+            stored = isinstance(value, dict) and {"schema", "job"} <= value.keys()
+            hint = ": it is a record of a store, whose run `bench submit` packs" if stored else ""
+            faults.add("line-kind", f"it is not one of {', '.join(lines.KINDS)}{hint}", number)
             continue
         ((kind, content),) = value.items()
         if (kind == "header") != (number == 1):

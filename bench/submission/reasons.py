@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.render import clean
+
 if TYPE_CHECKING:
     from bench.submission.case import Case
     from bench.submission.document import Entry
@@ -14,7 +16,11 @@ Doubt = tuple["Entry | int | None", str]
 """What a rule yields: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""
 
 SHOWN = 20
-"""Of one rule at most this many different reasons are listed; the last says how many more there are."""
+"""Of one rule at most this many different reasons are listed; another says that there are more."""
+
+
+LONGEST = 400
+"""Characters of a message."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +84,23 @@ def rule(name: str, sentence: str, *, whole: bool = False) -> Callable[[Finder],
 
 
 def gather(name: str, doubts: Iterable[Doubt]) -> Iterator[Reason]:
-    """Yield one reason for each different message; cut off after :data:`SHOWN`."""
+    """Yield one reason for each different message, at most :data:`SHOWN` of them."""
     places: dict[str, list[Entry | int]] = {}
+    more = False
     for place, message in doubts:
+        if message not in places and len(places) == SHOWN:
+            more = True
+            break
         places.setdefault(message, []).extend([] if place is None else [place])
-    for number, (message, found) in enumerate(places.items()):
-        if number == SHOWN:
-            yield Reason(name, f"and {len(places) - SHOWN} more reasons of this kind")
-            return
+    for message, found in places.items():
         lines = tuple(place if isinstance(place, int) else place.line for place in found)
         about = next((place.name for place in found if not isinstance(place, int)), "")
-        yield Reason(name, _one_line(message), lines, about)
+        yield Reason(name, _one_line(message), lines, _one_line(about))
+    if more:
+        yield Reason(name, f"and more reasons of this kind than these {SHOWN}")
 
 
 def _one_line(message: str) -> str:
     """Return a message that may quote the file: without what moves a terminal's cursor, and not for ever."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
-    return text if len(text) <= 400 else text[:400] + "..."
+    text = clean(message)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."

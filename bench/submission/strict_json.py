@@ -61,8 +61,12 @@ def _check(value: Any) -> None:
 
 
 def _check_text(text: str) -> None:
-    if "\0" in text or any(0xD800 <= ord(c) < 0xE000 for c in text if c > "\ud7ff"):
-        raise StrictError("a text holds NUL or half a character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StrictError("a text holds half a character") from error
+    if "\0" in text:
+        raise StrictError("a text holds NUL")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import jsonl, run_file
+import orjson
+
+from bench import jsonl
 from bench.encoding import encode
 from bench.errors import UserError
 from bench.records import Record
@@ -49,23 +52,30 @@ def _figure(record: Record) -> tuple[object, ...]:
 def add(submission: Submission, results: Path) -> bool:
     """Store a submission that was found good, and return whether it was new.
 
-    The records go last and in one write: a reader never sees a run without its samples or its environment.
+    Its plan and who handed it in are kept under ``submissions``, apart from the plans of runs that can be resumed here.
+    The records go last: a reader never sees a run without its samples or its environment.
 
     Raises:
         UserError: the store holds other records under the run's id, or cannot be written.
     """
     if is_stored(submission, results):
         return False
-    store = Store(results)
+    store, header = Store(results), submission.header
     store.add_environment(submission.environment)
-    run_file.save(results, submission.plan)
+    origin = {"header": header.model_dump(), "plan": asdict(submission.plan)}
+    body = orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    jsonl.write_whole(results / "submissions" / f"{header.run}.json", body)
     encoded = []
     for entry in submission.entries:
         measurement = replace(entry.record.measurement, samples=entry.samples)
         encoded.append(encode(replace(entry.record, measurement=measurement), entry.record.rows))
-    name = f"{submission.header.device}/{submission.header.run}.jsonl"
-    samples = list(dict.fromkeys(line for _, line in encoded if line is not None))
+    name = f"{header.device}/{header.run}.jsonl"
+    samples = dict.fromkeys(line for _, line in encoded if line is not None)
     if samples:
-        jsonl.append(results / "samples" / name, samples)
-    jsonl.append(results / "records" / name, [line for line, _ in encoded])
+        jsonl.write_whole(results / "samples" / name, _lines(samples))
+    jsonl.write_whole(results / "records" / name, _lines(line for line, _ in encoded))
     return True
+
+
+def _lines(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)

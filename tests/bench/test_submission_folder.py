@@ -1,0 +1,58 @@
+"""The folder of submissions: every bad one is refused for its reason and no other, every good one is taken."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bench.submission import check
+from bench.submission.models import Models
+from tests.bench import bad_submissions, made_up_gpu
+from tests.bench.bad_submissions import CASES, FOLDER
+from tests.bench.submission_draft import read
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+MODELS = Models()
+EXPECTED = json.loads(bad_submissions.EXPECTED.read_text())
+BAD = sorted((FOLDER / "bad").iterdir())
+GOOD = sorted((FOLDER / "good").iterdir())
+
+
+def judge(path):
+    return check.Checker(now=NOW, models=MODELS).check(path)
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.name)
+def test_a_bad_submission_is_refused_for_its_reason_only(path):
+    reasons = judge(path).reasons
+    expected = EXPECTED[path.name]
+    assert {reason.rule for reason in reasons} == {expected["rule"]}, [str(reason) for reason in reasons]
+    assert any(expected["says"] in str(reason) for reason in reasons), [str(reason) for reason in reasons]
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.name)
+def test_a_good_submission_is_taken(path):
+    verdict = judge(path)
+    assert verdict.good, [str(reason) for reason in verdict.reasons]
+    assert verdict.submission is not None
+
+
+def test_the_folder_is_what_the_script_writes():
+    assert {path.name for path in BAD} == {case.file for case in CASES} == set(EXPECTED)
+    assert len({case.file for case in CASES}) == len(CASES)
+    for case in CASES:
+        assert (FOLDER / "bad" / case.file).read_bytes() == case.make(), case.file
+    assert (
+        bad_submissions.GPU.read_bytes()
+        == made_up_gpu.make(read(bad_submissions.TIMES), read(bad_submissions.MEMORY)).seal()
+    )
+
+
+def test_every_rule_refuses_a_submission_of_the_folder():
+    across = {"duplicate-run"}
+    assert {case.rule for case in CASES} == check.sentences().keys() - across
+
+
+def test_a_draft_that_is_sealed_unchanged_is_the_file():
+    for path in (bad_submissions.COUNTS, bad_submissions.TIMES, bad_submissions.MEMORY):
+        assert read(path).seal() == path.read_bytes()
