@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.measure import REPEATED
 from bench.measure.energy import LEAST_S
 from bench.measure.machine import disturbances
 from bench.measure.timing import FEWEST, QUICK, Effort
@@ -54,10 +55,13 @@ def _too_few(entry: Entry, timing: Timing) -> str:
 
 @rule("too-few-rounds", f"A time is measured in at least {ROUNDS} fresh processes, but for a quick run.", whole=True)
 def _rounds(case: Case) -> Iterator[Doubt]:
-    for rounds in case.rounds.values():
-        entry, wanted = rounds[0][0], _rounds_wanted(rounds[0][0])
-        if len({e.record.job.round for e, _ in rounds}) < wanted:
-            yield entry, f"{len(rounds)} of at least {wanted} rounds are there"
+    found: dict[str, list[Entry]] = {}
+    for entry, _ in case.rows(*REPEATED):
+        found.setdefault(entry.record.job.config().key(), []).append(entry)
+    for entries in found.values():
+        count, wanted = len({entry.record.job.round for entry in entries}), _rounds_wanted(entries[0])
+        if count < wanted:
+            yield entries[0], f"{count} of at least {wanted} rounds are there"
 
 
 def _rounds_wanted(entry: Entry) -> int:

@@ -32,12 +32,13 @@ def make(base: Draft, weighed: Draft) -> Draft:
     draft = Draft(deepcopy(base.header), deepcopy(base.environment), deepcopy(base.plan))
     draft.environment |= {"device": "nvidia-h200", "gpu": GPU}
     draft.header["device"] = "nvidia-h200"
+    draft.header["run"] = draft.plan["run"] = base.header["run"][:-6] + "000000"
     draft.plan["device"] = "cuda"
     draft.plan["jobs"] = []
     job = deepcopy(base.records[0]["job"])
     job["options"].pop("budget_s", None)
     job["settings"] |= {"device": "cuda"}
-    template = {**deepcopy(base.records[0]), "samples_key": ""}
+    template = {**deepcopy(base.records[0]), "samples_key": "", "run": draft.header["run"]}
     start = datetime.fromisoformat(base.records[0]["time"])
     numbers = random.Random(0)
 

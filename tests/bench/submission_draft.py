@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from bench.encoding import encode_samples
 from bench.statistics import median, median_interval, percentiles, relative_halfwidth
 from bench.store import environment_file
@@ -93,7 +95,7 @@ class Draft:
                 kept[record["samples_key"]] = samples
             lines.append({"record": record})
         lines += [{"samples": {"key": key, "samples": samples}} for key, samples in kept.items()]
-        return [json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() for line in lines]
+        return [orjson.dumps(line) for line in lines]
 
     def seal(self) -> bytes:
         """Return the bytes of the file."""
@@ -108,7 +110,7 @@ def reseal(data: bytes) -> bytes:
     head, _, body = data.partition(b"\n")
     header = json.loads(head)
     header["header"]["sha256"] = hashlib.sha256(body).hexdigest()
-    return json.dumps(header, separators=(",", ":")).encode() + b"\n" + body
+    return orjson.dumps(header) + b"\n" + body
 
 
 def read(path: Path) -> Draft:
