@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -176,7 +177,7 @@ def _combined(figure: Figure, rounds: list[Record], samples: Samples) -> Figure:
 def _times(record: Record, samples: Samples) -> tuple[float, ...]:
     """Return a round's times in seconds: of a call for latency, of an image for throughput."""
     result = record.measurement
-    taken = samples(record)
+    taken = [sample for sample in samples(record) if isfinite(sample)]
     assert result.value is not None
     if result.metric == "latency":
         return tuple(taken) or (float(result.value),)

@@ -49,20 +49,19 @@ def check(files: Files, json: Json = False) -> None:
 
 def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> None:
     """Check files, and put those that are good into the store; one that is there already is left as it is."""
-    from bench.submission.take_in import add as take_in
+    from bench.submission.take_in import take_in
 
     verdicts, unreadable = _judge(files)
-    said: list[dict[str, Any]] = []
-    for verdict in verdicts:
-        new = verdict.submission is not None and verdict.good and take_in(verdict.submission, results)
-        said.append({**_plain(verdict), "added": new})
-        if not json:
+    taken = [take_in(verdict, results) for verdict in verdicts]
+    if json:
+        good = not unreadable and all(verdict.good for verdict, _ in taken)
+        print_json({"good": good, "files": [{**_plain(verdict), "added": new} for verdict, new in taken]})
+    else:
+        for verdict, new in taken:
             _print(verdict)
             if verdict.good:
                 typer.echo(f"{verdict.file}: {'added to' if new else 'already in'} {results}")
-    if json:
-        print_json({"good": not unreadable and all(v.good for v in verdicts), "files": said})
-    _end(verdicts, unreadable)
+    _end([verdict for verdict, _ in taken], unreadable)
 
 
 def rules(json: Json = False) -> None:

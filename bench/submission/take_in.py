@@ -10,26 +10,32 @@ import orjson
 
 from bench import jsonl
 from bench.encoding import encode
-from bench.errors import UserError
 from bench.records import Record
 from bench.store import Store
+from bench.submission.check import Verdict
 from bench.submission.document import Submission
+from bench.submission.reasons import Reason
 
 
-def is_stored(submission: Submission, results: Path) -> bool:
-    """Return whether the store holds the run, record for record.
+def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:
+    """Store what was found good, and return the verdict and whether it was new.
+
+    A run that the store holds with other figures is refused after all.
 
     Raises:
-        UserError: it holds other records under the run's id.
+        UserError: the store cannot be written.
     """
-    run = submission.header.run
-    store = Store(results)
-    stored = store.query(run=run) if run in store.runs() else []
+    submission = verdict.submission
+    if submission is None or not verdict.good:
+        return verdict, False
+    stored = Store(results).query(run=submission.header.run)
     if not stored:
-        return False
-    if [_figure(record) for record in stored] != [_figure(entry.record) for entry in submission.entries]:
-        raise UserError(f"{results} holds other records under the run id {run}: one of the two is not what it says")
-    return True
+        _add(submission, results)
+        return verdict, True
+    if [_figure(record) for record in stored] == [_figure(entry.record) for entry in submission.entries]:
+        return verdict, False
+    message = f"{results} holds other records under the run id {submission.header.run}"
+    return replace(verdict, reasons=(Reason("duplicate-run", message),)), False
 
 
 def _figure(record: Record) -> tuple[object, ...]:
@@ -49,17 +55,12 @@ def _figure(record: Record) -> tuple[object, ...]:
     )
 
 
-def add(submission: Submission, results: Path) -> bool:
-    """Store a submission that was found good, and return whether it was new.
+def _add(submission: Submission, results: Path) -> None:
+    """Store a submission.
 
     Its plan and who handed it in are kept under ``submissions``, apart from the plans of runs that can be resumed here.
     The records go last: a reader never sees a run without its samples or its environment.
-
-    Raises:
-        UserError: the store holds other records under the run's id, or cannot be written.
     """
-    if is_stored(submission, results):
-        return False
     store, header = Store(results), submission.header
     store.add_environment(submission.environment)
     origin = {"header": header.model_dump(), "plan": asdict(submission.plan)}
@@ -74,7 +75,6 @@ def add(submission: Submission, results: Path) -> bool:
     if samples:
         jsonl.write_whole(results / "samples" / name, _lines(samples))
     jsonl.write_whole(results / "records" / name, _lines(line for line, _ in encoded))
-    return True
 
 
 def _lines(lines: Iterable[bytes]) -> bytes:
