@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.errors import DEBUG
 from bench.submission import chronology, counts, effort, evidence, identity, integrity, memory, physics, scores, spread
 from bench.submission.case import Case
 from bench.submission.document import Submission
 from bench.submission.models import Models
 from bench.submission.read import RULES as READING
 from bench.submission.read import parse, read
-from bench.submission.reasons import RULES, Reason, gather
+from bench.submission.reasons import RULES, Reason, Rule, gather
+
+UNJUDGED = "this rule cannot cope with what the file says"
 
 GROUPS = (integrity, identity, evidence, counts, physics, memory, spread, effort, scores, chronology)
 """The modules whose rules are in :data:`bench.submission.reasons.RULES`."""
@@ -91,11 +95,21 @@ class Checker:
         case = Case(submission, self._models, self._now or datetime.now(UTC))
         for rule in RULES.values():
             if submission.whole or not rule.whole:
-                reasons = [*reasons, *gather(rule.name, rule.find(case))]
+                reasons = [*reasons, *_apply(rule, case)]
         for other_name, other in self._before:
             reasons = [*reasons, *_against(case, other_name, other)]
         self._before.append((name, case))
         return Verdict(name, submission, tuple(reasons), tuple(case.notes))
+
+
+def _apply(rule: Rule, case: Case) -> list[Reason]:
+    """Return what a rule finds; a file that a rule cannot cope with is refused, and the other rules go on."""
+    try:
+        return list(gather(rule.name, rule.find(case)))
+    except Exception as error:  # the file is a stranger's: whatever it does to a rule speaks against it
+        if os.environ.get(DEBUG) == "1":
+            raise
+        return [Reason(rule.name, f"{UNJUDGED} ({type(error).__name__})")]
 
 
 def _against(case: Case, name: str, other: Case) -> Iterator[Reason]:

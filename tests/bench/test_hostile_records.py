@@ -20,7 +20,7 @@ RUN = "20260102T030405Z-aaaaaa"
 DEVICE = "cpu-x-2c"
 FORMATS = ("terminal", "markdown", "csv", "latex", "json")
 QUICKLY = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 

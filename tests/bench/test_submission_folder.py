@@ -1,6 +1,7 @@
 """The folder of submissions: every bad one is refused for its reason and no other, every good one is taken."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -56,3 +57,12 @@ def test_every_rule_refuses_a_submission_of_the_folder():
 def test_a_draft_that_is_sealed_unchanged_is_the_file():
     for path in (bad_submissions.COUNTS, bad_submissions.TIMES, bad_submissions.MEMORY):
         assert read(path).seal() == path.read_bytes()
+
+
+def test_a_file_that_a_rule_cannot_cope_with_is_refused(monkeypatch):
+    def dies(case):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(check.RULES, "above-peak", replace(check.RULES["above-peak"], find=dies))
+    (reason,) = judge(bad_submissions.COUNTS).reasons
+    assert str(reason) == "this rule cannot cope with what the file says (ZeroDivisionError) [above-peak]"

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.render import clean
-from bench.submission.check import Checker
+from bench.submission.check import UNJUDGED, Checker
 from bench.submission.models import Models
 from tests.bench.bad_submissions import COUNTS, GPU, MEMORY, TIMES
 from tests.bench.submission_draft import read, reseal
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 FILES = {path.name: path.read_bytes() for path in (COUNTS, TIMES, MEMORY, GPU)}
-QUICKLY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICKLY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SCALARS = (
     st.none()
     | st.booleans()
@@ -49,6 +49,7 @@ def judge(data):
     verdict = Checker(now=NOW, models=MODELS).check_bytes(data)
     for reason in verdict.reasons:
         assert clean(str(reason)) == str(reason)
+        assert UNJUDGED not in reason.message
         assert reason.rule
     return verdict
 
