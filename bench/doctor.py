@@ -108,13 +108,15 @@ def _data() -> Finding:
 
 
 def _weights() -> Finding:
-    from bench import checkpoints
+    from bench.weights import cache
+    from bench.weights.choice import choose
+    from bench.weights.listing import HERE, listed
 
-    folder = checkpoints.folder()
-    count = len(list(folder.glob("*.p*"))) if folder.is_dir() else 0
+    folder = cache.folder()
+    count = sum(row.status == HERE for row in listed(choose((), ()), folder))
     if count:
-        return Finding("weights", "ok", f"{count} checkpoints in {folder}")
-    return Finding("weights", "missing", f"no checkpoints in {folder}: --weights official downloads them")
+        return Finding("weights", "ok", f"{count} files in {folder}: `bench weights check` proves them")
+    return Finding("weights", "missing", f"none in {folder}: `bench weights fetch` or --weights official brings them")
 
 
 def _results(folder: Path) -> Finding:
