@@ -149,7 +149,7 @@ def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subj
     known = variant.forms or tuple(form.name for form in paper.forms)
     default = paper.default_form(variant)
     goldens = {"goldens": golden_files.names(paper.id, variant.name, [v.name for v in paper.variants])}
-    accuracy = {"input": variant.input.model_dump(mode="json")}
+    accuracy: dict[str, Any] = {"input": variant.input.model_dump(mode="json")}
     missing = request.weights_missing.get((paper.id, variant.name))
     if missing:
         accuracy["weights_missing"] = missing

@@ -111,6 +111,8 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
 
 def _print_list(rows: list[Listed], root: Path) -> None:
     """Print a line for each published file, then where there are none, then what the cache holds."""
+    from itertools import groupby
+
     from rich.markup import escape
     from rich.table import Table
 
@@ -129,9 +131,8 @@ def _print_list(rows: list[Listed], root: Path) -> None:
         table.add_row(*map(escape, cells), style="green" if row.status == HERE else None)
     if published:
         out.print(table)
-    for row in rows:
-        if row.status == NONE:
-            out.print(f"No weights are published for {row.paper}/{row.variant}. {row.note}".rstrip(), markup=False)
+    for paper, group in groupby((row for row in rows if row.status == NONE), key=lambda row: row.paper):
+        out.print(f"none published: {paper}: {', '.join(row.variant for row in group)}", markup=False)
     counts = {status: sum(row.status == status for row in published) for status in (HERE, BY_HAND, UNUSABLE)}
     says = [f"{counts[HERE]} of {len(published) - counts[UNUSABLE]} files are in {root}"]
     if counts[BY_HAND]:

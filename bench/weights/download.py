@@ -48,7 +48,7 @@ class ChangedError(DownloadError):
     """What is published is not the file that is expected; the message is a phrase that says why."""
 
 
-class _AgainError(Exception):
+class AgainError(Exception):
     """An attempt failed and the next may not.
 
     Attributes:
@@ -60,6 +60,14 @@ class _AgainError(Exception):
         super().__init__(reason)
         self.after = after
         self.reached = reached
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is told while a file comes in: how many bytes are here, of how many (None if unknown), and what goes on."""
+
+    bytes: Callable[[int, int | None], None] = lambda here, total: None
+    says: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,20 @@ class Patience:
     backoff_s: float = 1.0
     longest_s: float = 120.0
 
+    def wait(self, error: AgainError, failed: int, watch: Watch, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Wait before the next attempt, after ``failed`` in a row.
 
-@dataclass(frozen=True)
-class Watch:
-    """What is told while a file comes in: how many bytes are here, of how many (None if unknown), and what goes on."""
-
-    bytes: Callable[[int, int | None], None] = lambda here, total: None
-    says: Callable[[str], None] = lambda sentence: None
+        Raises:
+            DownloadError: there have been enough, or the server asks for too long a wait.
+        """
+        if failed >= (self.attempts if error.reached else min(self.attempts, UNREACHED)):
+            tried = f"{error}, {failed} times in a row" if failed > 1 else str(error)
+            raise DownloadError(tried, unreachable=not error.reached) from error
+        seconds = self.backoff_s * 2 ** (failed - 1) if error.after is None else error.after
+        if seconds > self.longest_s:
+            raise DownloadError(f"{error} and asks to come back in {seconds:.0f} s") from error
+        watch.says(f"{error}: trying again in {seconds:.0f} s")
+        sleep(seconds)
 
 
 @dataclass
@@ -136,23 +151,11 @@ class Download:
             try:
                 self._attempt(client)
                 return
-            except _AgainError as error:
+            except AgainError as error:
                 failed = 0 if self.part.size > best else failed
                 best = max(best, self.part.size)
                 failed += 1
-                if failed >= (self.patience.attempts if error.reached else min(self.patience.attempts, UNREACHED)):
-                    tried = f"{error}, {failed} times in a row" if failed > 1 else str(error)
-                    raise DownloadError(tried, unreachable=not error.reached) from error
-                self._wait(error, failed)
-
-    def _wait(self, error: _AgainError, failed: int) -> None:
-        wait = self.patience.backoff_s * 2 ** (failed - 1)
-        if error.after is not None:
-            if error.after > self.patience.longest_s:
-                raise DownloadError(f"{error} and asks to come back in {error.after:.0f} s") from error
-            wait = error.after
-        self.watch.says(f"{error}: trying again in {wait:.0f} s")
-        self.sleep(wait)
+                self.patience.wait(error, failed, self.watch, self.sleep)
 
     def _attempt(self, client: httpx2.Client) -> None:
         """Ask for what is missing and take what comes.
@@ -160,7 +163,7 @@ class Download:
         A part without a validator is continued only if this very run began it and the size of the whole is known.
 
         Raises:
-            _AgainError: it was not all; another attempt may bring the rest.
+            AgainError: it was not all; another attempt may bring the rest.
         """
         headers = {"Accept-Encoding": "identity"}
         validator = self.part.validator(self.url)
@@ -173,17 +176,17 @@ class Download:
                 if self._usable(answer, validator):
                     self._take(answer, _total(answer))
         except httpx2.ConnectTimeout as error:
-            raise _AgainError("no connection in time", reached=False) from error
+            raise AgainError("no connection in time", reached=False) from error
         except httpx2.TimeoutException as error:
-            raise _AgainError(f"the server sent nothing for {self.patience.stall_s:g} s") from error
+            raise AgainError(f"the server sent nothing for {self.patience.stall_s:g} s") from error
         except httpx2.ProxyError as error:
-            raise _AgainError(f"the proxy refuses ({_words(error)})", reached=False) from error
+            raise AgainError(f"the proxy refuses ({_words(error)})", reached=False) from error
         except httpx2.ConnectError as error:
-            raise _AgainError(f"no connection ({_words(error)})", reached=False) from error
+            raise AgainError(f"no connection ({_words(error)})", reached=False) from error
         except httpx2.UnsupportedProtocol:
             raise
         except (httpx2.TransportError, httpx2.DecodingError) as error:
-            raise _AgainError(f"the connection broke off after {cache.size_text(self.part.size)}") from error
+            raise AgainError(f"the connection broke off after {cache.size_text(self.part.size)}") from error
 
     def _usable(self, answer: httpx2.Response, validator: str) -> bool:
         """Tell whether the answer brings bytes that are wanted; False if everything is here already."""
@@ -199,9 +202,9 @@ class Download:
                 return status == 206
             self.part.drop()
             self._total = None
-            raise _AgainError("the file changed while it was being downloaded", after=0)
+            raise AgainError("the file changed while it was being downloaded", after=0)
         if status in PASSING or "retry-after" in answer.headers:
-            raise _AgainError(f"the server answers {_status(answer)}", after=_retry_after(answer))
+            raise AgainError(f"the server answers {_status(answer)}", after=retry_after(answer.headers))
         raise DownloadError(f"the server answers {_status(answer)}")
 
     def _same_size(self, total: int | None) -> bool:
@@ -212,7 +215,7 @@ class Download:
 
         Raises:
             DownloadError: it is not the file.
-            _AgainError: it ended too early.
+            AgainError: it ended too early.
         """
         if total is not None and self.size is not None and total != self.size:
             raise ChangedError(f"it has {total} bytes where {self.size} are expected")
@@ -231,7 +234,7 @@ class Download:
                 self.watch.bytes(here, total)
                 block = next(blocks, b"")
         if total is not None and here != total:
-            raise _AgainError(f"the connection broke off after {here} of {total} bytes")
+            raise AgainError(f"the connection broke off after {here} of {total} bytes")
 
     def _begin(self, answer: httpx2.Response, head: bytes, total: int | None) -> None:
         """Begin the part anew, once the body is known to be no page: what is here is not lost to a log-in page."""
@@ -275,9 +278,9 @@ def _total(answer: httpx2.Response) -> int | None:
     return int(length) if length.isdigit() else None
 
 
-def _retry_after(answer: httpx2.Response) -> float | None:
-    """Return the seconds of a ``Retry-After`` header, which holds seconds or a date."""
-    text = answer.headers.get("retry-after", "")
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a ``Retry-After`` header, which holds seconds or a date; None where there is none."""
+    text = headers.get("retry-after", "")
     if text.isdigit():
         return float(text)
     with suppress(ValueError, TypeError):

@@ -87,8 +87,7 @@ def place_of(root: Path, paper: str, variant: Variant) -> Place | None:
 
 def none_published(paper: str, variant: Variant) -> AbsentError:
     """Return the error for a variant without published weights."""
-    note = f" ({variant.note.rstrip('.')})" if variant.note else ""
-    return AbsentError(f"no official weights of {paper}/{variant.name} are published{note}: use random ones or a file")
+    return AbsentError(f"no official weights of {paper}/{variant.name} are published: use random ones or a file")
 
 
 def verify(place: Place) -> Held | None:
@@ -187,7 +186,7 @@ class Fetcher:
             try:
                 if source.kind == "hub":
                     revision = known.revision if known and known.revision else source.revision
-                    found = hub.resolve(source, revision, self.patience)
+                    found = hub.resolve(source, revision, self.patience, watch)
                     url, headers, commit, stated = found.url, found.headers, found.commit, found.sha256
                     size = size or found.size
                 Download(url, part, size, headers, self.patience, watch).run()

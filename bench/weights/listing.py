@@ -58,7 +58,7 @@ def listed(chosen: Chosen, root: Path) -> list[Listed]:
 def _row(root: Path, paper: Paper, variant: Variant) -> Listed:
     place = place_of(root, paper.id, variant)
     if place is None:
-        return Listed(paper.id, variant.name, NONE, note=variant.note)
+        return Listed(paper.id, variant.name, NONE)
     known = place.locked()
     status = HERE if place.path.is_file() else BY_HAND if place.source.kind == "hand" else ABSENT
     return Listed(

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from bench import registry
 from bench.errors import UserError
 from bench.weights import fetch as fetching
-from bench.weights import lock
+from bench.weights import hub, lock
 from bench.weights.download import Download, Patience
 from bench.weights.fetch import AbsentError, Fetcher
 from bench.weights.screen import Screen
@@ -286,7 +286,7 @@ def test_an_interrupted_download_goes_on(server, publish, fetch, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Download, "_wait", interrupt)
+        patched.setattr(Patience, "wait", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fetch()
     assert fetch().path.read_bytes() == GOOD
@@ -308,3 +308,29 @@ def test_a_weights_file_is_hashed_before_every_use(server, publish, fetch, monke
     monkeypatch.setattr(fetching, "digest", lambda path: seen.append(path) or sha256(GOOD))
     fetch()
     assert len(seen) == 1
+
+
+def test_a_file_of_the_hub_is_recorded_with_its_commit_and_stays_at_it(server, publish, fetch, monkeypatch):
+    folder = publish(a={"url": "hf:o/r@v1/a.pth"})
+    server.serve("a.pth", GOOD)
+    asked = []
+
+    def resolve(source, revision, patience, watch):
+        asked.append(revision)
+        return hub.HubFile(f"{server.url}/a.pth", {}, "c0ffee", sha256(GOOD), len(GOOD))
+
+    monkeypatch.setattr(hub, "resolve", resolve)
+    held = fetch()
+    assert json.loads((folder / lock.FILE).read_text())["weights"]["a"]["revision"] == "c0ffee"
+    held.path.unlink()
+    assert fetch().news == "fetched"
+    assert asked == ["v1", "c0ffee"]
+
+
+def test_a_digest_that_the_hub_states_binds_the_first_fetch(server, publish, fetch, monkeypatch):
+    publish(a={"url": "hf:o/r/a.pth"})
+    server.serve("a.pth", GOOD)
+    stated = hub.HubFile(f"{server.url}/a.pth", {}, "c0ffee", sha256(OTHER), None)
+    monkeypatch.setattr(hub, "resolve", lambda *_: stated)
+    with pytest.raises(UserError, match=f"and the hub states {sha256(OTHER)[:12]}"):
+        fetch()

@@ -7,7 +7,7 @@ import pytest
 
 from bench.spec import Checkpoint
 from bench.weights import hub
-from bench.weights.download import Download, DownloadError, Patience
+from bench.weights.download import Download, DownloadError, Patience, Watch
 from bench.weights.part import Part
 from bench.weights.sources import source_of
 from tests.bench.file_server import running
@@ -37,14 +37,14 @@ def source(url="hf:o/r/x.pth"):
 
 
 def test_a_branch_stands_for_a_commit(server):
-    found = hub.resolve(source(), "main", PATIENCE)
+    found = hub.resolve(source(), "main", PATIENCE, Watch())
     assert found.commit == COMMIT
     assert found.url == f"{server.url}/o/r/resolve/{COMMIT}/x.pth"
     assert (found.sha256, found.size) == (SHA256, len(BODY))
 
 
 def test_a_cut_off_file_goes_on_at_the_same_commit(server, tmp_path):
-    found = hub.resolve(source(), "main", PATIENCE)
+    found = hub.resolve(source(), "main", PATIENCE, Watch())
     server.files[f"/o/r/resolve/{COMMIT}/x.pth"].script = [("cut", 1000)]
     part = Part(tmp_path / "x.part")
     Download(found.url, part, found.size, found.headers, PATIENCE, sleep=lambda s: None).run()
@@ -65,13 +65,24 @@ def test_what_the_hub_refuses_is_said(server, code, says):
     status = 403 if code == "GatedRepo" else 404
     server.files["/o/r/resolve/main/x.pth"].script = [("status", status, {"X-Error-Code": code}, b"")]
     with pytest.raises(DownloadError, match=says):
-        hub.resolve(source(), "main", PATIENCE)
+        hub.resolve(source(), "main", PATIENCE, Watch())
 
 
-def test_a_server_that_is_no_hub_is_said(server):
-    server.files["/o/r/resolve/main/x.pth"].script = [("status", 500, {}, b"")] * 20
-    with pytest.raises(DownloadError, match="the hub"):
-        hub.resolve(source(), "main", PATIENCE)
+def test_a_hub_that_is_busy_is_asked_again(server):
+    busy = [("status", 429, {"Retry-After": "0"}, b""), ("status", 503, {}, b"")]
+    file = server.files["/o/r/resolve/main/x.pth"]
+    file.script = busy[:1]
+    assert hub.resolve(source(), "main", PATIENCE, Watch()).commit == COMMIT
+    file.script = busy * 2
+    with pytest.raises(DownloadError, match="the hub answers 503, 2 times in a row"):
+        hub.resolve(source(), "main", PATIENCE, Watch())
+
+
+def test_a_hub_that_is_down_is_unreachable(server, monkeypatch):
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
+    with pytest.raises(DownloadError, match="the hub cannot be reached") as error:
+        hub.resolve(source(), "main", PATIENCE, Watch())
+    assert error.value.unreachable
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("0", False), ("", False)])
