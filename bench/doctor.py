@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.errors import UserError
+
 State = Literal["ok", "missing", "broken"]
 """``missing``: the suite works without it, with less. ``broken``: it does not work."""
 
@@ -113,7 +115,10 @@ def _weights() -> Finding:
     from bench.weights.listing import HERE, listed
 
     folder = cache.folder()
-    count = sum(row.status == HERE for row in listed(choose((), ()), folder))
+    try:
+        count = sum(row.status == HERE for row in listed(choose((), ()), folder))
+    except UserError as error:
+        return Finding("weights", "broken", str(error))
     if count:
         return Finding("weights", "ok", f"{count} files in {folder}: `bench weights check` proves them")
     return Finding("weights", "missing", f"none in {folder}: `bench weights fetch` or --weights official brings them")
