@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, results, run, submit, verify
+from bench.commands import (
+    compare,
+    doctor,
+    kernels,
+    papers,
+    results,
+    run,
+    submit,
+    verify,
+    weights,
+)
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -25,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 papers.register(app)
+weights.register(app)
 run.register(app)
 verify.register(app)
 compare.register(app)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.errors import UserError
+
 State = Literal["ok", "missing", "broken"]
 """``missing``: the suite works without it, with less. ``broken``: it does not work."""
 
@@ -108,13 +110,18 @@ def _data() -> Finding:
 
 
 def _weights() -> Finding:
-    from bench import checkpoints
+    from bench.weights import cache
+    from bench.weights.choice import choose
+    from bench.weights.listing import HERE, listed
 
-    folder = checkpoints.folder()
-    count = len(list(folder.glob("*.p*"))) if folder.is_dir() else 0
+    folder = cache.folder()
+    try:
+        count = sum(row.status == HERE for row in listed(choose((), ()), folder))
+    except UserError as error:
+        return Finding("weights", "broken", str(error))
     if count:
-        return Finding("weights", "ok", f"{count} checkpoints in {folder}")
-    return Finding("weights", "missing", f"no checkpoints in {folder}: --weights official downloads them")
+        return Finding("weights", "ok", f"{count} files in {folder}: `bench weights check` proves them")
+    return Finding("weights", "missing", f"none in {folder}: `bench weights fetch` or --weights official brings them")
 
 
 def _results(folder: Path) -> Finding:

@@ -42,7 +42,9 @@ class Request:
         precisions, modes: each of them is measured.
         channels_last, threads, input_size, training, quick: as in :class:`bench.records.Settings`.
         weights: ``random``, ``official`` or a label for the files below.
-        weights_files: the official weights of a variant, by paper and variant.
+        weights_files: by paper and variant, what a job needs to know of its weights' file: ``weights_file`` and its
+            ``weights_sha256``, ``weights_url`` for official ones.
+        weights_missing: by paper and variant, why there are no official weights.
         data: the data set's folder; empty for none.
         baselines: timm models; None for those the papers name as default.
         against: a user's own models, ``<file.py>:<factory>``.
@@ -64,7 +66,8 @@ class Request:
     training: bool = False
     quick: bool = False
     weights: str = "random"
-    weights_files: dict[tuple[str, str], str] = field(default_factory=dict)
+    weights_files: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    weights_missing: dict[tuple[str, str], str] = field(default_factory=dict)
     data: str = ""
     baselines: tuple[str, ...] | None = None
     against: tuple[str, ...] = ()
@@ -142,13 +145,14 @@ def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subj
         "config": variant.config,
         "sample_shape": list(variant.input.sample_shape()),
     }
-    file = request.weights_files.get((paper.id, variant.name))
-    if file:
-        options["weights_file"] = file
+    options |= request.weights_files.get((paper.id, variant.name), {})
     known = variant.forms or tuple(form.name for form in paper.forms)
     default = paper.default_form(variant)
     goldens = {"goldens": golden_files.names(paper.id, variant.name, [v.name for v in paper.variants])}
-    accuracy = {"input": variant.input.model_dump(mode="json")}
+    accuracy: dict[str, Any] = {"input": variant.input.model_dump(mode="json")}
+    missing = request.weights_missing.get((paper.id, variant.name))
+    if missing:
+        accuracy["weights_missing"] = missing
     chosen = [form for form in known if form in request.forms] if request.forms else [default]
     others = () if request.forms else tuple(form for form in known if form != default)
     for form in chosen:
@@ -172,11 +176,13 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
                 yield Job(subject.paper, subject.name, form, metric, fixed, options=options)
     if "parity" in request.metrics and subject.paper:
         settings = Settings(device=request.device)
-        options = {key: value for key, value in subject.options.items() if key != "weights_file"}
+        options = {key: value for key, value in subject.options.items() if not key.startswith("weights_")}
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options | subject.parity)
     if "accuracy" in request.metrics and subject.paper:
         for settings in _settings(subject, request, None):
             options = subject.options | subject.accuracy | ({"data": request.data} if request.data else {})
+            if "weights_missing" in options:  # what random weights score says nothing; the row says why there are none
+                settings = replace(settings, weights=request.weights)
             yield Job(
                 subject.paper,
                 subject.name,
@@ -231,5 +237,5 @@ def _settings(subject: _Subject, request: Request, batch: int | None) -> Iterato
 
 
 def _weights(subject: _Subject, request: Request) -> str:
-    """Return the label of a subject's weights; baselines always have random ones, which time the same."""
+    """Return the label of a subject's weights; what has no file of them has random ones, which time the same."""
     return request.weights if "weights_file" in subject.options else "random"

@@ -15,6 +15,7 @@ from bench.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
     from bench.spec import Paper, Variant
+    from bench.weights.run import Weights
 
 T = TypeVar("T")
 LARGEST_BATCH = 1_000_000
@@ -39,6 +40,7 @@ class Options:
     input_size: Sequence[str] = ()
     training: bool = False
     weights: str = "random"
+    offline: bool = False
     data: str = ""
     baselines: Sequence[str] = ()
     against: Sequence[str] = ()
@@ -105,6 +107,7 @@ def resolve(options: Options) -> Request:
     chosen = _with_forms(forms, chosen, problems)
     weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
     problems.raise_any()
+    loaded = _weights(options, chosen)
     return Request(
         papers=tuple(chosen),
         modules={paper.id: registry.entry(paper.id).module for paper in papers},
@@ -120,7 +123,8 @@ def resolve(options: Options) -> Request:
         training=options.training,
         quick=options.quick,
         weights=weights,
-        weights_files=_weights_files(options.weights, chosen),
+        weights_files=loaded.files,
+        weights_missing=loaded.missing,
         data=data,
         baselines=baselines,
         against=against,
@@ -255,12 +259,12 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
     return Path(weights).name
 
 
-def _weights_files(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[tuple[str, str], str]:
+def _weights(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
     """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
-    if weights == "random":
-        return {}
-    if weights != "official":
-        return {(paper.id, variants[0].name): str(Path(weights).resolve()) for paper, variants in chosen}
-    from bench import checkpoints
+    from bench.weights import run
 
-    return {(p.id, variant.name): str(checkpoints.fetch(variant)) for p, variants in chosen for variant in variants}
+    if options.weights == "random":
+        return run.Weights()
+    if options.weights == "official":
+        return run.official(chosen, offline=options.offline)
+    return run.given(options.weights, chosen)

@@ -91,11 +91,31 @@ class InputSpec(_Strict):
 
 
 class Checkpoint(_Strict):
-    """Where the official weights are."""
+    """Where the official weights are.
 
-    url: str
+    Attributes:
+        url: an http(s) address, that of a file on the Hugging Face hub, or ``hf:owner/repository[@revision]/file``.
+        format: what the file holds.
+        sha256: the digest that its publisher states; None where none is stated.
+        note: what a reader must know, for example which file of a shared folder is meant.
+    """
+
+    url: str = Field(pattern=r"^(https?://|hf:)\S+$")
     format: str = ""
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    note: str = ""
+
+
+class OtherCheckpoint(Checkpoint):
+    """Published weights of a model that no variant describes.
+
+    Attributes:
+        name: what its publisher calls it.
+        why: why no variant describes it, one sentence.
+    """
+
+    name: str
+    why: str
 
 
 class Variant(_Strict):
@@ -202,6 +222,7 @@ class Paper(_Strict):
     baselines: tuple[Baseline, ...] = ()
     claims: tuple[Claim, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
     """Reported figures on other tasks; shown as not measured."""
 

@@ -66,6 +66,9 @@ def run(
         bool, typer.Option("--training", help="Time training steps instead of forward passes.")
     ] = False,
     weights: Annotated[str, typer.Option(help="random, official, or a file in the official layout.")] = "random",
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Fetch nothing: official weights must be in the cache already.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="ImageNet-like folder for accuracy: one sub-folder a class.")
     ] = None,
@@ -103,6 +106,7 @@ def run(
         input_size=input_size or (),
         training=training,
         weights=weights,
+        offline=offline,
         data=str(data) if data else "",
         baselines=baseline or (),
         against=against or (),

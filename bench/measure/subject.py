@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
-from bench.measure.weights import load_state
+from bench.measure.weights import digest, load_state
 from bench.records import Job, Settings
 
 SEED = 0
@@ -172,14 +172,22 @@ def _check_mode(settings: Settings, device: torch.device) -> None:
 
 
 def _weights_file(job: Job) -> str | None:
-    """Return the weights file of the job.
+    """Return the weights file of the job, which is still the one that the job was planned with.
 
     Raises:
-        UnavailableError: official weights were asked for and no file was given.
+        UnavailableError: official weights were asked for and there is no file.
+        UserError: the file is not there any more, or has changed.
     """
     path: str | None = job.options.get("weights_file")
-    if path is None and job.settings.weights != "random":
-        raise UnavailableError(f"needs the {job.settings.weights} weights: give their file")
+    if path is None:
+        if job.settings.weights == "random":
+            return None
+        raise UnavailableError(
+            job.options.get("weights_missing") or f"needs the {job.settings.weights} weights: give their file"
+        )
+    planned = job.options.get("weights_sha256")
+    if planned and Path(path).is_file() and digest(path) != planned:
+        raise UserError(f"weights file {path} has changed since this run was planned: start a new run")
     return path
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.weights import content
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "module")
 """Keys under which training scripts keep the weights beside their optimiser state."""
 
 
 def load_state(path: Path | str) -> dict[str, Tensor]:
-    """Return the tensors of a ``.safetensors`` file or a ``torch.save`` file, by name.
+    """Return the tensors of a weights file, by name.
 
-    Only tensors and plain containers are read: a file that holds other Python objects is refused, since loading those
-    can run any code. Weights that lie under ``model``, ``state_dict`` and the like are found; a ``module.`` in front
-    of every name (left by data-parallel training) is removed.
+    It is safetensors, what ``torch.save`` writes, or a ``.tar.gz`` archive of a TensorFlow checkpoint, as its content
+    tells.
+
+    Only tensors, plain containers and the ``argparse.Namespace`` in which training scripts keep their options are read:
+    a file that holds other Python objects is refused, since loading those can run any code. Weights that lie under
+    ``model``, ``state_dict`` and the like are found; a ``module.`` in front of every name (left by data-parallel
+    training) is removed.
 
     Raises:
         UserError: the file cannot be read, is refused, or holds no tensors; names the file.
@@ -30,7 +36,12 @@ def load_state(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist")
-    state = _safetensors(path) if path.suffix == ".safetensors" else _unwrap(_torch_file(path), path)
+    if path.suffix == ".safetensors" or content.is_safetensors(path):
+        state = _safetensors(path)
+    elif content.is_gzip(path):
+        state = _tensorflow(path)
+    else:
+        state = _unwrap(_torch_file(path), path)
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
@@ -52,9 +63,23 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"weights file {path} is not a readable safetensors file ({error})") from error
 
 
-def _torch_file(path: Path) -> Any:
+def _tensorflow(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    from bench.weights import tensor_bundle
+
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return {name: torch.from_numpy(values) for name, values in tensor_bundle.read_archive(path).items()}
+    except ValueError as error:
+        raise UserError(f"weights file {path} is no readable TensorFlow checkpoint: {error}") from error
+
+
+def _torch_file(path: Path) -> Any:
+    import torch
+
+    try:
+        with torch.serialization.safe_globals([Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"weights file {path} is not a plain torch.save file, or holds Python objects besides tensors, which could "
@@ -66,18 +91,20 @@ def _torch_file(path: Path) -> Any:
         ) from error
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
     """Return the mapping of names to tensors inside a checkpoint."""
+    from torch import Tensor
+
     for _ in range(2):
-        if not isinstance(content, Mapping):
+        if not isinstance(loaded, Mapping):
             break
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
         if inner is None:
             break
-        content = inner
-    if not isinstance(content, Mapping):
-        raise UserError(f"weights file {path} holds {type(content).__name__}, expected a mapping of names to tensors")
-    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        loaded = inner
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"weights file {path} holds {type(loaded).__name__}, expected a mapping of names to tensors")
+    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not state:
         raise UserError(f"weights file {path} holds no tensors")
     return state

@@ -157,7 +157,7 @@ def test_the_goldens_of_this_repository_are_planned_for_parity():
         ({"input_size": ["1x2x3"]}, ["not 3 numbers"]),
         ({"weights": "nowhere.pth"}, ["weights file nowhere.pth does not exist"]),
         ({"weights": __file__}, ["a weights file fits one variant"]),
-        ({"weights": "official"}, ["no official weights of fake_s are published"]),
+        ({"weights": "official"}, ["no official weights of fake/fake_s are published"]),
         ({"data": "nowhere"}, ["data folder nowhere does not exist"]),
         ({"baselines": ["convnext_tinny"]}, ["unknown baseline 'convnext_tinny'; did you mean convnext_tiny"]),
         ({"against": ["nowhere.py:make"]}, ["nowhere.py cannot be read"]),

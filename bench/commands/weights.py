@@ -1,0 +1,168 @@
+"""``bench weights``: the official weights, where they are published and whether those in the cache are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import Json, SeveralValues, complete_papers, complete_variants, console, print_json
+
+if TYPE_CHECKING:
+    from bench.weights.batch import Fetched
+    from bench.weights.check import Checked
+    from bench.weights.listing import Listed
+
+Names = list[str] | None
+Papers = Annotated[Names, typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers)]
+Variants = Annotated[
+    Names, typer.Option("--variant", help="Variants by name; else all.", autocompletion=complete_variants)
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the cache; else BENCH_WEIGHTS, else claimbench/weights in the user's cache folder."),
+]
+
+weights = typer.Typer(help="The official weights: list, fetch and check them.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(weights, name="weights")
+
+
+@weights.command("list", cls=SeveralValues, epilog="Examples: `bench weights list`, `bench weights list --paper van`")
+def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False) -> None:
+    """Say for each variant where its official weights are published, and whether they are here."""
+    from dataclasses import asdict
+
+    from bench.weights.cache import folder
+    from bench.weights.choice import choose
+    from bench.weights.listing import listed
+
+    root = folder(cache)
+    rows = listed(choose(paper or (), variant or ()), root)
+    if json:
+        print_json({"cache": str(root), "weights": [asdict(row) for row in rows]})
+    else:
+        _print_list(rows, root)
+
+
+@weights.command(
+    "fetch",
+    cls=SeveralValues,
+    epilog="Examples: `bench weights fetch --paper van`, `bench weights fetch --paper overlock --variant overlock_t`. "
+    "Exit status: 0 all are here, 1 some are not, 2 bad input, 130 interrupted (the next fetch goes on from there).",
+)
+def fetch(
+    paper: Papers = None,
+    variant: Variants = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use no network; only verify what is here.")] = False,
+    cache: Cache = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte that end a connection.")] = 20.0,
+    attempts: Annotated[int, typer.Option(min=1, max=100, help="Attempts in a row that may bring nothing new.")] = 5,
+    json: Json = False,
+) -> None:
+    """Bring official weights into the cache, record their SHA-256 at the first time, and verify them ever after."""
+    from dataclasses import asdict
+
+    from bench.weights.batch import fetch_all
+    from bench.weights.cache import folder
+    from bench.weights.choice import choose
+    from bench.weights.download import Patience
+    from bench.weights.fetch import Fetcher
+
+    fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout))
+    chosen = choose(paper or (), variant or ())
+    rows = fetch_all(fetcher, chosen, every=bool(variant), on_row=None if json else _print_fetched)
+    failed = sum(not row.ok for row in rows)
+    if json:
+        print_json({"cache": str(fetcher.root), "weights": [asdict(row) for row in rows]})
+    else:
+        typer.echo(f"{len(rows) - failed} of {len(rows)} files are in {fetcher.root}, verified")
+    raise typer.Exit(1 if failed else 0)
+
+
+@weights.command(
+    "check",
+    cls=SeveralValues,
+    epilog="Examples: `bench weights check`, `bench weights check --paper van`. Exit status: 0, or 1 where a file is "
+    "not the recorded one or does not load.",
+)
+def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False) -> None:
+    """Prove the cached files: each has the recorded SHA-256 and loads strictly into the paper's model."""
+    from dataclasses import asdict
+
+    from bench.weights.cache import folder
+    from bench.weights.check import FAILED
+    from bench.weights.check import check as run
+    from bench.weights.choice import choose
+
+    root = folder(cache)
+    rows = run(choose(paper or (), variant or ()), root, None if json else _print_checked)
+    failed = any(row.status == FAILED for row in rows)
+    if json:
+        print_json({"cache": str(root), "passed": not failed, "weights": [asdict(row) for row in rows]})
+    else:
+        _print_summary(rows, root)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print_list(rows: list[Listed], root: Path) -> None:
+    """Print a line for each published file, then where there are none, then what the cache holds."""
+    from itertools import groupby
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.weights.cache import size_text
+    from bench.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
+
+    out = console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("Paper", "Variant", "Status", "Size", "SHA-256", "Published at"):
+        table.add_column(title, overflow="fold", justify="right" if title == "Size" else "left")
+    published = [row for row in rows if row.status != NONE]
+    for row in published:
+        size = size_text(row.size) if row.size else ""
+        note = f" ({row.note})" if row.note else ""
+        cells = (row.paper, row.variant, row.status, size, row.sha256[:12], row.address + note)
+        table.add_row(*map(escape, cells), style="green" if row.status == HERE else None)
+    if published:
+        out.print(table)
+    for paper, group in groupby((row for row in rows if row.status == NONE), key=lambda row: row.paper):
+        out.print(f"none published: {paper}: {', '.join(row.variant for row in group)}", markup=False)
+    counts = {status: sum(row.status == status for row in published) for status in (HERE, BY_HAND, UNUSABLE)}
+    says = [f"{counts[HERE]} of {len(published) - counts[UNUSABLE]} files are in {root}"]
+    if counts[BY_HAND]:
+        says.append(f"{counts[BY_HAND]} can be fetched by hand only: `bench weights fetch --variant NAME` says how")
+    out.print("; ".join(says), markup=False)
+
+
+def _print_fetched(row: Fetched) -> None:
+    from bench.weights.cache import size_text
+
+    name = f"{row.paper}/{row.variant}"
+    if row.ok:
+        typer.echo(f"{row.news:9} {name:44} {size_text(row.size):>9}  {row.sha256[:12]}  {row.file}")
+    else:
+        typer.echo(f"bench: {row.reason}", err=True)
+
+
+def _print_checked(row: Checked) -> None:
+    from bench.weights.check import ABSENT, NONE
+
+    if row.status not in (ABSENT, NONE):
+        typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
+
+
+def _print_summary(rows: list[Checked], root: Path) -> None:
+    from bench.weights.check import ABSENT, NONE
+
+    here = [row for row in rows if row.status not in (ABSENT, NONE)]
+    for status, says in ((ABSENT, "not here"), (NONE, "none published")):
+        names = [f"{row.paper}/{row.variant}" for row in rows if row.status == status]
+        if names:
+            typer.echo(f"{says}: {', '.join(names)}")
+    typer.echo(f"{len(here)} of {len(rows)} variants have weights in {root}")

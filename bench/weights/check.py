@@ -1,0 +1,91 @@
+"""Whether the files in the cache are the recorded ones, and whether each loads strictly into its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import registry
+from bench.errors import UserError
+from bench.measure.weights import load_state
+from bench.weights.fetch import none_published, place_of, verify
+
+if TYPE_CHECKING:
+    from bench.spec import Paper, Variant
+    from bench.weights.choice import Chosen
+
+FITS, UNRECORDED, FAILED, ABSENT, NONE = "fits", "not recorded", "FAILED", "not here", "none published"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One variant's weights.
+
+    Attributes:
+        paper, variant: whose they are.
+        status: ``fits`` (the recorded file, and it loads strictly into the model), ``not recorded`` (it loads, and no
+            lock file knows it yet), ``FAILED``, ``not here`` or ``none published``.
+        sha256: of the file, where it is the recorded one.
+        reason: why not, one sentence.
+    """
+
+    paper: str
+    variant: str
+    status: str
+    sha256: str = ""
+    reason: str = ""
+
+
+def check(chosen: Chosen, root: Path, on_row: Callable[[Checked], None] | None = None) -> list[Checked]:
+    """Check the cached files of ``chosen``, in order.
+
+    Args:
+        chosen: papers and variants.
+        root: the folder of the cache.
+        on_row: told of each row as soon as it is there.
+    """
+    rows = []
+    for row in _rows(chosen, root):
+        rows.append(row)
+        if on_row is not None:
+            on_row(row)
+    return rows
+
+
+def _rows(chosen: Chosen, root: Path) -> Iterator[Checked]:
+    for paper, variants in chosen:
+        for variant in variants:
+            try:
+                yield _row(root, paper, variant)
+            except UserError as error:
+                yield Checked(paper.id, variant.name, FAILED, reason=str(error))
+
+
+def _row(root: Path, paper: Paper, variant: Variant) -> Checked:
+    place = place_of(root, paper.id, variant)
+    if place is None:
+        return Checked(paper.id, variant.name, NONE, reason=str(none_published(paper.id, variant)))
+    if not place.path.is_file():
+        return Checked(paper.id, variant.name, ABSENT, reason=place.by_hand())
+    held = verify(place)
+    load_strictly(paper, variant, place.path)
+    if held is None:
+        return Checked(paper.id, variant.name, UNRECORDED, reason="`bench weights fetch` records it")
+    return Checked(paper.id, variant.name, FITS, held.locked.sha256)
+
+
+def load_strictly(paper: Paper, variant: Variant, file: Path) -> None:
+    """Load a file into the variant's model through the paper's ``official.py``, and let the model go.
+
+    Raises:
+        UserError: it cannot be read or does not fit; names what is missing or unexpected.
+    """
+    official = import_module(f"{registry.entry(paper.id).module}.official")
+    state = load_state(file)
+    try:
+        official.from_official(variant.config, state)
+    except ValueError as error:
+        raise UserError(f"weights file {file} does not fit {variant.name}: {error}") from error

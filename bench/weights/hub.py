@@ -1,0 +1,98 @@
+"""Files on the Hugging Face hub: which commit is meant, and what the hub says of the file.
+
+``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token; the bytes come through
+:mod:`bench.weights.download` like all others, because they can be resumed there after the process has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.weights.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
+
+if TYPE_CHECKING:
+    from bench.weights.sources import Source
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TRUE = ("1", "ON", "YES", "TRUE")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One version of a file on the hub.
+
+    Attributes:
+        url: its address at this commit.
+        headers: what must be sent to get it, the user's token among them.
+        commit: the commit that the revision stands for.
+        sha256: as the hub states it; empty for small files, of which it does not.
+        size: in bytes; None where the hub does not say.
+    """
+
+    url: str
+    headers: dict[str, str]
+    commit: str
+    sha256: str
+    size: int | None
+
+
+def offline() -> bool:
+    """Tell whether the environment forbids the network, by the hub's own variable ``HF_HUB_OFFLINE``."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+
+
+def resolve(source: Source, revision: str, patience: Patience, watch: Watch) -> HubFile:
+    """Ask the hub which commit ``revision`` is, and what it says of the file there.
+
+    Raises:
+        DownloadError: there is no such file, it is not open to everyone, or the hub cannot be reached.
+    """
+    failed = 0
+    while True:
+        try:
+            return _ask(source, revision, patience.stall_s)
+        except AgainError as error:
+            failed += 1
+            patience.wait(error, failed, watch)
+
+
+def _ask(source: Source, revision: str, timeout_s: float) -> HubFile:
+    import huggingface_hub as hf
+    from huggingface_hub import errors
+    from huggingface_hub.utils import build_hf_headers
+
+    repository, path = source.repository, source.path
+    try:
+        found = hf.get_hf_file_metadata(hf.hf_hub_url(repository, path, revision=revision), timeout=timeout_s)
+    except errors.GatedRepoError as error:
+        raise DownloadError("its authors ask to accept terms first, in a browser; then `hf auth login`") from error
+    except errors.RepositoryNotFoundError as error:
+        raise DownloadError(f"there is no repository {repository} on the hub that is open to you") from error
+    except errors.RevisionNotFoundError as error:
+        raise DownloadError(f"{repository} has no revision {revision}") from error
+    except errors.EntryNotFoundError as error:
+        raise DownloadError(f"{repository} has no file {path}") from error
+    except errors.HfHubHTTPError as error:
+        status, headers = error.response.status_code, error.response.headers
+        if status in PASSING:
+            raise AgainError(f"the hub answers {status}", after=retry_after(headers)) from error
+        raise DownloadError(f"the hub answers {_first_line(error)}") from error
+    except errors.HFValidationError as error:
+        raise DownloadError(_first_line(error)) from error
+    except Exception as error:  # whichever HTTP library the hub's client is built on raises its own
+        raise AgainError(f"the hub cannot be reached ({_first_line(error)})", reached=False) from error
+    commit, etag = found.commit_hash or revision, found.etag or ""
+    return HubFile(
+        url=hf.hf_hub_url(repository, path, revision=commit),
+        headers={name: value for name, value in build_hf_headers().items() if value},
+        commit=commit,
+        sha256=etag if _SHA256.fullmatch(etag) else "",
+        size=found.size,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
