@@ -101,7 +101,8 @@ def _print(verdict: Verdict) -> None:
         typer.echo(f"{verdict.file}: {reason}")
     submission = verdict.submission
     if verdict.reasons or submission is None:
-        typer.echo(f"{verdict.file}: refused, {len(verdict.reasons)} reasons")
+        count = len(verdict.reasons)
+        typer.echo(f"{verdict.file}: refused, {count} reason{'' if count == 1 else 's'}")
         return
     header = submission.header
     typer.echo(f"{verdict.file}: good, run {header.run} on {header.device}, {len(submission.entries)} records")

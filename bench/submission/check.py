@@ -58,7 +58,7 @@ def sentences() -> dict[str, str]:
 
 
 class Checker:
-    """Judges files, each by itself and then against those before it.
+    """Judges files, each by itself and then against the good ones before it.
 
     Args:
         progress: told the name of each model before it is built.
@@ -98,7 +98,8 @@ class Checker:
                 reasons = [*reasons, *_apply(rule, case)]
         for other_name, other in self._before:
             reasons = [*reasons, *_against(case, other_name, other)]
-        self._before.append((name, case))
+        if not reasons:
+            self._before.append((name, case))
         return Verdict(name, submission, tuple(reasons), tuple(case.notes))
 
 

@@ -23,8 +23,14 @@ from bench.worker import read_job
 
 LARGEST_FILE = 64 * 2**20
 LARGEST_LINE = 2 * 2**20
-MOST_LINES = 200_000
+MOST_LINES = 100_000
 """A run of all papers has some thousand records, each about a kilobyte."""
+
+MOST_WRONG = 1000
+"""Lines; a file with so many of them is no submission, and its faults would fill the memory."""
+
+Line = tuple[int, Any, BaseModel]
+"""A good line: its number, its content, and what it was validated as."""
 
 RULES: dict[str, str] = {
     "file": f"A file is JSON Lines, as it is or in gzip, of at most {LARGEST_FILE // 2**20} MiB (unpacked).",
@@ -37,6 +43,14 @@ RULES: dict[str, str] = {
     "status": "What was measured has a value and no reason; what was not has a reason and no value.",
 }
 """The rules that reading applies, before :data:`bench.submission.reasons.RULES`: name and sentence."""
+
+
+class _WrongLineError(Exception):
+    """A line that is none of a submission's; ``faults`` are rules and messages."""
+
+    def __init__(self, *faults: tuple[str, str]) -> None:
+        super().__init__(*faults)
+        self.faults = faults
 
 
 class _Faults:
@@ -111,40 +125,54 @@ def _unpack(data: bytes, faults: _Faults) -> bytes | None:
     return data
 
 
-def _parse_lines(text: bytes, faults: _Faults) -> dict[str, list[tuple[int, Any, BaseModel]]]:
-    """Return the good lines of each kind: number, content and what it was validated as."""
-    found: dict[str, list[tuple[int, Any, BaseModel]]] = defaultdict(list)
+def _parse_lines(text: bytes, faults: _Faults) -> dict[str, list[Line]]:
+    """Return the good lines of each kind; a file with very many wrong ones is not read to its end."""
+    found: dict[str, list[Line]] = defaultdict(list)
+    wrong = 0
     for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
-        if len(line) > LARGEST_LINE:
-            faults.add("file", f"it is longer than {LARGEST_LINE // 2**20} MiB", number)
-            continue
         try:
-            value = strict_json.loads(line)
-        except strict_json.StrictError as error:
-            faults.add("json", str(error), number)
-            continue
-        if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in lines.KINDS:
-            stored = isinstance(value, dict) and {"schema", "job"} <= value.keys()
-            hint = ": it is a record of a store, whose run `bench submit` packs" if stored else ""
-            faults.add("line-kind", f"it is not one of {', '.join(lines.KINDS)}{hint}", number)
-            continue
-        ((kind, content),) = value.items()
-        if (kind == "header") != (number == 1):
-            faults.add("line-kind", "the first line, and no other, is the header", number)
-            continue
-        problem = lines.version_problem(kind, content)
-        if problem:
-            faults.add("version", problem, number)
-            continue
-        try:
-            found[kind].append((number, content, lines.KINDS[kind].model_validate(content)))
-        except ValidationError as error:
-            for rule, message in lines.faults(error):
+            kind, content, model = _parse_line(number, line)
+        except _WrongLineError as error:
+            wrong += 1
+            for rule, message in error.faults:
                 faults.add(rule, message, number)
+            if wrong == MOST_WRONG:
+                faults.add("file", f"{MOST_WRONG} lines are wrong: the rest of it was not read")
+                break
+        else:
+            found[kind].append((number, content, model))
     return found
 
 
-def _assemble(text: bytes, found: dict[str, list[tuple[int, Any, BaseModel]]], faults: _Faults) -> Submission | None:
+def _parse_line(number: int, line: bytes) -> tuple[str, Any, BaseModel]:
+    """Return the kind of a line, its content, and what it was validated as.
+
+    Raises:
+        _WrongLineError: it is not a line of a submission.
+    """
+    if len(line) > LARGEST_LINE:
+        raise _WrongLineError(("file", f"it is longer than {LARGEST_LINE // 2**20} MiB"))
+    try:
+        value = strict_json.loads(line)
+    except strict_json.StrictError as error:
+        raise _WrongLineError(("json", str(error))) from error
+    if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in lines.KINDS:
+        stored = isinstance(value, dict) and {"schema", "job"} <= value.keys()
+        hint = ": it is a record of a store, whose run `bench submit` packs" if stored else ""
+        raise _WrongLineError(("line-kind", f"it is not one of {', '.join(lines.KINDS)}{hint}"))
+    ((kind, content),) = value.items()
+    if (kind == "header") != (number == 1):
+        raise _WrongLineError(("line-kind", "the first line, and no other, is the header"))
+    problem = lines.version_problem(kind, content)
+    if problem:
+        raise _WrongLineError(("version", problem))
+    try:
+        return kind, content, lines.KINDS[kind].model_validate(content)
+    except ValidationError as error:
+        raise _WrongLineError(*lines.faults(error)) from error
+
+
+def _assemble(text: bytes, found: dict[str, list[Line]], faults: _Faults) -> Submission | None:
     """Put the lines together; None without a header, an environment or a plan."""
     broken = next(faults.reasons(), None) is not None
     for kind in ("header", "environment", "plan"):

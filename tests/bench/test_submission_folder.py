@@ -66,3 +66,11 @@ def test_a_file_that_a_rule_cannot_cope_with_is_refused(monkeypatch):
     monkeypatch.setitem(check.RULES, "above-peak", replace(check.RULES["above-peak"], find=dies))
     (reason,) = judge(bad_submissions.COUNTS).reasons
     assert str(reason) == "this rule cannot cope with what the file says (ZeroDivisionError) [above-peak]"
+
+
+def test_what_is_refused_stands_in_nobodys_way():
+    checker = check.Checker(now=NOW, models=MODELS)
+    refused = next(path for path in BAD if path.name.startswith("edited-file"))
+    assert not checker.check(refused).good
+    assert checker.check(bad_submissions.COUNTS).good
+    assert [reason.rule for reason in checker.check(bad_submissions.COUNTS).reasons] == ["duplicate-run"]

@@ -186,3 +186,12 @@ def test_what_is_judged_is_good_unchanged():
 
 def test_a_draft_keeps_the_file():
     assert read(COUNTS).seal() == FILES[COUNTS.name]
+
+
+def test_a_file_of_nothing_but_wrong_lines_is_not_read_to_its_end():
+    head = FILES[COUNTS.name].splitlines()[0]
+    verdict = judge(head + 50_000 * b'\n{"record":{}}' + b"\n")
+    assert any("1000 lines are wrong" in reason.message for reason in verdict.reasons)
+    assert any(
+        "longer than 2 MiB" in str(reason) for reason in judge(head + b'\n{"x":"' + bytes(2**22) + b'"}\n').reasons
+    )
