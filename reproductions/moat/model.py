@@ -16,7 +16,7 @@ from reproductions.layers import channels_last
 from reproductions.moat.attention import WindowAttention
 from reproductions.moat.blocks import GELU, Block, MBConv, batch_norm
 
-__all__ = ["MOAT", "build"]
+__all__ = ["MOAT", "build", "initialise"]
 
 Window = Sequence[int] | None
 
@@ -90,7 +90,7 @@ class MOAT(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         self.norm = nn.LayerNorm(before, eps=ln_epsilon)
         self.head = nn.Linear(before, num_classes)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the maps of the stem and of every stage for pictures (B, 3, H, W)."""
@@ -121,7 +121,8 @@ def _stem(channels: int, sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start convolutions and linear layers from a normal of 0.02, as officially."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -1,0 +1,31 @@
+"""Small-scale study: attention in windows of varied size, against the same windows fixed."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from reproductions.mixers import head_count, initialise
+from reproductions.vsa.attention import WindowAttention
+from reproductions.vsa.cells import window_attention
+
+__all__ = ["block", "counterpart"]
+
+_WINDOW = 7
+
+
+def _attention(dim: int, size: int, fixed: bool) -> WindowAttention:
+    """Return the attention, started as officially: what predicts the windows keeps PyTorch's random weights."""
+    mixer = window_attention(dim, dim, head_count(dim), min(_WINDOW, size), fixed)
+    initialise(mixer.qkv)
+    initialise(mixer.proj)
+    return mixer
+
+
+def block(dim: int, size: int) -> nn.Module:
+    """Return attention in windows of 7x7 queries whose keys come from predicted places of (B, dim, size, size) maps."""
+    return _attention(dim, size, fixed=False)
+
+
+def counterpart(dim: int, size: int) -> nn.Module:
+    """Return attention in fixed windows, the paper's baseline."""
+    return _attention(dim, size, fixed=True)
