@@ -74,7 +74,11 @@ def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
     from bench.study.session import store
     from bench.study.summary import summaries
 
-    return summaries(store(results), papers=None if not papers or "all" in papers else papers)
+    studies = store(results)
+    found = summaries(studies, papers=None if not papers or "all" in papers else papers)
+    for problem in studies.problems:
+        typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+    return found
 
 
 def _run(store: Store, run: str) -> str | None:

@@ -33,8 +33,13 @@ def study(
     ] = None,
     baseline: Annotated[Names, typer.Option(help="Networks to train alone: resnet18.")] = None,
     dataset: Annotated[str, typer.Option(help="fashion-mnist, elpv or digits; else the paper's own choice.")] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="A few minutes a paper on two cores.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="More seeds and epochs than the default hour on a GPU.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few minutes a paper on two cores; what is done without a GPU.")
+    ] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="About an hour a paper on a GPU; what is done there unless you say.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="More seeds and epochs than that.")] = False,
     seeds: Annotated[Names, typer.Option(help="How many (5), a range (10-14) or a list (3,7,9).")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Epochs of each training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
@@ -53,14 +58,16 @@ def study(
     from bench.process import Interrupted, Stop
     from bench.study import plan as plans
     from bench.study.request import Options
+    from bench.study.setting import EFFORTS
 
-    if quick and full:
-        raise UserError("--quick and --full exclude each other")
+    efforts = [name for name, asked in (("quick", quick), ("default", default), ("full", full)) if asked]
+    if len(efforts) > 1:
+        raise UserError(f"--{efforts[0]} and --{efforts[1]} exclude each other")
     options = Options(
         papers=paper or (),
         baselines=baseline or (),
         dataset=dataset,
-        effort="quick" if quick else "full" if full else "default",
+        effort=next((name for name in EFFORTS if name in efforts), None),
         seeds=seeds or (),
         epochs=epochs,
         device=device,
@@ -131,7 +138,7 @@ def _report(ended: Ended, results: Path, json: str) -> int:
         status = write_json(found, json) or status
     if json != "-":
         console().print(report.renderable(ended.summaries, study_of))
-    for sentence in (*ended.without, *ended.failed):
+    for sentence in (*(f"not studied: {text}" for text in ended.without), *ended.failed):
         typer.echo(f"bench: {sentence}", err=True)
     if ended.left:
         hint = f"bench study --resume {ended.run}" + (f" --results {results}" if str(results) != RESULTS else "")

@@ -40,7 +40,8 @@ class Plan:
         folders: where each data set is; empty for a Python package.
         costs: for each subject and arm (``subject/arm``) its ``parameters``, ``flops`` and ``flops_reason``.
         jobs: the trainings, both arms of a seed side by side, paper after paper.
-        without: papers that were asked for by ``all`` and cannot be studied, a sentence each.
+        without: papers that ``all`` meant and that name no study, a sentence each.
+        broken: papers that ``all`` meant and whose study does not work, a sentence each.
     """
 
     run: str
@@ -49,6 +50,7 @@ class Plan:
     costs: dict[str, dict[str, Any]]
     jobs: tuple[Job, ...]
     without: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def tasks(self, results: Path) -> list[Task]:
         """Return every training, on the first slot."""
@@ -90,18 +92,21 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
     if not papers and not baselines:
         raise UserError("name what to study: --paper ID (or all), or --baseline resnet18")
     chosen = request.dataset(options.dataset)
+    places = request.places(options)
+    effort = options.effort or ("quick" if places[0] == "cpu" else "default")
     subjects = []
     for paper in papers:
         assert paper.study is not None
-        how = setting(options.effort, chosen or paper.study.dataset, options.epochs)
+        how = setting(effort, chosen or paper.study.dataset, options.epochs)
         subjects.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
     for name in baselines:
-        subjects.append(_Subject("", name, "", setting(options.effort, chosen or "fashion-mnist", options.epochs)))
+        subjects.append(_Subject("", name, "", setting(effort, chosen or "fashion-mnist", options.epochs)))
     most = request.seeds(options.seeds, max(subject.setting.seeds for subject in subjects))
-    slots = request.slots(options, len(most) * sum(2 if subject.paper else 1 for subject in subjects))
+    slots = request.slots(options, places, len(most) * sum(2 if subject.paper else 1 for subject in subjects))
     folders = _folders({subject.setting.dataset for subject in subjects}, options.data)
     threads = request.threads(options, slots)
     jobs: list[Job] = []
+    broken: list[str] = []
     costs: dict[str, dict[str, Any]] = {}
     for subject in subjects:
         look(subject.name)
@@ -109,7 +114,7 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
         if "problem" in arms:
             if "all" not in request.split(options.papers):
                 raise UserError(arms["problem"])
-            without.append(arms["problem"])
+            broken.append(arms["problem"])
             continue
         costs |= {f"{subject.name}/{arm}": found for arm, found in arms.items()}
         jobs += [
@@ -128,8 +133,8 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
             for arm, found in arms.items()
         ]
     if not jobs:
-        raise UserError(f"nothing can be studied: {'; '.join(without)}")
-    return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without))
+        raise UserError(f"nothing can be studied: {'; '.join(broken)}")
+    return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without), tuple(broken))
 
 
 def save(results: Path, plan: Plan) -> None:
@@ -156,7 +161,8 @@ def load(results: Path, run: str) -> Plan:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         jobs = tuple(read_job(job) for job in data["jobs"])
-        return Plan(**{**data, "slots": tuple(data["slots"]), "without": tuple(data["without"]), "jobs": jobs})
+        lists = {name: tuple(data[name]) for name in ("slots", "without", "broken")}
+        return Plan(**{**data, **lists, "jobs": jobs})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"the plan {path} is damaged ({error}): start a new study") from error
 

@@ -27,7 +27,7 @@ class Options:
     papers: Sequence[str] = ()
     baselines: Sequence[str] = ()
     dataset: str = ""
-    effort: Effort = "default"
+    effort: Effort | None = None
     seeds: Sequence[str] = ()
     epochs: int | None = None
     device: str = "auto"
@@ -43,21 +43,20 @@ def papers(asked: Sequence[str]) -> tuple[list[Paper], list[str]]:
         UserError: a paper does not exist or has no study.
     """
     names = split(asked)
-    everything = "all" in names
-    wanted = list(registry.entries()) if everything else list(names)
-    found, without = [], []
-    for name in wanted:
-        if everything and registry.entry(name).problem:
-            without.append(f"{name}: {registry.entry(name).problem}")
-            continue
-        paper = registry.paper(name)
-        if paper.study is None:
-            without.append(f"{name}: its paper.yaml names no study")
-            continue
-        found.append(paper)
-    if without and not everything:
-        raise UserError(f"{without[0].replace(': its', ' cannot be studied: its')} (block, counterpart and source)")
-    if not found and everything:
+    if "all" not in names:
+        found = [registry.paper(name) for name in names]
+        for paper in found:
+            if paper.study is None:
+                raise UserError(
+                    f"{paper.id} cannot be studied: its paper.yaml has no `study` (block, counterpart, source)"
+                )
+        return found, []
+    entries = registry.checked()
+    without = [f"{entry.id}: {entry.problem}" for entry in entries if entry.problem]
+    sound = [registry.paper(entry.id) for entry in entries if not entry.problem]
+    without += [f"{paper.id}: its paper.yaml has no `study`" for paper in sound if paper.study is None]
+    found = [paper for paper in sound if paper.study is not None]
+    if not found:
         raise UserError("no paper here has a study")
     return found, without
 
@@ -112,23 +111,28 @@ def seeds(asked: Sequence[str], default: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def slots(options: Options, trainings: int) -> tuple[str, ...]:
-    """Return the devices that trainings run on, one at a time on each.
-
-    On a processor there are as many slots as cores and memory allow, since small networks do not fill several cores.
+def places(options: Options) -> tuple[str, ...]:
+    """Return the devices that were named, one for each training at a time.
 
     Raises:
         UserError: a device does not exist, or processors and GPUs are mixed.
     """
     names = [name for item in options.devices for name in item.split(",") if name]
-    if names:
-        found = tuple(devices.resolve(f"cuda:{n}" if n.isdecimal() else n) for n in names)
-        if len({name.partition(":")[0] for name in found}) > 1:
-            raise UserError("--devices takes GPUs or cpu, not both: two arms must train on the same kind")
-        return found
-    device = devices.resolve(options.device)
-    if device != "cpu":
-        return (device,)
+    asked = [f"cuda:{name}" if name.isdecimal() else name for name in names] or [options.device]
+    found = tuple("cuda:0" if name == "cuda" else name for name in map(devices.resolve, asked))
+    if len({name.partition(":")[0] for name in found}) > 1:
+        raise UserError("--devices takes GPUs or cpu, not both: two arms must train on the same kind")
+    return found
+
+
+def slots(options: Options, places_: tuple[str, ...], trainings: int) -> tuple[str, ...]:
+    """Return the devices that trainings run on, one at a time on each.
+
+    On a processor, unless the user says otherwise, there are as many as cores and memory allow: small networks do not
+    fill several cores.
+    """
+    if options.devices or places_ != ("cpu",):
+        return places_
     return ("cpu",) * max(1, min(_cores(), trainings, _memory() // TRAINING_BYTES))
 
 

@@ -27,8 +27,8 @@ class Ended:
     Attributes:
         run: its id.
         summaries: of every subject with a training that is done.
-        failed: trainings that failed, a sentence each.
-        without: papers that could not be studied, a sentence each.
+        failed: trainings that failed and studies that do not work, a sentence each.
+        without: papers that name no study, a sentence each.
         interrupted: whether it was stopped before its plan was done.
         left: how many trainings are not done.
         of: how many there are.
@@ -44,7 +44,7 @@ class Ended:
 
     def status(self) -> int:
         """Return the exit status: 0, 1 where a training failed, 130 where the study was interrupted."""
-        return 130 if self.interrupted else int(bool(self.failed or self.without))
+        return 130 if self.interrupted else int(bool(self.failed))
 
 
 def store(results: Path) -> Store:
@@ -89,7 +89,7 @@ def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: b
     if not still:
         shutil.rmtree(plans.unfinished(results, plan.run), ignore_errors=True)
     found = summaries(store(results), run=plan.run)
-    return Ended(plan.run, tuple(found), tuple(failed), plan.without, interrupted, still, len(plan.jobs))
+    return Ended(plan.run, tuple(found), (*plan.broken, *failed), plan.without, interrupted, still, len(plan.jobs))
 
 
 def left(plan: Plan, results: Path) -> int:

@@ -85,6 +85,7 @@ class Training:
             started = time.perf_counter()
             loss = self._measured_epoch(meter)
             seconds = time.perf_counter() - started
+            self._check_weights()
             accuracy = _per_cent(self._right(self.validation))
             self.epoch += 1
             self.history.append({"loss": loss, "validation": accuracy, "seconds": seconds})
@@ -173,10 +174,18 @@ class Training:
         if good.all():
             return
         step = int((~good).nonzero()[0])
+        raise self._diverged(f"the loss became {losses[step].item()}", step)
+
+    def _check_weights(self) -> None:
+        """Refuse weights that the last step of an epoch has spoilt, which no loss has shown yet."""
+        if not all(weights.isfinite().all() for weights in self.model.state_dict().values()):
+            raise self._diverged("a weight became infinite or NaN", self.steps - 1)
+
+    def _diverged(self, what: str, step: int) -> checkpoint.DivergedError:
         kept = f"the checkpoint after epoch {self.epoch} is kept" if self.epoch else "no epoch was completed before"
-        raise checkpoint.DivergedError(
-            f"the loss became {losses[step].item()} in epoch {self.epoch + 1} of {self.setting.epochs}, "
-            f"step {step + 1} of {self.steps}, and the training stopped; {kept}"
+        return checkpoint.DivergedError(
+            f"{what} in epoch {self.epoch + 1} of {self.setting.epochs}, step {step + 1} of {self.steps}, "
+            f"and the training stopped; {kept}"
         )
 
     @torch.no_grad()
