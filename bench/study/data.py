@@ -37,15 +37,13 @@ class Pictures:
 
 
 def locate(name: str, given: Path | None) -> Path | None:
-    """Return the folder to read a data set from; None where it comes as a Python package.
+    """Return the folder to read a data set from (``given``, if any); None where it comes as a Python package.
 
     Raises:
         UserError: it is not here, with what to do about it.
     """
     if name == "fashion-mnist":
         return fashion_mnist.locate(given)
-    if given is not None:
-        raise UserError(f"--data is of no use for {name}, which comes as a Python package: leave it out")
     _PACKAGED[name]()
     return None
 

@@ -12,6 +12,7 @@ from bench import jsonl, registry
 from bench.errors import UserError, unknown
 from bench.process import Stop, ask
 from bench.records import Job
+from bench.request import split
 from bench.store import new_run
 from bench.study import request
 from bench.study.request import Options
@@ -87,22 +88,10 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
         UserError: something in the options does not exist, the data cannot be had, or an arm does not work.
         Interrupted: a signal asked to stop.
     """
-    papers, without = request.papers(options.papers) if options.papers else ([], [])
-    baselines = request.baselines(options.baselines)
-    if not papers and not baselines:
-        raise UserError("name what to study: --paper ID (or all), or --baseline resnet18")
-    chosen = request.dataset(options.dataset)
-    places = request.places(options)
-    effort = options.effort or ("quick" if places[0] == "cpu" else "default")
-    subjects = []
-    for paper in papers:
-        assert paper.study is not None
-        how = setting(effort, chosen or paper.study.dataset, options.epochs)
-        subjects.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
-    for name in baselines:
-        subjects.append(_Subject("", name, "", setting(effort, chosen or "fashion-mnist", options.epochs)))
-    most = request.seeds(options.seeds, max(subject.setting.seeds for subject in subjects))
-    slots = request.slots(options, places, len(most) * sum(2 if subject.paper else 1 for subject in subjects))
+    subjects, without = _subjects(options)
+    seeds = {subject.name: request.seeds(options.seeds, subject.setting.seeds) for subject in subjects}
+    trainings = sum(len(seeds[subject.name]) * (2 if subject.paper else 1) for subject in subjects)
+    slots = request.slots(options, trainings)
     folders = _folders({subject.setting.dataset for subject in subjects}, options.data)
     threads = request.threads(options, slots)
     jobs: list[Job] = []
@@ -112,29 +101,51 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
         look(subject.name)
         arms = _prepared(subject, stop)
         if "problem" in arms:
-            if "all" not in request.split(options.papers):
-                raise UserError(arms["problem"])
             broken.append(arms["problem"])
             continue
         costs |= {f"{subject.name}/{arm}": found for arm, found in arms.items()}
-        jobs += [
-            make_job(
-                subject.paper,
-                subject.name,
-                arm,
-                seed,
-                subject.setting,
-                module=subject.module,
-                hidden=tuple(found["hidden"]),
-                device=slots[0].partition(":")[0],
-                threads=threads,
-            )
-            for seed in request.seeds(options.seeds, subject.setting.seeds)
-            for arm, found in arms.items()
-        ]
-    if not jobs:
-        raise UserError(f"nothing can be studied: {'; '.join(broken)}")
+        jobs += _jobs(subject, arms, seeds[subject.name], slots[0].partition(":")[0], threads)
+    if broken and ("all" not in split(options.papers) or not jobs):
+        raise UserError("; ".join(broken))
     return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without), tuple(broken))
+
+
+def _subjects(options: Options) -> tuple[list[_Subject], list[str]]:
+    """Return what is to be studied, and which papers of ``all`` cannot be, a sentence each."""
+    papers, without = request.papers(options.papers) if options.papers else ([], [])
+    baselines = request.baselines(options.baselines)
+    if not papers and not baselines:
+        raise UserError("name what to study: --paper ID (or all), or --baseline resnet18")
+    chosen, effort = request.dataset(options.dataset), request.effort(options)
+    found = []
+    for paper in papers:
+        assert paper.study is not None
+        how = setting(effort, chosen or paper.study.dataset, options.epochs)
+        found.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
+    for name in baselines:
+        found.append(_Subject("", name, "", setting(effort, chosen or "fashion-mnist", options.epochs)))
+    return found, without
+
+
+def _jobs(
+    subject: _Subject, arms: dict[str, Any], seeds: tuple[int, ...], device: str, threads: int | None
+) -> list[Job]:
+    """Return the trainings of one subject, both arms of a seed side by side."""
+    return [
+        make_job(
+            subject.paper,
+            subject.name,
+            arm,
+            seed,
+            subject.setting,
+            module=subject.module,
+            hidden=tuple(found["hidden"]),
+            device=device,
+            threads=threads,
+        )
+        for seed in seeds
+        for arm, found in arms.items()
+    ]
 
 
 def save(results: Path, plan: Plan) -> None:
@@ -179,7 +190,9 @@ def _path(results: Path, run: str) -> Path:
 def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
     from bench.study import data
 
-    return {name: str(data.locate(name, given) or "") for name in sorted(datasets)}
+    if given is not None and "fashion-mnist" not in datasets:
+        raise UserError(f"--data names Fashion-MNIST's folder, and this study trains on {' and '.join(datasets)}")
+    return {name: str(data.locate(name, given if name == "fashion-mnist" else None) or "") for name in sorted(datasets)}
 
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:

@@ -125,14 +125,20 @@ def places(options: Options) -> tuple[str, ...]:
     return found
 
 
-def slots(options: Options, places_: tuple[str, ...], trainings: int) -> tuple[str, ...]:
+def effort(options: Options) -> Effort:
+    """Return the effort that was asked for, or else what suits the devices."""
+    return options.effort or ("quick" if places(options)[0] == "cpu" else "default")
+
+
+def slots(options: Options, trainings: int) -> tuple[str, ...]:
     """Return the devices that trainings run on, one at a time on each.
 
     On a processor, unless the user says otherwise, there are as many as cores and memory allow: small networks do not
     fill several cores.
     """
-    if options.devices or places_ != ("cpu",):
-        return places_
+    found = places(options)
+    if options.devices or found != ("cpu",):
+        return found
     return ("cpu",) * max(1, min(_cores(), trainings, _memory() // TRAINING_BYTES))
 
 

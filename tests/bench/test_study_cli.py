@@ -172,7 +172,7 @@ def test_a_loss_that_is_no_number_stops_says_where_and_keeps_the_checkpoint(benc
         (("--paper", "fake", "--seeds", "4-2"), "names no seeds"),
         (("--paper", "fake", "--seeds", "x"), "how many (5)"),
         (("--paper", "fake", "--devices", "cpu,cuda"), "no NVIDIA GPU"),
-        (("--paper", "fake", "--data", "."), "--data is of no use for digits"),
+        (("--paper", "fake", "--data", "."), "--data names Fashion-MNIST"),
         (("--baseline", "resnet19"), "did you mean resnet18"),
         (("--resume", "latest"), "no unfinished study"),
         (("--resume", "latest", "--paper", "fake"), "leave out all options"),

@@ -106,11 +106,6 @@ def test_elpv_is_split_as_in_its_paper():
     assert (train.labels.float().mean() - test.labels.float().mean()).abs() < 0.01
 
 
-def test_a_folder_for_packaged_data_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--data is of no use for digits"):
-        data.locate("digits", tmp_path)
-
-
 def pictures():
     return torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)) + 1
 
