@@ -93,7 +93,7 @@ def _elpv() -> tuple[Tensor, Tensor, Tensor]:
     except ImportError as error:
         raise UserError("ELPV comes as a Python package, which is not here: pip install elpv-dataset") from error
     images, probability, kind = load_dataset()
-    doubt = torch.from_numpy(probability).mul(3).round().long()  # 0, 1/3, 2/3 and 1
+    doubt = torch.tensor(probability.tolist()).mul(3).round().long()  # 0, 1/3, 2/3 and 1
     poly = torch.tensor([name == "poly" for name in kind]).long()
     return torch.from_numpy(images)[:, None], (doubt >= 2).long(), doubt * 2 + poly
 

@@ -35,7 +35,7 @@ KNOWN = {
     "elpv": DataSet(
         2,
         "ELPV's labels are probabilities of a defect: above one half counts as defective. It has no test set of its "
-        "own: as in its paper (Deitsch et al., arXiv 1807.02894) a quarter is it (656 of 2,624 cells), here drawn once "
+        "own: as in its paper (Deitsch et al., arXiv 1807.02894) a quarter is it (654 of 2,624 cells), here drawn once "
         "for all from each probability and kind of cell",
     ),
 }
