@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from timm.layers import LayerNorm2d, trunc_normal_
 from torch import Tensor, nn
 
 from bench.errors import UserError
@@ -21,14 +20,19 @@ RATIOS = (0.5, 16.0)
 """The narrowest and the widest MLP, over the channels, that still is one."""
 
 
+def norm(dim: int) -> nn.Module:
+    """Return a norm over the channels and positions of a map, as the networks of MetaFormer (arXiv 2111.11418) have."""
+    return nn.GroupNorm(1, dim)
+
+
 class Block(nn.Module):
     """x + mixer(norm(x)), then x + mlp(norm(x))."""
 
     def __init__(self, dim: int, mixer: nn.Module, hidden: int) -> None:
         super().__init__()
-        self.norm1 = LayerNorm2d(dim)
+        self.norm1 = norm(dim)
         self.mixer = mixer
-        self.norm2 = LayerNorm2d(dim)
+        self.norm2 = norm(dim)
         self.mlp = nn.Sequential(nn.Conv2d(dim, hidden, 1), nn.GELU(), nn.Conv2d(hidden, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,13 +62,13 @@ class Network(nn.Module):
         stages: list[nn.Module] = []
         for i, (dim, depth, side) in enumerate(zip(dims, setting.depths, sides, strict=True)):
             if i:
-                stages += [LayerNorm2d(dims[i - 1]), nn.Conv2d(dims[i - 1], dim, 3, 2, 1)]
+                stages += [norm(dims[i - 1]), nn.Conv2d(dims[i - 1], dim, 3, 2, 1)]
             stages += [Block(dim, mixer(dim, side), hidden[i]) for _ in range(depth)]
         self.stages = nn.Sequential(*stages)
-        self.norm = LayerNorm2d(dims[-1])
+        self.norm = norm(dims[-1])
         self.head = nn.Linear(dims[-1], classes)
-        trunc_normal_(self.position, std=0.02)
-        trunc_normal_(self.head.weight, std=0.02)
+        nn.init.trunc_normal_(self.position, std=0.02)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,8 +80,8 @@ class Network(nn.Module):
 def _stem(dim: int, stride: int) -> list[nn.Module]:
     """Return 3 x 3 convolutions, the first ones halving, that reduce the side by ``stride``."""
     if stride == 4:
-        return [nn.Conv2d(1, dim // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(dim // 2, dim, 3, 2, 1), LayerNorm2d(dim)]
-    return [nn.Conv2d(1, dim, 3, stride, 1), LayerNorm2d(dim)]
+        return [nn.Conv2d(1, dim // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(dim // 2, dim, 3, 2, 1), norm(dim)]
+    return [nn.Conv2d(1, dim, 3, stride, 1), norm(dim)]
 
 
 def widths(setting: Setting, ratio: float) -> tuple[int, ...]:

@@ -118,7 +118,7 @@ class Setting:
         )
 
 
-_QUICK = {"effort": "quick", "dims": (32, 64), "depths": (1, 2), "seeds": 5}
+_QUICK = {"effort": "quick", "dims": (32, 64), "depths": (1, 1), "mlp_ratio": 2.0, "seeds": 5}
 _DEFAULT = {"effort": "default", "dims": (64, 128, 256), "depths": (2, 2, 2), "seeds": 5}
 _FULL = {"effort": "full", "dims": (64, 128, 256), "depths": (2, 2, 2), "seeds": 10}
 _FASHION = {"dataset": "fashion-mnist", "size": 28, "validation": 5000}
@@ -126,7 +126,7 @@ _DIGITS = {"dataset": "digits", "size": 8, "stride": 1, "samples": None, "valida
 _ELPV = {"dataset": "elpv", "stride": 4, "samples": None, "validation": 200, "shift": 4, "flip": "both", "batch": 32}
 
 _SETTINGS: tuple[dict[str, Any], ...] = (
-    {**_QUICK, **_FASHION, "stride": 2, "samples": 10_000, "validation": 2000, "epochs": 4},
+    {**_QUICK, **_FASHION, "stride": 2, "samples": 10_000, "validation": 1000, "epochs": 2, "batch": 64},
     {**_DEFAULT, **_FASHION, "stride": 1, "samples": None, "epochs": 30},
     {**_FULL, **_FASHION, "stride": 1, "samples": None, "epochs": 100},
     {**_QUICK, **_DIGITS, "epochs": 15, "batch": 32},
