@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, run, verify
+from bench.commands import compare, doctor, kernels, papers, run, study, verify
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 papers.register(app)
 run.register(app)
+study.register(app)
 verify.register(app)
 compare.register(app)
 kernels.register(app)
