@@ -9,8 +9,8 @@ from reproductions.small_networks import on_whole_patches, patch_grid
 
 __all__ = ["network"]
 
-_DEPTH = 5
-_POSITIONAL = 4
+_DEPTH = 4
+_POSITIONAL = 3
 
 
 def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:

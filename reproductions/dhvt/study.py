@@ -15,7 +15,7 @@ __all__ = ["network"]
 
 _DIM = 64
 _HEADS = 4
-_DEPTH = 4
+_DEPTH = 3
 _PATCHES = (2, 4, 16)
 
 

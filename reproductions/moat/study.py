@@ -14,7 +14,7 @@ from reproductions.small_networks import same_size
 __all__ = ["network"]
 
 _WIDTHS = (32, 64)
-_DEPTH = 2
+_DEPTH = 3
 _EPS = 1e-5
 _LARGEST = 14
 
@@ -57,30 +57,33 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     """Return the network of an arm, pictures (B, channels, size, size) to logits (B, classes).
 
     Args:
-        arm: ``block`` is a MOAT with two stages of MOAT blocks, global attention in them, and mobile convolutions
-            before where pictures are large; ``counterpart`` has transformer blocks for the MOAT blocks.
+        arm: ``block`` is a MOAT with one stage of MOAT blocks on maps of at most 7x7, and mobile convolutions ahead of
+            it; ``counterpart`` has transformer blocks for the MOAT blocks.
         channels, size: of the pictures.
         classes: the width of the output.
     """
-    side, before = -(-size // 2), 0
+    side, strides = -(-size // 2), []  # behind the stem, which halves the picture
     while side > _LARGEST:
-        side, before = -(-side // 2), before + 1
+        side = -(-side // 2)
+        strides.append(2)
+    strides = strides or [1]
+    early = len(strides)
     model = MOAT(
         stem_size=(_WIDTHS[0], _WIDTHS[0]),
-        hidden_size=(*[_WIDTHS[0]] * before, *_WIDTHS),
-        num_blocks=(*[1] * before, _DEPTH, _DEPTH),
-        block_type=(*["mbconv"] * before, "moat", "moat"),
-        stage_stride=(*[2] * before, 1, 2),
+        hidden_size=(*[_WIDTHS[0]] * early, _WIDTHS[1]),
+        num_blocks=(*[1] * early, _DEPTH),
+        block_type=(*["mbconv"] * early, "moat"),
+        stage_stride=(*strides, 2),
         head_size=16,
-        window_size=[None] * (before + 2),
-        position_embedding_size=(*[None] * before, side, -(-side // 2)),
+        window_size=[None] * (early + 1),
+        position_embedding_size=(*[None] * early, -(-side // 2)),
         num_classes=classes,
         in_channels=channels,
     )
     if arm == "counterpart":
-        for stage in model.stages[-2:]:
-            assert isinstance(stage, nn.Sequential)
-            for i, block in enumerate(stage):
-                assert isinstance(block, Block)
-                stage[i] = _transformer(block).apply(initialise)
+        stage = model.stages[-1]
+        assert isinstance(stage, nn.Sequential)
+        for i, block in enumerate(stage):
+            assert isinstance(block, Block)
+            stage[i] = _transformer(block).apply(initialise)
     return model

@@ -16,8 +16,10 @@ __all__ = ["network"]
 
 _WIDTHS = (32, 64)
 _EXPAND = (4, 2)
-_DEPTH = 2
+_DEPTHS = (1, 2)
 _LARGEST = 14
+_SCALE = 0.1
+"""Where layer scales start: from the paper's 1e-5 a few hundred steps do not lead far."""
 
 
 class PlainChannelMixer(nn.Module):
@@ -58,9 +60,9 @@ class SmallSpaRTAN(nn.Module):
             conv = nn.Conv2d(first if i else channels, first, 3, 2 if halvings else 1, 1, bias=False)
             layers += [ConvNorm(conv), nn.GELU()]
         self.stem = nn.Sequential(*layers)
-        self.early = _stage(first, _EXPAND[0], late=False, wave=wave)
+        self.early = _stage(first, _EXPAND[0], _DEPTHS[0], late=False, wave=wave)
         self.down = nn.Sequential(ConvNorm(nn.Conv2d(first, second, 2, 2, bias=False)), nn.SiLU())
-        self.late = _stage(second, _EXPAND[1], late=True, wave=wave)
+        self.late = _stage(second, _EXPAND[1], _DEPTHS[1], late=True, wave=wave)
         self.head = nn.Linear(second, classes)
         self.apply(initialise)
 
@@ -70,12 +72,14 @@ class SmallSpaRTAN(nn.Module):
         return self.head(self.late(self.down(x)).mean((2, 3)))
 
 
-def _stage(dim: int, expand: int, late: bool, wave: bool) -> nn.Sequential:
-    blocks = [Block(dim, expand, late, drop_path=0.0) for _ in range(_DEPTH)]
-    if not wave:
-        for block in blocks:
-            wanted = parameters(block.channel)
-            block.channel = same_size(lambda hidden: PlainChannelMixer(dim, hidden), wanted)  # type: ignore[assignment]
+def _stage(dim: int, expand: int, depth: int, late: bool, wave: bool) -> nn.Sequential:
+    blocks = [Block(dim, expand, late, drop_path=0.0) for _ in range(depth)]
+    for block in blocks:
+        for scale in (block.scale1, block.scale2):
+            nn.init.constant_(scale.gamma, _SCALE)
+        if not wave:
+            plain = same_size(lambda hidden: PlainChannelMixer(dim, hidden), parameters(block.channel))
+            block.channel = plain  # type: ignore[assignment]
     return nn.Sequential(*blocks)
 
 

@@ -11,12 +11,12 @@ from reproductions.tnt.model import TNT
 
 __all__ = ["network"]
 
-_DIM = 96
+_DIM = 64
 _RATIO = 4
 
 
 def _tnt(channels: int, patch: int, along: int, classes: int, hidden: int = _RATIO * _DIM) -> TNT:
-    """Return a TNT of 4 blocks with 4x4 words of 12 channels in each patch and MLPs of ``hidden`` on sentences."""
+    """Return a TNT of 4 blocks with 4x4 words of 8 channels in each patch and MLPs of ``hidden`` on sentences."""
     return TNT(
         {
             "outer_dim": _DIM,

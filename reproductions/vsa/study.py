@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.mixers import head_count, initialise
+from reproductions.mixers import head_count
 from reproductions.vsa.attention import WindowAttention
 from reproductions.vsa.cells import window_attention
 
@@ -14,11 +14,7 @@ _WINDOW = 7
 
 
 def _attention(dim: int, size: int, fixed: bool) -> WindowAttention:
-    """Return the attention, started as officially: what predicts the windows keeps PyTorch's random weights."""
-    mixer = window_attention(dim, dim, head_count(dim), min(_WINDOW, size), fixed)
-    initialise(mixer.qkv)
-    initialise(mixer.proj)
-    return mixer
+    return window_attention(dim, dim, head_count(dim), min(_WINDOW, size), fixed)
 
 
 def block(dim: int, size: int) -> nn.Module:
