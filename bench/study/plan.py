@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bench.request import split
 from bench.store import new_run
 from bench.study import request
 from bench.study.request import Options
-from bench.study.setting import Setting, setting
+from bench.study.setting import BASELINE_SEEDS, Setting, setting
 from bench.study.task import Task, label, make_job
 from bench.worker import read_job
 
@@ -123,7 +123,8 @@ def _subjects(options: Options) -> tuple[list[_Subject], list[str]]:
         how = setting(effort, chosen or paper.study.dataset, options.epochs)
         found.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
     for name in baselines:
-        found.append(_Subject("", name, "", setting(effort, chosen or "fashion-mnist", options.epochs)))
+        how = replace(setting(effort, chosen or "fashion-mnist", options.epochs), seeds=BASELINE_SEEDS)
+        found.append(_Subject("", name, "", how))
     return found, without
 
 
