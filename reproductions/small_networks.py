@@ -10,7 +10,7 @@ from torch import nn
 
 from reproductions.costs import parameters
 
-__all__ = ["on_whole_patches", "patch_grid", "same_size"]
+__all__ = ["on_whole_patches", "patch_grid", "same_size", "started_by_width"]
 
 Built = TypeVar("Built", bound=nn.Module)
 
@@ -31,6 +31,18 @@ def on_whole_patches(model: nn.Module, size: int, padded: int) -> nn.Module:
     """Return ``model`` for pictures of side ``size``, completed by zeros at the right and the bottom to ``padded``."""
     missing = padded - size
     return nn.Sequential(nn.ZeroPad2d((0, missing, 0, missing)), model) if missing else model
+
+
+def started_by_width(model: Built) -> Built:
+    """Return ``model``, its linear layers and convolutions started as PyTorch has them, by their width.
+
+    The normal of 0.02 that transformers start from suits hundreds of channels. With 64 it is so little that the few
+    hundred steps of a short study are spent on leaving it.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.reset_parameters()
+    return model
 
 
 def same_size(build: Callable[[int], Built], wanted: int) -> Built:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from reproductions.convit.attention import GatedPositionalAttention
 from reproductions.convit.model import ConViT
-from reproductions.small_networks import on_whole_patches, patch_grid
+from reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
 
 __all__ = ["network"]
 
@@ -32,4 +33,8 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
         "in_chans": channels,
         "num_classes": classes,
     }
-    return on_whole_patches(ConViT(config), size, patch * along)
+    model = started_by_width(ConViT(config))
+    for module in model.modules():
+        if isinstance(module, GatedPositionalAttention):
+            module.init_as_convolution()
+    return on_whole_patches(model, size, patch * along)

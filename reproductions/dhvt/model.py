@@ -19,7 +19,7 @@ from reproductions.inference import pointwise
 from reproductions.inplace import add, gelu
 from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
-__all__ = ["DHVT", "build", "initialise"]
+__all__ = ["DHVT", "build"]
 
 Grid = tuple[int, int]
 
@@ -206,7 +206,7 @@ class DHVT(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, hidden, qkv_bias, rate, norm_eps) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.head = nn.Linear(embed_dim, num_classes)
-        self.apply(initialise)
+        self.apply(_initialise)
         trunc_normal_(self.cls_token, std=0.02)
 
     def forward_tokens(self, x: Tensor) -> tuple[Tensor, Grid]:
@@ -228,8 +228,7 @@ class DHVT(nn.Module):
         return self.head(self.forward_tokens(x)[0][:, 0])
 
 
-def initialise(module: nn.Module) -> None:
-    """Start linear layers from a truncated normal of 0.02, as officially."""
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

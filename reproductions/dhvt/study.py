@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
 from reproductions.costs import parameters
-from reproductions.dhvt.model import DHVT, Block, Grid, initialise
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size
+from reproductions.dhvt.model import DHVT, Block, Grid
+from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
 
 __all__ = ["network"]
 
@@ -57,8 +57,8 @@ def _deit(channels: int, patch: int, along: int, classes: int, hidden: int) -> D
     model.embed = embed  # type: ignore[assignment]
     for block in model.blocks:
         assert isinstance(block, Block)
-        block.attention = SelfAttention(_DIM, _HEADS, qkv_bias=True).apply(initialise)  # type: ignore[assignment]
-        block.feed_forward = FeedForward(_DIM, hidden).apply(initialise)  # type: ignore[assignment]
+        block.attention = SelfAttention(_DIM, _HEADS, qkv_bias=True)  # type: ignore[assignment]
+        block.feed_forward = FeedForward(_DIM, hidden)  # type: ignore[assignment]
     return model
 
 
@@ -77,4 +77,4 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     model = _dhvt(channels, patch, classes)
     if arm == "counterpart":
         model = same_size(lambda hidden: _deit(channels, patch, along, classes, hidden), parameters(model))
-    return on_whole_patches(model, size, patch * along)
+    return on_whole_patches(started_by_width(model), size, patch * along)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from reproductions.evit.model import EViT
-from reproductions.small_networks import on_whole_patches, patch_grid
+from reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
 
 __all__ = ["network"]
 
@@ -32,4 +32,4 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
         "in_chans": channels,
         "num_classes": classes,
     }
-    return on_whole_patches(EViT(config), size, patch * along)
+    return on_whole_patches(started_by_width(EViT(config)), size, patch * along)

@@ -15,7 +15,7 @@ from reproductions.layers import channels_last
 from reproductions.moat.attention import WindowAttention
 from reproductions.moat.blocks import GELU, Block, MBConv, SameConv2d, batch_norm
 
-__all__ = ["MOAT", "build", "initialise"]
+__all__ = ["MOAT", "build"]
 
 Window = Sequence[int] | None
 
@@ -89,7 +89,7 @@ class MOAT(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         self.norm = nn.LayerNorm(before, eps=ln_epsilon)
         self.head = nn.Linear(before, num_classes)
-        self.apply(initialise)
+        self.apply(_initialise)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the maps of the stem and of every stage for pictures (B, 3, H, W)."""
@@ -120,8 +120,7 @@ def _stem(channels: int, sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def initialise(module: nn.Module) -> None:
-    """Start convolutions and linear layers from a normal of 0.02, as officially."""
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from reproductions.costs import parameters
 from reproductions.moat.attention import WindowAttention
 from reproductions.moat.blocks import Block, average_pool
-from reproductions.moat.model import MOAT, initialise
-from reproductions.small_networks import same_size
+from reproductions.moat.model import MOAT
+from reproductions.small_networks import same_size, started_by_width
 
 __all__ = ["network"]
 
@@ -85,5 +85,5 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
         assert isinstance(stage, nn.Sequential)
         for i, block in enumerate(stage):
             assert isinstance(block, Block)
-            stage[i] = _transformer(block).apply(initialise)
-    return model
+            stage[i] = _transformer(block)
+    return started_by_width(model)

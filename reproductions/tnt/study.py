@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from reproductions.costs import parameters
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size
+from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
 from reproductions.tnt.block import Block
 from reproductions.tnt.model import TNT
 
@@ -56,4 +56,4 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
         model = same_size(
             lambda hidden: _without_inner(_tnt(channels, patch, along, classes, hidden)), parameters(model)
         )
-    return on_whole_patches(model, size, patch * along)
+    return on_whole_patches(started_by_width(model), size, patch * along)

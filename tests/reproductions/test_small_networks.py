@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reproductions.costs import parameters
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size
+from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,14 @@ def test_looking_for_a_width_uses_up_no_random_numbers():
     expected = nn.Linear(4, 7).weight
     torch.manual_seed(0)
     assert torch.equal(same_size(lambda width: nn.Linear(4, width), 35).weight, expected)
+
+
+def test_narrow_layers_start_as_large_as_their_width_asks():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.Conv2d(64, 64, 1), nn.LayerNorm(64))
+    for layer in model[:2]:
+        nn.init.normal_(layer.weight, std=0.02)
+    started = started_by_width(model)
+    for layer in started[:2]:
+        assert layer.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.1)
+    assert (started[2].weight == 1).all()
