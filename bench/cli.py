@@ -14,6 +14,7 @@ from bench.commands import (
     papers,
     results,
     run,
+    study,
     submit,
     verify,
     weights,
@@ -39,6 +40,7 @@ weights.register(app)
 run.register(app)
 verify.register(app)
 compare.register(app)
+study.register(app)
 kernels.register(app)
 submit.register(app)
 results.register(app)

@@ -79,7 +79,7 @@ def write_whole(path: Path, data: bytes) -> None:
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -93,8 +93,8 @@ def _locked(path: Path) -> Iterator[int]:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if new:
-            _sync_folder(path.parent)
-            _sync_folder(path.parent.parent)
+            sync_folder(path.parent)
+            sync_folder(path.parent.parent)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -137,7 +137,7 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be written ({error.strerror or error})")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Put a folder's list of files on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -46,6 +46,32 @@ def print_json(data: Any) -> None:
     sys.stdout.write(json.dumps(data, indent=2, default=_plain) + "\n")
 
 
+def check_output(file: str) -> None:
+    """Find out before anything is measured that a JSON file cannot be written.
+
+    Raises:
+        UserError: it is a folder, or its folder does not exist.
+    """
+    from bench.errors import UserError
+
+    path = Path(file)
+    if file not in ("", "-") and (path.is_dir() or not path.parent.is_dir()):
+        raise UserError(f"{file} cannot be written: it is a folder, or its folder does not exist")
+
+
+def write_json(data: Any, file: str) -> int:
+    """Write data as JSON to a file, or to stdout for ``-``; return 1, and say so, where that fails."""
+    if file == "-":
+        print_json(data)
+        return 0
+    try:
+        Path(file).write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"bench: {file} cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 

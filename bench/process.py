@@ -25,6 +25,8 @@ from bench.worker import missing
 WORKER = "bench.worker"
 """The module that runs jobs."""
 
+_FOREVER_S = 1e7
+
 
 class Interrupted(Exception):
     """Raised where the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
@@ -188,6 +190,24 @@ def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any
         return json.loads(line)
     except TimeoutError as error:
         raise RuntimeError(f"not done after {timeout:g} s") from error
+    finally:
+        process.close()
+
+
+def stream(module: str, task: Any, stop: Stop | None = None) -> Iterator[Any]:
+    """Yield the answers of a process that runs ``module``, as they come; it may take as long as it likes.
+
+    The process ends when the caller stops listening. May be called from a thread, which must outlive the process.
+
+    Raises:
+        RuntimeError: the process ended, and the caller still listens; one sentence says how it ended.
+        Interrupted: a signal asked to stop; the process is gone.
+    """
+    process = _Process(module, task)
+    try:
+        while (line := process.line(_FOREVER_S, stop)) is not None:
+            yield json.loads(line)
+        raise RuntimeError(process.end())
     finally:
         process.close()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -208,6 +208,26 @@ class Official(_Strict):
     files: tuple[str, ...] = ()
 
 
+class Study(_Strict):
+    """A small-scale study of the paper's idea: one network trained twice, with its block and with a counterpart.
+
+    The modules are in the reproduction's ``study.py``: ``block`` and ``counterpart``, or ``network``.
+
+    Attributes:
+        block: what is trained, one phrase.
+        counterpart: what it is swapped for, one phrase.
+        source: where the paper makes or implies this comparison.
+        dataset: the real data set that the study trains on unless the user says otherwise.
+        note: what limits the comparison.
+    """
+
+    block: str = Field(min_length=1)
+    counterpart: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    dataset: Literal["fashion-mnist", "elpv", "digits"] = "fashion-mnist"
+    note: str = ""
+
+
 class Paper(_Strict):
     """A whole ``paper.yaml``."""
 
@@ -225,6 +245,7 @@ class Paper(_Strict):
     other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
     """Reported figures on other tasks; shown as not measured."""
+    study: Study | None = None
 
     @field_validator("variants")
     @classmethod

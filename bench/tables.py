@@ -11,12 +11,17 @@ from bench.render import render
 from bench.report import paper_records, report
 from bench.spec import Paper
 from bench.store import Store
+from bench.study import report as study_report
+from bench.study.facts import study_of
+from bench.study.session import store as study_store
+from bench.study.summary import summaries
 
 
 def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]:
     """Write ``<paper>.<device>.md`` for each paper and each device it was measured on, from the newest records.
 
-    Beside them ``kernels.<device>.md`` for each device that operators were timed on.
+    Beside them ``kernels.<device>.md`` for each device that operators were timed on, and ``studies.<device>.md`` for
+    each that small-scale studies were trained on.
 
     Returns:
         The files, in order.
@@ -39,4 +44,11 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
         path = out / f"kernels.{device}.md"
         write_whole(path, kernel_store.page(store.root, device).encode())
         written.append(path)
+    studies = study_store(store.root)
+    for device in studies.devices():
+        found = summaries(studies, device=device)
+        if found:
+            path = out / f"studies.{device}.md"
+            write_whole(path, study_report.page(found, study_of, device).encode())
+            written.append(path)
     return written

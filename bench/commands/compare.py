@@ -11,8 +11,11 @@ from bench.errors import UserError, unknown
 from bench.options import RESULTS, Json, Results, SeveralValues, complete_papers, console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.report import Report
     from bench.store import Store
+    from bench.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
 EXAMPLES = (
@@ -46,7 +49,8 @@ def compare(
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     store = Store(results)
-    if not store.runs():
+    studies = _studies(results, split(paper or ()), run)
+    if not store.runs() and not studies:
         raise UserError(f"no records are stored under {results}: measure with `bench run` first, or name --results")
     asked = split(paper or ())
     known = [name for name, entry in registry.entries().items() if not entry.problem]
@@ -58,10 +62,23 @@ def compare(
             typer.echo(path)
         return
     reports = [_report(store, name, _run(store, run)) for name in names]
-    reports = [report for report in reports if report is not None or asked]
-    _emit([report for report in reports if report is not None], "json" if json else FORMATS[format], output)
+    _emit([report for report in reports if report is not None], studies, "json" if json else FORMATS[format], output)
     for problem in store.problems:
         typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+
+
+def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
+    """Return the small-scale studies of the papers, or of all; they are no part of any run of `bench run`."""
+    if run:
+        return []
+    from bench.study.session import store
+    from bench.study.summary import summaries
+
+    studies = store(results)
+    found = summaries(studies, papers=None if not papers or "all" in papers else papers)
+    for problem in studies.problems:
+        typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+    return found
 
 
 def _run(store: Store, run: str) -> str | None:
@@ -87,9 +104,13 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
     return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
 
 
-def _emit(reports: list[Report], format: str, output: Path | None) -> None:
-    """Print the reports, or write them to a file."""
-    if not reports:
+def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
+    """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
+    from bench.study import report as study_report
+    from bench.study.facts import study_of
+
+    shown = studies if format in ("terminal", "markdown") else []
+    if not reports and not shown:
         raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
     if format == "terminal" and output is None:
         from bench.render.terminal import renderable
@@ -97,10 +118,16 @@ def _emit(reports: list[Report], format: str, output: Path | None) -> None:
         out = console()
         for report in reports:
             out.print(renderable(report, out.width))
+        if shown:
+            out.rule("Small-scale studies")
+            out.print(study_report.renderable(shown, study_of))
         return
     from bench.render import render
 
     texts = [render(report, format) for report in reports]
+    if format == "markdown":
+        by_device = {device: [s for s in shown if s.device == device] for device in sorted({s.device for s in shown})}
+        texts += [study_report.page(found, study_of, device) for device, found in by_device.items()]
     text = _json_list(texts) if format == "json" and len(texts) > 1 else "\n".join(texts)
     if output is None:
         typer.echo(text, nl=False)

@@ -66,6 +66,9 @@ def _print_paper(paper: Paper) -> None:
     for claim in paper.claims:
         test = f"tested by {claim.experiment}" if claim.experiment else f"not tested: {claim.needs}"
         out.print(f"[bold]Claim[/] {escape(claim.text)} [dim]({escape(claim.source)}; {escape(test)})[/]")
+    if paper.study is not None:
+        compared = f"{paper.study.block} against {paper.study.counterpart}, on {paper.study.dataset}"
+        out.print(f"[bold]Study[/] {escape(compared)} [dim]({escape(paper.study.source)})[/]")
     for deviation in paper.deviations:
         out.print(f"[bold]Deviation[/] {escape(deviation.text)} [dim]({escape(deviation.source)})[/]")
     if paper.downstream:

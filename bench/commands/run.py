@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +11,12 @@ from bench.options import (
     RESULTS,
     Results,
     SeveralValues,
+    check_output,
     complete_metrics,
     complete_papers,
     complete_variants,
     console,
-    print_json,
+    write_json,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def run(
     from bench import run_file, session
     from bench.errors import UserError
 
-    _check_output(json)
+    check_output(json)
     if resume:
         if options != Options() or no_store:
             raise UserError(
@@ -127,15 +127,6 @@ def run(
     else:
         plan = session.new_plan(resolve(options), timeout)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
-
-
-def _check_output(file: str) -> None:
-    """Find out before anything is measured that the JSON file cannot be written."""
-    from bench.errors import UserError
-
-    path = Path(file)
-    if file not in ("", "-") and (path.is_dir() or not path.parent.is_dir()):
-        raise UserError(f"{file} cannot be written: it is a folder, or its folder does not exist")
 
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
@@ -153,7 +144,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
             ended = session.run(plan, results, stop, progress, resumed)
         status = ended.status()
         if json:
-            status = _write_json(session.as_json(ended), json) or status
+            status = write_json(session.as_json(ended), json) or status
         if json != "-":
             _print(ended)
         if ended.interrupted:
@@ -164,21 +155,6 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
         if ended.problem:
             typer.echo(f"bench: {ended.problem}", err=True)
     return status
-
-
-def _write_json(data: dict[str, Any], file: str) -> int:
-    """Write to a file, or to stdout for ``-``; return 1 where that fails."""
-    if file == "-":
-        print_json(data)
-        return 0
-    import json
-
-    try:
-        Path(file).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"bench: {file} cannot be written ({error.strerror})", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _print(ended: Ended) -> None:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.dinat.attention import GridAttention, NeighborhoodAttention
 from reproductions.layers import channels_last, drop_path_rates
+from reproductions.map_attention import GridAttention, NeighborhoodAttention
 
 
 class ConvTokenizer(nn.Module):

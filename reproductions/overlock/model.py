@@ -121,7 +121,7 @@ class OverLoCK(nn.Module):
         else:
             self.head = Head(joint_dims[1], config.projection, config.num_classes)
             self.aux_head = AuxiliaryHead(dims[3], config.num_classes) if auxiliary and config.use_ds else None
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward_maps(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the maps at strides 4, 8, 16, 32 (the last two with their context joined) and the overview.
@@ -161,7 +161,8 @@ class OverLoCK(nn.Module):
         return logits
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start convolutions and linear layers from a truncated normal of 0.02, as officially."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

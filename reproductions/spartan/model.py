@@ -18,7 +18,7 @@ from reproductions.inference import by_pieces
 from reproductions.layers import channels_last
 from reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
 
-__all__ = ["SpaRTAN", "build"]
+__all__ = ["SpaRTAN", "build", "initialise"]
 
 
 class Block(nn.Module):
@@ -101,7 +101,7 @@ class SpaRTAN(nn.Module):
             self.stages.append(nn.Sequential(*[Block(widths[i], expand_ratios[i], late, rate) for rate in rates]))
             count += depth
         self.head = nn.Linear(widths[-1], num_classes)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map of every stage for pictures (B, 3, H, W)."""
@@ -122,7 +122,8 @@ class SpaRTAN(nn.Module):
         return self.forward_head(self.forward_features(x)[-1])
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=sqrt(2 / fan_out))

@@ -20,7 +20,7 @@ from reproductions.inference import by_pieces, pointwise
 from reproductions.inplace import gelu
 from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
-__all__ = ["VAN", "LargeKernelAttention", "build"]
+__all__ = ["VAN", "LargeKernelAttention", "build", "initialise"]
 
 
 class LargeKernelAttention(nn.Module):
@@ -180,7 +180,7 @@ class VAN(nn.Module):
             channels = dim
         self.stages = nn.ModuleList(stages)
         self.head = nn.Linear(channels, num_classes)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the normalised map of every stage for pictures (B, 3, H, W)."""
@@ -196,7 +196,8 @@ class VAN(nn.Module):
         return self.head(self.forward_features(x)[-1].mean((2, 3)))
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=sqrt(2 / fan_out))

@@ -6,8 +6,8 @@ import torch
 from bench.claims import ClaimContext
 from reproductions.dinat import claims
 from reproductions.dinat import model as dinat
-from reproductions.dinat.attention import GridAttention, NeighborhoodAttention, relative_position_index
 from reproductions.dinat.official import from_official, outputs
+from reproductions.map_attention import GridAttention, NeighborhoodAttention, relative_position_index
 from tests.reproductions import support
 
 TINY = {

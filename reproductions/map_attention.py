@@ -1,4 +1,7 @@
-"""The two attentions of the paper: over dilated neighbourhoods, and over all positions of a grid."""
+"""Attention over maps with a learned bias by relative position: in (dilated) neighbourhoods, and over all positions.
+
+DiNAT is made of them; the studies of other papers have them as counterparts.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from kernels.biased_attention import biased_attention
 from kernels.neighborhood_attention import neighborhood_attention
+
+__all__ = ["GlobalAttention", "GridAttention", "NeighborhoodAttention", "relative_position_index"]
 
 
 class MapAttention(nn.Module):
-    """What both share: queries, keys and values of a map (B, H, W, C), a relative position bias and the projection.
+    """What they share: queries, keys and values of a map (B, H, W, C), a relative position bias and the projection.
 
     Args:
         dim: channels C.
@@ -71,6 +77,18 @@ class GridAttention(MapAttention):
         bias = self.rpb.flatten(1)[:, self.relative_position_index].to(q.dtype)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0))
         return self.proj(out.transpose(1, 2).reshape(x.shape))
+
+
+class GlobalAttention(MapAttention):
+    """What :class:`GridAttention` computes, for training: no (N, N) bias of N = side * side positions is written.
+
+    PyTorch's fused kernel gives the bias no gradient, so that training there would hold all scores in memory.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, side, side, C) to the same shape."""
+        out = biased_attention(*self.heads(x), self.rpb)
+        return self.proj(out.permute(0, 2, 3, 1, 4).flatten(3))
 
 
 def relative_position_index(side: int) -> Tensor:

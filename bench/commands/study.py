@@ -1,0 +1,147 @@
+"""``bench study``: trains a paper's block and its counterpart side by side on a small real data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import RESULTS, Results, SeveralValues, complete_papers, console
+
+if TYPE_CHECKING:
+    from bench.process import Stop
+    from bench.study.plan import Plan
+    from bench.study.request import Options
+    from bench.study.session import Ended
+
+EXAMPLES = (
+    "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
+    "--seeds 10-14` · `bench study --baseline resnet18` · `bench study --resume latest`"
+)
+Names = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("study", cls=SeveralValues, epilog=EXAMPLES)(study)
+
+
+def study(
+    paper: Annotated[
+        Names, typer.Option(help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    ] = None,
+    baseline: Annotated[Names, typer.Option(help="Networks to train alone: resnet18.")] = None,
+    dataset: Annotated[str, typer.Option(help="fashion-mnist, elpv or digits; else the paper's own choice.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few minutes a paper on two cores; what is done without a GPU.")
+    ] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="About an hour a paper on a GPU; what is done there unless you say.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="More seeds and epochs than that.")] = False,
+    seeds: Annotated[Names, typer.Option(help="How many (5), a range (10-14) or a list (3,7,9).")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Epochs of each training.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    devices: Annotated[
+        Names, typer.Option(help="Devices to train on side by side, one training on each: 0,1 or cpu,cpu.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads of each training.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of Fashion-MNIST's four files.")] = None,
+    results: Results = Path(RESULTS),
+    json: Annotated[str, typer.Option(help="Write the summaries as JSON to a file, or to stdout with -.")] = "",
+    resume: Annotated[str, typer.Option(help="Go on with an interrupted study: its id, or latest.")] = "",
+) -> None:
+    """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
+    from bench.errors import UserError
+    from bench.options import check_output
+    from bench.process import Interrupted, Stop
+    from bench.study import plan as plans
+    from bench.study.request import Options
+    from bench.study.setting import EFFORTS
+
+    efforts = [name for name, asked in (("quick", quick), ("default", default), ("full", full)) if asked]
+    if len(efforts) > 1:
+        raise UserError(f"--{efforts[0]} and --{efforts[1]} exclude each other")
+    options = Options(
+        papers=paper or (),
+        baselines=baseline or (),
+        dataset=dataset,
+        effort=next((name for name in EFFORTS if name in efforts), None),
+        seeds=seeds or (),
+        epochs=epochs,
+        device=device,
+        devices=devices or (),
+        threads=threads,
+        data=data,
+    )
+    check_output(json)
+    with Stop() as stop:
+        if not resume:
+            try:
+                plan = _make(options, stop)
+            except Interrupted:
+                raise KeyboardInterrupt from None
+        elif options != Options():
+            raise UserError(
+                "a resumed study keeps the plan it began with: leave out all options but --results and --json"
+            )
+        else:
+            plan = plans.load(results, resume)
+        ended = _run(plan, results, stop, bool(resume))
+    raise typer.Exit(_report(ended, results, json))
+
+
+def _make(options: Options, stop: Stop) -> Plan:
+    """Make the plan, and say what is being looked at."""
+    from bench.study.plan import make
+
+    out = console(stderr=True)
+    with out.status("looking for the data") as status:
+        return make(options, stop, lambda name: status.update(f"trying both arms of {name}"))
+
+
+def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
+    """Say what will be done, and do it."""
+    from bench.study import session
+    from bench.study.progress import shown
+    from bench.study.setting import Setting
+
+    settings = dict.fromkeys(
+        f"{job.options['setting']['dataset']}, {Setting.from_json(job.options['setting']).says()}" for job in plan.jobs
+    )
+    done = len(plan.jobs) - session.left(plan, results)
+    what = f"{len(plan.jobs)} trainings on {', '.join(plan.slots)}"
+    typer.echo(f"{'resuming' if resumed else 'starting'} study {plan.run} in {results}: {what}", err=True)
+    for line in settings:
+        typer.echo(f"  {line}", err=True)
+    with shown(plan, done) as listener:
+        return session.run(plan, results, stop, listener, resumed=resumed)
+
+
+def _report(ended: Ended, results: Path, json: str) -> int:
+    """Print what there is, and return the exit status."""
+    from bench.options import write_json
+    from bench.study import report
+    from bench.study.facts import study_of
+
+    status = ended.status()
+    if json:
+        found = {
+            "run": ended.run,
+            "interrupted": ended.interrupted,
+            "left": ended.left,
+            "failed": list(ended.failed),
+            "without": list(ended.without),
+            "studies": [report.to_json(summary) for summary in ended.summaries],
+        }
+        status = write_json(found, json) or status
+    if json != "-":
+        console().print(report.renderable(ended.summaries, study_of))
+    for sentence in (*(f"not studied: {text}" for text in ended.without), *ended.failed):
+        typer.echo(f"bench: {sentence}", err=True)
+    if ended.left:
+        hint = f"bench study --resume {ended.run}" + (f" --results {results}" if str(results) != RESULTS else "")
+        how = "interrupted" if ended.interrupted else "ended"
+        typer.echo(f"bench: {how} with {ended.left} of {ended.of} trainings left; go on with: {hint}", err=True)
+    return status

@@ -1,0 +1,111 @@
+"""The real data sets of the studies, as tensors. The test part is read by its own call, once, when training is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import UserError
+from bench.study import fashion_mnist
+from bench.study.fashion_mnist import Part
+
+SPLIT_SEED = 0
+"""The seed of the fixed test parts of the data sets that come without one. It is never varied."""
+
+TEST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Grey pictures (N, 1, H, W) as uint8 and their labels (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.labels)
+
+    def take(self, index: Tensor) -> Pictures:
+        """Return the pictures at ``index``."""
+        return Pictures(self.images[index], self.labels[index])
+
+
+def locate(name: str, given: Path | None) -> Path | None:
+    """Return the folder to read a data set from (``given``, if any); None where it comes as a Python package.
+
+    Raises:
+        UserError: it is not here, with what to do about it.
+    """
+    if name == "fashion-mnist":
+        return fashion_mnist.locate(given)
+    _PACKAGED[name]()
+    return None
+
+
+def read(name: str, part: Part, folder: Path | None, size: int) -> Pictures:
+    """Return one part of a data set, its pictures resized to ``size`` where they are larger.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    if name == "fashion-mnist":
+        found = Pictures(*fashion_mnist.read(folder or fashion_mnist.locate(None), part))
+    else:
+        images, labels, strata = _PACKAGED[name]()
+        index = split(strata, TEST_SHARE)[part]
+        found = Pictures(images[index], labels[index])
+    return Pictures(_resized(found.images, size), found.labels)
+
+
+def split(strata: Tensor, share: float) -> dict[Part, Tensor]:
+    """Return the fixed indices of the training and the test part: the same share of every stratum."""
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    parts: dict[Part, list[Tensor]] = {"train": [], "test": []}
+    for stratum in strata.unique():
+        members = (strata == stratum).nonzero()[:, 0]
+        members = members[torch.randperm(len(members), generator=generator)]
+        cut = round(len(members) * share)
+        parts["test"].append(members[:cut])
+        parts["train"].append(members[cut:])
+    return {part: torch.cat(found).sort().values for part, found in parts.items()}
+
+
+def _digits() -> tuple[Tensor, Tensor, Tensor]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise UserError("the digits come with scikit-learn, which is not here: pip install scikit-learn") from error
+    found = load_digits()
+    images = torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(found.target).long()
+    return images, labels, labels
+
+
+def _elpv() -> tuple[Tensor, Tensor, Tensor]:
+    try:
+        from elpv_dataset.utils import load_dataset
+    except ImportError as error:
+        raise UserError("ELPV comes as a Python package, which is not here: pip install elpv-dataset") from error
+    images, probability, kind = load_dataset()
+    doubt = torch.tensor(probability.tolist()).mul(3).round().long()  # 0, 1/3, 2/3 and 1
+    poly = torch.tensor([name == "poly" for name in kind]).long()
+    return torch.from_numpy(images)[:, None], (doubt >= 2).long(), doubt * 2 + poly
+
+
+_PACKAGED: dict[str, Callable[[], tuple[Tensor, Tensor, Tensor]]] = {"digits": _digits, "elpv": _elpv}
+"""Readers of whole data sets: pictures, labels, and the strata that a split keeps in proportion."""
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    if images.shape[-1] == size:
+        return images
+    pieces = [
+        F.interpolate(piece.float(), (size, size), mode="area").round().to(torch.uint8) for piece in images.split(256)
+    ]
+    return torch.cat(pieces)

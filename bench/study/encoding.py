@@ -1,0 +1,31 @@
+"""Which test pictures were right, as a short text: one bit a picture, compressed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+
+import numpy as np
+
+from bench.study.paired import Right
+
+
+def encode(right: Right) -> str:
+    """Return bools (N,) as text."""
+    return base64.b64encode(zlib.compress(np.packbits(right).tobytes(), 9)).decode()
+
+
+def decode(text: str, n: int) -> Right:
+    """Return the ``n`` bools that ``text`` holds.
+
+    Raises:
+        ValueError: it does not hold as many.
+    """
+    try:
+        packed = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), np.uint8)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"not encoded bits ({error})") from error
+    if len(packed) != -(-n // 8):
+        raise ValueError(f"{len(packed)} bytes hold no {n} bits")
+    return np.unpackbits(packed, count=n).astype(bool)

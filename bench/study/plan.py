@@ -1,0 +1,206 @@
+"""A study as it was planned, kept beside its checkpoints until it is done: what ``--resume`` goes on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import jsonl, registry
+from bench.errors import UserError, unknown
+from bench.process import Stop, ask
+from bench.records import Job
+from bench.request import split
+from bench.store import new_run
+from bench.study import request
+from bench.study.request import Options
+from bench.study.setting import BASELINE_SEEDS, Setting, setting
+from bench.study.task import Task, label, make_job
+from bench.worker import read_job
+
+FOLDER = Path("studies")
+"""Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
+
+UNFINISHED = FOLDER / "unfinished"
+PREPARE = "bench.study.prepare"
+PREPARE_S = 900.0
+
+Look = Callable[[str], None]
+"""Told what is being looked at."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study.
+
+    Attributes:
+        run: its id.
+        slots: the devices that trainings run on, one at a time on each.
+        folders: where each data set is; empty for a Python package.
+        costs: for each subject and arm (``subject/arm``) its ``parameters``, ``flops`` and ``flops_reason``.
+        jobs: the trainings, both arms of a seed side by side, paper after paper.
+        without: papers that ``all`` meant and that name no study, a sentence each.
+        broken: papers that ``all`` meant and whose study does not work, a sentence each.
+    """
+
+    run: str
+    slots: tuple[str, ...]
+    folders: dict[str, str]
+    costs: dict[str, dict[str, Any]]
+    jobs: tuple[Job, ...]
+    without: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    def tasks(self, results: Path) -> list[Task]:
+        """Return every training, on the first slot."""
+        folder = unfinished(results, self.run)
+        return [
+            Task(
+                job,
+                self.slots[0],
+                self.folders[job.options["setting"]["dataset"]],
+                str(folder / f"{label(job).replace(' ', '-')}.pt"),
+            )
+            for job in self.jobs
+        ]
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        """Return what is known of a training's network."""
+        return self.costs[f"{job.subject}/{job.form}"]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is studied, before it has been looked at."""
+
+    paper: str
+    name: str
+    module: str
+    setting: Setting
+
+
+def make(options: Options, stop: Stop, look: Look) -> Plan:
+    """Return the plan of a study that starts now: the data found, every arm tried.
+
+    Raises:
+        UserError: something in the options does not exist, the data cannot be had, or an arm does not work.
+        Interrupted: a signal asked to stop.
+    """
+    subjects, without = _subjects(options)
+    seeds = {subject.name: request.seeds(options.seeds, subject.setting.seeds) for subject in subjects}
+    trainings = sum(len(seeds[subject.name]) * (2 if subject.paper else 1) for subject in subjects)
+    slots = request.slots(options, trainings)
+    folders = _folders({subject.setting.dataset for subject in subjects}, options.data)
+    threads = request.threads(options, slots)
+    jobs: list[Job] = []
+    broken: list[str] = []
+    costs: dict[str, dict[str, Any]] = {}
+    for subject in subjects:
+        look(subject.name)
+        arms = _prepared(subject, stop)
+        if "problem" in arms:
+            broken.append(arms["problem"])
+            continue
+        costs |= {f"{subject.name}/{arm}": found for arm, found in arms.items()}
+        jobs += _jobs(subject, arms, seeds[subject.name], slots[0].partition(":")[0], threads)
+    if broken and ("all" not in split(options.papers) or not jobs):
+        raise UserError("; ".join(broken))
+    return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without), tuple(broken))
+
+
+def _subjects(options: Options) -> tuple[list[_Subject], list[str]]:
+    """Return what is to be studied, and which papers of ``all`` cannot be, a sentence each."""
+    papers, without = request.papers(options.papers) if options.papers else ([], [])
+    baselines = request.baselines(options.baselines)
+    if not papers and not baselines:
+        raise UserError("name what to study: --paper ID (or all), or --baseline resnet18")
+    chosen, effort = request.dataset(options.dataset), request.effort(options)
+    found = []
+    for paper in papers:
+        assert paper.study is not None
+        how = setting(effort, chosen or paper.study.dataset, options.epochs)
+        found.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
+    for name in baselines:
+        how = replace(setting(effort, chosen or "fashion-mnist", options.epochs), seeds=BASELINE_SEEDS)
+        found.append(_Subject("", name, "", how))
+    return found, without
+
+
+def _jobs(
+    subject: _Subject, arms: dict[str, Any], seeds: tuple[int, ...], device: str, threads: int | None
+) -> list[Job]:
+    """Return the trainings of one subject, both arms of a seed side by side."""
+    return [
+        make_job(
+            subject.paper,
+            subject.name,
+            arm,
+            seed,
+            subject.setting,
+            module=subject.module,
+            hidden=tuple(found["hidden"]),
+            device=device,
+            threads=threads,
+        )
+        for seed in seeds
+        for arm, found in arms.items()
+    ]
+
+
+def save(results: Path, plan: Plan) -> None:
+    """Write a plan, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    jsonl.write_whole(_path(results, plan.run), json.dumps(asdict(plan), indent=1).encode() + b"\n")
+
+
+def load(results: Path, run: str) -> Plan:
+    """Read the plan of ``run``, or of the newest study that is not done if it is ``latest``.
+
+    Raises:
+        UserError: there is no such study, or its plan is damaged.
+    """
+    runs = sorted(path.parent.name for path in (results / UNFINISHED).glob("*/plan.json"))
+    if not runs:
+        raise UserError(f"there is no unfinished study in {results / UNFINISHED}")
+    if run != "latest" and run not in runs:
+        raise unknown("unfinished study", run, runs)
+    path = _path(results, runs[-1] if run == "latest" else run)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        jobs = tuple(read_job(job) for job in data["jobs"])
+        lists = {name: tuple(data[name]) for name in ("slots", "without", "broken")}
+        return Plan(**{**data, **lists, "jobs": jobs})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"the plan {path} is damaged ({error}): start a new study") from error
+
+
+def unfinished(results: Path, run: str) -> Path:
+    """Return the folder of a study's plan and checkpoints."""
+    return results / UNFINISHED / run
+
+
+def _path(results: Path, run: str) -> Path:
+    return unfinished(results, run) / "plan.json"
+
+
+def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
+    from bench.study import data
+
+    if given is not None and "fashion-mnist" not in datasets:
+        raise UserError(f"--data names Fashion-MNIST's folder, and this study trains on {' and '.join(datasets)}")
+    return {name: str(data.locate(name, given if name == "fashion-mnist" else None) or "") for name in sorted(datasets)}
+
+
+def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
+    """Return what :mod:`bench.study.prepare` says of a subject: its arms, or a problem."""
+    question = {"paper": subject.name, "module": subject.module, "setting": subject.setting.to_json()}
+    try:
+        found: dict[str, Any] = ask(PREPARE, question, PREPARE_S, stop)
+    except RuntimeError as error:
+        return {"problem": f"the study of {subject.name} fails before any training: {error}"}
+    return found

@@ -1,0 +1,160 @@
+"""What a user typed after ``bench study`` becomes a :class:`bench.study.plan.Plan`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import devices, registry
+from bench.errors import UserError, unknown
+from bench.request import split
+from bench.spec import Paper
+from bench.study.setting import BASELINES, DATASETS, Effort
+
+MOST_SEEDS = 1000
+MOST_EPOCHS = 100_000
+TRAINING_BYTES = 2 << 30
+"""Memory that is set aside for each training on a processor."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``bench study`` as typed."""
+
+    papers: Sequence[str] = ()
+    baselines: Sequence[str] = ()
+    dataset: str = ""
+    effort: Effort | None = None
+    seeds: Sequence[str] = ()
+    epochs: int | None = None
+    device: str = "auto"
+    devices: Sequence[str] = ()
+    threads: int | None = None
+    data: Path | None = None
+
+
+def papers(asked: Sequence[str]) -> tuple[list[Paper], list[str]]:
+    """Return the papers to study, and why others of ``all`` cannot be, a sentence each.
+
+    Raises:
+        UserError: a paper does not exist or has no study.
+    """
+    names = split(asked)
+    if "all" not in names:
+        found = [registry.paper(name) for name in names]
+        for paper in found:
+            if paper.study is None:
+                raise UserError(
+                    f"{paper.id} cannot be studied: its paper.yaml has no `study` (block, counterpart, source)"
+                )
+        return found, []
+    entries = registry.checked()
+    without = [f"{entry.id}: {entry.problem}" for entry in entries if entry.problem]
+    sound = [registry.paper(entry.id) for entry in entries if not entry.problem]
+    without += [f"{paper.id}: its paper.yaml has no `study`" for paper in sound if paper.study is None]
+    found = [paper for paper in sound if paper.study is not None]
+    if not found:
+        raise UserError("no paper here has a study")
+    return found, without
+
+
+def baselines(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the baselines.
+
+    Raises:
+        UserError: one does not exist.
+    """
+    names = split(asked)
+    for name in names:
+        if name not in BASELINES:
+            raise unknown("baseline", name, BASELINES)
+    return names
+
+
+def dataset(name: str) -> str:
+    """Return the data set's name; empty where each paper's own is meant.
+
+    Raises:
+        UserError: there is no such data set.
+    """
+    if name and name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return name
+
+
+def seeds(asked: Sequence[str], default: int) -> tuple[int, ...]:
+    """Return the seeds: one number is how many from 0, a range or a list names them.
+
+    Raises:
+        UserError: they are no numbers, or far too many.
+    """
+    items = split(asked)
+    if not items:
+        return tuple(range(default))
+    if len(items) == 1 and items[0].isdecimal():
+        count = int(items[0])
+        if not 1 <= count <= MOST_SEEDS:
+            raise UserError(f"--seeds takes 1 to {MOST_SEEDS} seeds, not {items[0]}")
+        return tuple(range(count))
+    found: list[int] = []
+    for item in items:
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", item)
+        if not match:
+            raise UserError(f"--seeds takes how many (5), a range (10-14) or a list (3,7,9), not {item!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 0 <= last - first < MOST_SEEDS:
+            raise UserError(f"--seeds {item} names no seeds, or more than {MOST_SEEDS}")
+        found += range(first, last + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def places(options: Options) -> tuple[str, ...]:
+    """Return the devices that were named, one for each training at a time.
+
+    Raises:
+        UserError: a device does not exist, or processors and GPUs are mixed.
+    """
+    names = [name for item in options.devices for name in item.split(",") if name]
+    asked = [f"cuda:{name}" if name.isdecimal() else name for name in names] or [options.device]
+    found = tuple("cuda:0" if name == "cuda" else name for name in map(devices.resolve, asked))
+    if len({name.partition(":")[0] for name in found}) > 1:
+        raise UserError("--devices takes GPUs or cpu, not both: two arms must train on the same kind")
+    return found
+
+
+def effort(options: Options) -> Effort:
+    """Return the effort that was asked for, or else what suits the devices."""
+    return options.effort or ("quick" if places(options)[0] == "cpu" else "default")
+
+
+def slots(options: Options, trainings: int) -> tuple[str, ...]:
+    """Return the devices that trainings run on, one at a time on each.
+
+    On a processor, unless the user says otherwise, there are as many as cores and memory allow: small networks do not
+    fill several cores.
+    """
+    found = places(options)
+    if options.devices or found != ("cpu",):
+        return found
+    return ("cpu",) * max(1, min(_cores(), trainings, _memory() // TRAINING_BYTES))
+
+
+def threads(options: Options, slots_: Sequence[str]) -> int | None:
+    """Return the threads of each training; None on a GPU."""
+    if slots_[0] != "cpu":
+        return None
+    return options.threads or max(1, _cores() // len(slots_))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """Return the bytes that could be had now."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,90 @@
+"""One training as its process is given it, and how it is named among the records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.records import Job, Measurement, Settings
+from bench.study.setting import Setting
+
+METRIC = "study"
+"""The metric of a training's job. Its rows are named below: none of them is a column of another table."""
+
+ROWS = {
+    "study_accuracy": "%",
+    "study_training_time": "s",
+    "study_memory": "B",
+    "study_parameters": "params",
+    "study_flops": "FLOP",
+}
+"""The rows of one training, with their units."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One arm with one seed.
+
+    Attributes:
+        job: what is stored of it: paper, subject (the paper's or the baseline's name), form (the arm), round (the
+            seed), settings, and the options ``setting``, ``hidden`` (MLP widths) and ``module``.
+        device: where it runs now.
+        folder: where the data are; empty for a Python package.
+        checkpoint: the file that it goes on from and writes each epoch.
+    """
+
+    job: Job
+    device: str
+    folder: str
+    checkpoint: str
+
+    @property
+    def setting(self) -> Setting:
+        """How it trains."""
+        return Setting.from_json(self.job.options["setting"])
+
+    @property
+    def seed(self) -> int:
+        """What chooses the training pictures, their order, the augmentation and the first weights."""
+        return self.job.round
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the task as plain data."""
+        return asdict(self)
+
+
+def make_job(
+    paper: str,
+    subject: str,
+    arm: str,
+    seed: int,
+    setting: Setting,
+    *,
+    module: str,
+    hidden: tuple[int, ...],
+    device: str,
+    threads: int | None,
+) -> Job:
+    """Return the job of one training; ``device`` is ``cpu`` or ``cuda``, whichever of them it will be."""
+    settings = Settings(
+        device=device,
+        batch=setting.batch,
+        input_size=(setting.size, setting.size),
+        precision="bf16" if device == "cuda" else "fp32",
+        threads=threads,
+        quick=setting.effort == "quick",
+        training=True,
+    )
+    options = {"setting": setting.to_json(), "hidden": list(hidden), "module": module}
+    return Job(paper, subject, arm, METRIC, settings, seed, options)
+
+
+def failed_rows(reason: str) -> list[Measurement]:
+    """Return every row of a training that gave none, with why."""
+    return [Measurement.missing(row, unit, reason, failed=True) for row, unit in ROWS.items()]
+
+
+def label(job: Job) -> str:
+    """Return a training in words."""
+    arm = "" if job.form == "baseline" else f" {job.form}"
+    return f"{job.subject}{arm} seed {job.round}"

@@ -1,0 +1,51 @@
+"""The process of one training: a task as JSON on stdin, an event a line on ``--out-fd``.
+
+``{"epoch": ...}`` after each epoch; at last ``{"rows": [...]}``, or ``{"failed": reason}``, one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from bench.errors import UserError
+from bench.study.task import Task
+from bench.worker import explain, open_answer, read_job
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train what stdin names and tell of it; the exit status is 0 whenever the last event is there."""
+    with open_answer(argv) as file:
+        given = json.load(sys.stdin)
+        task = Task(**{**given, "job": read_job(given["job"])})
+
+        def tell(event: dict[str, Any]) -> None:
+            file.write(json.dumps(event) + "\n")
+            file.flush()
+
+        tell(_last_event(task, tell))
+    return 0
+
+
+def _last_event(task: Task, tell: Any) -> dict[str, Any]:
+    threads = task.job.settings.threads
+    if threads is not None:  # read when torch is loaded
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    from bench.study.training import Training
+
+    try:
+        return {"rows": [asdict(row) for row in Training(task).run(tell)]}
+    except UserError as error:
+        return {"failed": str(error)}
+    except Exception as error:  # a paper's block may raise anything, and the row must say what
+        import traceback
+
+        traceback.print_exc(file=sys.stderr)
+        return {"failed": explain(error, task.job)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

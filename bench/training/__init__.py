@@ -1,0 +1,1 @@
+"""Training a paper's model by the paper's own recipe."""
