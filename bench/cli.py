@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, run, verify
+from bench.commands import compare, doctor, kernels, leaderboard, papers, run, verify
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -29,6 +29,7 @@ run.register(app)
 verify.register(app)
 compare.register(app)
 kernels.register(app)
+leaderboard.register(app)
 doctor.register(app)
 
 
