@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,20 @@ def write(out: Path, charts: dict[str, Any]) -> None:
             target = out / source.relative_to(HERE)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
-    version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    (out / "vendor" / "vega.js").write_text(f"(() => {{{bundle}}})();\n", encoding="utf-8")
+    (out / "vendor" / "vega.js").write_text(_vega(), encoding="utf-8")
     notices = NOTICES.format(
         vega=altair.VEGA_VERSION, vega_lite=altair.VEGALITE_VERSION, vl_convert=vl_convert.__version__
     )
     (out / "vendor" / "NOTICES.txt").write_text(notices, encoding="utf-8")
     (out / "charts.js").write_text(f"claimbench.charts = {json.dumps(charts)};\n", encoding="utf-8")
+
+
+@cache
+def _vega() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script that sets ``vegaEmbed``."""
+    import altair
+    import vl_convert
+
+    version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    return f"(() => {{{bundle}}})();\n"

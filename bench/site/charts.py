@@ -25,7 +25,7 @@ def scatter() -> Spec:
     import altair as alt
 
     x, y = _plain("x"), _plain("y", "y")
-    colour = alt.Color("group:N").title(None).legend(orient="bottom", columns=1, labelLimit=520, symbolType="stroke")
+    colour = alt.Color("group:N").title(None).legend(orient="bottom", columns=1, labelLimit=520, symbolType="stroke", symbolOpacity=1)
     front = alt.Chart(alt.NamedData("front")).mark_line(interpolate="step-after", strokeWidth=1.5, opacity=0.75)
     lines = front.encode(x=x, y=y, color=colour, detail="group:N")
     points = alt.Chart(alt.NamedData("points"))
@@ -54,7 +54,7 @@ def scatter() -> Spec:
         ],
     )
     names = (
-        points.transform_filter("datum.on_front && datum.named")
+        points.transform_filter("datum.named")
         .mark_text(align="left", dx=8, dy=-7, fontSize=11, limit=150)
         .encode(x=x, y=y, text="model:N")
     )
@@ -67,7 +67,7 @@ def history() -> Spec:
 
     chart = alt.Chart(alt.NamedData("runs"))
     x = alt.X("time:T").title("run")
-    colour = alt.Color("line:N").title(None).legend(orient="bottom", columns=1, labelLimit=520)
+    colour = alt.Color("line:N").title(None).legend(orient="bottom", columns=1, labelLimit=520, symbolOpacity=1)
     band = chart.mark_errorband(opacity=0.2).encode(x=x, y=alt.Y("low:Q").scale(zero=False), y2="high:Q", color=colour)
     line = chart.mark_line(strokeWidth=1.6).encode(x=x, y=_plain("value", "y"), color=colour)
     tips = (("line", "Line"), ("text", "Value"), ("run", "Run"), ("commit", "Commit"))
@@ -106,7 +106,7 @@ def speedups() -> Spec:
     import altair as alt
 
     chart = alt.Chart(alt.NamedData("speeds"))
-    y = alt.Y("problem:N").title(None).axis(labelLimit=340, grid=False)
+    y = alt.Y("problem:N").title(None).axis(labelLimit=300, grid=False)
     offset = alt.YOffset("against:N")
     x = alt.X("ratio:Q").title("times as fast (1 is equal)").scale(zero=True)
     colour = alt.Color("against:N").title("against").legend(orient="bottom", columns=1)

@@ -98,6 +98,12 @@ def _measured(result: PaperResults, axes: dict[str, Axis]) -> Iterator[Point]:
             yield _point(result, subject, form, timed, still, axes)
 
 
+def _has_forms(paper: Paper, subject: str) -> bool:
+    """Tell whether a variant comes in several forms, so that its name alone says too little."""
+    variant = next((variant for variant in paper.variants if variant.name == subject), None)
+    return variant is not None and len(variant.forms or paper.forms) > 1
+
+
 def _configuration(figure: Figure) -> tuple[object, ...]:
     settings = figure.settings
     return (
@@ -113,7 +119,8 @@ def _point(
     first = (timed or still)[0]
     settings = first.settings
     several = len({figure.form for figure in result.figures if figure.subject == subject}) > 1
-    point = Point(paper.id, paper.task, words(subject), words(form) if several else "", "measured")
+    shown = form if several or _has_forms(paper, subject) else ""
+    point = Point(paper.id, paper.task, words(subject), words(shown), "measured")
     point.size = "x".join(str(side) for side in first.sample_shape[1:])
     if timed:
         point.device, point.precision, point.batch = first.device, words(settings.precision), str(first.batch or "")
@@ -181,12 +188,12 @@ def _reported_scores(
 
 def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
     """Yield the points of what sources state: counts and scores with each reported speed, or alone."""
-    named = [(v.name, v.reported, v.input.size) for v in paper.variants]
-    named += [(b.model, b.reported, 0) for b in paper.baselines]
-    for model, reported, size in named:
-        forms = dict.fromkeys(r.form for r in reported)
-        for form in forms:
-            mine = [r for r in reported if r.form == form and r.value is not None]
+    named = [(v.name, v.reported, v.input.size, paper.default_form(v)) for v in paper.variants]
+    named += [(b.model, b.reported, 0, "") for b in paper.baselines]
+    for model, reported, size, default in named:
+        shown = _has_forms(paper, model)
+        for form in dict.fromkeys(r.form or default for r in reported):
+            mine = [r for r in reported if (r.form or default) == form and r.value is not None]
             still = [r for r in mine if metrics.quantity(r.metric).kind not in _TIMED]
             configurations: dict[tuple[object, ...], list[Reported]] = {}
             for one in mine:
@@ -194,7 +201,7 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
                     key = (one.device, one.precision, one.batch, one.input_size or size)
                     configurations.setdefault(key, []).append(one)
             for timed in list(configurations.values()) or [[]]:
-                point = Point(paper.id, paper.task, model, form, "reported")
+                point = Point(paper.id, paper.task, model, form if shown else "", "reported")
                 if timed:
                     point.device, point.precision = words(timed[0].device), words(timed[0].precision)
                     point.batch = str(timed[0].batch or "")

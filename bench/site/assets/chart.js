@@ -7,12 +7,12 @@ claimbench.chart = async (element, name, datasets, change = () => {}) => {
   const spec = JSON.parse(JSON.stringify(claimbench.charts[name]));
   spec.datasets = datasets;
   change(spec);
-  const text = { labelColor: colour("--muted"), titleColor: colour("--ink"), labelFont: "inherit", titleFont: "inherit" };
+  const text = { labelColor: colour("--muted"), titleColor: colour("--ink"), labelFontSize: 12, titleFontSize: 12 };
   const config = {
     background: "transparent",
     font: "system-ui, sans-serif",
     axis: { ...text, gridColor: colour("--line"), domainColor: colour("--muted"), tickColor: colour("--muted"), titleFontWeight: 500, titlePadding: 10 },
-    legend: { ...text, symbolStrokeColor: colour("--ink"), labelLimit: 520 },
+    legend: { ...text, symbolStrokeColor: colour("--ink"), labelLimit: 520, layout: { bottom: { anchor: "start", direction: "vertical", margin: 8 } } },
     text: { color: colour("--ink"), fill: colour("--ink") },
     rule: { color: colour("--ink") },
     range: { category: [1, 2, 3, 4, 5, 6, 7, 8].map((number) => colour(`--series-${number}`)) },

@@ -47,8 +47,21 @@ document.addEventListener("DOMContentLoaded", () => {
     return { label: el("label", { class: "check" }, input, el("span", {}, label)), on: () => input.checked };
   };
   const named = box("names", "Name the front", "1");
-  const logX = box("logx", "Logarithmic across", "0");
-  const logY = box("logy", "Logarithmic up", "0");
+  // "auto" is logarithmic where costs differ by more than a factor of 30.
+  const scale = (id, label) => {
+    const select = el("select", { name: id, onchange: () => { state.set(id, select.value, "auto"); draw(); } });
+    ["auto", "linear", "logarithmic"].forEach((value) => select.append(el("option", { value }, value)));
+    const read = () => {
+      select.value = state.get(id, "auto");
+      if (select.selectedIndex < 0) select.value = "auto";
+    };
+    read();
+    state.changed(read);
+    return { label: el("label", {}, el("span", {}, label), select), on: (values) => Math.min(...values) > 0
+      && (select.value === "logarithmic" || (select.value === "auto" && Math.max(...values) > 30 * Math.min(...values))) };
+  };
+  const logX = scale("xscale", "Scale across");
+  const logY = scale("yscale", "Scale up");
   const chosenOnly = box("only", "Chosen models only", "0");
 
   const changed = () => draw();
@@ -100,7 +113,7 @@ document.addEventListener("DOMContentLoaded", () => {
         x: a[0], x_low: a[1] ?? a[0], x_high: a[2] ?? a[0], y: b[0], y_low: b[1] ?? b[0], y_high: b[2] ?? b[0],
         x_text: `${axes.get(keyX).title}: ${text(keyX, a)}`, y_text: `${axes.get(keyY).title}: ${text(keyY, b)}`,
         model: name(point), paper: point.paper, evidence: basis, where: timed(keyX) || timed(keyY) ? where(point) : point.size && `${point.size} px`,
-        group: group(point, keyX, keyY), on_front: false, named: named.on(), href: link(point), index: point.index,
+        group: group(point, keyX, keyY), on_front: false, named: false, href: link(point), index: point.index,
       };
       const same = [one.model, one.paper, one.evidence, one.group, one.x, one.y].join("|");
       if (seen.has(same)) continue;
@@ -124,6 +137,23 @@ document.addEventListener("DOMContentLoaded", () => {
     return found;
   }
 
+  // Name the points of the fronts whose names do not lie on one another.
+  function nameFronts(plot, found, logs) {
+    const place = (axis) => {
+      const values = plot.map((point) => (logs[axis] ? Math.log(point[axis]) : point[axis]));
+      const [least, most] = [Math.min(...values), Math.max(...values)];
+      return (point) => ((logs[axis] ? Math.log(point[axis]) : point[axis]) - least) / (most - least || 1);
+    };
+    const [across, up] = [place("x"), place("y")];
+    const width = canvas.clientWidth || 800;
+    const taken = [];
+    for (const point of found.flatMap(({ front }) => front)) {
+      const box = { left: across(point) * width, right: across(point) * width + 12 + 6.5 * Math.min(point.model.length, 24), y: up(point) * 380 };
+      point.named = taken.every((other) => box.left > other.right || box.right < other.left || Math.abs(box.y - other.y) > 13);
+      if (point.named) taken.push(box);
+    }
+  }
+
   const canvas = el("div", { class: "chart", id: "chart" });
   const spoken = el("div", { id: "front", class: "front" });
   const status = el("p", { role: "status", class: "quiet" });
@@ -138,15 +168,16 @@ document.addEventListener("DOMContentLoaded", () => {
       : `No model that fits the filters has both ${titles[x.value()]} and ${titles[y.value()]}: choose other axes or fewer filters.`;
     spoken.replaceChildren(...found.slice(0, 6).map(({ name, front }) =>
       el("p", {}, el("strong", {}, `Pareto front, ${name}: `), front.slice(0, 30).map((point) => point.model).join(", "), front.length > 30 ? ` and ${front.length - 30} more` : "")));
+    const logs = { x: plot.length > 0 && logX.on(plot.map((point) => point.x_low)), y: plot.length > 0 && logY.on(plot.map((point) => point.y_low)) };
+    if (named.on()) nameFronts(plot, found, logs);
     const lines = found.flatMap(({ name, front }) => front.map((point) => ({ x: point.x, y: point.y, group: name })));
     const higher = axes.get(x.value()).better === "higher";
     drawing = drawing.then(() => claimbench.chart(canvas, "scatter", { points: plot, front: lines }, (spec) => {
       spec.layer.forEach((layer) => {
-        for (const [axis, menu, log] of [["x", x, logX], ["y", y, logY]]) {
+        for (const [axis, menu] of [["x", x], ["y", y]]) {
           if (!layer.encoding[axis]) continue;
           layer.encoding[axis].title = titles[menu.value()];
-          const positive = plot.every((point) => point[axis] > 0 && point[`${axis}_low`] > 0);
-          if (log.on() && positive) layer.encoding[axis].scale = { type: "log", nice: false };
+          if (logs[axis]) layer.encoding[axis].scale = { type: "log", nice: false };
         }
         for (const tip of layer.encoding.tooltip || []) if (tip.title === "x" || tip.title === "y") tip.title = tip.title === "x" ? "Across" : "Up";
         if (layer.mark.interpolate) layer.mark.interpolate = higher ? "step-before" : "step-after";
@@ -158,7 +189,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const better = (menu) => {
     const axis = axes.get(menu.value());
-    return axis.better === "higher" ? `more ${axis.title.toLowerCase()} is better` : `less ${axis.title.toLowerCase()} is better`;
+    return `${axis.title}: ${axis.better === "higher" ? "more" : "less"} is better`;
   };
 
   // The table: the plot's axes first, then what most readers ask for.
@@ -177,8 +208,8 @@ document.addEventListener("DOMContentLoaded", () => {
     { key: "model", title: "Model", text: name, node: (point) => el("a", { href: link(point) }, name(point)) },
     !onPaper && { key: "paper", title: "Paper", text: (point) => point.paper },
     { key: "evidence", title: "Evidence", text: (point) => point.evidence },
-    { key: "device", title: "Machine", text: (point) => point.device },
-    { key: "how", title: "Conditions", text: (point) => [point.precision, point.batch && `batch ${point.batch}`, point.mode, point.quick && "quick"].filter(Boolean).join(", ") },
+    { key: "device", title: "Machine", wide: true, text: (point) => point.device || (point.evidence === "measured" ? "any" : "") },
+    { key: "how", title: "Conditions", wide: true, text: (point) => [point.precision, point.batch && `batch ${point.batch}`, point.mode, point.quick && "quick"].filter(Boolean).join(", ") },
     ...[...axes.keys()].map((key) => ({ key, title: titles[key], text: cell(key), sort: value(key), numeric: true, hidden: !asked.includes(key) })),
   ].filter(Boolean);
 
@@ -186,7 +217,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const filters = el("form", { class: "filters", role: "search", "aria-label": "What to plot" });
   filters.addEventListener("submit", (event) => event.preventDefault());
   const clear = el("button", { type: "button", onclick: () => {
-    state.clear(["models", "only", "x", "y", "names", "logx", "logy", "points.q", "points.sort", ...menus.map((menu) => menu.select.name)]);
+    state.clear(["models", "only", "x", "y", "names", "xscale", "yscale", "points.q", "points.sort", ...menus.map((menu) => menu.select.name)]);
     dispatchEvent(new HashChangeEvent("hashchange"));
   } }, "Show all");
   const refreshClear = () => { clear.textContent = chosen().size ? `Show all (${chosen().size} chosen)` : "Show all"; };
@@ -198,7 +229,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const input = el("input", { type: "checkbox", checked: !column.hidden, onchange: () => api.visible(input.checked) });
     return el("label", { class: "check" }, input, el("span", {}, column.title));
   }));
-  filters.append(x.label, y.label, ...menus.map((menu) => menu.label), found_table.search("Search the table"), named.label, logX.label, logY.label, chosenOnly.label, clear);
+  filters.append(x.label, y.label, ...menus.map((menu) => menu.label), logX.label, logY.label, found_table.search("Search the table"), named.label, chosenOnly.label, clear);
   place.append(claimbench.export.buttons(() => {
     const shown = found_table.shown();
     return { titles: shown.titles.slice(1), numeric: shown.numeric.slice(1), rows: shown.rows.map((row) => row.slice(1)) };

@@ -12,7 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
     node: (row) => (row[key] && row[key].ratio ? el("span", {}, ratio(row[key]), " ", claimbench.verdict(row[key].verdict)) : document.createTextNode("")) });
   const columns = [
     { key: "device", title: "Machine", text: (row) => row.device },
-    { key: "case", title: "Problem", text: (row) => `${row.case}` },
+    { key: "case", title: "Problem", wide: true, text: (row) => `${row.case}` },
     { key: "dtype", title: "Type", text: (row) => `${row.dtype}` },
     { key: "direction", title: "Pass", text: (row) => `${row.direction}` },
     { key: "implementation", title: "Implementation", text: (row) => `${row.implementation}` },
@@ -44,13 +44,21 @@ document.addEventListener("DOMContentLoaded", () => {
   }, place.dataset.file));
 
   const problem = (row) => [row.case, row.dtype, row.direction].join(", ");
-  function speeds(shown) {
+  // A problem's name, as far as the shown rows differ in it.
+  function short(shown) {
+    const varied = ["implementation", "dtype", "direction"].filter((key) => new Set(shown.map((row) => row[key])).size > 1);
+    return (row) => [row.case, ...varied.map((key) => row[key])].join(", ");
+  }
+
+  function speeds(all) {
+    const shown = all.filter((row) => row.implementation !== "compiled" && !String(row.implementation).startsWith("reference"));
+    const title = short(shown);
     const bars = [];
     for (const row of shown) {
       for (const [key, against] of [["plain", "plain PyTorch"], ["compiled", "torch.compile"]]) {
         const one = row[key];
-        if (one && !["reference", "compiled"].includes(row.implementation) && !String(row.implementation).startsWith("reference"))
-          bars.push({ problem: `${row.implementation}: ${problem(row)}`, against, ratio: one.ratio, low: one.low ?? one.ratio, high: one.high ?? one.ratio, text: ratio(one), verdict: one.verdict });
+        if (one)
+          bars.push({ problem: title(row), against, ratio: one.ratio, low: one.low ?? one.ratio, high: one.high ?? one.ratio, text: ratio(one), verdict: one.verdict });
       }
     }
     return bars;
@@ -81,7 +89,7 @@ document.addEventListener("DOMContentLoaded", () => {
     drawing = drawing.then(async () => {
       const speedups = document.getElementById("speedups");
       const roofline = document.getElementById("roofline");
-      if (bars.length) await claimbench.chart(speedups, "speedups", { speeds: bars, one: [{ ratio: 1 }] }, (spec) => { spec.height = { step: 18 }; });
+      if (bars.length) await claimbench.chart(speedups, "speedups", { speeds: bars, one: [{ ratio: 1 }] }, (spec) => { spec.height = 24 + 44 * new Set(bars.map((bar) => bar.problem)).size; });
       else speedups.textContent = "No backend fits.";
       if (under.points.length) await claimbench.chart(roofline, "roofline", under);
       else roofline.textContent = "No timing fits.";

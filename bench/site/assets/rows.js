@@ -12,8 +12,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const columns = [
     { key: "model", title: "Model", text: name },
-    { key: "metric", title: "Metric", text: (row) => row.metric },
-    { key: "conditions", title: "Conditions", text: (row) => row.conditions },
+    { key: "metric", title: "Metric", wide: true, text: (row) => row.metric },
+    { key: "conditions", title: "Conditions", wide: true, text: (row) => row.conditions },
     { key: "reported", title: "Reported", text: (row) => row.reported, numeric: true, sort: (row) => (row.reported ? parseFloat(row.reported) : null) },
     { key: "measured", title: "Measured", text: (row) => row.measured, numeric: true, sort: (row) => row.value },
     { key: "verdict", title: "Verdict", text: (row) => (["differs", "better"].includes(row.verdict) ? `${row.verdict} ${row.detail}` : row.verdict),
