@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bench.compare import compare_figures
 from bench.figures import Figure, Samples, figures, own_samples
@@ -14,6 +14,8 @@ from bench.rows import Row
 from bench.spec import Paper
 from bench.speed import Pair, pairs
 from bench.store import Store
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class ClaimOutcome(Protocol):
@@ -132,8 +134,8 @@ def paper_records(store: Store, paper: Paper, *, run: str | None = None, device:
 
 
 def measured_beside(
-    paper: Paper, mine: Iterable[Record], beside: Iterable[Record], papers: Callable[[str], Collection[str]]
-) -> list[Record]:
+    paper: Paper, mine: Iterable[Record], beside: Iterable[AnyRecord], papers: Callable[[str], Collection[str]]
+) -> list[AnyRecord]:
     """Return the records of models that belong to no paper, as far as they were measured beside a paper's own.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 def write(out: Path, charts: dict[str, Any]) -> None:
     """Write the assets of a site into ``out``."""
     import altair
-    import vl_convert
 
     for source in sorted(HERE.rglob("*")):
         if source.is_file():
@@ -49,7 +49,7 @@ def write(out: Path, charts: dict[str, Any]) -> None:
             target.write_bytes(source.read_bytes())
     (out / "vendor" / "vega.js").write_text(_vega(), encoding="utf-8")
     notices = NOTICES.format(
-        vega=altair.VEGA_VERSION, vega_lite=altair.VEGALITE_VERSION, vl_convert=vl_convert.__version__
+        vega=altair.VEGA_VERSION, vega_lite=altair.VEGALITE_VERSION, vl_convert=version("vl-convert-python")
     )
     (out / "vendor" / "NOTICES.txt").write_text(notices, encoding="utf-8")
     (out / "charts.js").write_text(f"claimbench.charts = {json.dumps(charts)};\n", encoding="utf-8")
@@ -61,6 +61,6 @@ def _vega() -> str:
     import altair
     import vl_convert
 
-    version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    language = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=language)
     return f"(() => {{{bundle}}})();\n"

@@ -25,7 +25,11 @@ def scatter() -> Spec:
     import altair as alt
 
     x, y = _plain("x"), _plain("y", "y")
-    colour = alt.Color("group:N").title(None).legend(orient="bottom", columns=1, labelLimit=520, symbolType="stroke", symbolOpacity=1)
+    colour = (
+        alt.Color("group:N")
+        .title(None)
+        .legend(orient="bottom", columns=1, labelLimit=520, symbolType="stroke", symbolOpacity=1)
+    )
     front = alt.Chart(alt.NamedData("front")).mark_line(interpolate="step-after", strokeWidth=1.5, opacity=0.75)
     lines = front.encode(x=x, y=y, color=colour, detail="group:N")
     points = alt.Chart(alt.NamedData("points"))
@@ -130,7 +134,7 @@ def _plain(field: str, axis: str = "x") -> alt.X | alt.Y:
     return channel(f"{field}:Q").scale(zero=False, nice=True).title("")
 
 
-def _spec(chart: alt.LayerChart, height: int | None) -> Spec:
+def _spec(chart: alt.LayerChart | alt.FacetChart, height: int | None) -> Spec:
     sized = chart.properties(width="container", height=height) if height else chart.properties(width="container")
     spec: Spec = sized.configure_view(stroke=None).to_dict()
     spec.pop("$schema", None)  # an address: pages hold none that they do not need

@@ -83,7 +83,7 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
         papers: the papers to show whether they were measured or not.
         broken: papers that cannot be shown, by id, and why.
     """
-    records = store.query()
+    records, problems = _sound(store.query())
     by_paper: dict[str, list[StoredRecord]] = {}
     papers_of_run: dict[str, set[str]] = {}
     for record in records:
@@ -92,7 +92,7 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
     beside = by_paper.pop("", [])
     known = {paper.id: paper for paper in sorted(papers, key=lambda paper: paper.id)}
     strangers = [_stranger(name) for name in sorted(by_paper) if name not in known]
-    found, problems = [], []
+    found = []
     for paper in (*known.values(), *strangers):
         mine = by_paper.get(paper.id, [])
         mine = [*mine, *measured_beside(paper, mine, beside, lambda run: papers_of_run[run])]
@@ -115,6 +115,53 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
         newest=max((record.time for record in records), default=""),
         runs=by_run,
     )
+
+
+_SETTINGS: Mapping[str, tuple[type, ...]] = {
+    "device": (str,),
+    "batch": (int, type(None)),
+    "input_size": (tuple,),
+    "precision": (str,),
+    "mode": (str,),
+    "channels_last": (bool,),
+    "threads": (int, type(None)),
+    "weights": (str,),
+    "quick": (bool,),
+    "training": (bool,),
+}
+"""What settings must be: the store checks that they are all there, not what they are."""
+
+
+def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[Problem]]:
+    """Return the records whose settings are what they should be; each other one is a problem."""
+    strange: dict[int, str] = {}
+    sound, problems = [], []
+    for record in records:
+        reason = strange.get(id(record.job))
+        if reason is None:
+            reason = strange[id(record.job)] = _strange(record)
+        if reason:
+            problems.append(Problem(_place(record), reason))
+        else:
+            sound.append(record)
+    return sound, problems
+
+
+def _strange(record: Record) -> str:
+    """Return what is wrong with a record's settings; empty if nothing is."""
+    for name, kinds in _SETTINGS.items():
+        if type(getattr(record.job.settings, name)) not in kinds:
+            return f"a record's setting {name!r} is no {kinds[0].__name__}"
+    shape = record.job.options.get("sample_shape") or ()
+    if not isinstance(shape, list | tuple) or any(
+        type(s) is not int for s in (*shape, *record.job.settings.input_size)
+    ):
+        return "a record's input shape is not made of whole numbers"
+    return ""
+
+
+def _place(record: StoredRecord) -> str:
+    return f"records/{record.device}/{record.run}.jsonl"
 
 
 def _inside(store: Store, problem: Problem) -> Problem:
@@ -142,8 +189,7 @@ def _paper_results(
             try:
                 _report(store, paper, [record])
             except _BROKEN as error:
-                place = f"records/{record.device}/{record.run}.jsonl"
-                problems.append(Problem(place, f"a record makes no sense ({type(error).__name__}: {error})"))
+                problems.append(Problem(_place(record), f"a record makes no sense ({type(error).__name__}: {error})"))
             else:
                 sound.append(record)
         records = sound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bench import metrics
@@ -27,13 +28,21 @@ def history(store: Store, result: PaperResults) -> list[Line]:
     lines: dict[tuple[str, ...], Line] = {}
     for run in sorted(by_run):
         for figure in figures(by_run[run], store.samples):
-            if figure.value is not None:
+            if figure.value is not None and _is_time(figure.time):
                 _add(lines, figure)
     for line in lines.values():
         line["left_out"] = max(0, len(line["points"]) - MOST_POINTS)
         line["points"] = line["points"][-MOST_POINTS:]
     order = sorted(lines.items(), key=lambda item: (metrics.rank(item[1]["key"]), item[0]))
     return [line for _, line in order]
+
+
+def _is_time(text: str) -> bool:
+    """Tell whether a text is a point in time that a plot can show."""
+    try:
+        return datetime.fromisoformat(text).year > 1970
+    except ValueError:
+        return False
 
 
 def _add(lines: dict[tuple[str, ...], Line], figure: Figure) -> None:

@@ -140,8 +140,8 @@ def _point(
         assert value is not None
         point.values[axis.key] = (value, low, high, "m")
         point.run, point.time = max((point.run, point.time), (figure.run, figure.time))
-    for key, value in _reported_scores(paper, subject, form, axes).items():
-        point.values.setdefault(key, value)
+    for key, score in _reported_scores(paper, subject, form, axes).items():
+        point.values.setdefault(key, score)
     return point
 
 

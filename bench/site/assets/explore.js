@@ -223,7 +223,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const refreshClear = () => { clear.textContent = chosen().size ? `Show all (${chosen().size} chosen)` : "Show all"; };
   const figure = el("figure", {}, canvas, el("figcaption", {}, status, spoken));
   place.replaceChildren(filters, figure, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The models as a table" }, table));
-  const found_table = claimbench.table(table, columns, points, { name: "points", size: onPaper ? 10 : 25, filter: fits });
+  const found_table = claimbench.table(table, columns, points, { name: "points", label: "The models as a table", size: onPaper ? 10 : 25, filter: fits });
   const toggles = el("fieldset", { class: "columns" }, el("legend", {}, "Columns of the table"), ...columns.slice(1).map((column, index) => {
     const api = found_table.table.column(index + 1);
     const input = el("input", { type: "checkbox", checked: !column.hidden, onchange: () => api.visible(input.checked) });

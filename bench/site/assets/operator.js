@@ -35,7 +35,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const controls = el("form", { class: "filters", role: "search", "aria-label": "Filter the timings" });
   controls.addEventListener("submit", (event) => event.preventDefault());
   place.replaceChildren(controls, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Timings" }, table));
-  const found = claimbench.table(table, columns, rows, { name: "t", size: 25, filter: fits });
+  const found = claimbench.table(table, columns, rows, { name: "t", label: "Timings", size: 25, filter: fits });
   controls.append(found.search("Search"), ...menus.map((menu) => menu.label));
   place.append(claimbench.export.buttons(() => {
     const shown = found.shown();

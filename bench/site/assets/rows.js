@@ -51,7 +51,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const scroller = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": place.dataset.label }, table);
   place.replaceChildren(controls, scroller);
   const found = claimbench.table(table, shownColumns, rows, {
-    name: "t", size: 25, filter: (row) => menus.every((menu) => menu.fits(row)),
+    name: "t", label: place.dataset.label, size: 25, filter: (row) => menus.every((menu) => menu.fits(row)),
   });
   const wide = () => ({ ...found.shown() });
   const exported = () => {

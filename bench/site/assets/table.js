@@ -6,7 +6,7 @@
 // text is what searching and exporting see.
 claimbench.table = (element, columns, rows, options) => {
   const { el, state } = claimbench;
-  const { name, size = 25, order = [], filter = () => true, caption } = options;
+  const { name, label, size = 25, order = [], filter = () => true } = options;
   const key = (part) => (name === "t" ? part : `${name}.${part}`);
 
   // DataTables may read what it searches as HTML, so that gets no character that HTML knows.
@@ -37,7 +37,6 @@ claimbench.table = (element, columns, rows, options) => {
     pageLength: size,
     autoWidth: false,
     deferRender: true,
-    caption,
     layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
     language: { info: "_START_ to _END_ of _TOTAL_", infoFiltered: "(of _MAX_)", infoEmpty: "none", emptyTable: "Nothing is stored.", zeroRecords: "Nothing fits the filters." },
   });
@@ -47,6 +46,14 @@ claimbench.table = (element, columns, rows, options) => {
     const index = columns.findIndex((column) => column.key === chosen.replace(/^-/, ""));
     return index < 0 ? order : [[index, chosen.startsWith("-") ? "desc" : "asc"]];
   }
+
+  // Each table's pages are a landmark of their own, so they need a name of their own.
+  const namePages = () => {
+    const pages = table.table().container().querySelector(".dt-paging nav");
+    if (pages) pages.setAttribute("aria-label", `Pages: ${label}`);
+  };
+  table.on("draw", namePages);
+  namePages();
 
   table.search.fixed("filters", (_, row) => filter(row));
 

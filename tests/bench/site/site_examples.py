@@ -98,8 +98,8 @@ def kernel_line(**changes: object) -> dict[str, object]:
     """Return a stored row of ``bench kernels bench``."""
     against = {"baseline": "reference", "ratio": 3.0, "low": 2.9, "high": 3.1, "verdict": "faster", "reason": "apart"}
     line = {
-        "time": "2026-01-01T00:00:00+00:00", "commit": "abc1234", "environment": "0123456789abcdef", "operator": "twist",
-        "case": "1x2x3", "dtype": "float32", "device": "cpu", "threads": 2, "direction": "forward",
+        "time": "2026-01-01T00:00:00+00:00", "commit": "abc1234", "environment": "0123456789abcdef",
+        "operator": "twist", "case": "1x2x3", "dtype": "float32", "device": "cpu", "threads": 2, "direction": "forward",
         "implementation": "native", "status": "measured", "reason": "", "seconds": 0.002, "low": 0.0019, "high": 0.0021,
         "samples": [], "memory": 1048576, "memory_reason": "", "flops": 10**9, "moved": 10**7,
         "ceiling": {"flops": 1e12, "bytes": 1e10, "method": "a product and a copy"}, "ceiling_reason": "",
