@@ -34,9 +34,10 @@ def build(
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
     from bench.site import build as site
+    from bench.site.folder import check
 
-    source = _source(results)
-    made = site.build(source, out)
+    check(out)
+    made = site.build(_source(results), out)
     _tell(made)
     typer.echo(f"{made.pages} pages from {made.records} records: open {out / 'index.html'}")
 
@@ -51,13 +52,15 @@ def serve(
     import tempfile
 
     from bench.site import build as site
-    from bench.site.serve import serve as serve_folder
+    from bench.site.serve import bind
 
-    source = _source(results)
     with tempfile.TemporaryDirectory(prefix="claimbench-site-") as scratch:
         folder = out or Path(scratch) / "site"
-        _tell(site.build(source, folder))
-        serve_folder(folder, port, lambda address: typer.echo(f"{address} (Ctrl-C ends it)"))
+        server, address = bind(folder, port)
+        with server:
+            _tell(site.build(_source(results), folder))
+            typer.echo(f"{address} (Ctrl-C ends it)")
+            server.serve_forever()
 
 
 @leaderboard.command("publish", epilog=PUBLISH)
@@ -72,16 +75,20 @@ def publish(
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
     from bench.errors import UserError
     from bench.site import publish as publishing
+    from bench.site.branch import Branch
+    from bench.site.folder import check
 
     if to is not None and archive is not None:
         raise UserError("--to and --archive are two places to publish to: choose one")
-    source = _source(results)
     if to is not None:
-        said = publishing.to_folder(source, to, dry_run=dry_run)
+        check(to)
+        said = publishing.to_folder(_source(results), to, dry_run=dry_run)
     elif archive is not None:
-        said = publishing.to_archive(source, archive, dry_run=dry_run)
+        publishing.check_archive(archive)
+        said = publishing.to_archive(_source(results), archive, dry_run=dry_run)
     else:
-        said = publishing.to_branch(source, Path.cwd(), remote, branch, dry_run=dry_run)
+        Branch(Path.cwd(), remote, branch).check()
+        said = publishing.to_branch(_source(results), Path.cwd(), remote, branch, dry_run=dry_run)
     typer.echo(said)
 
 

@@ -95,10 +95,7 @@ def to_archive(source: Source, target: Path, *, dry_run: bool = False) -> str:
     Raises:
         UserError: the file's name does not tell a format, or it cannot be written.
     """
-    if not target.name.endswith(ENDINGS):
-        raise UserError(f"{target} must end in {', '.join(ENDINGS)}: that tells the format")
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: name a file, or publish to a folder with --to")
+    check_archive(target)
     with _scratch() as scratch:
         made = _write(source, Path(os.devnull), scratch)
         body = _zip(scratch) if target.name.endswith(".zip") else _tar(scratch)
@@ -107,6 +104,18 @@ def to_archive(source: Source, target: Path, *, dry_run: bool = False) -> str:
         return f"would {'replace' if target.exists() else 'write'} {target}: {size}"
     write_whole(target, body)
     return f"wrote {target}: {size}"
+
+
+def check_archive(target: Path) -> None:
+    """Refuse what cannot be an archive.
+
+    Raises:
+        UserError: its name does not tell a format, or it is a folder.
+    """
+    if not target.name.endswith(ENDINGS):
+        raise UserError(f"{target} must end in {', '.join(ENDINGS)}: that tells the format")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: name a file, or publish to a folder with --to")
 
 
 @contextmanager

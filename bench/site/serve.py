@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,13 +22,12 @@ class _Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
 
-def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve ``folder`` until interrupted.
+def bind(folder: Path, port: int) -> tuple[ThreadingHTTPServer, str]:
+    """Return a server of ``folder``, which may be filled later, and its address.
 
     Args:
         folder: what to serve.
         port: 0 for any that is free.
-        ready: is told the address.
 
     Raises:
         UserError: the port is taken or not allowed.
@@ -44,6 +42,4 @@ def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
         else:
             why = f"cannot be used ({error.strerror})"
         raise UserError(f"port {port} {why}: choose another with --port, or any free one with --port 0") from error
-    with server:
-        ready(f"http://{HOST}:{server.server_address[1]}/")
-        server.serve_forever()
+    return server, f"http://{HOST}:{server.server_address[1]}/"

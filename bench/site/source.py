@@ -35,11 +35,11 @@ class Source:
         Raises:
             UserError: there is no such folder.
         """
+        if not results.is_dir():
+            raise UserError(f"there is no folder {results}: measure with `bench run` first, or name one with --results")
         from bench import registry
         from bench.kernel_list import list_operators
 
-        if not results.is_dir():
-            raise UserError(f"there is no folder {results}: measure with `bench run` first, or name one with --results")
         papers, broken = [], {}
         for name, entry in registry.entries().items():
             try:
