@@ -75,5 +75,6 @@ def _settings(row: Row, metric: str) -> list[str]:
     words += ["--training"] if settings.training else []
     words += ["--quick"] if settings.quick else []
     if metric == "accuracy":
-        words += ["--weights", settings.weights, "--data", "FOLDER"]
+        weights = "official" if settings.weights == "random" else settings.weights
+        words += ["--weights", weights, "--data", "FOLDER"]
     return words

@@ -23,7 +23,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (onMachine) {
     columns.splice(0, 0, { key: "paper", title: "Paper", text: (row) => row.paper, node: (row) => el("a", { href: paperLink(row) }, row.paper) });
     columns.splice(columns.findIndex((column) => column.key === "reported"), 1);
-    columns.push({ key: "time", title: "Day", text: (row) => (row.time || "").slice(0, 10) });
+    columns.push({ key: "time", title: "Day", short: true, text: (row) => (row.time || "").slice(0, 10) });
   }
 
   const show = claimbench.evidence.figure;

@@ -20,7 +20,7 @@ claimbench.table = (element, columns, rows, options) => {
       name: column.key,
       type: column.numeric ? "num" : "string",
       visible: !column.hidden,
-      className: column.numeric ? "numeric" : column.wide ? "wide" : "",
+      className: column.numeric ? "numeric" : column.wide ? "wide" : column.short ? "short" : "",
       orderSequence: column.numeric ? ["desc", "asc"] : ["asc", "desc"],
       data: null,
       render: (_, type, row) => {
