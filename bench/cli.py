@@ -11,6 +11,7 @@ from bench.commands import (
     compare,
     doctor,
     kernels,
+    leaderboard,
     papers,
     results,
     run,
@@ -42,6 +43,7 @@ verify.register(app)
 compare.register(app)
 study.register(app)
 kernels.register(app)
+leaderboard.register(app)
 submit.register(app)
 results.register(app)
 doctor.register(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bench.compare import compare_figures
 from bench.figures import Figure, Samples, figures, own_samples
@@ -14,6 +14,8 @@ from bench.rows import Row
 from bench.spec import Paper
 from bench.speed import Pair, pairs
 from bench.store import Store
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class ClaimOutcome(Protocol):
@@ -95,6 +97,7 @@ def report(
     environment: Callable[[str], Mapping[str, Any]] = lambda digest: {},
     claims: Mapping[str, ClaimOutcome] | None = None,
     subjects: Collection[str] | None = None,
+    side_by_side: bool = True,
 ) -> Report:
     """Compare a paper with records and say how they were measured.
 
@@ -105,6 +108,7 @@ def report(
         environment: gives the environment of a digest, for example ``Store.environment``.
         claims: what testing the paper's claims gave, by their ids.
         subjects: only these variants and baselines; all by default.
+        side_by_side: whether to compare the speeds of every two models of a run, which are many if the models are.
     """
     found = figures(records, samples)
     rows = compare_figures(paper, found, subjects=subjects)
@@ -114,7 +118,7 @@ def report(
         paper=paper.id,
         title=paper.title,
         rows=tuple(rows),
-        pairs=tuple(pairs(found)),
+        pairs=tuple(pairs(found)) if side_by_side else (),
         claims=tuple(_claims(paper, claims or {})),
         setups=tuple(_setups(found, environment)),
     )
@@ -126,10 +130,23 @@ def paper_records(store: Store, paper: Paper, *, run: str | None = None, device:
     Models that belong to no paper count where the run measured this paper only, or where the paper names them.
     """
     mine = store.query(paper=paper.id, run=run, device=device, newest=True)
-    beside = store.query(paper="", run=run, device=device)
+    return [*mine, *measured_beside(paper, mine, store.query(paper="", run=run, device=device), store.papers)]
+
+
+def measured_beside(
+    paper: Paper, mine: Iterable[Record], beside: Iterable[AnyRecord], papers: Callable[[str], Collection[str]]
+) -> list[AnyRecord]:
+    """Return the records of models that belong to no paper, as far as they were measured beside a paper's own.
+
+    Args:
+        paper: the paper.
+        mine: its records.
+        beside: the records of models that belong to none.
+        papers: gives the papers that a run measured, for example ``Store.papers``.
+    """
     named = {f"timm:{baseline.timm}" for baseline in paper.baselines if baseline.timm}
-    alone = {one: store.papers(one) <= {paper.id, ""} for one in {record.run for record in mine}}
-    return [*mine, *(r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named))]
+    alone = {run: set(papers(run)) <= {paper.id, ""} for run in {record.run for record in mine}}
+    return [r for r in beside if r.run in alone and (alone[r.run] or r.job.subject in named)]
 
 
 def _with_device(line: Row) -> Row:

@@ -1,7 +1,7 @@
-"""How long 100,000 records take to query and to compare.
+"""How long 100,000 records take to query, to compare and to make a leaderboard of.
 
 Run ``python tests/benchmarks/records_scale.py [records]`` from the root of a checkout. Each figure is the least of
-five, in seconds, by the wall clock.
+five (of one for the leaderboard), in seconds, by the wall clock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from bench.compare import compare
 from bench.encoding import encode
 from bench.records import Job, Measurement, Record, Settings
 from bench.report import paper_records
+from bench.site.build import build
+from bench.site.source import Source
 from bench.spec import Paper
 from bench.store import Store
 
@@ -110,6 +112,9 @@ def main() -> None:
         }.items():
             seconds, found = least(action)
             print(f"{seconds:8.3f} s  {name}: {len(found)}")
+        source = Source(root, [paper])
+        seconds, site = least(lambda: build(source, root / "site"), repeats=1)
+        print(f"{seconds:8.3f} s  build the leaderboard: {site.pages} pages")
 
 
 if __name__ == "__main__":

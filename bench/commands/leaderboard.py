@@ -1,0 +1,107 @@
+"""``bench leaderboard``: stored records as pages that a browser opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import RESULTS, Results
+
+if TYPE_CHECKING:
+    from bench.site.source import Source
+
+leaderboard = typer.Typer(help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True)
+
+BUILD = "Examples: `bench leaderboard build --out site`, then open `site/index.html` in a browser"
+SERVE = "Examples: `bench leaderboard serve`, `bench leaderboard serve --port 0`"
+PUBLISH = (
+    "Examples: `bench leaderboard publish --dry-run` · `bench leaderboard publish --branch gh-pages --remote origin` · "
+    "`bench leaderboard publish --to /srv/www/leaderboard` · `bench leaderboard publish --archive leaderboard.zip`"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(leaderboard, name="leaderboard")
+
+
+@leaderboard.command("build", epilog=BUILD)
+def build(
+    out: Annotated[Path, typer.Option(help="Folder for the site: empty, new, or a site to replace.")],
+    results: Results = Path(RESULTS),
+) -> None:
+    """Build the site; it needs no server and loads nothing from another host."""
+    from bench.site import build as site
+    from bench.site.folder import check
+
+    check(out)
+    made = site.build(_source(results), out)
+    _tell(made)
+    typer.echo(f"{made.pages} pages from {made.records} records: open {out / 'index.html'}")
+
+
+@leaderboard.command("serve", epilog=SERVE)
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")] = 8000,
+    out: Annotated[Path | None, typer.Option(help="Keep the site in this folder; else it is gone at the end.")] = None,
+    results: Results = Path(RESULTS),
+) -> None:
+    """Build the site and show it on this machine, until interrupted."""
+    import tempfile
+
+    from bench.site import build as site
+    from bench.site.serve import bind
+
+    with tempfile.TemporaryDirectory(prefix="claimbench-site-") as scratch:
+        folder = out or Path(scratch) / "site"
+        server, address = bind(folder, port)
+        with server:
+            _tell(site.build(_source(results), folder))
+            typer.echo(f"{address} (Ctrl-C ends it)")
+            server.serve_forever()
+
+
+@leaderboard.command("publish", epilog=PUBLISH)
+def publish(
+    branch: Annotated[str, typer.Option(help="Branch to commit to.")] = "gh-pages",
+    remote: Annotated[str, typer.Option(help="Git remote: a name or an address.")] = "origin",
+    to: Annotated[Path | None, typer.Option(help="A folder to publish to, instead of a branch.")] = None,
+    archive: Annotated[Path | None, typer.Option(help="A .tar.gz or .zip to write, instead of a branch.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    results: Results = Path(RESULTS),
+) -> None:
+    """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
+    from bench.errors import UserError
+    from bench.site import publish as publishing
+    from bench.site.branch import Branch
+    from bench.site.folder import check
+
+    if to is not None and archive is not None:
+        raise UserError("--to and --archive are two places to publish to: choose one")
+    if to is not None:
+        check(to)
+        said = publishing.to_folder(_source(results), to, dry_run=dry_run)
+    elif archive is not None:
+        publishing.check_archive(archive)
+        said = publishing.to_archive(_source(results), archive, dry_run=dry_run)
+    else:
+        Branch(Path.cwd(), remote, branch).check()
+        said = publishing.to_branch(_source(results), Path.cwd(), remote, branch, dry_run=dry_run)
+    typer.echo(said)
+
+
+def _source(results: Path) -> Source:
+    from bench.site.source import Source
+
+    return Source.installed(results)
+
+
+def _tell(made: object) -> None:
+    """Say on stderr what could not be read."""
+    problems = getattr(made, "problems", [])
+    for problem in problems[:20]:
+        typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+    if len(problems) > 20:
+        typer.echo(f"bench: and {len(problems) - 20} more problems; the page `How to read` lists them", err=True)

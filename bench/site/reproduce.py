@@ -1,0 +1,80 @@
+"""The command that measures a row again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from bench import measure, metrics
+from bench.rows import Row
+from bench.spec import Paper
+
+_METRICS = {name: metric for metric, rows in measure.ROWS.items() for name, _ in rows}
+"""Which of ``bench run --metrics`` gives a row."""
+
+
+def command(paper: Paper, row: Row) -> str:
+    """Return a ``bench run`` that measures a row of a paper; empty where none does."""
+    name = _measured_name(row)
+    metric = _METRICS.get(name) or _METRICS.get(name.removesuffix(metrics.TRAINING), "")
+    subject = _subject(paper, row)
+    if not metric or not subject:
+        return ""
+    words = ["bench", "run", "--paper", paper.id, *subject, "--metrics", metric]
+    if row.form:
+        words += ["--form", row.form]
+    if row.figure is not None:
+        words += _settings(row, metric)
+    elif metric == "accuracy":
+        words += ["--weights", "official", "--data", "FOLDER"]
+    return " ".join(shlex.quote(str(word)) for word in words)
+
+
+def kernel_command(row: Mapping[str, Any]) -> str:
+    """Return the ``bench kernels bench`` that times an operator's row again."""
+    words = ["bench", "kernels", "bench", "--operator", row.get("operator"), "--dtype", row.get("dtype")]
+    words += ["--device", row["device"]] if row.get("device") else []
+    words += ["--threads", row["threads"]] if row.get("threads") else []
+    return " ".join(shlex.quote(str(word)) for word in words)
+
+
+def _measured_name(row: Row) -> str:
+    if row.figure is not None:
+        return row.figure.row
+    answers = metrics.quantity(row.metric).answers
+    return answers[0].row if answers else row.metric
+
+
+def _subject(paper: Paper, row: Row) -> list[str]:
+    """Return the options that name what a row is about; none if ``bench run`` cannot build it."""
+    measured = row.figure.subject if row.figure is not None else row.subject
+    timm = {baseline.model: baseline.timm for baseline in paper.baselines if baseline.timm}
+    if measured.startswith("timm:") or row.subject in timm:
+        return [
+            "--baseline",
+            measured.removeprefix("timm:") if measured.startswith("timm:") else str(timm[row.subject]),
+        ]
+    return ["--variant", measured] if any(measured == variant.name for variant in paper.variants) else []
+
+
+def _settings(row: Row, metric: str) -> list[str]:
+    """Return the settings of a measured row, as far as they matter for its metric."""
+    figure = row.figure
+    assert figure is not None
+    settings = figure.settings
+    words: list[str] = ["--form", figure.form] if figure.form and not row.form else []
+    size = settings.input_size
+    words += ["--input-size", "x".join(str(side) for side in size[1:])] if len(size) == 3 else []
+    if metric in ("params", "flops", "parity"):
+        return words
+    words += ["--device", settings.device, "--precision", settings.precision, "--mode", settings.mode]
+    words += ["--batch", str(figure.batch)] if figure.batch else []
+    words += ["--channels-last"] if settings.channels_last else []
+    words += ["--threads", str(settings.threads)] if settings.threads else []
+    words += ["--training"] if settings.training else []
+    words += ["--quick"] if settings.quick else []
+    if metric == "accuracy":
+        weights = "official" if settings.weights == "random" else settings.weights
+        words += ["--weights", weights, "--data", "FOLDER"]
+    return words
