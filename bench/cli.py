@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, run, verify
+from bench.commands import compare, doctor, kernels, papers, run, train, verify
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -27,6 +27,7 @@ app = typer.Typer(
 papers.register(app)
 run.register(app)
 verify.register(app)
+train.register(app)
 compare.register(app)
 kernels.register(app)
 doctor.register(app)
