@@ -77,25 +77,31 @@ def build(path: Path | str, module: str, variant: str, form: str) -> nn.Module |
     Args:
         path: the file.
         module: the paper's Python package.
-        variant, form: what is asked for.
+        variant, form: what is asked for; a paper's ``model.convert(model, form)``, where it has one, turns the form
+            that was trained into another.
 
     Raises:
-        UserError: it holds another variant, another form, or is damaged.
+        UserError: it holds another variant, a form that cannot be converted, or is damaged.
     """
     found = describe(path)
     if found is None:
         return None
     if found.variant != variant:
         raise UserError(f"weights file {path} holds {found.variant} of {found.paper}, not {variant}")
-    if form and found.form != form:
-        raise UserError(
-            f"weights file {path} holds {variant} in the form {found.form!r}: measure it with --form {found.form}"
-        )
     from safetensors.torch import load_file
 
-    model: nn.Module = importlib.import_module(f"{module}.model").build(found.config, found.form)
+    library = importlib.import_module(f"{module}.model")
+    model: nn.Module = library.build(found.config, found.form)
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise UserError(f"weights file {path} does not fit {variant}: {str(error).splitlines()[-1].strip()}") from error
-    return model
+    if not form or form == found.form:
+        return model
+    if not hasattr(library, "convert"):
+        raise UserError(f"weights file {path} holds {variant} in the form {found.form!r}: ask for --form {found.form}")
+    try:
+        converted: nn.Module = library.convert(model, form)
+    except ValueError as error:
+        raise UserError(f"weights file {path} cannot be measured in the form {form!r}: {error}") from error
+    return converted

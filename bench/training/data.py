@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,13 +202,27 @@ def training_loader(drawn: Drawn, passes: Passes, workers: int, *, pin: bool) ->
         pin_memory=pin,
         persistent_workers=workers > 0,
         generator=torch.Generator(),
+        worker_init_fn=_obey_the_parent,
     )
 
 
 def validation_loader(plain: Plain, batch: int, rank: int, size: int, workers: int, *, pin: bool) -> DataLoader[Any]:
     """Return the loader of every ``size``-th validation picture from ``rank`` on: no picture is counted twice."""
     mine = Subset(plain, range(rank, len(plain), size))
-    return DataLoader(mine, batch_size=batch, num_workers=workers, pin_memory=pin, generator=torch.Generator())
+    return DataLoader(
+        mine,
+        batch_size=batch,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator(),
+        worker_init_fn=_obey_the_parent,
+    )
+
+
+def _obey_the_parent(worker: int) -> None:
+    """Leave Ctrl-C to the parent, which still needs this worker to come to the end of its step; end when it says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def sentence_of(error: UserError) -> str:

@@ -181,8 +181,9 @@ def _start(model: nn.Module, plan: Plan) -> None:
         variant = next(v for v in registry.paper(plan.wish.paper).variants if v.name == plan.variant)
         try:
             donor = official.from_official(dict(variant.config), load_state(path), plan.form or None)
-        except (ValueError, KeyError) as error:
-            raise UserError(f"weights file {path} does not fit {plan.variant}: {error}") from error
+        except (ValueError, KeyError, RuntimeError) as error:
+            reason = (str(error).splitlines() or ["it is another model's"])[-1].strip()
+            raise UserError(f"weights file {path} does not fit {plan.variant}: {reason}") from error
     given, own = donor.state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in own and tensor.shape == own[name].shape}
     heads = {name for name in own if name not in fitting and own[name].shape[:1] == (plan.classes,)}

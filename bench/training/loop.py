@@ -101,6 +101,10 @@ class Loop:
                     return False
                 self._finish_epoch(watcher)
             return True
+        except UserError as error:
+            if "\n" not in str(error):
+                raise
+            raise UserError(data.sentence_of(error)) from error  # it comes from a worker, with its traceback
         finally:
             if self._log is not None:
                 self._log.close()
@@ -110,10 +114,7 @@ class Loop:
         self.passes.begin(place.epoch, place.step)
         batches = iter(self.training)
         while place.step < steps:
-            try:
-                loss = self.learner.step(batches, place.epoch, place.step)
-            except UserError as error:
-                raise UserError(data.sentence_of(error)) from error
+            loss = self.learner.step(batches, place.epoch, place.step)
             self._waiting.append((place.epoch, place.step, self.learner.learning_rate(), loss))
             place.step += 1
             due = self.every > 0 and place.step % self.every == 0 and place.step < steps

@@ -69,6 +69,10 @@ def train(
         UserError: the data, the folder, its checkpoint or the disk is not as it must be; DivergedError: a loss is no
             number.
     """
+    if shard and distributed.processes() == 1:
+        raise UserError(
+            "--fsdp shards the weights over processes: start them with torchrun --nproc-per-node N -m bench ..."
+        )
     pictures = data.open_pictures(_data(plan), plan.wish.dataset)
     check_classes(plan, pictures)
     state = _checkpoint(plan, folder, resume)
@@ -103,6 +107,7 @@ def train(
         loop.begin()
         if state is not None:
             loop.resume(state)
+            state = None  # as large as the model and its optimizer
         elif group.first:
             _check_room(learner, folder)
             _describe(plan, folder, group.size, device)

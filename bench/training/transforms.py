@@ -18,7 +18,7 @@ STDS = {"imagenet": (0.229, 0.224, 0.225), "inception": (0.5, 0.5, 0.5), "none":
 
 def training_transform(recipe: Recipe, given: InputSpec, size: int) -> Any:
     """Return the augmentation of ``recipe`` for pictures of ``size``, by timm's transforms, normalised."""
-    from timm.data import create_transform
+    from timm.data import auto_augment, create_transform
     from torchvision import transforms
 
     mean, std = normalisation(given)
@@ -39,12 +39,24 @@ def training_transform(recipe: Recipe, given: InputSpec, size: int) -> Any:
     steps = list(chain.transforms)
     if recipe.crop == "padded":
         steps[0] = transforms.RandomCrop(size, padding=4)
+    for operation in (op for step in steps for op in getattr(step, "ops", ())):
+        if getattr(operation, "aug_fn", None) is auto_augment.posterize:
+            operation.aug_fn = _posterize
     if torchvision:
         from torchvision.transforms import InterpolationMode
 
         found = transforms.RandAugment(magnitude=int(torchvision[1]), interpolation=InterpolationMode.BILINEAR)
         steps.insert(2 if recipe.flip else 1, found)
     return transforms.Compose([*_channels(given), *steps])
+
+
+def _posterize(picture: Any, bits: int, **_: Any) -> Any:
+    """Keep the highest ``bits`` of each value; none of them leaves black, which newer versions of Pillow refuse."""
+    from PIL import Image, ImageOps
+
+    if bits >= 8:
+        return picture
+    return ImageOps.posterize(picture, bits) if bits else Image.new(picture.mode, picture.size)
 
 
 def validation_transform(given: InputSpec, size: int) -> Any:
