@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,9 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is the recipe's on a GPU.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; under torchrun a GPU each.")] = "auto",
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Shard the weights over the processes (FSDP2).")] = False,
-    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that read pictures, for each device.")] = 4,
+    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that read pictures, for each device.")] = min(
+        4, os.cpu_count() or 1
+    ),
     checkpoint_steps: Annotated[
         int, typer.Option(min=0, help="Steps between checkpoints inside an epoch; 0 for none.")
     ] = 1000,

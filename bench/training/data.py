@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -158,7 +159,7 @@ class Passes(Sampler[list[Key]]):
         self.rank, self.size, self.seed, self.repeats = rank, size, seed, repeats
         self.epoch = self.start = 0
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Optimizer steps in an epoch."""
         return len(self._order(0)) // self.batch

@@ -101,6 +101,18 @@ class Loop:
                     return False
                 self._finish_epoch(watcher)
             return True
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.group.device} has not enough memory for passes of {self.plan.share} pictures: choose a smaller "
+                "--batch (passes then make up the same step), or --fsdp"
+            ) from error
+        except (ValueError, RuntimeError) as error:
+            if not self.plan.wish.input_size or self.place != Place():
+                raise
+            first = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.plan.variant} cannot train on pictures of {self.plan.size} pixels: {first}"
+            ) from error
         except UserError as error:
             if "\n" not in str(error):
                 raise
@@ -131,6 +143,7 @@ class Loop:
         from timm.utils import distribute_bn
 
         learner, place = self.learner, self.place
+        self.keep()  # whatever validation meets, the epoch's training is not lost
         if self.group.size > 1:
             distribute_bn(learner.model, self.group.size, reduce=True)
         scores = {"weights": validate(learner.model, self.validation, self.group)}
