@@ -68,8 +68,8 @@ class WindowAttention(nn.Module):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Mix the values (B', heads, h, w, d) of windows of h x w positions."""
         if self.table is None:
-            maps = (each.flatten(2, 3) for each in (query, key, value))
-            return F.scaled_dot_product_attention(*maps).view_as(value)
+            flat = F.scaled_dot_product_attention(query.flatten(2, 3), key.flatten(2, 3), value.flatten(2, 3))
+            return flat.view_as(value)
         height, width = query.shape[2:4]
         table = resize_table(self.table, 2 * height - 1, 2 * width - 1)
         return biased_attention(query, key, value, table.to(query.dtype))
