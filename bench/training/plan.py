@@ -123,29 +123,23 @@ def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> Plan:
     paper = registry.paper(wish.paper)
     variant = _variant(paper, wish.variant)
     recipe, deviations = _recipe(paper, variant, wish.recipe)
-    classes = wish.classes or variant.config.get("num_classes") or recipe.classes
-    size = wish.input_size or recipe.size or variant.input.size
-    changes = {
-        "epochs": wish.epochs or recipe.epochs,
-        "lr": wish.lr or recipe.lr,
-        "lr_batch": None if wish.lr else recipe.lr_batch,
+    asked = {
+        "epochs": wish.epochs,
+        "batch": wish.global_batch or wish.batch * wish.accumulate * devices,
+        "lr": wish.lr,
     }
-    asked = wish.global_batch or (wish.batch * wish.accumulate * devices)
-    changes["batch"] = asked or recipe.batch
-    _check_stated(paper, recipe, changes)
-    for name, own, used, unit in (
-        ("epochs", recipe.epochs, changes["epochs"], "epochs"),
-        ("batch", recipe.batch, changes["batch"], "pictures a step"),
-        ("size", recipe.size or variant.input.size, size, "pixels a side"),
-        ("classes", variant.config.get("num_classes") or recipe.classes, classes, "classes"),
-    ):
-        if own != used:
-            stated = f"instead of {own:g}" if own is not None else "where no source states any"
-            deviations.append(f"{used:g} {unit} {stated}")
-            changes.setdefault(name, used)
-    if wish.lr:
-        stated = f"instead of {peak_lr(recipe):g}" if recipe.lr and recipe.batch else "where no source states any"
-        deviations.append(f"{wish.lr:g} as peak learning rate {stated}")
+    own_classes = variant.config.get("num_classes") or recipe.classes
+    used = recipe.model_copy(
+        update={
+            **{name: value for name, value in asked.items() if value},
+            "classes": wish.classes or own_classes,
+            "size": wish.input_size or recipe.size or variant.input.size,
+            "lr_batch": None if wish.lr else recipe.lr_batch,
+        }
+    )
+    _check_stated(paper, used)
+    stated = recipe.model_copy(update={"classes": own_classes, "size": recipe.size or variant.input.size})
+    deviations += _changed(stated, used)
     precision = _precision(wish.precision, recipe, on_gpu)
     if precision != recipe.precision:
         deviations.append(f"{precision} instead of {recipe.precision}" + ("" if on_gpu else " (on a CPU)"))
@@ -155,24 +149,42 @@ def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> Plan:
         deviations.append("the picture's class as every position's target instead of a map of token labels")
     if wish.start:
         deviations.append(f"begins with the weights of {Path(wish.start).name}")
-    used_fields = {k: v for k, v in changes.items() if k in Recipe.model_fields}
-    recipe = recipe.model_copy(update={**used_fields, "classes": classes, "size": size})
-    share, accumulate = _shares(recipe, wish, devices)
+    share, accumulate = _shares(used, wish, devices)
+    assert used.size is not None
     return Plan(
         wish=wish,
         variant=variant.name,
         module=registry.entry(wish.paper).module,
-        form=_form(paper, variant, recipe),
-        config=_config(variant, recipe, classes, size),
+        form=_form(paper, variant, used),
+        config=_config(variant, used),
         input=variant.input,
-        size=size,
-        recipe=recipe,
-        classes=classes,
+        size=used.size,
+        recipe=used,
+        classes=used.classes,
         share=share,
         accumulate=accumulate,
         precision=precision,
         deviations=tuple(deviations),
     )
+
+
+def _changed(stated: Recipe, used: Recipe) -> list[str]:
+    """Return the numbers that the user changed, each in a sentence."""
+    found = []
+    for name, unit in (
+        ("epochs", "epochs"),
+        ("batch", "pictures a step"),
+        ("size", "pixels a side"),
+        ("classes", "classes"),
+    ):
+        own, now = getattr(stated, name), getattr(used, name)
+        if own != now:
+            found.append(f"{now} {unit} " + (f"instead of {own}" if own is not None else "where no source states any"))
+    if used.lr_batch is None and (used.lr, used.lr_batch) != (stated.lr, stated.lr_batch):
+        known = stated.lr is not None and stated.batch is not None
+        own = f"instead of {peak_lr(stated):g}" if known else "where no source states any"
+        found.append(f"{used.lr:g} as peak learning rate {own}")
+    return found
 
 
 def _variant(paper: Paper, name: str) -> Variant:
@@ -214,8 +226,8 @@ def _others(paper: Paper) -> str:
     return f"{hint}, or name a paper whose recipe it shall follow with --recipe"
 
 
-def _check_stated(paper: Paper, recipe: Recipe, changes: dict[str, Any]) -> None:
-    missing = [name for name in NEEDED if changes.get(name, getattr(recipe, name)) is None]
+def _check_stated(paper: Paper, used: Recipe) -> None:
+    missing = [name for name in NEEDED if getattr(used, name) is None]
     if not missing:
         return
     if all(name in GIVEN_BY for name in missing):
@@ -269,14 +281,14 @@ def _form(paper: Paper, variant: Variant, recipe: Recipe) -> str:
     return form
 
 
-def _config(variant: Variant, recipe: Recipe, classes: int, size: int) -> dict[str, Any]:
+def _config(variant: Variant, recipe: Recipe) -> dict[str, Any]:
     """Return the hyper-parameters to build with."""
     config = {**variant.config, **recipe.config}
-    if "num_classes" in config or classes != 1000:
-        config["num_classes"] = classes
+    if "num_classes" in config or recipe.classes != 1000:
+        config["num_classes"] = recipe.classes
     if recipe.drop_path is not None and recipe.drop_path_key:
         config[recipe.drop_path_key] = recipe.drop_path
-    return config | {key: size for key in ("img_size", "image_size") if key in config}
+    return config | {key: recipe.size for key in ("img_size", "image_size") if key in config}
 
 
 def _plain(value: Any) -> Any:

@@ -238,6 +238,23 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(digits, tm
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_the_command_line_says_what_it_would_train_and_refuses_in_one_sentence(digits, bench):
+    def run(*arguments):
+        return bench("train", "--paper", "tiny", "--variant", "tiny_calm", *arguments, BENCH_PAPERS=str(PAPERS))
+
+    shown = json.loads(run("--dry-run", "--json", "--epochs", "9").stdout)
+    sources = {row["name"]: (row["value"], row["source"]) for row in shown["values"]}
+    assert sources["epochs"] == ("9", "the command line")
+    assert sources["auxiliary"] == ("0.4", "section 3")
+    assert sources["drop path"] == ("0", "Table 8")
+    assert sources["batch"] == ("32", "Table 7")
+    assert "9 epochs instead of 3" in shown["deviations"]
+    refused = run("--data", digits, "--recipe", "shart")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("bench: unknown recipe 'shart'; did you mean short")
+    assert refused.stderr.count("\n") == 1
+
+
 def test_a_divergence_later_on_names_the_checkpoint_it_left_untouched(digits, tmp_path, monkeypatch):
     plan = plan_of(digits)
     train(plan, tmp_path, stop_after=3)
