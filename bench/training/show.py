@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.training.plan import Plan
     from bench.training.validation import Score
 
-HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key", "ema_batch")
+HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
 COMMAND_LINE = "the command line"
 
 
@@ -39,7 +39,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str]]:
     found = []
     for name in type(recipe).model_fields:
         value = getattr(recipe, name)
-        if name in HIDDEN or (value in (None, (), {}) and name not in recipe.unknown) or _idle(recipe, name):
+        if name in HIDDEN or (value in (None, (), {}, "") and name not in recipe.unknown) or _idle(recipe, name):
             continue
         source = recipe.source_of(name)
         if given.get(name):
