@@ -17,6 +17,7 @@ from bench.commands import (
     run,
     study,
     submit,
+    train,
     verify,
     weights,
 )
@@ -42,6 +43,7 @@ run.register(app)
 verify.register(app)
 compare.register(app)
 study.register(app)
+train.register(app)
 kernels.register(app)
 leaderboard.register(app)
 submit.register(app)

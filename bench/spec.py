@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench import yaml_text
 from bench.errors import UserError
+from bench.recipe import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.@\-]*$", max_length=80)]
 
@@ -246,6 +247,8 @@ class Paper(_Strict):
     downstream: tuple[dict[str, Any], ...] = ()
     """Reported figures on other tasks; shown as not measured."""
     study: Study | None = None
+    recipe: Recipe | None = None
+    """How the paper trained its models."""
 
     @field_validator("variants")
     @classmethod
@@ -265,6 +268,16 @@ class Paper(_Strict):
             wrong = [f for f in (*variant.forms, *(r.form for r in variant.reported if r.form)) if f not in known]
             if wrong:
                 raise ValueError(f"variant {variant.name} names the form {wrong[0]!r}, which `forms` does not list")
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Paper:
+        if self.recipe is not None:
+            known = {variant.name for variant in self.variants}
+            if wrong := [name for name in self.recipe.variants if name not in known]:
+                raise ValueError(f"the recipe names the variant {wrong[0]!r}, which `variants` does not list")
+            if self.recipe.form and self.recipe.form not in {form.name for form in self.forms}:
+                raise ValueError(f"the recipe trains the form {self.recipe.form!r}, which `forms` does not list")
         return self
 
     def default_form(self, variant: Variant) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import trained
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
 from bench.measure.weights import digest, load_state
@@ -197,6 +198,9 @@ def _from_reproduction(job: Job) -> nn.Module:
     if path is None:
         built: nn.Module = importlib.import_module(f"{module}.model").build(config, job.form)
         return built
+    ours = trained.build(path, module, job.subject, job.form)
+    if ours is not None:
+        return ours
     official = importlib.import_module(f"{module}.official")
     state = load_state(path)
     try:

@@ -85,7 +85,7 @@ def _torch_file(path: Path) -> Any:
             f"weights file {path} is not a plain torch.save file, or holds Python objects besides tensors, which could "
             "run code when loaded: save its state dict alone, or convert it to safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, OSError) as error:
         raise UserError(
             f"weights file {path} cannot be read: {(str(error).splitlines() or ['it is empty'])[0]}"
         ) from error

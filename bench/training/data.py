@@ -1,0 +1,231 @@
+"""The pictures of a run: found and checked, in a random order of known seed, cut into the passes of each device."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+
+from bench.errors import UserError
+from bench.training.seeding import PICTURE, drawing_for
+
+TRAIN, VALIDATE = ("train", "training"), ("val", "validation")
+"""The sub-folders that are looked for."""
+
+Key = tuple[int, int, int]
+"""Which epoch a picture is drawn for, its place in it, and its number in the data set."""
+
+
+class Labelled(Protocol):
+    """A data set of pictures with their classes, as torchvision has them."""
+
+    classes: Sequence[str]
+    transform: Any
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[Any, int]: ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures to train on and to validate with, without transforms, and how many classes they have."""
+
+    train: Labelled
+    validate: Labelled
+    classes: int
+
+
+def open_pictures(root: Path, dataset: str = "") -> Pictures:
+    """Return the pictures of a folder with ``train`` and ``val`` in it, or of a data set that timm knows by name.
+
+    Args:
+        root: the folder.
+        dataset: for example ``torch/cifar100``, kept in ``root``; empty for folders of pictures, one a class.
+
+    Raises:
+        UserError: there is no such folder, a class is empty, or the two parts have different classes.
+    """
+    if not root.is_dir():
+        raise UserError(f"data folder {root} does not exist")
+    train, validate = (_open_part(root, dataset, names) for names in (TRAIN, VALIDATE))
+    for part, other, where in ((train, validate, VALIDATE[0]), (validate, train, TRAIN[0])):
+        if missing := sorted(set(part.classes) - set(other.classes)):
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise UserError(f"data folder {root}: {where} lacks the class {missing[0]}{more}, which the other part has")
+    if len(train.classes) < 2:
+        raise UserError(f"data folder {root} holds one class only ({train.classes[0]}): there is nothing to learn")
+    return Pictures(train, validate, len(train.classes))
+
+
+def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
+    """Return one part, without a transform."""
+    if dataset:
+        from timm.data import create_dataset
+
+        try:
+            part = create_dataset(dataset, root=str(root), split=names[-1], is_training=names == TRAIN)
+            part.classes  # noqa: B018 - whether there are any
+        except (RuntimeError, ValueError, AssertionError, OSError, AttributeError, ImportError) as error:
+            sentence = (str(error).splitlines() or ["it has no classes"])[0]
+            raise UserError(f"data set {dataset} cannot be opened in {root} ({sentence})") from error
+        part.transform = None
+        return part
+    from torchvision.datasets import ImageFolder
+
+    folder = next((root / name for name in names if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"data folder {root} has no folder {names[0]!r}: it needs train and val, one sub-folder a class"
+        )
+    try:
+        return ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise UserError(f"data folder {folder}: {_empty(str(error))}") from error
+
+
+def _empty(text: str) -> str:
+    """Say in a sentence what torchvision did not find."""
+    first = text.split(". Supported")[0].strip().rstrip(".")
+    if "any class folder" in first:
+        return "it holds no sub-folders, one for each class"
+    return first[:1].lower() + first[1:]
+
+
+class Drawn(Dataset[tuple[torch.Tensor, int]]):
+    """Training pictures, each drawn and augmented by its key alone.
+
+    Raises:
+        UserError: on access, a file that is no whole picture; names it.
+    """
+
+    def __init__(self, pictures: Labelled, transform: Any, seed: int) -> None:
+        self.pictures, self.transform, self.seed = pictures, transform, seed
+
+    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
+        epoch, place, index = key
+        picture, label = _read(self.pictures, index)
+        with drawing_for(PICTURE, self.seed, epoch, place):
+            return self.transform(picture), label
+
+
+class Plain(Dataset[tuple[torch.Tensor, int]]):
+    """Validation pictures, transformed without chance."""
+
+    def __init__(self, pictures: Labelled, transform: Any) -> None:
+        self.pictures, self.transform = pictures, transform
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        picture, label = _read(self.pictures, index)
+        return self.transform(picture), label
+
+
+def _read(pictures: Labelled, index: int) -> tuple[Any, int]:
+    """Return one picture and its class."""
+    try:
+        return pictures[index]
+    except (OSError, SyntaxError, ValueError) as error:
+        name = getattr(pictures, "samples", {index: (f"picture {index}",)})[index][0]
+        raise UserError(f"{name} is not a whole picture ({error}): repair or remove it, then resume") from error
+
+
+class Passes(Sampler[list[Key]]):
+    """The keys of one device's forward passes in an epoch, from any step on.
+
+    All devices share one order of the epoch. An optimizer step takes the next ``batch`` places of it; rank r of R takes
+    every R-th of them from r on, and cuts these into ``accumulate`` passes. What is left over at the end is dropped.
+
+    Args:
+        total: pictures in the data set.
+        batch: pictures a step, over all devices.
+        accumulate: passes a step.
+        rank, size: this device among all.
+        seed: of the order.
+        repeats: versions of a picture that an epoch holds (repeated augmentation), 0 for one.
+    """
+
+    def __init__(
+        self, total: int, batch: int, accumulate: int, rank: int, size: int, seed: int, repeats: int = 0
+    ) -> None:
+        self.total, self.batch, self.accumulate = total, batch, accumulate
+        self.rank, self.size, self.seed, self.repeats = rank, size, seed, repeats
+        self.epoch = self.start = 0
+
+    @cached_property
+    def steps(self) -> int:
+        """Optimizer steps in an epoch."""
+        return len(self._order(0)) // self.batch
+
+    def begin(self, epoch: int, step: int = 0) -> None:
+        """Choose the epoch and the step that the next iteration begins with."""
+        self.epoch, self.start = epoch, step
+
+    def __len__(self) -> int:
+        return (self.steps - self.start) * self.accumulate
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = self._order(self.epoch)
+        share = self.batch // self.size // self.accumulate
+        for step in range(self.start, self.steps):
+            places = range(step * self.batch + self.rank, (step + 1) * self.batch, self.size)
+            for first in range(0, len(places), share):
+                yield [(self.epoch, place, order[place]) for place in places[first : first + share]]
+
+    def _order(self, epoch: int) -> list[int]:
+        """Return the pictures' numbers in the order of the epoch, by timm's and torch's own samplers."""
+        from timm.data.distributed_sampler import RepeatAugSampler
+        from torch.utils.data.distributed import DistributedSampler
+
+        everything = range(self.total)
+        sampler: Any
+        if self.repeats:
+            sampler = RepeatAugSampler(everything, num_replicas=1, rank=0, num_repeats=self.repeats)
+        else:
+            sampler = DistributedSampler(everything, num_replicas=1, rank=0)  # type: ignore[arg-type]
+        sampler.set_epoch(self.seed * 100_003 + epoch)
+        return [int(index) for index in sampler]
+
+
+def training_loader(drawn: Drawn, passes: Passes, workers: int, *, pin: bool) -> DataLoader[Any]:
+    """Return the loader of training passes; it leaves the global generators alone."""
+    return DataLoader(
+        drawn,
+        batch_sampler=passes,
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
+        worker_init_fn=_obey_the_parent,
+    )
+
+
+def validation_loader(plain: Plain, batch: int, rank: int, size: int, workers: int, *, pin: bool) -> DataLoader[Any]:
+    """Return the loader of every ``size``-th validation picture from ``rank`` on: no picture is counted twice."""
+    mine = Subset(plain, range(rank, len(plain), size))
+    return DataLoader(
+        mine,
+        batch_size=batch,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator(),
+        worker_init_fn=_obey_the_parent,
+    )
+
+
+def _obey_the_parent(worker: int) -> None:
+    """Leave Ctrl-C to the parent, which still needs this worker to come to the end of its step; end when it says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def sentence_of(error: UserError) -> str:
+    """Return the sentence of an error that a loader's worker may have wrapped in its traceback."""
+    return str(error).strip().splitlines()[-1].removeprefix("bench.errors.UserError: ")

@@ -1,0 +1,65 @@
+"""What a run leaves behind of its course: one JSON object a step and an epoch, and the same for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench import jsonl
+
+METRICS, BOARD = "metrics.jsonl", "tensorboard"
+"""The file and the folder inside a run's folder."""
+
+
+class Log:
+    """The log of a run; a resumed run forgets what it had logged beyond its checkpoint.
+
+    Args:
+        folder: of the run.
+        steps: steps already taken: later lines are removed.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self.path = folder / METRICS
+        self._forget(steps)
+        self._board = _board(folder / BOARD, steps)
+
+    def write(self, lines: list[dict[str, Any]]) -> None:
+        """Append lines, each with ``steps``: how many had been taken by then.
+
+        Raises:
+            UserError: the disk is full or the file cannot be written.
+        """
+        if not lines:
+            return
+        jsonl.append(self.path, (orjson.dumps(line) for line in lines))
+        if self._board is None:
+            return
+        for line in lines:
+            for name, value in line.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(f"{line['kind']}/{name}", value, line["steps"])
+        self._board.flush()
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._board is not None:
+            self._board.close()
+
+    def _forget(self, steps: int) -> None:
+        if not self.path.exists():
+            return
+        lines, _ = jsonl.read(self.path)
+        kept = [line for line in lines if line and orjson.loads(line)["steps"] <= steps]
+        jsonl.write_whole(self.path, b"".join(line + b"\n" for line in kept))
+
+
+def _board(folder: Path, steps: int) -> Any | None:
+    """Return a TensorBoard writer, or None where that package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)

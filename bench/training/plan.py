@@ -1,0 +1,298 @@
+"""What a run will train and how: the paper's recipe, what the user changed about it, and how a step is shared out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.errors import UserError, unknown
+from bench.recipe import NEEDED, Recipe
+from bench.spec import InputSpec, Paper, Variant
+from bench.training.parts import peak_lr
+
+OWN = ("form", "size", "decayed_vectors", "no_weight_decay", "drop_path_key", "config", "auxiliary", "annealed")
+"""What concerns the model: it stays the paper's own where another paper's recipe is used."""
+
+GIVEN_BY = {"epochs": "--epochs", "batch": "--global-batch", "lr": "--lr"}
+"""The options that give a value which no source states; the others come with another recipe."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for; 0 and empty texts stand for what the recipe says.
+
+    Attributes:
+        paper, variant: which model; the paper's first default variant without one.
+        data, dataset: the folder, and timm's name of a data set in it.
+        recipe: an alternative of the paper's recipe, or the id of another paper.
+        classes, input_size, epochs, lr: replace the recipe's.
+        global_batch: pictures a step over all devices; ``batch``: pictures a device takes at once; ``accumulate``:
+            passes a step.
+        precision: fp32, bf16, fp16 or auto.
+        start: a file of weights to begin with.
+        seed: of everything random.
+    """
+
+    paper: str
+    variant: str = ""
+    data: Path | None = None
+    dataset: str = ""
+    recipe: str = ""
+    classes: int = 0
+    input_size: int = 0
+    epochs: int = 0
+    lr: float = 0.0
+    global_batch: int = 0
+    batch: int = 0
+    accumulate: int = 0
+    precision: str = "auto"
+    start: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, resolved.
+
+    Attributes:
+        wish: what was asked.
+        module: the paper's Python package.
+        form, config: what ``build`` is called with.
+        input: the variant's preprocessing. ``size``: the side of the pictures.
+        recipe: every value that will be used.
+        classes: the width of the model's output.
+        share: pictures of one pass on one device. ``accumulate``: passes a step.
+        precision: of the forward pass.
+        deviations: sentences on what differs from the paper's recipe.
+    """
+
+    wish: Wish
+    variant: str
+    module: str
+    form: str
+    config: Mapping[str, Any]
+    input: InputSpec
+    size: int
+    recipe: Recipe
+    classes: int
+    share: int
+    accumulate: int
+    precision: str
+    deviations: tuple[str, ...]
+
+    @property
+    def batch(self) -> int:
+        """Pictures a step, over all devices."""
+        assert self.recipe.batch is not None
+        return self.recipe.batch
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be the same for a run to be resumed, as plain values."""
+        values = self.recipe.model_dump(mode="json", exclude={"source", "sources", "notes", "unknown"})
+        return {
+            "paper": self.wish.paper,
+            "variant": self.variant,
+            "recipe": self.wish.recipe or "the paper's own",
+            "form": self.form,
+            "classes": self.classes,
+            "input size": self.size,
+            "seed": self.wish.seed,
+            "precision": self.precision,
+            "data set": self.wish.dataset,
+            "start weights": self.wish.start,
+            "hyper-parameters": _plain(self.config),
+            **{f"recipe's {name}": _plain(value) for name, value in values.items() if value not in ({}, [])},
+        }
+
+
+def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> Plan:
+    """Return the run that a wish describes.
+
+    Args:
+        wish: what was asked.
+        devices: how many train together.
+        on_gpu: whether they are GPUs.
+
+    Raises:
+        UserError: the paper, variant or recipe is unknown, a value is stated nowhere, or a step cannot be shared out.
+    """
+    paper = registry.paper(wish.paper)
+    variant = _variant(paper, wish.variant)
+    recipe, deviations = _recipe(paper, variant, wish.recipe)
+    asked = {
+        "epochs": wish.epochs,
+        "batch": wish.global_batch or wish.batch * wish.accumulate * devices,
+        "lr": wish.lr,
+    }
+    own_classes = variant.config.get("num_classes") or recipe.classes
+    used = recipe.model_copy(
+        update={
+            **{name: value for name, value in asked.items() if value},
+            "classes": wish.classes or own_classes,
+            "size": wish.input_size or recipe.size or variant.input.size,
+            "lr_batch": None if wish.lr else recipe.lr_batch,
+        }
+    )
+    _check_stated(paper, used)
+    stated = recipe.model_copy(update={"classes": own_classes, "size": recipe.size or variant.input.size})
+    deviations += _changed(stated, used)
+    precision = _precision(wish.precision, recipe, on_gpu)
+    if precision != recipe.precision:
+        deviations.append(f"{precision} instead of {recipe.precision}" + ("" if on_gpu else " (on a CPU)"))
+    if recipe.sync_batch_norm and devices > 1 and not on_gpu:
+        deviations.append("batch statistics of each process instead of all (torch synchronises them on GPUs only)")
+    if recipe.token_labelling:
+        deviations.append("the picture's class as every position's target instead of a map of token labels")
+    if wish.start:
+        deviations.append(f"begins with the weights of {Path(wish.start).name}")
+    share, accumulate = _shares(used, wish, devices)
+    assert used.size is not None
+    return Plan(
+        wish=wish,
+        variant=variant.name,
+        module=registry.entry(wish.paper).module,
+        form=_form(paper, variant, used),
+        config=_config(variant, used),
+        input=variant.input,
+        size=used.size,
+        recipe=used,
+        classes=used.classes,
+        share=share,
+        accumulate=accumulate,
+        precision=precision,
+        deviations=tuple(deviations),
+    )
+
+
+def _changed(stated: Recipe, used: Recipe) -> list[str]:
+    """Return the numbers that the user changed, each in a sentence."""
+    found = []
+    for name, unit in (
+        ("epochs", "epochs"),
+        ("batch", "pictures a step"),
+        ("size", "pixels a side"),
+        ("classes", "classes"),
+    ):
+        own, now = getattr(stated, name), getattr(used, name)
+        if own != now:
+            found.append(f"{now} {unit} " + (f"instead of {own}" if own is not None else "where no source states any"))
+    if used.lr_batch is None and (used.lr, used.lr_batch) != (stated.lr, stated.lr_batch):
+        known = stated.lr is not None and stated.batch is not None
+        own = f"instead of {peak_lr(stated):g}" if known else "where no source states any"
+        found.append(f"{used.lr:g} as peak learning rate {own}")
+    return found
+
+
+def _variant(paper: Paper, name: str) -> Variant:
+    if not name:
+        return next((v for v in paper.variants if v.default), paper.variants[0])
+    found = next((v for v in paper.variants if v.name == name), None)
+    if found is None:
+        raise unknown(f"variant of {paper.id}", name, [v.name for v in paper.variants])
+    return found
+
+
+def _recipe(paper: Paper, variant: Variant, name: str) -> tuple[Recipe, list[str]]:
+    """Return the recipe to use, and in what it is not the paper's."""
+    own = paper.recipe
+    if own is None:
+        raise UserError(f"{paper.id} has no training recipe in its paper.yaml")
+    if not name or name in own.alternatives:
+        if any(fnmatch(variant.name, pattern) for pattern in own.not_for) and not name:
+            raise UserError(f"no source says how {variant.name} was trained, or it is no classifier: {_others(paper)}")
+        return own.resolve(variant.name, name), []
+    if name not in registry.entries():
+        raise unknown("recipe", name, [*own.alternatives, *registry.entries()])
+    other = registry.paper(name).recipe
+    if other is None:
+        raise UserError(f"{name} has no training recipe in its paper.yaml")
+    mine = own.resolve(variant.name)
+    kept: dict[str, Any] = {field: getattr(mine, field) for field in OWN}
+    kept |= {"classes": mine.classes, "data": mine.data, "token_labelling": mine.token_labelling}
+    kept["drop_path"] = other.drop_path if mine.drop_path_key else None
+    if mine.token_labelling:  # pictures are mixed inside the model
+        kept |= {"mixup": 0.0, "cutmix": 0.0}
+    return other.resolve("").model_copy(update=kept), [f"the recipe of {name} instead of {paper.id}'s own"]
+
+
+def _others(paper: Paper) -> str:
+    assert paper.recipe is not None
+    known = [v.name for v in paper.variants if not any(fnmatch(v.name, p) for p in paper.recipe.not_for)]
+    hint = f"choose one of {', '.join(known[:6])}" if known else "name another paper's recipe"
+    return f"{hint}, or name a paper whose recipe it shall follow with --recipe"
+
+
+def _check_stated(paper: Paper, used: Recipe) -> None:
+    missing = [name for name in NEEDED if getattr(used, name) is None]
+    if not missing:
+        return
+    if all(name in GIVEN_BY for name in missing):
+        options = " and ".join(GIVEN_BY[name] for name in missing)
+        raise UserError(f"no source states {_list(missing)} of {paper.id}: say it with {options}")
+    raise UserError(
+        f"no source states {_list(missing)} of {paper.id}: name a paper whose recipe it shall follow with --recipe"
+    )
+
+
+def _list(names: list[str]) -> str:
+    words = [name.replace("_", " ") for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _precision(asked: str, recipe: Recipe, on_gpu: bool) -> str:
+    known = ("auto", "fp32", "bf16", "fp16")
+    if asked not in known:
+        raise unknown("precision", asked, known)
+    if asked == "auto":
+        return recipe.precision if on_gpu else "fp32"
+    if asked == "fp16" and not on_gpu:
+        raise UserError("fp16 needs a GPU, where its gradients are scaled: use bf16 or fp32 on a CPU")
+    return asked
+
+
+def _shares(recipe: Recipe, wish: Wish, devices: int) -> tuple[int, int]:
+    """Return the pictures of a pass on one device, and the passes of a step."""
+    assert recipe.batch is not None
+    mine, rest = divmod(recipe.batch, devices)
+    if rest or not mine:
+        raise UserError(f"a batch of {recipe.batch} cannot be shared by {devices} devices: choose --global-batch so")
+    if wish.accumulate:
+        passes, share = wish.accumulate, mine // wish.accumulate
+    else:
+        share = min(wish.batch or recipe.device_batch or mine, mine)
+        passes = mine // share
+    if share * passes != mine or not share:
+        raise UserError(
+            f"a device's {mine} pictures a step cannot be cut into "
+            + (f"{passes} passes" if wish.accumulate else f"passes of {share}")
+            + ": choose --batch, --accumulate or --global-batch so that they divide"
+        )
+    return share, passes
+
+
+def _form(paper: Paper, variant: Variant, recipe: Recipe) -> str:
+    form = recipe.form or paper.default_form(variant)
+    if variant.forms and form not in variant.forms:
+        raise UserError(f"{variant.name} has no form {form!r}, in which {paper.id} is trained")
+    return form
+
+
+def _config(variant: Variant, recipe: Recipe) -> dict[str, Any]:
+    """Return the hyper-parameters to build with."""
+    config = {**variant.config, **recipe.config}
+    if "num_classes" in config or recipe.classes != 1000:
+        config["num_classes"] = recipe.classes
+    if recipe.drop_path is not None and recipe.drop_path_key:
+        config[recipe.drop_path_key] = recipe.drop_path
+    return config | {key: recipe.size for key in ("img_size", "image_size") if key in config}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, so that what was stored compares equal."""
+    import json
+
+    return json.loads(json.dumps(value))
