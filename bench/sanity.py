@@ -99,18 +99,19 @@ def _chance(records: Iterable[Record]) -> Iterator[Finding]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
         classes = record.measurement.detail.get("classes")
-        if record.measurement.metric == "top1" and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
-            message = f"top1 of {_name(record)} is {_value(record):.2f} %, about chance for {classes} classes"
+        name = record.measurement.metric
+        if name.endswith("top1") and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
+            message = f"{name} of {_name(record)} is {_value(record):.2f} %, about chance for {classes} classes"
             yield Finding("chance", message, (record.job.key(),))
 
 
 def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
     """Different models with exactly the same score are likely one model measured twice."""
-    groups: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, int, int], list[Record]] = defaultdict(list)
     for record in records:
-        detail = record.measurement.detail
-        if record.measurement.metric == "top1" and detail.get("images", 0) >= COINCIDENCE_IMAGES:
-            groups[detail["images"], detail.get("correct", -1)].append(record)
+        detail, name = record.measurement.detail, record.measurement.metric
+        if name.endswith("top1") and detail.get("images", 0) >= COINCIDENCE_IMAGES:
+            groups[name, detail["images"], detail.get("correct", -1)].append(record)
     yield from _coincidences("same-score", "exactly the same top1", groups.values())
 
 
@@ -140,8 +141,8 @@ def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
     """The label cannot be first and not among the first five."""
     scores: dict[str, dict[str, Record]] = defaultdict(dict)
     for record in records:
-        if record.measurement.metric in ("top1", "top5"):
-            scores[record.job.key()][record.measurement.metric] = record
+        if record.measurement.metric.endswith(("top1", "top5")):
+            scores[record.job.key()][record.measurement.metric[-4:]] = record
     for key, rows in scores.items():
         if len(rows) == 2 and _value(rows["top5"]) < _value(rows["top1"]):
             yield Finding("top5-below-top1", f"top5 of {_name(rows['top5'])} is below its top1", (key,))

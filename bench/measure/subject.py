@@ -178,7 +178,7 @@ def _weights_file(job: Job) -> str | None:
         UnavailableError: official weights were asked for and no file was given.
     """
     path: str | None = job.options.get("weights_file")
-    if path is None and job.settings.weights != "random":
+    if path is None and job.settings.weights not in ("random", "own"):
         raise UnavailableError(f"needs the {job.settings.weights} weights: give their file")
     return path
 
