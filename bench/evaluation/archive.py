@@ -133,7 +133,7 @@ def as_shards(found: Index) -> Shards:
     names, labels, chosen = [], [], []
     pictureless, unlabelled = [], []
     for (_, key), parts in samples.items():
-        picture = next((number for ending, number in parts.items() if is_picture(f".{ending}")), None)
+        picture = next((number for ending, number in parts.items() if is_picture(f"x.{ending}")), None)
         label = _label(parts, content)
         if picture is None:
             pictureless.append(key)

@@ -38,10 +38,16 @@ def spread_out(job: Job, base: str) -> None:
         answers = elastic_launch(config, _process)(asdict(job), devices, base)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        message = failure.message.splitlines()[-1] if failure.message else f"exit status {failure.exitcode}"
-        raise RuntimeError(f"the process on {devices[rank]} died: {message}") from error
+        raise RuntimeError(f"process {rank}, on {devices[rank]}, died: {_last_words(failure)}") from error
     for kind, text in filter(None, answers.values()):
         raise (UserError if kind == "user" else UnavailableError)(text)
+
+
+def _last_words(failure: Any) -> str:
+    """Return what a process that died said last, or how it ended."""
+    told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
+    lines = str(told or "").strip().splitlines()
+    return lines[-1] if lines else f"exit status {failure.exitcode}"
 
 
 def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:

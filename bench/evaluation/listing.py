@@ -189,7 +189,9 @@ def _notes(found: Scan) -> list[str]:
 def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:
     """Return which other data set a folder looks like, as the end of a sentence; empty where nothing tells."""
     name = _looks_like(root, found)
-    if not name or name == dataset.name or DATASETS.get(name) is dataset:
+    if not name or name == dataset.name:
+        return ""
+    if name == "folder" and found is not None and class_numbers(dataset, found):
         return ""
     if name in DATASETS:
         return f"it looks like {DATASETS[name].title} (--dataset {name})"
@@ -219,7 +221,7 @@ def _looks_like(root: Path, found: Scan | None) -> str:
     if names == set(synsets.subset("r")):
         return "imagenet-r"
     if all(_NUMBER.fullmatch(name) for name in names) and len(names) == 1000:
-        return "imagenet-v2" if max(counts) <= 10 else "class folders named by numbers (rename them to WordNet ids)"
+        return "imagenet-v2" if max(counts) <= 10 else "folder"
     if names <= set(synsets.indices()):
         if max(counts) > 300:
             return "the training split"

@@ -22,7 +22,7 @@ def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
     """
     if dataset.has_package:
         images, labels, classes = _PACKAGES[dataset.name]()
-        place = f"the package of {dataset.title}"
+        place = dataset.title
     else:
         assert data is not None
         images, labels, classes = _FILES[dataset.name](dataset, data)

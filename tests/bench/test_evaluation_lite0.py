@@ -82,10 +82,11 @@ def test_the_papers_crop_reaches_the_model(run, lite0):
 
 def test_batch_workers_and_processes_change_nothing(run, lite0):
     root, _ = lite0
-    run("--partial", "--results", "base")
+    if not (root / "first").exists():
+        run("--partial", "--results", "first")
     done = run("--partial", "--results", "varied", "--batch", "3", "--workers", "1", "--devices", "0,1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert predictions(root, "varied") == predictions(root, "base")
+    assert predictions(root, "varied") == predictions(root, "first")
 
 
 def test_without_partial_the_missing_classes_are_named(run):

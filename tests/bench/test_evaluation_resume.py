@@ -68,7 +68,7 @@ def test_what_was_done_before_the_cut_is_not_done_again(task):
     assert len(part(task().base, 0).read_text().splitlines()) == 1 + 12
     model = Fragile()
     assert run(model, task()).ranked.tolist() == whole
-    assert model.seen - sum(run(Fragile(), task()).settled[12:]) == 9
+    assert model.seen == 9
     assert not part(task().base, 0).exists()
 
 
