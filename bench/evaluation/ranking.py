@@ -2,7 +2,8 @@
 
 Floating-point sums depend on how a batch is split over kernels and threads. Two classes whose scores lie closer than
 that noise would change places with the batch size. Such pictures are settled by the model alone with the picture, in
-float64 (half precisions: alone, in their own precision); exact ties go to the class with the lower number.
+float64 (half precisions, and models that know no float64: alone, in their own precision). Exact ties go to the class
+with the lower number.
 """
 
 from __future__ import annotations
@@ -92,16 +93,22 @@ class Ranker:
 
     def _settle(self, sample: Tensor) -> list[int]:
         placed = self._subject.place(sample)
-        scores = logits_of(self._judging()(placed.double() if self._exact else placed))
+        scores = self._exactly(placed) if self._exact else None
+        if scores is None:
+            scores = logits_of(self._subject.model(placed))
         self._check(scores)
         best: list[int] = rank(scores.double(), 0.0, self._allowed)[0][0].tolist()
         return best
 
-    def _judging(self) -> nn.Module:
-        """Return the model that settles near ties: a copy in float64, made when it is needed first."""
-        if self._judge is None:
-            self._judge = copy.deepcopy(self._subject.model).double() if self._exact else self._subject.model
-        return self._judge
+    def _exactly(self, placed: Tensor) -> Tensor | None:
+        """Return the scores in float64, from a copy of the model; None for a model that knows no float64."""
+        try:
+            if self._judge is None:
+                self._judge = copy.deepcopy(self._subject.model).double()
+            return logits_of(self._judge(placed.double()))
+        except (RuntimeError, NotImplementedError, TypeError):
+            self._exact, self._judge = False, None
+            return None
 
     @staticmethod
     def _check(scores: Tensor) -> None:

@@ -75,6 +75,22 @@ def test_settling_changes_no_weights_and_counts_what_it_settled():
     assert model.head.weight.dtype == torch.float32
 
 
+def test_a_model_that_knows_no_float64_settles_alone_in_its_own():
+    class Stubborn(Noisy):
+        def forward(self, x):
+            if x.dtype == torch.float64:
+                raise RuntimeError("expected scalar type Float but found Double")
+            return super().forward(x)
+
+    model = Stubborn()
+    nn.init.zeros_(model.head.weight)
+    samples = torch.randn(6, 3, 4, 4)
+    with torch.no_grad():
+        model.head.bias.fill_(1.0)
+    ranks = {size: [t for p in samples.split(size) for t in Ranker(subject(model), "fp32")(p)[0]] for size in (1, 4, 6)}
+    assert ranks[1] == ranks[4] == ranks[6]
+
+
 def test_scores_that_are_no_numbers_are_said():
     model = Noisy()
     nn.init.constant_(model.head.weight, float("nan"))

@@ -32,10 +32,11 @@ class Fragile(nn.Module):
         self.left, self.seen = batches, 0
 
     def forward(self, x):
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("power cut")
-        self.seen += len(x)
+        if x.dtype == torch.float32:  # and not a near tie that is being settled
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("power cut")
+            self.seen += len(x)
         return self.head(nn.functional.adaptive_avg_pool2d(x, 4).flatten(1))
 
 
