@@ -9,6 +9,7 @@ from typing import Any
 from bench import metrics
 from bench.figures import Figure, Samples, figures, own_samples
 from bench.metrics import Quantity
+from bench.paired import paired_rows
 from bench.records import Record
 from bench.rounding import Printed, scaled, show_relative
 from bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
@@ -64,6 +65,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
         if subjects is None or subject.measured in subjects or subject.title in subjects:
             rows += _subject_rows(subject, by_subject.get(subject.measured, []))
     rows += ratio_rows(paper, [figure for group in by_subject.values() for figure in group])
+    rows += paired_rows(figure for group in by_subject.values() for figure in group)
     if subjects is None:
         rows += _downstream(paper)
     return rows

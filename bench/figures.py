@@ -75,7 +75,7 @@ class Figure:
         return int(found) if found else None
 
 
-EFFORT = ("budget_s", "goldens", "second_opinion")
+EFFORT = ("budget_s", "goldens", "second_opinion", "batch", "devices", "workers")
 """Options of a job that say how much evidence it gathers, not what is measured: the newest run counts, whatever they
 were."""
 

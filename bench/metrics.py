@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
+from bench.evaluation import catalogue
+
 Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
 """What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
 belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
@@ -95,6 +97,14 @@ ROWS: Mapping[str, Row] = {
     "parity": Row("Difference from the official code", "parity", "", better="lower"),
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher"),
     "top5": Row("Top-5 accuracy", "quality", "%", better="higher"),
+    "imagenet_c_mce": Row("ImageNet-C mean corruption error", "quality", "%", better="lower"),
+    "imagenet_c_top1": Row("ImageNet-C mean top-1", "quality", "%", better="higher"),
+    **{
+        row: Row(f"{dataset.title} top-{row[-1]}", "quality", "%", better="higher")
+        for dataset in catalogue.DATASETS.values()
+        for row, _ in dataset.rows
+        if dataset.name not in (catalogue.DEFAULT, "imagenet-c")
+    },
 }
 """Every row that ``bench.measure`` emits, in the order of tables."""
 
@@ -135,9 +145,19 @@ QUANTITIES: Mapping[str, Quantity] = {
     "train_throughput_img_s": Quantity(
         "Throughput, training", "time", "img/s", (Answer("throughput" + TRAINING),), "higher"
     ),
-    "imagenet_real_top1": Quantity(
-        "ImageNet-ReaL top-1", "quality", "%", better="higher", needs="needs the ReaL labels of ImageNet-1K"
-    ),
+    **{
+        row: Quantity(
+            ROWS[row].title,
+            "quality",
+            "%",
+            (Answer(row),),
+            ROWS[row].better,
+            needs=f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}",
+        )
+        for dataset in catalogue.DATASETS.values()
+        for row, _ in dataset.rows
+        if dataset.name not in (catalogue.DEFAULT, "folder")
+    },
     "imagenet1k_zero_shot_top1": Quantity(
         "ImageNet-1K top-1, zero-shot", "quality", "%", better="higher", needs="needs a text encoder and ImageNet-1K"
     ),

@@ -101,6 +101,13 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in found if name.startswith(incomplete)]
 
 
+def complete_datasets(incomplete: str) -> list[str]:
+    """Return the data sets that begin with what was typed."""
+    from bench.evaluation.catalogue import DATASETS
+
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
 def complete_metrics(incomplete: str) -> list[str]:
     """Return the metrics that begin with what was typed, after the last comma."""
     from bench.measure import METRICS

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bench import golden_files
+from bench.evaluation import catalogue
 from bench.measure import METRICS, REPEATED
 from bench.records import Job, Settings
 
@@ -45,7 +46,11 @@ class Request:
         weights_files: by paper and variant, what a job needs to know of its weights' file: ``weights_file`` and its
             ``weights_sha256``, ``weights_url`` for official ones.
         weights_missing: by paper and variant, why there are no official weights.
-        data: the data set's folder; empty for none.
+        dataset: what accuracy is measured on, a name of ``bench.evaluation.catalogue``.
+        data: where it lies; empty for nowhere.
+        partial: whether accuracy is measured on what is there where data are missing.
+        devices: where accuracy is measured, a process each; empty for ``device`` alone.
+        workers: processes that read pictures for each of them; None for the measuring side's choice.
         baselines: timm models; None for those the papers name as default.
         against: a user's own models, ``<file.py>:<factory>``.
         rounds: processes for each time.
@@ -68,7 +73,11 @@ class Request:
     weights: str = "random"
     weights_files: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     weights_missing: dict[tuple[str, str], str] = field(default_factory=dict)
+    dataset: str = catalogue.DEFAULT
     data: str = ""
+    partial: bool = False
+    devices: tuple[str, ...] = ()
+    workers: int | None = None
     baselines: tuple[str, ...] | None = None
     against: tuple[str, ...] = ()
     rounds: int | None = None
@@ -134,9 +143,10 @@ def _subjects(request: Request) -> Iterator[_Subject]:
             yield from _variant(request, paper, variant)
     for name in _baselines(request):
         yield _Subject("", f"timm:{name}", "", (), {}, {}, {})
-    shape = list(request.papers[0][1][0].input.sample_shape())
+    first = request.papers[0][1][0].input
     for model in request.against:
-        yield _Subject("", model, "", (), {"sample_shape": shape}, {}, {})
+        accuracy = {"input": first.model_dump(mode="json")}
+        yield _Subject("", model, "", (), {"sample_shape": list(first.sample_shape())}, {}, accuracy)
 
 
 def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subject]:
@@ -178,22 +188,47 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
         settings = Settings(device=request.device)
         options = {key: value for key, value in subject.options.items() if not key.startswith("weights_")}
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options | subject.parity)
-    if "accuracy" in request.metrics and subject.paper:
+    if "accuracy" in request.metrics and _has_weights(subject, request):
         for settings in _settings(subject, request, None):
-            options = subject.options | subject.accuracy | ({"data": request.data} if request.data else {})
-            if "weights_missing" in options:  # what random weights score says nothing; the row says why there are none
+            options = subject.options | subject.accuracy | _evaluation(request)
+            settings = replace(settings, training=False)
+            if not subject.paper:
+                settings = replace(settings, weights=request.weights if subject.name.startswith("timm:") else "own")
+            elif (
+                "weights_missing" in options
+            ):  # what random weights score says nothing; the row says why there are none
                 settings = replace(settings, weights=request.weights)
-            yield Job(
-                subject.paper,
-                subject.name,
-                subject.form,
-                "accuracy",
-                replace(settings, training=False),
-                options=options,
-            )
+            yield Job(subject.paper, subject.name, subject.form, "accuracy", settings, options=options)
     for metric in ("energy", "memory"):
         if metric in request.metrics:
             yield from _jobs(subject, request, metric)
+
+
+def _has_weights(subject: _Subject, request: Request) -> bool:
+    """Tell whether a subject's accuracy is to be measured.
+
+    Of models that belong to no paper only where they can have learnt anything: a baseline that the user names, with
+    official weights; a model of the user's own, if accuracy is what the run is about.
+    """
+    if subject.paper:
+        return True
+    if subject.name.startswith("timm:"):
+        return bool(request.baselines) and request.weights == "official"
+    return "data" in _evaluation(request) and (request.metrics == ("accuracy",) or request.weights != "random")
+
+
+def _evaluation(request: Request) -> dict[str, Any]:
+    """Return the options of an accuracy job that say on what it is measured, and with how much help."""
+    options: dict[str, Any] = {"dataset": request.dataset}
+    if request.data or catalogue.DATASETS[request.dataset].has_package:
+        options["data"] = request.data
+    if request.partial:
+        options["partial"] = True
+    if request.batches is not None and len(request.batches) == 1 and request.batches[0]:
+        options["batch"] = request.batches[0]
+    if len(request.devices) > 1:
+        options["devices"] = list(request.devices)
+    return options | ({} if request.workers is None else {"workers": request.workers})
 
 
 def _timed(subject: _Subject, request: Request) -> Iterator[Job]:

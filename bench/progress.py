@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,35 @@ def label(job: Job) -> str:
 
 
 @contextmanager
-def shown(total: int) -> Iterator[Progress | None]:
-    """Show a progress bar on stderr while the block runs; None, and nothing is shown, where that is no terminal."""
+def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator[Progress | None]:
+    """Show a progress bar on stderr while the block runs; None, and nothing is shown, where that is no terminal.
+
+    Args:
+        total: how many jobs there are.
+        within: says how far a long job is; asked several times a second.
+    """
     out = console(stderr=True)
     if not out.is_terminal:
         yield None
         return
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
+
+    class Within(TextColumn):
+        """How far the job in progress is."""
+
+        def render(self, task: Task) -> Text:
+            job = task.fields.get("job")
+            return Text(within(job) if job is not None else "")
 
     columns = (
         SpinnerColumn(),
@@ -44,13 +65,14 @@ def shown(total: int) -> Iterator[Progress | None]:
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
+        Within(""),
     )
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("", total=total)
 
         def tell(job: Job, rows: list[Measurement] | None) -> None:
             if rows is None:
-                bar.update(task, description=escape(label(job)))
+                bar.update(task, description=escape(label(job)), job=job)
                 return
             bar.advance(task)
             for row in rows:
@@ -59,3 +81,18 @@ def shown(total: int) -> Iterator[Progress | None]:
                     break
 
         yield tell
+
+
+@contextmanager
+def checking(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on stderr how many pictures of a data set were checked; None where that is no terminal."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("checking {task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bench import devices, registry
 from bench.errors import UserError, unknown
+from bench.evaluation import catalogue
 from bench.measure import METRICS
 from bench.plan import MODES, PRECISIONS, Request
 
@@ -41,7 +42,11 @@ class Options:
     training: bool = False
     weights: str = "random"
     offline: bool = False
+    dataset: str = ""
     data: str = ""
+    partial: bool = False
+    devices: Sequence[str] = ()
+    workers: int | None = None
     baselines: Sequence[str] = ()
     against: Sequence[str] = ()
     rounds: int | None = None
@@ -103,7 +108,9 @@ def resolve(options: Options) -> Request:
     size = problems.catch(lambda: _sizes(split(options.input_size)), _NO_SIZE)
     baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
     against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
+    dataset = problems.catch(lambda: _dataset(options, chosen), catalogue.DEFAULT)
     data = problems.catch(lambda: _data(options.data), "")
+    several = problems.catch(lambda: _devices(options, device), _NO_NAMES)
     chosen = _with_forms(forms, chosen, problems)
     weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
     problems.raise_any()
@@ -113,7 +120,7 @@ def resolve(options: Options) -> Request:
         modules={paper.id: registry.entry(paper.id).module for paper in papers},
         forms=forms,
         metrics=metrics,
-        device=device,
+        device=several[0] if len(several) == 1 else device,
         batches=batches,
         precisions=precisions,
         modes=modes,
@@ -125,7 +132,11 @@ def resolve(options: Options) -> Request:
         weights=weights,
         weights_files=loaded.files,
         weights_missing=loaded.missing,
+        dataset=dataset,
         data=data,
+        partial=options.partial,
+        devices=several,
+        workers=options.workers,
         baselines=baselines,
         against=against,
         rounds=options.rounds,
@@ -242,10 +253,46 @@ def _defined(node: ast.stmt) -> list[str]:
     return ["*"] if isinstance(node, ast.If | ast.Try | ast.With) else []
 
 
-def _data(folder: str) -> str:
-    if folder and not Path(folder).is_dir():
-        raise UserError(f"data folder {folder} does not exist")
-    return folder and str(Path(folder).resolve())
+def _dataset(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> str:
+    """Return the data set: the one named, else the one that every chosen variant reports a score on, else ImageNet."""
+    if options.dataset:
+        if options.dataset not in catalogue.DATASETS:
+            raise unknown("data set", options.dataset, catalogue.DATASETS)
+        found = catalogue.DATASETS[options.dataset]
+        if not options.data and not found.has_package:
+            raise UserError(f"--dataset {found.name} needs --data: {found.needs}")
+        return options.dataset
+    reported = [{r.metric for r in variant.reported} for _, variants in chosen for variant in variants]
+    fitting = [d.name for d in catalogue.DATASETS.values() if all(d.reported & names for names in reported)]
+    return fitting[0] if reported and fitting else catalogue.DEFAULT
+
+
+def _data(place: str) -> str:
+    """Return where the data lie: a folder, an archive, or a data set of the Hugging Face hub (``hf:NAME``)."""
+    if not place or place.startswith("hf:"):
+        return place
+    try:
+        found = Path(place).exists()
+    except OSError as error:
+        raise UserError(f"data folder {place} cannot be read ({error.strerror})") from error
+    if not found:
+        raise UserError(f"data folder {place} does not exist")
+    return str(Path(place).resolve())
+
+
+def _devices(options: Options, device: str) -> tuple[str, ...]:
+    """Return the devices that share an evaluation; on a CPU each number stands for a process."""
+    asked = [name.strip() for item in options.devices for name in item.split(",") if name.strip()]
+    if not asked:
+        return ()
+    wrong = [name for name in asked if not name.isascii() or not name.isdigit()]
+    if wrong:
+        raise UserError(f"--devices takes numbers, for example 0,1, not {wrong[0]!r}")
+    if len(set(asked)) < len(asked):
+        raise UserError(f"--devices names a device twice: {','.join(asked)}")
+    if device == "cpu":
+        return ("cpu",) * len(asked)
+    return tuple(devices.resolve(f"cuda:{int(name)}") for name in asked)
 
 
 def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> str:

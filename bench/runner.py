@@ -87,8 +87,18 @@ def done(store: Store | None, run: str) -> set[str]:
     return store.done_keys(run)
 
 
+def as_it_is(job: Job) -> Job:
+    """Return a job that needs to be told nothing more."""
+    return job
+
+
 def execute(
-    plan: RunFile, ledger: Ledger, stop: Stop, finished: Collection[str] = (), progress: Progress | None = None
+    plan: RunFile,
+    ledger: Ledger,
+    stop: Stop,
+    finished: Collection[str] = (),
+    progress: Progress | None = None,
+    prepare: Callable[[Job], Job] = as_it_is,
 ) -> None:
     """Run what is left of a plan, one process at a time.
 
@@ -98,6 +108,7 @@ def execute(
         stop: watched while waiting.
         finished: keys of jobs that are not run again.
         progress: told of every job.
+        prepare: tells a job what only this run can know, just before it is run; what is stored is the job as planned.
 
     Raises:
         Interrupted: a signal asked to stop; the job in flight is lost, all others are kept.
@@ -109,7 +120,7 @@ def execute(
             raise Interrupted
         if left and progress:
             progress(left[0], None)
-        answers = run_jobs([found.fix(job) for job in left], timeout_of(left, plan), stop)
+        answers = run_jobs([prepare(found.fix(job)) for job in left], timeout_of(left, plan), stop)
         for number, (job, (_, rows)) in enumerate(zip(left, answers, strict=True), 1):
             ledger.add(job, rows)
             found.note(job, rows)

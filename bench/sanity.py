@@ -108,19 +108,20 @@ def _chance(records: Iterable[Record]) -> Iterator[Finding]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
         classes = _number(record.measurement.detail.get("classes"))
-        if record.measurement.metric == "top1" and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
-            message = f"top1 of {_name(record)} is {_value(record):.2f} %, about chance for {classes:g} classes"
+        name = record.measurement.metric
+        if name.endswith("top1") and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
+            message = f"{name} of {_name(record)} is {_value(record):.2f} %, about chance for {classes:g} classes"
             yield Finding("chance", message, (record.job.key(),))
 
 
 def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
     """Different models with exactly the same score are likely one model measured twice."""
-    groups: dict[tuple[float, float | None], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, float, float | None], list[Record]] = defaultdict(list)
     for record in records:
-        detail = record.measurement.detail
+        detail, name = record.measurement.detail, record.measurement.metric
         images = _number(detail.get("images")) or 0
-        if record.measurement.metric == "top1" and images >= COINCIDENCE_IMAGES:
-            groups[images, _number(detail.get("correct"))].append(record)
+        if name.endswith("top1") and images >= COINCIDENCE_IMAGES:
+            groups[name, images, _number(detail.get("correct"))].append(record)
     yield from _coincidences("same-score", "exactly the same top1", groups.values())
 
 
@@ -150,8 +151,8 @@ def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
     """The label cannot be first and not among the first five."""
     scores: dict[str, dict[str, Record]] = defaultdict(dict)
     for record in records:
-        if record.measurement.metric in ("top1", "top5"):
-            scores[record.job.key()][record.measurement.metric] = record
+        if record.measurement.metric.endswith(("top1", "top5")):
+            scores[record.job.key()][record.measurement.metric[-4:]] = record
     for key, rows in scores.items():
         if len(rows) == 2 and _value(rows["top5"]) < _value(rows["top1"]):
             yield Finding("top5-below-top1", f"top5 of {_name(rows['top5'])} is below its top1", (key,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ from bench.errors import UserError
 from bench.plan import Request, plan
 from bench.process import Interrupted, Stop, run_jobs
 from bench.run_file import RunFile
-from bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, done, execute
+from bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 
 if TYPE_CHECKING:
-    from bench.records import Record
+    from bench.records import Job, Record
     from bench.report import Report
     from bench.spec import Paper
     from bench.store import Store
@@ -74,7 +74,12 @@ def _check_weights(request: Request) -> None:
 
 
 def run(
-    plan_: RunFile, results: Path | None, stop: Stop, progress: Progress | None = None, resumed: bool = False
+    plan_: RunFile,
+    results: Path | None,
+    stop: Stop,
+    progress: Progress | None = None,
+    resumed: bool = False,
+    prepare: Callable[[Job], Job] = as_it_is,
 ) -> Ended:
     """Do what is left of a plan and report on all of it.
 
@@ -84,6 +89,7 @@ def run(
         stop: watched all the time.
         progress: told of every job.
         resumed: whether the plan is on the disk already.
+        prepare: tells a job what only this run can know, just before it is run.
 
     Raises:
         UserError: the folder cannot be written; nothing has been measured then.
@@ -94,7 +100,7 @@ def run(
     ledger = Ledger(plan_.run, plan_.device, store)
     interrupted = False
     try:
-        execute(plan_, ledger, stop, done(store, plan_.run), progress)
+        execute(plan_, ledger, stop, done(store, plan_.run), progress, prepare)
     except Interrupted:
         interrupted = True
     records = ledger.records()

@@ -116,6 +116,8 @@ def incomparable(reported: Reported, quantity: Quantity, figure: Figure) -> str:
     classes = figure.detail.get("classes")
     if quantity.classes and classes and quantity.classes != classes:
         return f"reported on {quantity.classes} classes, measured on {classes}"
+    if figure.detail.get("partial"):
+        return "measured on a part of the data set"
     if quantity.kind in ("time", "memory", "energy"):
         return _other_conditions(reported, figure)
     return ""

@@ -12,6 +12,7 @@ from bench.options import (
     Results,
     SeveralValues,
     check_output,
+    complete_datasets,
     complete_metrics,
     complete_papers,
     complete_variants,
@@ -69,8 +70,32 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="Fetch nothing: official weights must be in the cache already.")
     ] = False,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="What accuracy is measured on: imagenet, imagenet-real, imagenet-v2, imagenet-c, imagenet-a, "
+            "imagenet-r, cifar10, cifar100, fashion-mnist, digits, elpv, or folder for classes of your own; else what "
+            "the paper reports.",
+            autocompletion=complete_datasets,
+            show_default=False,
+        ),
+    ] = "",
     data: Annotated[
-        Path | None, typer.Option(help="ImageNet-like folder for accuracy: one sub-folder a class.")
+        str,
+        typer.Option(
+            help="Where it lies: a folder with one sub-folder a class, a .tar of it, WebDataset shards, or a Hugging "
+            "Face data set (its folder, or hf:NAME).",
+            show_default=False,
+        ),
+    ] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Evaluate what is there where data are missing; the row says how many.")
+    ] = False,
+    devices: Annotated[
+        Names, typer.Option(help="Share an evaluation among GPUs: 0,1. On a CPU each number is a process.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=256, help="Processes that read pictures, for each device.")
     ] = None,
     baseline: Annotated[Names, typer.Option(help="timm models beside the paper's; none to leave them out.")] = None,
     against: Annotated[
@@ -90,6 +115,10 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
+    from bench.evaluation.dispatch import torchrun_rank
+
+    if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
+        raise typer.Exit(_help())
     from bench.request import Options, resolve
 
     options = Options(
@@ -107,7 +136,11 @@ def run(
         training=training,
         weights=weights,
         offline=offline,
-        data=str(data) if data else "",
+        dataset=dataset,
+        data=data,
+        partial=partial,
+        devices=devices or (),
+        workers=workers,
         baselines=baseline or (),
         against=against or (),
         rounds=rounds,
@@ -129,19 +162,38 @@ def run(
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 
+def _help() -> int:
+    """Do the share of one of torchrun's further processes; return the exit status."""
+    from bench.evaluation.dispatch import follow
+    from bench.process import Stop
+
+    with Stop() as stop:
+        return follow(stop)
+
+
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
     from bench import environment, session
-    from bench.process import Stop
-    from bench.progress import shown
+    from bench.evaluation.dispatch import dispatching
+    from bench.evaluation.precheck import precheck
+    from bench.process import Interrupted, Stop
+    from bench.progress import checking, shown
 
+    with Stop() as stop:
+        try:
+            notes = precheck(plan.jobs, stop, checking)
+        except Interrupted:
+            typer.echo("bench: interrupted while the data were checked; nothing was measured", err=True)
+            return 130
+    for note in dict.fromkeys(notes):
+        typer.echo(f"bench: {note}", err=True)
     if results is not None:
         typer.echo(f"{'resuming' if resumed else 'starting'} run {plan.run} in {results}", err=True)
     if plan.device == "cpu" and environment.native_level() is None:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
-        with shown(len(plan.jobs)) as progress:
-            ended = session.run(plan, results, stop, progress, resumed)
+        with dispatching(results, plan.run) as dispatch, shown(len(plan.jobs), dispatch.done) as progress:
+            ended = session.run(plan, results, stop, progress, resumed, dispatch.prepare)
         status = ended.status()
         if json:
             status = write_json(session.as_json(ended), json) or status

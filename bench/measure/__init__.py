@@ -5,6 +5,7 @@ Only the standard library is imported here: listing metrics and explaining failu
 
 from __future__ import annotations
 
+from bench.evaluation import catalogue
 from bench.records import Job
 
 METRICS: dict[str, str] = {
@@ -46,6 +47,8 @@ class UnavailableError(Exception):
 
 def rows(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that ``job`` is expected to yield."""
+    if job.metric == "accuracy":
+        return catalogue.rows(job.options.get("dataset", catalogue.DEFAULT))
     left_out: set[str] = set()
     if not job.settings.device.startswith("cuda"):
         left_out |= {"memory_reserved", "memory_device"}

@@ -181,7 +181,7 @@ def _weights_file(job: Job) -> str | None:
     """
     path: str | None = job.options.get("weights_file")
     if path is None:
-        if job.settings.weights == "random":
+        if job.settings.weights in ("random", "own"):
             return None
         raise UnavailableError(
             job.options.get("weights_missing") or f"needs the {job.settings.weights} weights: give their file"

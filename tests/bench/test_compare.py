@@ -141,7 +141,10 @@ def test_every_reported_figure_is_a_row_measured_or_not():
     assert why == {
         ("demo_t", "params_m"): ("not measured", "not part of what was run"),
         ("demo_t", "imagenet1k_top1"): ("not measured", "needs the data set"),
-        ("demo_t", "imagenet_real_top1"): ("not measured", "needs the ReaL labels of ImageNet-1K"),
+        ("demo_t", "imagenet_real_top1"): (
+            "not measured",
+            "needs the data set and trained weights: --metrics accuracy --dataset imagenet-real",
+        ),
         ("demo_t", "sparkle_factor"): ("not measured", "nothing in this suite measures it"),
         ("demo_t", "throughput_img_s"): ("not reported", ""),
         ("Other-B", "params_m"): ("not measured", "timm does not have this model"),

@@ -1,0 +1,197 @@
+"""The data sets that accuracy is measured on, as data: what each must hold, how it is scored, and where that stands.
+
+Only the standard library is imported here: planning a run must load neither torch nor timm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Layout = Literal["synsets", "indices", "corruptions", "any", "torchvision", "package"]
+"""How pictures are told apart by class. ``synsets``: a folder a class, named by its WordNet id. ``indices``: a folder a
+class, named by its number. ``corruptions``: folders of ``synsets``, by corruption and severity. ``any``: a folder a
+class, in alphabetical order. ``torchvision``: the files that torchvision reads. ``package``: an installed package."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set and its published protocol.
+
+    Attributes:
+        name: what ``--dataset`` takes.
+        title: what sentences call it.
+        layout: see :data:`Layout`.
+        classes: how many classes its models tell apart; None where the folder decides.
+        rows: the rows that a measurement yields: (name, unit).
+        images: how many pictures the whole set has; None where the folder decides.
+        per_class: how many each class has, where all have as many.
+        subset: the list of classes that scores are restricted to, by timm's name for it.
+        several_labels: whether a picture may have several right answers, or none (it then does not count).
+        small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
+        needs: what a user gives, one phrase.
+        source: where the protocol stands.
+    """
+
+    name: str
+    title: str
+    layout: Layout
+    classes: int | None
+    rows: tuple[tuple[str, str], ...]
+    images: int | None = None
+    per_class: int | None = None
+    subset: str = ""
+    several_labels: bool = False
+    small: bool = False
+    needs: str = "its folder with one sub-folder a class, a .tar of it, or WebDataset shards"
+    source: str = ""
+
+    @property
+    def synsets(self) -> bool:
+        """Whether the classes are ImageNet's, by WordNet id."""
+        return self.layout in ("synsets", "indices", "corruptions")
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The names under which papers report its scores."""
+        prefix = "imagenet1k_" if self.name == DEFAULT else ""
+        return frozenset(f"{prefix}{row}" for row, _ in self.rows)
+
+    @property
+    def has_package(self) -> bool:
+        """Whether the data come with an installed package, so that no folder is needed."""
+        return self.layout == "package"
+
+
+def _top(prefix: str, *ranks: int) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{prefix}top{rank}", "%") for rank in ranks)
+
+
+_RECHT = "Recht et al., Do ImageNet Classifiers Generalize to ImageNet?, ICML 2019"
+_BEYER = "Beyer et al., Are we done with ImageNet?, 2020: right if among the labels; pictures without one do not count"
+_HENDRYCKS_C = "Hendrycks & Dietterich, Benchmarking Neural Network Robustness, ICLR 2019, section 4"
+_HENDRYCKS_A = "Hendrycks et al., Natural Adversarial Examples, CVPR 2021: scores over the 200 classes"
+_HENDRYCKS_R = "Hendrycks et al., The Many Faces of Robustness, ICCV 2021: scores over the 200 classes"
+
+_ALL = (
+    DataSet("imagenet", "ImageNet-1K val", "synsets", 1000, _top("", 1, 5), 50_000, 50, source="ILSVRC 2012"),
+    DataSet(
+        "imagenet-real",
+        "ImageNet-ReaL",
+        "synsets",
+        1000,
+        _top("imagenet_real_", 1, 5),
+        50_000,
+        50,
+        several_labels=True,
+        needs="the folder of ImageNet-1K val, its files named as they came",
+        source=_BEYER,
+    ),
+    DataSet("imagenet-v2", "ImageNet-V2", "indices", 1000, _top("imagenetv2_", 1, 5), 10_000, 10, source=_RECHT),
+    DataSet(
+        "imagenet-c",
+        "ImageNet-C",
+        "corruptions",
+        1000,
+        (("imagenet_c_mce", "%"), ("imagenet_c_top1", "%")),
+        75 * 50_000,
+        50,
+        small=True,
+        needs="its folder: CORRUPTION/SEVERITY/CLASS, 15 corruptions of 5 severities",
+        source=_HENDRYCKS_C,
+    ),
+    DataSet(
+        "imagenet-a", "ImageNet-A", "synsets", 1000, _top("imagenet_a_", 1), 7_500, subset="a", source=_HENDRYCKS_A
+    ),
+    DataSet(
+        "imagenet-r", "ImageNet-R", "synsets", 1000, _top("imagenet_r_", 1), 30_000, subset="r", source=_HENDRYCKS_R
+    ),
+    DataSet(
+        "cifar10",
+        "CIFAR-10 test",
+        "torchvision",
+        10,
+        _top("cifar10_", 1, 5),
+        10_000,
+        1_000,
+        small=True,
+        needs="the folder that holds cifar-10-batches-py",
+    ),
+    DataSet(
+        "cifar100",
+        "CIFAR-100 test",
+        "torchvision",
+        100,
+        _top("cifar100_", 1, 5),
+        10_000,
+        100,
+        small=True,
+        needs="the folder that holds cifar-100-python",
+    ),
+    DataSet(
+        "fashion-mnist",
+        "Fashion-MNIST test",
+        "torchvision",
+        10,
+        _top("fashion_mnist_", 1, 5),
+        10_000,
+        1_000,
+        small=True,
+        needs="the folder that holds t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or FashionMNIST/raw with them)",
+    ),
+    DataSet(
+        "digits",
+        "scikit-learn digits",
+        "package",
+        10,
+        _top("digits_", 1, 5),
+        1_797,
+        small=True,
+        needs="the package scikit-learn",
+        source="the test set of UCI's Optical Recognition of Handwritten Digits, all that scikit-learn ships",
+    ),
+    DataSet(
+        "elpv",
+        "ELPV",
+        "package",
+        4,
+        _top("elpv_", 1),
+        2_624,
+        needs="the package elpv-dataset",
+        source="Buerhop-Lutz et al. 2018: the four steps of the probability of a defect as classes, all pictures",
+    ),
+    DataSet("folder", "a folder of classes", "any", None, _top("folder_", 1, 5)),
+)
+
+DATASETS: Mapping[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
+"""By the name that ``--dataset`` takes."""
+
+DEFAULT = "imagenet"
+
+CORRUPTIONS: Mapping[str, float] = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+"""ImageNet-C's corruptions, each with AlexNet's error averaged over the severities, by which its error is divided
+(github.com/hendrycks/robustness, ImageNet-C)."""
+
+SEVERITIES = ("1", "2", "3", "4", "5")
+
+
+def rows(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the rows (name, unit) that a data set yields; ImageNet's for a name that is not known."""
+    return DATASETS.get(name, DATASETS[DEFAULT]).rows

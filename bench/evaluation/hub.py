@@ -1,0 +1,121 @@
+"""Data sets of Hugging Face ``datasets``: saved to the disk, as Parquet files, or by name from the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError
+from bench.evaluation import synsets
+from bench.evaluation.catalogue import DataSet
+from bench.evaluation.pictures import Pictures, decode
+from bench.evaluation.scan import SPLITS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PREFIX = "hf:"
+"""What stands before the name of a data set on the hub."""
+
+_SAVED = ("dataset_dict.json", "state.json")
+
+
+class Rows:
+    """The pictures in a column of a table."""
+
+    def __init__(self, table: Any, column: str) -> None:
+        self._table, self._column = table, column
+
+    def encoded(self, index: int) -> bytes:
+        """Return the file of a picture; see :class:`bench.evaluation.pictures.Encoded`."""
+        item = self._table[index][self._column]
+        if item is None:
+            raise OSError("there is no picture in this row")
+        data: bytes = item["bytes"] or Path(item["path"]).read_bytes()
+        return data
+
+    def image(self, index: int, mode: str) -> Image:
+        """Return a picture; see :class:`bench.evaluation.pictures.Source`."""
+        return decode(self.encoded(index), mode)
+
+
+def is_hub(data: str) -> bool:
+    """Tell whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
+    if data.startswith(PREFIX):
+        return True
+    folder = Path(data)
+    return folder.is_dir() and (any((folder / name).is_file() for name in _SAVED) or bool(_parquet(folder)))
+
+
+def open_hub(dataset: DataSet, data: str) -> Pictures:
+    """Return the pictures of a table with one column of pictures and one of classes.
+
+    Raises:
+        UserError: ``datasets`` is not installed, the data cannot be loaded, or have no such columns.
+    """
+    if find_spec("datasets") is None:
+        raise UserError(f"{data} is a Hugging Face data set: pip install datasets")
+    import datasets
+
+    table = _evaluated(_load(data), data)
+    pictures = [name for name, kind in table.features.items() if isinstance(kind, datasets.Image)]
+    labels = [name for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)]
+    labels = labels or [name for name in ("label", "labels", "cls", "fine_label") if name in table.features]
+    if not pictures or not labels:
+        raise UserError(f"{data} has no column of {'pictures' if not pictures else 'classes'}: {list(table.features)}")
+    column = "fine_label" if "fine_label" in labels else labels[0]
+    table = table.cast_column(pictures[0], datasets.Image(decode=False))
+    names = list(getattr(table.features[column], "names", None) or [])
+    numbers = _numbers(dataset, names)
+    given = [int(label) for label in table[column]]
+    return Pictures(
+        names=[f"{number:08d}" for number in range(len(table))],
+        labels=[(numbers.get(label, label),) for label in given],
+        classes=list(synsets.indices()) if dataset.synsets else names,
+        source=Rows(table, pictures[0]),
+        stamps=[(0, _fingerprint(table))] * len(table),
+        place=data,
+        expected=dataset.images,
+    )
+
+
+def _numbers(dataset: DataSet, names: Sequence[str]) -> dict[int, int]:
+    """Return ImageNet's numbers of classes that are named by WordNet id, whatever their order in the table."""
+    known = synsets.indices() if dataset.synsets else {}
+    return {number: known[name] for number, name in enumerate(names) if name in known}
+
+
+def _fingerprint(table: Any) -> int:
+    return int(str(table._fingerprint)[:12], 16)
+
+
+def _load(data: str) -> Any:
+    import datasets
+
+    try:
+        if data.startswith(PREFIX):
+            return datasets.load_dataset(data.removeprefix(PREFIX))
+        if files := _parquet(Path(data)):
+            return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+        return datasets.load_from_disk(data)
+    except Exception as error:  # the library raises whatever its back ends raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {reason[:200]}") from error
+
+
+def _evaluated(found: Any, data: str) -> Any:
+    """Return the split that is evaluated."""
+    if not isinstance(found, dict):
+        return found
+    split = next((name for name in SPLITS if name in found), None)
+    if split is None:
+        raise UserError(f"{data} has no validation or test split, only {', '.join(found)}")
+    return found[split]
+
+
+def _parquet(folder: Path) -> list[Path]:
+    """Return the Parquet files of the split that is evaluated, or all where none is named for one."""
+    files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
+    return next((chosen for split in SPLITS if (chosen := [f for f in files if f.name.startswith(split)])), files)

@@ -1,0 +1,110 @@
+"""Reads every picture once, before a run, and remembers which are whole: a second check costs a look at the files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from bench import jsonl
+from bench.errors import UserError
+from bench.evaluation.pictures import Encoded, Pictures
+
+Progress = Callable[[int, int], None]
+"""Told how many pictures were checked, and of how many."""
+
+CHUNK = 256
+ZEROS = 512
+"""A JPEG that ends in this many zeros was never written to its end: a whole one ends in a marker."""
+
+
+def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int, str]:
+    """Return the pictures that cannot be read or are not whole, each with the reason.
+
+    Files that were checked before and have the same size and time of change are not read again.
+    """
+    if not pictures.stamps:
+        return {}
+    cache = _cache_file(pictures.place)
+    known = _load(cache)
+    stamps = [list(stamp) for stamp in pictures.stamps]
+    found = {n: known.get(name) for n, name in enumerate(pictures.names)}
+    fresh = [n for n, entry in found.items() if entry is None or entry[:2] != stamps[n]]
+    try:
+        for done, (number, reason) in enumerate(_checked(pictures, fresh), 1):
+            found[number] = known[pictures.names[number]] = [*stamps[number], reason]
+            if progress and (done % CHUNK == 0 or done == len(fresh)):
+                progress(done, len(fresh))
+    finally:
+        if fresh:
+            _save(cache, known)
+    return {n: str(entry[2]) for n, entry in found.items() if entry is not None and entry[2]}
+
+
+def defect(data: bytes) -> str:
+    """Return what is wrong with a picture's file; empty if it is whole."""
+    from PIL import Image
+
+    from bench.evaluation.pictures import decode
+
+    if not data:
+        return "empty file"
+    if not data.strip(b"\0"):
+        return "nothing but zeros"
+    if data[:2] == b"\xff\xd8" and data.endswith(bytes(ZEROS)):
+        return "its end was never written"
+    try:
+        decode(data)
+    except Image.UnidentifiedImageError:
+        return "not a picture"
+    except OSError as error:
+        return "cut off" if "truncated" in str(error).lower() else str(error) or "cannot be decoded"
+    except Exception as error:  # decoders of rare formats raise anything
+        return f"cannot be decoded, {type(error).__name__}"
+    return ""
+
+
+def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]]:
+    """Yield each picture with what is wrong with it; decoding releases the interpreter's lock, so threads do."""
+    source: Encoded = pictures.source  # type: ignore[assignment]  # only files have stamps
+
+    def check(number: int) -> tuple[int, str]:
+        try:
+            return number, defect(source.encoded(number))
+        except OSError as error:
+            return number, (error.strerror or str(error)).lower()
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
+        try:
+            for start in range(0, len(numbers), CHUNK):
+                yield from threads.map(check, numbers[start : start + CHUNK])
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _cache_file(place: str) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    name = hashlib.sha256(os.path.realpath(place).encode(errors="surrogateescape")).hexdigest()[:24]
+    return home / "claimbench" / "pictures" / f"{name}.json"
+
+
+def _load(cache: Path) -> dict[str, list[int | str]]:
+    try:
+        found = orjson.loads(cache.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, list) and len(v) == 3}
+
+
+def _save(cache: Path, known: dict[str, list[int | str]]) -> None:
+    """Remember; a cache that cannot be written only costs time."""
+    with suppress(UserError, TypeError, ValueError):
+        jsonl.write_whole(cache, orjson.dumps({k: v for k, v in known.items() if k.isprintable()}))

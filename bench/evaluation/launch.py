@@ -1,0 +1,87 @@
+"""Spreads one evaluation over several devices of this machine, by torch's own launcher (what ``torchrun`` runs on)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import asdict, replace
+from typing import Any
+
+from bench.errors import UserError
+from bench.measure import UnavailableError
+from bench.records import Job
+
+
+def spread_out(job: Job, base: str) -> None:
+    """Evaluate in a process for each of the job's ``devices``; the predictions are in the journal ``base`` afterwards.
+
+    Raises:
+        UserError, UnavailableError: what the processes raised.
+        RuntimeError: one of them died; the message says how.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    devices = list(job.options["devices"])
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=len(devices),
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    try:
+        answers = elastic_launch(config, _process)(asdict(job), devices, base)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise RuntimeError(f"process {rank}, on {devices[rank]}, died: {_last_words(failure)}") from error
+    for kind, text in filter(None, answers.values()):
+        raise (UserError if kind == "user" else UnavailableError)(text)
+
+
+def _last_words(failure: Any) -> str:
+    """Return what a process that died said last, or how it ended."""
+    told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
+    lines = str(told or "").strip().splitlines()
+    return lines[-1] if lines else f"exit status {failure.exitcode}"
+
+
+def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:
+    """Do the share of one process; return what a user must be told, if anything went wrong."""
+    from bench.evaluation.evaluate import evaluate
+    from bench.evaluation.group import joined
+    from bench.measure.accuracy import prepared
+    from bench.measure.subject import load_subject
+    from bench.worker import prepare, read_job
+
+    job = _on_device(read_job(task), devices)
+    prepare(job)
+    with joined("evaluation") as group:
+        problem: Exception | None = None
+        try:
+            subject = load_subject(job)
+            work = prepared(subject, job, base)
+        except (UserError, UnavailableError) as error:
+            problem = error
+        try:
+            for raised in filter(None, group.gather(problem)):
+                raise raised
+            evaluate(subject, work, group)
+        except UserError as error:
+            return ("user", str(error))
+        except UnavailableError as error:
+            return ("unavailable", str(error))
+    return None
+
+
+def _on_device(job: Job, devices: list[str]) -> Job:
+    """Return the job for this process: on its own device, with its part of the processors."""
+    device = devices[int(os.environ["RANK"])]
+    threads = job.settings.threads
+    if threads is None and device == "cpu":
+        threads = max(1, (os.cpu_count() or 1) // len(devices))
+    return replace(job, settings=replace(job.settings, device=device, threads=threads))

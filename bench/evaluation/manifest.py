@@ -1,0 +1,89 @@
+"""The check before a run: are the data what they should be, and whole? What is not is named in one sentence."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+from bench.evaluation.catalogue import DataSet
+from bench.evaluation.integrity import Progress, unreadable
+from bench.evaluation.listing import count_problems
+from bench.evaluation.opening import open_pictures
+from bench.evaluation.pictures import Pictures, Problem, several, some
+from bench.evaluation.sources import Chosen
+
+MOST = 6
+"""How many problems a sentence lists."""
+
+
+def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Progress | None = None) -> Pictures:
+    """Return the pictures of a data set that is what it should be.
+
+    Args:
+        dataset: which.
+        data: where, as the user gave it.
+        partial: whether to go on with what is there where something is missing; what cannot be read is then left out.
+        progress: told while the files are read.
+
+    Raises:
+        UserError: something is wrong that ``partial`` does not excuse; one sentence names all of it.
+    """
+    pictures = open_pictures(dataset, data)
+    problems = list(pictures.problems)
+    if dataset.layout != "corruptions" and not dataset.several_labels and (len(pictures) or not problems):
+        problems += count_problems(dataset, pictures.labels, pictures.classes)
+    broken: dict[int, str] = {}
+    if all(problem.excusable for problem in problems):  # else reading every file would only delay the answer
+        broken = unreadable(pictures, progress)
+        problems += _broken_problems(pictures, broken)
+    if not len(pictures) and not problems:
+        problems.append(Problem("it holds no pictures"))
+    if problems and not (partial and len(pictures) and all(problem.excusable for problem in problems)):
+        raise UserError(_sentence(dataset, pictures, problems, partial))
+    if problems:
+        _leave_out(pictures, broken)
+        if not len(pictures):
+            raise UserError(f"{pictures.place}: none of its pictures can be read")
+    return pictures
+
+
+def check_classes(dataset: DataSet, pictures: Pictures, classes: int, model: str) -> None:
+    """Check that a model's classes are the data set's.
+
+    Raises:
+        UserError: they are not; a score would compare numbers that mean different things.
+    """
+    expected = dataset.classes or len(pictures.classes)
+    highest = max((max(label) for label in pictures.labels if label), default=0)
+    if (expected and classes != expected) or highest >= classes:
+        raise UserError(
+            f"{pictures.place} has {max(expected, highest + 1):,} classes and the model {model} {classes:,}: "
+            "the labels would not match"
+        )
+
+
+def _broken_problems(pictures: Pictures, broken: dict[int, str]) -> list[Problem]:
+    if not broken:
+        return []
+    shown = some([f"{pictures.names[number]} ({reason})" for number, reason in broken.items()])
+    return [Problem(f"{several(len(broken), 'picture', 'pictures')} cannot be read: {shown}", excusable=True)]
+
+
+def _leave_out(pictures: Pictures, broken: dict[int, str]) -> None:
+    """Keep only the pictures that can be read."""
+    if not broken:
+        return
+    kept = [number for number in range(len(pictures)) if number not in broken]
+    pictures.names = [pictures.names[number] for number in kept]
+    pictures.labels = [pictures.labels[number] for number in kept]
+    pictures.stamps = [pictures.stamps[number] for number in kept]
+    pictures.source = Chosen(pictures.source, kept)
+    pictures.left_out += len(broken)
+
+
+def _sentence(dataset: DataSet, pictures: Pictures, problems: list[Problem], partial: bool) -> str:
+    """Return all that is wrong as one sentence, what cannot be excused first."""
+    ordered = sorted(problems, key=lambda problem: problem.excusable)
+    more = f"; and {len(ordered) - MOST} more problems" if len(ordered) > MOST else ""
+    text = "; ".join(problem.text for problem in ordered[:MOST])
+    if not partial and len(pictures) and all(problem.excusable for problem in problems):
+        more += " (--partial evaluates what is there)"
+    return f"{pictures.place} is not {dataset.title} as it should be: {text}{more}"

@@ -1,0 +1,132 @@
+"""Data sets that torchvision reads from its own files, or that come with an installed package."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.evaluation.catalogue import DataSet
+from bench.evaluation.pictures import Pictures
+from bench.evaluation.sources import Arrays
+
+
+def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
+    """Return the test pictures of a data set that is not a folder of classes.
+
+    Raises:
+        UserError: its files or its package are not there, or are damaged.
+    """
+    if dataset.has_package:
+        images, labels, classes = _PACKAGES[dataset.name]()
+        place = dataset.title
+    else:
+        assert data is not None
+        images, labels, classes = _FILES[dataset.name](dataset, data)
+        place = str(data)
+    return Pictures(
+        names=[f"{number:05d}" for number in range(len(labels))],
+        labels=[(int(label),) for label in labels],
+        classes=classes,
+        source=Arrays(images),
+        place=place,
+        expected=dataset.images,
+    )
+
+
+def _cifar(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    kind = CIFAR10 if dataset.name == "cifar10" else CIFAR100
+    root = data.parent if data.name == kind.base_folder else data
+    folder = root / kind.base_folder
+    wanted = [*kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
+    absent = [name for name, _ in wanted if not (folder / name).is_file()]
+    if absent:
+        raise UserError(f"{folder} does not hold {dataset.title}: {' and '.join(absent)} missing; give {dataset.needs}")
+    damaged = [name for name, md5 in wanted if not _has_md5(folder / name, md5)]
+    if damaged:
+        raise UserError(
+            f"{' and '.join(damaged)} in {folder} differ from the published files (MD5): fetch {dataset.title} again"
+        )
+    # torchvision checks the training batches too, which are not needed here.
+    kind = type(kind.__name__, (kind,), {"train_list": [], "_check_integrity": lambda self: True})
+    found = kind(str(root), train=False)
+    return found.data, found.targets, list(found.classes)
+
+
+def _has_md5(path: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    try:
+        return bool(check_integrity(str(path), md5))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
+    from torchvision.datasets import FashionMNIST
+
+    for folder in (data, data / "FashionMNIST" / "raw", data / "raw", data / "fashion-mnist"):
+        files = [_plain_or_gz(folder / name) for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")]
+        if all(files):
+            images, labels = (_idx(file) for file in files if file is not None)
+            break
+    else:
+        raise UserError(f"{data} does not hold {dataset.title}: give {dataset.needs}")
+    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+        raise UserError(f"the files of {dataset.title} in {folder} do not fit each other: fetch them again")
+    return images, labels, list(FashionMNIST.classes)
+
+
+def _plain_or_gz(path: Path) -> Path | None:
+    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
+
+
+def _idx(path: Path) -> Any:
+    """Return the array in an IDX file of bytes: two zeros, type 8, the number of axes, their lengths, the content."""
+    import numpy as np
+
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        axes = data[3]
+        shape = np.frombuffer(data, ">u4", axes, offset=4).astype(int)
+        if data[:3] != b"\0\0\x08":
+            raise ValueError("it does not start like an IDX file of bytes")
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
+
+
+def _digits() -> tuple[Any, Any, list[str]]:
+    _need("sklearn", "scikit-learn")
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target, [str(name) for name in found.target_names]
+
+
+def _elpv() -> tuple[Any, Any, list[str]]:
+    _need("elpv_dataset", "elpv-dataset")
+    import numpy as np
+    from elpv_dataset.utils import load_dataset
+
+    images, probabilities, _ = load_dataset()
+    return images, np.rint(probabilities * 3).astype(int), ["0", "1/3", "2/3", "1"]
+
+
+def _need(module: str, package: str) -> None:
+    if find_spec(module) is None:
+        raise UserError(f"this data set needs the package {package}: pip install {package}")
+
+
+_FILES: Mapping[str, Callable[[DataSet, Path], tuple[Any, Any, list[str]]]] = {
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "fashion-mnist": _fashion_mnist,
+}
+_PACKAGES: Mapping[str, Callable[[], tuple[Any, Any, list[str]]]] = {"digits": _digits, "elpv": _elpv}

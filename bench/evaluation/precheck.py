@@ -1,0 +1,80 @@
+"""What is checked before anything is measured: the data of each accuracy job, and that the model's classes fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from bench.evaluation.catalogue import DATASETS, DEFAULT
+from bench.evaluation.integrity import Progress
+from bench.evaluation.manifest import check_classes, checked
+from bench.evaluation.pictures import Pictures
+from bench.process import Stop, run_jobs
+from bench.records import Job
+
+TIMEOUT_S = 900.0
+OWN = "own"
+"""The label of the weights that a user's own model comes with."""
+
+Shown = Callable[[str], AbstractContextManager[Progress | None]]
+"""Shows how far a check is; takes what is checked."""
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
+
+    Raises:
+        UserError: data are missing or damaged, or do not fit a model; one sentence.
+        Interrupted: a signal asked to stop.
+    """
+    found: dict[tuple[str, str, bool], Pictures] = {}
+    notes: list[str] = []
+    for job in jobs:
+        if not has_data(job):
+            continue
+        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        if key not in found:
+            with shown(DATASETS[key[0]].title) as progress:
+                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=_watching(stop, progress))
+            notes += found[key].notes
+    seen = set()
+    for job in jobs:
+        model = (job.paper, job.subject, job.form)
+        if not has_data(job) or not is_trained(job) or model in seen:
+            continue
+        seen.add(model)
+        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        asked = replace(job, options={**job.options, "only_classes": True})
+        for _, rows in run_jobs([asked], TIMEOUT_S, stop):
+            if rows[0].metric == "classes" and rows[0].value is not None:
+                check_classes(DATASETS[key[0]], found[key], int(rows[0].value), job.subject)
+    return notes
+
+
+def has_data(job: Job) -> bool:
+    """Tell whether a job is about accuracy and there are data for it."""
+    return job.metric == "accuracy" and "data" in job.options
+
+
+def is_own(job: Job) -> bool:
+    """Tell whether a job is about a user's own model, ``FILE.py:FACTORY``."""
+    return job.settings.weights == OWN
+
+
+def is_trained(job: Job) -> bool:
+    """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
+    return is_own(job) or job.settings.weights != "random" or bool(job.options.get("weights_file"))
+
+
+def _watching(stop: Stop, progress: Progress | None) -> Progress:
+    """Return a progress that ends the check when a signal asks to stop."""
+    from bench.process import Interrupted
+
+    def tell(done: int, total: int) -> None:
+        if stop.requested:
+            raise Interrupted
+        if progress is not None:
+            progress(done, total)
+
+    return tell

@@ -1,0 +1,1 @@
+"""EfficientNet-Lite0, as timm builds it."""

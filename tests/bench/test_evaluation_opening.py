@@ -1,0 +1,204 @@
+"""The same pictures with the same labels, wherever and however they are stored."""
+
+import gzip
+import json
+import pickle
+import struct
+from hashlib import md5
+
+import numpy as np
+import pytest
+
+from bench.errors import UserError
+from bench.evaluation.catalogue import DATASETS
+from bench.evaluation.manifest import checked
+from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
+
+IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]
+
+
+@pytest.fixture(autouse=True)
+def no_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def opened(data, dataset=IMAGENET, **options):
+    return checked(dataset, str(data), **{"partial": True, **options})
+
+
+def said(data, dataset=IMAGENET, **options):
+    with pytest.raises(UserError) as error:
+        opened(data, dataset, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def contents(found):
+    return [(label, found.source.encoded(n)) for n, label in enumerate(found.labels)]
+
+
+def test_a_folder_a_tar_and_a_tar_a_class_hold_the_same(tmp_path):
+    folder = imagenet(tmp_path / "folder")
+    files = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.JPEG")}
+    one = tar(tmp_path / "one.tar", {f"val/{name}": data for name, data in files.items()})
+    (tmp_path / "many").mkdir()
+    for name in SYNSETS[:3]:
+        inside = {f.rpartition("/")[2]: d for f, d in files.items() if f.startswith(name)}
+        tar(tmp_path / "many" / f"{name}.tar", inside)
+    expected = contents(opened(folder))
+    assert len(expected) == 6
+    assert contents(opened(one)) == contents(opened(tmp_path / "many")) == expected
+
+
+def shards(root, samples):
+    root.mkdir()
+    for number, part in enumerate(samples):
+        members = {}
+        for key, parts in part.items():
+            members |= {f"{key}.{ending}": data for ending, data in parts.items()}
+        tar(root / f"val-{number:06d}.tar", members)
+    return root
+
+
+def test_webdataset_shards_give_every_sample_once(tmp_path):
+    parts = [{f"s{n}": {"jpg": jpeg(n), "cls": str(n % 3).encode()} for n in range(k, k + 4)} for k in (0, 4, 8)]
+    parts[2]["j"] = {"json": json.dumps({"label": 7}).encode(), "png": jpeg(50, kind="PNG")}
+    found = opened(shards(tmp_path / "wds", parts))
+    assert [label for (label,) in found.labels] == [n % 3 for n in range(12)] + [7]
+    assert found.source.encoded(5) == jpeg(5)
+
+
+def test_what_is_wrong_with_shards_is_named(tmp_path):
+    good = {"jpg": jpeg(1), "cls": b"1"}
+    root = shards(tmp_path / "wds", [{"a": good, "b": {"jpg": jpeg(2)}, "c": {"cls": b"2"}}, {"d": good}, {"e": good}])
+    (root / "val-000001.tar").unlink()
+    text = said(root, partial=False)
+    assert "1 shard is missing: val-000001.tar" in text
+    assert "1 sample has no picture: c" in text
+    assert "1 sample has no class number (.cls): b" in text
+    big = shards(tmp_path / "big", [{"a": {"jpg": jpeg(1), "cls": b"1000"}}])
+    assert "labels go beyond the 1,000 classes, 0 to 999: 1000" in said(big)
+    twice = shards(tmp_path / "twice", [{"a": good}, {"a": good}])
+    assert "1 sample is there twice: a.jpg" in said(twice)
+
+
+def test_a_broken_archive_is_named(tmp_path):
+    whole = tar(tmp_path / "a.tar", {f"{SYNSETS[0]}/{n}.JPEG": jpeg(n, (200, 200)) for n in range(9)})
+    for name, data in (("cut.tar", whole.read_bytes()[:9000]), ("no.tar", b"no archive" * 99), ("empty.tar", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert "1 archive is broken or cut off: " + name in said(tmp_path / name)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(whole.read_bytes()))
+    assert "is compressed" in said(tmp_path / "a.tar.gz")
+    (tmp_path / "a.bin").write_bytes(b"")
+    assert "neither a folder nor a .tar" in said(tmp_path / "a.bin")
+
+
+def test_numbered_classes_are_numbers_and_not_sorted_as_text(tmp_path):
+    v2 = DATASETS["imagenet-v2"]
+    found = opened(imagenet(tmp_path / "v2", classes=4, names=["0", "1", "10", "2"]), v2)
+    assert sorted({label for (label,) in found.labels}) == [0, 1, 2, 10]
+    assert found.names[-1].startswith("10/")
+    text = said(tmp_path / "v2", IMAGENET)
+    assert "no class of ImageNet-1K val: 0, 1, 2 and 1 more" in text
+
+
+def test_real_labels_follow_the_file_and_pictures_without_one_do_not_count(tmp_path):
+    answers = [[n % 1000] for n in range(50_000)]
+    answers[1], answers[2] = [], [5, 6]
+    imagenet(tmp_path / "val", classes=2, each=2)
+    (tmp_path / "real.json").write_text(json.dumps(answers))
+    found = opened(tmp_path / "val", REAL)
+    assert found.labels == [(0,), (5, 6), (3,)]
+    assert found.expected == 49_999
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for file in (tmp_path / "val").rglob("*.JPEG"):
+        (flat / file.name).write_bytes(file.read_bytes())
+    assert opened(flat, REAL).labels == [(0,), (5, 6), (3,)]
+    assert "49,996 of 50,000 pictures are missing: ILSVRC2012_val_00000005" in said(flat, REAL, partial=False)
+    (tmp_path / "real.json").write_text("[[1]]")
+    assert "does not hold ReaL's labels" in said(flat, REAL)
+
+
+def test_the_labels_that_timm_ships_serve_where_none_are_given(tmp_path):
+    imagenet(tmp_path / "val", classes=1, each=3)
+    assert opened(tmp_path / "val", REAL).labels == [(970, 795), (230, 231)]
+
+
+def idx(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fashion_mnist_is_read_packed_or_not(tmp_path, packed):
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    images = np.arange(10_000, dtype=np.uint32).astype(np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 1000)
+    for name, array in (("t10k-images-idx3-ubyte", images), ("t10k-labels-idx1-ubyte", labels)):
+        data = gzip.compress(idx(array), 1) if packed else idx(array)
+        (folder / (name + ".gz" * packed)).write_bytes(data)
+    found = opened(tmp_path, DATASETS["fashion-mnist"], partial=False)
+    assert (len(found), found.classes[9], found.labels[-1]) == (10_000, "Ankle boot", (9,))
+    assert found.source.image(7, "L").getpixel((3, 3)) == 7
+    file = next(folder.glob("*images*"))
+    file.write_bytes(file.read_bytes()[:-5000])
+    assert "is damaged" in said(tmp_path, DATASETS["fashion-mnist"])
+
+
+def test_cifar_files_are_checked_by_their_published_digest(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    assert "cifar-10-batches-py does not hold CIFAR-10 test: test_batch" in said(tmp_path, DATASETS["cifar10"])
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    labels = [n % 10 for n in range(10_000)]
+    batch = {"data": np.zeros((10_000, 3072), np.uint8), "labels": labels}
+    (folder / "test_batch").write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    assert "test_batch and batches.meta" in said(tmp_path, DATASETS["cifar10"])
+    digest = {name: md5((folder / name).read_bytes()).hexdigest() for name in ("test_batch", "batches.meta")}
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", digest["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": digest["batches.meta"]})
+    for place in (tmp_path, folder):
+        found = opened(place, DATASETS["cifar10"], partial=False)
+        assert (len(found), found.labels[12], found.classes[2]) == (10_000, (2,), "c")
+
+
+def test_digits_come_with_their_package():
+    pytest.importorskip("sklearn")
+    found = checked(DATASETS["digits"], "")
+    assert len(found) == 1797
+    assert found.source.image(0, "L").size == (8, 8)
+
+
+def test_elpv_comes_with_its_package():
+    pytest.importorskip("elpv_dataset")
+    found = checked(DATASETS["elpv"], "")
+    assert len(found) == 2624
+    assert {label for (label,) in found.labels} == {0, 1, 2, 3}
+
+
+def test_saved_hugging_face_data_keep_their_classes_whatever_their_order(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    folder = imagenet(tmp_path / "folder")
+    table = datasets.Dataset.from_dict(
+        {"image": [str(f) for f in sorted(folder.rglob("*.JPEG"))], "label": [2, 2, 1, 1, 0, 0]},
+        features=datasets.Features(
+            {"image": datasets.Image(), "label": datasets.ClassLabel(names=[SYNSETS[2], SYNSETS[1], SYNSETS[0]])}
+        ),
+    )
+    datasets.DatasetDict({"train": table, "validation": table}).save_to_disk(str(tmp_path / "saved"))
+    table.to_parquet(str(tmp_path / "saved2" / "validation-00000.parquet"))
+    expected = contents(opened(folder))
+    assert contents(opened(tmp_path / "saved")) == expected
+    assert contents(opened(tmp_path / "saved2")) == expected
+    datasets.DatasetDict({"train": table}).save_to_disk(str(tmp_path / "train"))
+    assert "no validation or test split, only train" in said(tmp_path / "train")
+
+
+def test_own_folders_are_sorted_naturally_and_empty_ones_named(tmp_path):
+    imagenet(tmp_path / "own", names=["c10", "c2", "c1"])
+    assert opened(tmp_path / "own", FOLDER, partial=False).classes == ["c1", "c2", "c10"]
+    (tmp_path / "own" / "c3").mkdir()
+    assert "1 class folder holds no pictures: c3" in said(tmp_path / "own", FOLDER)
