@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, run, verify
+from bench.commands import compare, doctor, kernels, papers, regress, run, verify
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -28,6 +28,7 @@ papers.register(app)
 run.register(app)
 verify.register(app)
 compare.register(app)
+regress.register(app)
 kernels.register(app)
 doctor.register(app)
 
