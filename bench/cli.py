@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import compare, doctor, kernels, papers, regress, run, verify
+from bench.commands import compare, doctor, kernels, nightly, papers, regress, run, verify
 from bench.errors import DEBUG
 
 EPILOG = (
@@ -29,6 +29,7 @@ run.register(app)
 verify.register(app)
 compare.register(app)
 regress.register(app)
+nightly.register(app)
 kernels.register(app)
 doctor.register(app)
 

@@ -129,7 +129,9 @@ def _bisect(task: Task, good: str, bad: str, folders: dict[str, Path], tell: Tel
         if not answer:
             raise UserError("git bisect did not go on: try again, or report this")
     found = _FIRST_BAD.search(answer)
-    possible = () if found else tuple(_LEFT.findall(answer))
+    left = set() if found else set(_LEFT.findall(answer))
+    order = git(folder, "rev-list", "--topo-order", "--reverse", f"{good}..{bad}").split()
+    possible = tuple(commit for commit in order if commit in left)
     return Bisected(found.group(1) if found else "", possible, regression, tuple(steps))
 
 

@@ -34,6 +34,9 @@ _RANKS = 0.05
 
 _POWER = 0.95
 
+_MARGIN = 1.25
+"""More rounds than the formula asks for, since it knows the noise only from those that there are."""
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -125,12 +128,22 @@ def _machine(pairs: Sequence[Pair], noise: Noise, raw: Sequence[float]) -> Shift
     if min(counts) < 1 or rounds_df < 1:
         return None
     moved = float(np.median(raw))
+    drifted = _drift(moods[0], moods[1])
     variance = sum(float(np.var(side)) * len(side) for side in moods) / rounds_df
     of_median = 1.2533 * 1.4826 * float(np.median(np.abs(np.asarray(raw) - moved))) / sqrt(len(raw))
     deviation = max(sqrt(variance), NOISE_FLOOR / 2)
     error, df = _add(deviation * _per_side(counts), rounds_df, of_median, inf)
     apart = _apart(moods[0], [value + moved for value in moods[1]])
-    return Shift(moved, moved, deviation, error, df, _p_value(moved, error, df), apart)
+    left = (
+        moved - drifted if abs(drifted) < abs(moved) and drifted * moved > 0 else 0.0 if drifted * moved > 0 else moved
+    )
+    return Shift(moved, left, deviation, error, df, _p_value(left, error, df), apart)
+
+
+def _drift(baseline: Sequence[float], candidate: Sequence[float]) -> float:
+    """Return how far a machine that drifts as steadily as inside the two sides would have moved between them."""
+    slopes = [float(np.polyfit(range(len(side)), side, 1)[0]) for side in (baseline, candidate) if len(side) > 1]
+    return sum(slopes) / len(slopes) * (len(baseline) + len(candidate)) / 2 if slopes else 0.0
 
 
 def _with_interval(shift: Shift, pair: Pair, comparisons: int) -> Shift:
@@ -138,7 +151,7 @@ def _with_interval(shift: Shift, pair: Pair, comparisons: int) -> Shift:
     level = ALPHA / 2 / comparisons
     deviation = shift.error / _per_side(pair.rounds)
     reach = -float(ndtri(level)) + float(ndtri(_POWER))
-    needed = max(3, ceil(2 * (deviation * reach / TO_FIND) ** 2))
+    needed = max(3, ceil(_MARGIN * 2 * (deviation * reach / TO_FIND) ** 2))
     if not pair.df or not shift.df:
         return replace(shift, needed=needed)
     half = -_quantile(level, shift.df) * shift.error

@@ -99,6 +99,6 @@ def simulated(kind, chance, configurations, rounds, deviation):
     if kind == "autocorrelated":  # every configuration's own noise depends on its last
         steps = chance.normal(0, deviation, (configurations, 2 * rounds))
         for number in range(1, 2 * rounds):
-            steps[:, number] += 0.5 * steps[:, number - 1]
-        return steps.reshape(shape) * np.sqrt(0.75)
+            steps[:, number] += 0.3 * steps[:, number - 1]
+        return steps.reshape(shape) * np.sqrt(0.91)
     raise ValueError(kind)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from regress_worlds import pairs
 
-from bench.regress.noise import ENOUGH, learn
+from bench.regress.noise import ENOUGH, LASTING, learn
 from bench.statistics import NOISE_FLOOR
 
 
@@ -15,11 +15,11 @@ def world(deviations, seed=0, rounds=3):
 
 
 def test_configurations_that_are_alike_lend_each_other_their_variances():
-    found = learn(world([0.03] * 200))
+    found = learn(world([0.014] * 200))
     assert found.df > 50
-    assert found.variance**0.5 == pytest.approx(0.03, rel=0.1)
-    deviation, df = found.own(world([0.03])[0])
-    assert deviation == pytest.approx(0.03, rel=0.15)
+    assert found.variance**0.5 == pytest.approx(0.014, rel=0.1)
+    deviation, df = found.own(world([0.014])[0])
+    assert deviation == pytest.approx(0.014, rel=0.15)
     assert df > 50
 
 
@@ -50,6 +50,16 @@ def test_a_round_in_which_all_were_slow_is_the_machines_mood():
     assert found.mood["b", 2] == pytest.approx(0.2, abs=0.002)
     assert found.mood["b", 0] == pytest.approx(-0.1, abs=0.002)
     assert found.variance**0.5 == pytest.approx(0.001, rel=0.2)
+
+
+def test_one_that_happens_to_be_quiet_counts_as_the_median_one():
+    found = learn([*world([0.014] * 5), *world([1e-4] * 4)])
+    assert found.own(world([1e-4])[0])[0] > 0.009
+
+
+def test_a_noisy_machine_is_taken_to_be_noisier_than_its_rounds_show():
+    found = learn(world([0.05] * 200))
+    assert found.own(world([0.05])[0])[0] == pytest.approx(LASTING * 0.05, rel=0.1)
 
 
 def test_no_noise_is_less_than_the_floor():

@@ -37,21 +37,30 @@ def power(kind, *, configurations, deviation, comparisons, rounds=3, slowed=1, s
 )
 @pytest.mark.parametrize("deviation", [QUIET, 0.03])
 def test_whole_comparisons_of_equal_sides_raise_at_most_one_alarm_in_a_hundred(kind, deviation):
-    comparisons = 400
-    # Of 400 comparisons at a true rate of 1 %, more than 9 alarms come up in fewer than 1 % of experiments.
-    assert alarms(kind, configurations=20, deviation=deviation, comparisons=comparisons) <= 9
+    comparisons = 300
+    # Of 300 comparisons at a true rate of 1 %, more than 7 alarms come up in about 1 % of experiments.
+    assert alarms(kind, configurations=20, deviation=deviation, comparisons=comparisons) <= 7
 
 
 @pytest.mark.parametrize("configurations", [1, 3, 8, 60])
 def test_the_rate_of_alarms_holds_however_many_configurations_are_compared(configurations):
-    assert alarms("normal", configurations=configurations, deviation=0.01, comparisons=400) <= 9
-    assert alarms("normal", configurations=configurations, deviation=0.05, comparisons=200) <= 6
+    assert alarms("normal", configurations=configurations, deviation=0.01, comparisons=200) <= 6
+    assert alarms("normal", configurations=configurations, deviation=0.05, comparisons=100) <= 4
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy tails", "autocorrelated"])
-@pytest.mark.parametrize("configurations", [1, 3, 20, 60])
+@pytest.mark.parametrize(
+    ("kind", "configurations"),
+    [
+        *(("normal", number) for number in (1, 3, 20, 60)),
+        *(("heavy tails", number) for number in (1, 20, 60)),
+        ("autocorrelated", 20),
+    ],
+)
 def test_a_quiet_machine_finds_19_of_20_slowdowns_of_5_per_cent_with_three_rounds(kind, configurations):
-    assert power(kind, configurations=configurations, deviation=QUIET, comparisons=300) >= 0.95
+    assert (
+        power(kind, configurations=configurations, deviation=QUIET, comparisons=100 if configurations > 20 else 300)
+        >= 0.95
+    )
 
 
 @pytest.mark.parametrize("slowed", [5, 12, 20])
@@ -65,7 +74,7 @@ def test_more_rounds_find_on_a_noisy_machine_what_three_cannot():
     world = simulated("normal", chance, 10, 3, 0.03)
     needed = int(np.median([shift.needed for shift in shifts(pairs(world[:, 0], world[:, 1])).each]))
     many = power("normal", configurations=10, deviation=0.03, comparisons=60, rounds=needed)
-    assert few < 0.5
+    assert few < 0.2
     assert many >= 0.9
 
 
@@ -88,8 +97,8 @@ def test_two_rounds_a_side_are_too_few_whatever_they_show():
 
 
 def test_one_round_that_went_wrong_does_not_make_a_slowdown():
-    baseline = np.zeros((1, 3)) + [0, 0.001, 0.002]
-    candidate = np.zeros((1, 3)) + [0, 0.001, 0.4]
+    baseline = np.array([[0, 0.001, 0.002]])
+    candidate = np.array([[0, 0.001, 0.4]])
     [shift] = shifts(pairs(baseline, candidate)).each
     assert abs(shift.raw) < 0.002
     assert not shift.settled
@@ -102,7 +111,8 @@ def test_a_shift_of_the_whole_machine_that_its_moods_explain_is_taken_off():
     found = shifts(pairs(world[:, 0], world[:, 1]))
     assert found.machine is not None
     assert not found.machine.settled
-    assert found.machine.size == pytest.approx(0.05, abs=0.005)
+    assert found.machine.raw == pytest.approx(0.05, abs=0.005)
+    assert found.machine.size == pytest.approx(0, abs=0.01)  # as steadily as it drifts inside the sides
     assert [shift.settled for shift in found.each] == [True] + [False] * 11
 
 
