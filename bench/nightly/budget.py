@@ -91,7 +91,8 @@ def choose(
     spent = 0.0
     for unit in order:
         why = _state(unit, history, now, commit, environment)
-        if budget is None or spent + costs[unit] <= budget or not taken:
+        # What alone takes longer than the budget has its turn in a night that has hardly begun, or it never would.
+        if budget is None or spent + min(costs[unit], budget) <= budget:
             spent += costs[unit]
             taken[unit] = Chosen(unit, costs[unit], why)
         else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import log
 from typing import Any
+
+from scipy.special import bdtr, ndtri
 
 from bench import metrics
 from bench.encoding import StoredRecord
@@ -81,13 +83,9 @@ class Series:
 
     def within(self, samples: Samples) -> float:
         """Return how surely the samples of a round fix its median: a standard deviation, relative; 0 if not known."""
-        widths = []
-        for record in self.rounds.values():
-            taken = samples(record)
-            interval = median_interval(taken)
-            if interval is not None and min(taken) > 0:
-                widths.append((log(interval[1]) - log(interval[0])) / (2 * Z95))
-        return median(widths) if widths else 0.0
+        widths = [_deviation(samples(record)) for record in self.rounds.values()]
+        known = [width for width in widths if width is not None]
+        return median(known) if known else 0.0
 
 
 def series(records: Iterable[Record]) -> list[Series]:
@@ -130,6 +128,19 @@ def _identity(record: Record) -> tuple[Any, ...]:
     shape = job.settings.input_size or tuple(job.options.get("sample_shape") or ())
     device = record.device if isinstance(record, StoredRecord) else ""
     return (job.paper, job.subject, job.form, row_name(record), job.settings, shape, batch, device)
+
+
+def _deviation(samples: Sequence[float]) -> float | None:
+    """Return the standard deviation of a median of ``samples``, relative, from its interval by order statistics.
+
+    With few samples the interval covers more than 95 %, as the binomial distribution says.
+    """
+    interval = median_interval(samples)
+    if interval is None or min(samples) <= 0:
+        return None
+    beyond = sum(sample < interval[0] for sample in samples)
+    quantile = -float(ndtri(bdtr(beyond, len(samples), 0.5)))
+    return (log(interval[1]) - log(interval[0])) / (2 * max(quantile, Z95))
 
 
 def _time(record: Record, samples: Samples) -> float:
