@@ -27,7 +27,7 @@ TO_FIND = log(1.05)
 """The shift that must be found for a comparison to be called the same: 5 %."""
 
 ALPHA = 0.01
-"""The chance that a whole comparison of two equal sides calls anything slower or faster."""
+"""The chance that a whole comparison of two equal sides calls anything slower; and as much that it does so faster."""
 
 _RANKS = 0.05
 """The level (one-sided) of the test by ranks; three rounds against three cannot reach less."""
@@ -47,9 +47,10 @@ class Shift:
         size: what is left of it without what the whole machine moved by; what is judged.
         deviation: the standard deviation between rounds that the test reckons with.
         error: the standard error of ``size``, with ``df`` degrees of freedom.
-        p_value: for all comparisons together (Holm).
+        p_value: one-sided, for all comparisons together (Holm).
         apart: whether the ranks of the rounds alone tell the sides apart.
-        low, high: an interval that holds for all comparisons together, with ``1 - ALPHA``; None with too few rounds.
+        low, high: an interval that holds for all comparisons together, each end with ``1 - ALPHA``; None with too few
+            rounds.
         needed: how many rounds a side a shift of :data:`TO_FIND` takes, given this noise.
     """
 
@@ -148,7 +149,7 @@ def _drift(baseline: Sequence[float], candidate: Sequence[float]) -> float:
 
 def _with_interval(shift: Shift, pair: Pair, comparisons: int) -> Shift:
     """Return a shift with its simultaneous interval and the number of rounds that would settle it."""
-    level = ALPHA / 2 / comparisons
+    level = ALPHA / comparisons
     deviation = shift.error / _per_side(pair.rounds)
     reach = -float(ndtri(level)) + float(ndtri(_POWER))
     needed = max(3, ceil(_MARGIN * 2 * (deviation * reach / TO_FIND) ** 2))
@@ -191,11 +192,11 @@ def _add(first: float, first_df: float, second: float, second_df: float) -> tupl
 
 
 def _p_value(size: float, error: float, df: float) -> float:
-    """Return the two-sided p-value of a shift."""
+    """Return the one-sided p-value of a shift in the direction that it has."""
     if not df:
         return 1.0
     statistic = -abs(size) / error
-    return 2 * float(ndtr(statistic) if df == inf else stdtr(df, statistic))
+    return float(ndtr(statistic) if df == inf else stdtr(df, statistic))
 
 
 def _quantile(level: float, df: float) -> float:

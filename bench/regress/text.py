@@ -16,7 +16,7 @@ from bench.rounding import scaled, show, show_relative
 TITLES = ("Model", "Metric", "Conditions", "Baseline", "Candidate", "Change", "Verdict", "Why")
 
 RULES = (
-    f"Times: at most {ALPHA:.0%} of comparisons of equal sides call anything slower or faster, however many "
+    f"Times: at most {ALPHA:.0%} of comparisons of equal sides call anything slower, and as few faster, however many "
     f"configurations they hold; less than {expm1(MATTERS):.1%} is never called so; same rules {expm1(TO_FIND):.0%} "
     "out. A change is of the time, so that + is slower; its interval holds for all comparisons together and "
     "leaves out what the whole machine moved by. Exact figures may not move at all."

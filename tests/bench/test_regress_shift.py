@@ -11,12 +11,12 @@ QUIET = 0.006
 
 
 def alarms(kind, *, configurations, deviation, comparisons, rounds=3, seed=0):
-    """How many of so many comparisons of equal sides call anything slower or faster."""
+    """How many of so many comparisons of equal sides call anything slower."""
     chance = np.random.default_rng(seed)
     found = 0
     for _ in range(comparisons):
         world = simulated(kind, chance, configurations, rounds, deviation)
-        found += any(shift.settled for shift in shifts(pairs(world[:, 0], world[:, 1])).each)
+        found += any(shift.settled and shift.size > 0 for shift in shifts(pairs(world[:, 0], world[:, 1])).each)
     return found
 
 
