@@ -34,7 +34,7 @@ def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
     forward hook expects to see all samples.
 
     Args:
-        module: treats samples apart; its result has the shape of its input.
+        module: treats samples apart.
         x: (B, C, H, W) or (B, H, W, C).
         widest: the channels of the widest map inside.
     """
@@ -45,7 +45,10 @@ def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
     if count <= 1 or watched or not is_plain_inference(x):
         result: Tensor = module(x)
         return result
-    out = torch.empty_like(x)
-    for piece, to in zip(x.tensor_split(count), out.tensor_split(count), strict=True):
-        to.copy_(module(piece))
+    pieces = x.tensor_split(count)
+    first: Tensor = module(pieces[0])
+    layout = torch.contiguous_format if first.is_contiguous() else torch.channels_last
+    out = torch.empty((x.shape[0], *first.shape[1:]), dtype=first.dtype, memory_format=layout)
+    for piece, to in zip(pieces, out.tensor_split(count), strict=True):
+        to.copy_(first if piece is pieces[0] else module(piece))
     return out

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["WindowAttention", "relative_bias", "resize_table"]
+from kernels.biased_attention import biased_attention
+
+__all__ = ["WindowAttention", "resize_table"]
 
 
 def _taps(size: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -32,15 +34,6 @@ def resize_table(table: Tensor, height: int, width: int) -> Tensor:
     values = start + (end - start) * across
     start, end = values[:, top], values[:, bottom]
     return (start + (end - start) * down[:, None]).to(table.dtype)
-
-
-def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
-    """Return the bias (heads, T, T) of T = height * width positions from a table (heads, 2 height - 1, 2 width - 1).
-
-    ``bias[head, q, k] = table[head, y_k - y_q + height - 1, x_k - x_q + width - 1]``.
-    """
-    windows = table.unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)
-    return windows.reshape(-1, height * width, height * width)
 
 
 class WindowAttention(nn.Module):
@@ -72,11 +65,14 @@ class WindowAttention(nn.Module):
             self.table = nn.Parameter(torch.empty(self.heads, side, side))
             nn.init.normal_(self.table, std=0.02)
 
-    def bias(self, height: int, width: int) -> Tensor | None:
-        """Return the bias (heads, T, T) for windows of that size, or None if there is none."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Mix the values (B', heads, h, w, d) of windows of h x w positions."""
         if self.table is None:
-            return None
-        return relative_bias(resize_table(self.table, 2 * height - 1, 2 * width - 1), height, width)
+            flat = F.scaled_dot_product_attention(query.flatten(2, 3), key.flatten(2, 3), value.flatten(2, 3))
+            return flat.view_as(value)
+        height, width = query.shape[2:4]
+        table = resize_table(self.table, 2 * height - 1, 2 * width - 1)
+        return biased_attention(query, key, value, table.to(query.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W).
@@ -90,12 +86,10 @@ class WindowAttention(nn.Module):
             raise ValueError(f"moat: windows of {rows}x{columns} do not tile a map of {height}x{width}")
         tokens = self.norm(x.permute(0, 2, 3, 1))
         windows = tokens.unflatten(2, (-1, columns)).unflatten(1, (-1, rows)).transpose(2, 3)
-        flat = windows.reshape(-1, rows * columns, dim)
+        flat = windows.reshape(-1, rows, columns, dim)
         query, key, value = (
-            projection(flat).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            projection(flat).unflatten(3, (self.heads, -1)).permute(0, 3, 1, 2, 4)
             for projection in (self.query, self.key, self.value)
         )
-        bias = self.bias(rows, columns)
-        mask = None if bias is None else bias.to(query.dtype)
-        mixed = self.project(F.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(2))
+        mixed = self.project(self.attend(query, key, value).permute(0, 2, 3, 1, 4).flatten(3))
         return mixed.reshape(windows.shape).transpose(2, 3).reshape(batch, height, width, dim).permute(0, 3, 1, 2)

@@ -8,14 +8,17 @@ from __future__ import annotations
 from math import sqrt
 
 import torch
-from timm.layers import Conv2dSame, DropPath, SqueezeExcite
+from timm.layers import DropPath, SqueezeExcite
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reproductions import inplace
+from reproductions.folding import conv_norm, fold_after, fold_before, is_affine
+from reproductions.inference import by_pieces, pointwise
 from reproductions.layers import DepthwiseConv2d
 from reproductions.moat.attention import WindowAttention
 
-__all__ = ["GELU", "Block", "MBConv", "average_pool", "batch_norm"]
+__all__ = ["GELU", "Block", "MBConv", "SameConv2d", "average_pool", "batch_norm"]
 
 # TensorFlow divides by sqrt(2) rounded to float32 in float64 networks too.
 _ROUNDING = sqrt(2) / torch.tensor(sqrt(2), dtype=torch.float32).item()
@@ -24,9 +27,24 @@ _ROUNDING = sqrt(2) / torch.tensor(sqrt(2), dtype=torch.float32).item()
 class GELU(nn.Module):
     """TensorFlow's exact GELU: PyTorch's but for float64, where a constant of it has float32's digits only."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Activate a tensor of any shape."""
-        return F.gelu(x * _ROUNDING) / _ROUNDING if x.dtype == torch.float64 else F.gelu(x)
+    def forward(self, fresh: Tensor) -> Tensor:
+        """Activate a tensor of any shape that nobody else needs, in its memory where no gradient does."""
+        return F.gelu(fresh * _ROUNDING) / _ROUNDING if fresh.dtype == torch.float64 else inplace.gelu(fresh)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride)), padded apart only where it must be."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        spans = [
+            max((-(-n // s) - 1) * s + k - n, 0)
+            for n, s, k in zip(input.shape[2:], self.stride, self.kernel_size, strict=True)
+        ]
+        if any(span % 2 for span in spans):
+            down, across = spans
+            input = F.pad(input, (across // 2, across - across // 2, down // 2, down - down // 2))
+            spans = [0, 0]
+        return F.conv2d(input, weight, bias, self.stride, [span // 2 for span in spans], groups=self.groups)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -80,7 +98,7 @@ class MBConv(nn.Module):
         self.depthwise = (
             DepthwiseConv2d(inner, kernel_size, bias=False)
             if stride == 1
-            else Conv2dSame(inner, inner, kernel_size, stride, groups=inner, bias=False)
+            else SameConv2d(inner, inner, kernel_size, stride, groups=inner, bias=False)
         )
         self.depthwise_norm = batch_norm(inner)
         self.excite = (
@@ -95,9 +113,15 @@ class MBConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, before, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
         shortcut = self.shortcut(average_pool(x, self.pool_size, self.stride) if self.stride > 1 else x)
-        inner = self.activate(self.expand_norm(self.expand(self.norm(x))))
-        inner = self.activate(self.depthwise_norm(self.depthwise(inner)))
-        return shortcut + self.drop_path(self.reduce(self.excite(inner)))
+        inner = self.activate(self.widen(x))
+        inner = self.activate(conv_norm(inner, self.depthwise, self.depthwise_norm))
+        return inplace.add(self.drop_path(self.reduce(self.excite(inner))), shortcut)
+
+    def widen(self, x: Tensor) -> Tensor:
+        """BN(expand(BN(x))), (B, before, H, W) -> (B, inner, H, W), in evaluation one product."""
+        if not is_affine(x, self.norm, self.expand_norm):
+            return self.expand_norm(self.expand(self.norm(x)))
+        return pointwise(x, *fold_after(*fold_before(self.expand.weight, None, self.norm), self.expand_norm))
 
 
 class Block(nn.Module):
@@ -111,5 +135,5 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, before, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
-        x = self.mbconv(x)
+        x = by_pieces(self.mbconv, x, self.mbconv.expand.out_channels)
         return x if self.attention is None else x + self.drop_path(self.attention(x))

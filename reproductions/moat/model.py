@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from reproductions.layers import channels_last
 from reproductions.moat.attention import WindowAttention
-from reproductions.moat.blocks import GELU, Block, MBConv, batch_norm
+from reproductions.moat.blocks import GELU, Block, MBConv, SameConv2d, batch_norm
 
 __all__ = ["MOAT", "build"]
 
@@ -116,7 +115,7 @@ def _stem(channels: int, sizes: Sequence[int]) -> nn.Sequential:
     for i, size in enumerate(sizes):
         if i:
             layers += [batch_norm(channels), GELU()]
-        layers.append(Conv2dSame(channels, size, 3, stride=1 if i else 2))
+        layers.append(SameConv2d(channels, size, 3, stride=1 if i else 2))
         channels = size
     return nn.Sequential(*layers)
 

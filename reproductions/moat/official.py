@@ -41,6 +41,7 @@ _TENSORFLOW_LEAVES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+_BESIDES = ("ExponentialMovingAverage", "global_step")
 
 
 def _stem_name(layer: int) -> str:
@@ -49,10 +50,18 @@ def _stem_name(layer: int) -> str:
 
 
 def from_tensorflow(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the PyTorch-style layout of the official TensorFlow variables, keyed by name (``moat/stem/...``)."""
+    """Return the PyTorch-style layout of the official TensorFlow variables, keyed by name (``moat/stem/...``).
+
+    What a training checkpoint holds besides (the step, moving averages of the weights) is left out, as the official
+    loader does; a Keras model in memory names the variables of its stem without the scope.
+    """
     state = {}
     for name, tensor in variables.items():
         *scope, leaf = name.removesuffix(":0").removeprefix("moat/").split("/")
+        if leaf in _BESIDES:
+            continue
+        if len(scope) == 1 and scope[0].startswith(("conv_", "norm_")):
+            scope.insert(0, "stem")
         if leaf == "kernel":  # HWIO
             tensor = tensor.permute(3, 2, 0, 1)
         elif leaf == "depthwise_kernel":  # HWCM

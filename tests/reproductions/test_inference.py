@@ -39,6 +39,15 @@ def test_pieces_give_the_whole(small_pieces, layout):
     assert out.stride() == x.stride()
 
 
+def test_pieces_may_change_the_shape(small_pieces):
+    x = torch.randn(5, 3, 5, 5).to(memory_format=torch.channels_last)
+    halve = nn.Conv2d(3, 4, 1, stride=2)
+    with torch.no_grad():
+        out = inference.by_pieces(halve, x, 4)
+        torch.testing.assert_close(out, halve(x))
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_what_fits_is_not_cut(small_pieces):
     module = Counting()
     with torch.no_grad():

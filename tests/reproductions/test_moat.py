@@ -1,12 +1,13 @@
 """MOAT against the official code's golden records, and how the model behaves."""
 
 import pytest
+import timm
 import torch
 
 from bench.golden import golden_state
 from reproductions.moat import attention, blocks
 from reproductions.moat import model as moat
-from reproductions.moat.official import from_official
+from reproductions.moat.official import from_official, from_tensorflow
 from tests.reproductions import support
 
 TINY = {
@@ -93,13 +94,42 @@ def test_every_variant_is_counted():
     assert {v.name for v in support.paper_of("moat").variants} == PARAMETERS.keys()
 
 
-def test_relative_bias_looks_up_key_minus_query():
-    table = torch.randn(2, 5, 7)
-    bias = attention.relative_bias(table, 3, 4)
-    for query in range(12):
-        for key in range(12):
-            down, across = key // 4 - query // 4, key % 4 - query % 4
-            assert torch.equal(bias[:, query, key], table[:, down + 2, across + 3])
+def test_attention_looks_up_key_minus_query():
+    layer = attention.WindowAttention(4, 2, None, 2, 1e-5)
+    query, key, value = torch.randn(3, 1, 2, 2, 3, 2).unbind(0)
+    table = attention.resize_table(layer.table, 3, 5)
+    scores = torch.einsum("bgyxd,bghwd->bgyxhw", query, key) / 2**0.5
+    for at in range(6):
+        for to in range(6):
+            (y, x), (h, w) = divmod(at, 3), divmod(to, 3)
+            scores[:, :, y, x, h, w] += table[:, h - y + 1, w - x + 2]
+    expected = torch.einsum("bgyxn,bgnd->bgyxd", scores.flatten(4).softmax(-1), value.flatten(2, 3))
+    torch.testing.assert_close(layer.attend(query, key, value), expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (7, 5), (1, 4)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_pad_as_tensorflow_does(shape, stride):
+    convolution = blocks.SameConv2d(2, 3, 3, stride)
+    x = torch.randn(2, 2, *shape)
+    torch.testing.assert_close(
+        convolution(x), timm.layers.conv2d_same(x, convolution.weight, convolution.bias, (stride, stride))
+    )
+
+
+def test_keras_variables_and_training_checkpoints_load():
+    state = moat.build(TINY, "model").state_dict()
+    stem = state["stem.0.weight"]
+    kernel = stem.permute(2, 3, 1, 0)
+    found = from_tensorflow(
+        {
+            "conv_0/kernel:0": kernel,
+            "global_step": torch.ones(()),
+            "moat/stem/conv_0/kernel/ExponentialMovingAverage": kernel,
+        }
+    )
+    assert found.keys() == {"stem.conv_0.weight"}
+    assert torch.equal(found["stem.conv_0.weight"], stem)
 
 
 def test_resizing_is_bilinear_with_half_pixel_centres():
