@@ -9,7 +9,7 @@ from bench.errors import UserError, unknown
 from bench.regress import pairing, sources
 from bench.regress.findings import Outcome
 from bench.regress.judge import judge
-from bench.regress.series import Series, series
+from bench.regress.series import Series, contradicts, series
 from bench.regress.sources import Source
 
 
@@ -44,6 +44,7 @@ def compare(baseline: Source, candidate: Source, across: Collection[str] = (), p
     if not matched:
         raise UserError(_nothing(baseline.name, candidate.name, unmatched))
     findings, machine = judge(matched, baseline, candidate)
+    unread = [f"{problem.place}: {problem.text}" for problem in (*baseline.problems, *candidate.problems)]
     return Outcome(
         baseline=baseline.name,
         candidate=candidate.name,
@@ -52,7 +53,9 @@ def compare(baseline: Source, candidate: Source, across: Collection[str] = (), p
         unmatched=tuple(unmatched),
         machine=machine,
         changes=tuple(dict.fromkeys(change for m in matched for change in m.changes)),
-        problems=tuple(dict.fromkeys(f"{p.place}: {p.text}" for p in (*baseline.problems, *candidate.problems))),
+        problems=tuple(
+            dict.fromkeys([*_contradictions(first, baseline), *_contradictions(second, candidate), *unread])
+        ),
     )
 
 
@@ -74,6 +77,15 @@ def _nothing(baseline: str, candidate: str, unmatched: Collection[pairing.Unmatc
     option = " ".join(f"--across {name}" for name in across)
     why = reasons[0].reason
     return f"nothing of {baseline} and {candidate} is like with like ({why}): compare all the same with {option}"
+
+
+def _contradictions(found: Iterable[Series], source: Source) -> list[str]:
+    """Name the series whose figures are not what their samples say."""
+    return [
+        f"{source.name}: the figures of {one.subject} {one.form} {one.row} contradict their samples; the slower count"
+        for one in found
+        if one.timed and any(contradicts(record, source.samples) for record in one.rounds.values())
+    ]
 
 
 def _commits(found: Iterable[Series]) -> tuple[str, ...]:

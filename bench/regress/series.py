@@ -20,6 +20,9 @@ CONTROL = "timm:"
 
 TIMED = ("throughput", "latency")
 
+CONTRADICTION = 1e-3
+"""A figure that is further than this, relative, from the median of its samples is not theirs."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -144,9 +147,26 @@ def _deviation(samples: Sequence[float]) -> float | None:
 
 
 def _time(record: Record, samples: Samples) -> float:
-    """Return a round's median time in seconds: of a call for latency, of an image for throughput; 0 if it has none."""
+    """Return a round's median time in seconds: of a call for latency, of an image for throughput; 0 if it has none.
+
+    Where the stored figure and its samples contradict each other, the slower counts: see :func:`contradicts`.
+    """
+    return max(_times(record, samples), default=0.0)
+
+
+def contradicts(record: Record, samples: Samples) -> bool:
+    """Tell whether a record's figure is not what its samples say: one of the two was edited."""
+    found = _times(record, samples)
+    return len(found) == 2 and max(found) > (1 + CONTRADICTION) * min(found)
+
+
+def _times(record: Record, samples: Samples) -> list[float]:
+    """Return the time that a record's figure says and, if they are at hand, the one that its samples say."""
     value = float(record.measurement.value or 0.0)
-    if record.measurement.metric == "latency":
-        taken = samples(record)
-        return median(taken) if taken else value
-    return 1 / value if value > 0 else 0.0
+    taken = samples(record)
+    middle = median(taken) if taken else 0.0
+    if record.measurement.metric == "throughput":
+        batch = record.job.settings.batch or record.measurement.detail.get("batch") or 0
+        value = 1 / value if value > 0 else 0.0
+        middle = middle / batch if batch else 0.0
+    return [time for time in (value, middle) if time > 0]

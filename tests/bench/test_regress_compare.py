@@ -53,10 +53,19 @@ def test_throughput_is_judged_by_its_time():
     assert one(compare(source(after), source(before))).verdict == "faster"
 
 
-def test_samples_count_where_they_are_at_hand():
-    before = times("m", QUIET, samples=9)
-    after = [replace(r, measurement=replace(r.measurement, value=0.1)) for r in times("m", slower(QUIET), samples=9)]
-    assert one(compare(source(before), source(after))).verdict == "slower"
+@pytest.mark.parametrize("row", ["latency", "throughput"])
+@pytest.mark.parametrize("edited", ["value", "samples"])
+def test_a_figure_that_contradicts_its_samples_is_named_and_the_slower_counts(row, edited):
+    before = times("m", QUIET, samples=9, row=row)
+    slow = times("m", slower(QUIET), samples=9, row=row)
+    after = [
+        replace(old, measurement=replace(old.measurement, **{edited: getattr(new.measurement, edited)}))
+        for old, new in zip(before, slow, strict=True)
+    ]
+    outcome = compare(source(before), source(after))
+    assert one(outcome).verdict == "slower"
+    assert "contradict their samples" in outcome.problems[0]
+    assert compare(source(before), source(slow)).problems == ()
 
 
 def test_one_round_is_not_enough_and_the_answer_says_how_many_are():
@@ -169,6 +178,13 @@ def test_another_environment_is_not_like_with_like_and_is_the_cause_when_asked_f
     [found] = compare(before, after, across=[kind]).regressions
     assert found.cause == "environment"
     assert said in found.because
+
+
+def test_the_suites_own_version_is_code_and_no_change_of_environment():
+    environments = {"e1": ENVIRONMENT, "e2": {**ENVIRONMENT, "libraries": {"torch": "2.8.0", "claimbench": "9"}}}
+    after = source(times("m", slower(QUIET, 1.1), environment="e2", commit=NEW), environments=environments)
+    [found] = compare(source(times("m", QUIET)), after).regressions
+    assert found.cause == "code"
 
 
 def test_code_and_environment_that_changed_together_are_both_suspected():
