@@ -12,7 +12,9 @@ from bench.commands import (
     doctor,
     kernels,
     leaderboard,
+    nightly,
     papers,
+    regress,
     results,
     run,
     study,
@@ -46,6 +48,8 @@ study.register(app)
 train.register(app)
 kernels.register(app)
 leaderboard.register(app)
+regress.register(app)
+nightly.register(app)
 submit.register(app)
 results.register(app)
 doctor.register(app)

@@ -153,7 +153,8 @@ def _report(
         found = figures(own, ledger.samples)
         try:
             claims.update(claim_check.check(paper, registry.entry(paper.id).module, found, stop))
-            if results is not None and claims and not ledger.problem:
+            known = {} if results is None else claim_check.stored(results, paper.id, plan_.run)
+            if results is not None and claims and claims != known and not ledger.problem:
                 claim_check.save(results, paper.id, plan_.run, claims)
         except UserError as error:
             ledger.problem = str(error)

@@ -1,0 +1,137 @@
+"""``bench nightly``: what the nightly workflow calls, on a runner or by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.regress import SUMMARY
+from bench.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers, print_json
+
+if TYPE_CHECKING:
+    from bench.nightly.night import Result
+    from bench.nightly.state import Night
+    from bench.regress.findings import Outcome
+
+EXAMPLES = (
+    "Examples: `bench nightly --budget 2h` · `bench nightly --paper overlock --metrics latency --budget 20m` · "
+    "`bench nightly --budget 8h --device cuda --issue` · `bench nightly --accept`"
+)
+Names = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("nightly", cls=SeveralValues, epilog=EXAMPLES)(nightly)
+
+
+def nightly(
+    budget: Annotated[
+        str, typer.Option(help="How long it may take: 45m, 2h, 1h30m; without one all is run.", show_default=False)
+    ] = "",
+    paper: Annotated[
+        Names, typer.Option(help="Papers by id; else all.", autocompletion=complete_papers, show_default=False)
+    ] = None,
+    variant: Annotated[Names, typer.Option(help="Variants; else the papers' default ones.")] = None,
+    metrics: Annotated[
+        Names, typer.Option("--metrics", "--metric", help="Metrics; else all.", autocompletion=complete_metrics)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    precision: Annotated[Names, typer.Option(help="fp32, tf32, bf16 or fp16; fp32 by default.")] = None,
+    mode: Annotated[Names, typer.Option(help="eager, compile or cudagraph; eager by default.")] = None,
+    baseline: Annotated[Names, typer.Option(help="timm models beside the papers'; none to leave them out.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, max=100, help="Fresh processes for each time; 3.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Give up a night that was cut off, and start another.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Measure nothing: take the last night as good, whatever it found.")
+    ] = False,
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Open, update or close one issue through GitHub's `gh`, for the workflow.")
+    ] = False,
+    results: Results = Path(RESULTS),
+    json: Json = False,
+) -> None:
+    """Measure what is most out of date, compare it with the last good night, and sum up.
+
+    A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
+    """
+    from bench.nightly.night import Asked, run_night
+    from bench.process import Stop
+    from bench.progress import shown
+    from bench.request import Options
+
+    if accept:
+        _accept(results, device)
+        return
+    options = Options(
+        papers=paper or ("all",),
+        variants=variant or (),
+        metrics=metrics or (),
+        device=device,
+        precision=precision or (),
+        mode=mode or (),
+        baselines=baseline or (),
+        rounds=rounds,
+    )
+
+    def finish(night: Night, outcome: Outcome | None) -> None:
+        _finish(night, outcome, results, issue)
+
+    with Stop() as stop:
+        result = run_night(Asked(options, budget), results, stop, shown, finish, _say, new)
+    _print(result, json)
+    raise typer.Exit(result.status)
+
+
+def _accept(results: Path, device: str) -> None:
+    from bench import devices, environment
+    from bench.nightly.night import accept
+
+    night = accept(results, environment.device_name(devices.resolve(device)))
+    typer.echo(f"night {night.night} counts as good: the next one is compared with it")
+
+
+def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -> None:
+    """Write the summary, and the issue if one is wanted."""
+    from bench.jsonl import write_whole
+    from bench.nightly import issue as issues
+    from bench.nightly.state import file_of
+    from bench.nightly.summary import render
+
+    page = render(night, outcome)
+    write_whole(file_of(results, night).with_suffix(".md"), page.encode())
+    if os.environ.get(SUMMARY):
+        with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as file:
+            file.write(page)
+    if issue:
+        issues.report(night, page, _say)
+
+
+def _print(result: Result, json: bool) -> None:
+    """Say how a night ended."""
+    from bench.regress import text
+
+    night = result.night
+    if json:
+        comparison = None if result.outcome is None else text.as_json(result.outcome)
+        print_json({**vars(night), "exit_status": result.status, "comparison": comparison})
+    if result.status == 130 or result.problem:
+        why = result.problem or "interrupted"
+        _say(f"{why}: {result.jobs_left} jobs of night {night.night} are left; the same command goes on with them")
+        return
+    if json:
+        return
+    typer.echo(f"night {night.night}: {night.summary}")
+    for line in night.regressions:
+        typer.echo(f"  {line}")
+    for line in night.failed:
+        typer.echo(f"  failed: {line}")
+    for paper, subject, metric, _, why in night.left:
+        typer.echo(f"  left out: {' '.join(part for part in (paper, subject, metric) if part)}: {why}")
+
+
+def _say(line: str) -> None:
+    typer.echo(f"bench: {line}", err=True)

@@ -1,0 +1,158 @@
+"""``bench regress``: did anything get slower, larger or wrong, and since when?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.options import RESULTS, Json, Results, complete_metrics, complete_papers, console, print_json
+
+if TYPE_CHECKING:
+    from bench.regress.bisect import Bisected, Task
+    from bench.regress.findings import Outcome
+
+EXAMPLES = (
+    "Examples: `bench regress --baseline 1a2b3c4` · `bench regress --baseline main --candidate latest --markdown "
+    "summary.md` · `bench regress --baseline last-week/results --candidate results --across versions` · "
+    "`bench regress --bisect --good v1.0 --bad HEAD --paper overlock --metrics flops,latency` · "
+    "`bench regress --bisect --good v1.0 --bad HEAD -- python slow.py`"
+)
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Where GitHub's runners want a job's summary: a file, to be appended to."""
+
+REF = "A run, latest, a commit, a file of records or a folder of results."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("regress", epilog=EXAMPLES)(regress)
+
+
+def regress(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="With --bisect: what to run. It may store records, print figures as JSON ({'latency': 0.02}) on its "
+            "last line, or just take its time.",
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[str, typer.Option(help=f"What to compare with. {REF}", show_default=False)] = "",
+    candidate: Annotated[str, typer.Option(help=f"What is judged. {REF}")] = "latest",
+    across: Annotated[
+        list[str] | None,
+        typer.Option(help="What may differ: machine, versions, or a setting like precision; else like with like only."),
+    ] = None,
+    paper: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare (or measure, with --bisect) only these papers.", autocompletion=complete_papers),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write a summary for a pull request to a file, or to stdout with -.")
+    ] = None,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Name the first bad commit between --good and --bad.")
+    ] = False,
+    good: Annotated[str, typer.Option(help="With --bisect: a commit where all was well.", show_default=False)] = "",
+    bad: Annotated[str, typer.Option(help="With --bisect: a later one where it was not.")] = "HEAD",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="With --bisect: what to measure of the papers.", autocompletion=complete_metrics),
+    ] = None,
+    repo: Annotated[Path, typer.Option(help="With --bisect: the repository.")] = Path(),
+    build: Annotated[str, typer.Option(help="With --bisect: a shell command that makes each commit ready.")] = "",
+    rounds: Annotated[
+        int, typer.Option(min=3, max=100, help="With --bisect: runs of each side before the first judgement.")
+    ] = 3,
+    timeout: Annotated[float, typer.Option(min=0.1, help="With --bisect: seconds for one run.")] = 3600.0,
+    results: Results = Path(RESULTS),
+    json: Json = False,
+) -> None:
+    """Compare two sets of records and say what got slower, larger or wrong, and whether the code can be the cause."""
+    from bench.errors import UserError
+    from bench.regress.comparison import compare_named
+    from bench.request import split
+
+    if bisect:
+        raise typer.Exit(_bisect(_task(command, good, bad, paper, metrics, repo, build, rounds, timeout), json))
+    if command or good or metrics:
+        raise UserError("a command, --good and --metrics belong to --bisect")
+    if not baseline:
+        raise UserError("say what to compare with: --baseline takes a run, a commit, a file of records or a folder")
+    if markdown is not None and str(markdown) != "-" and (markdown.is_dir() or not markdown.parent.is_dir()):
+        raise UserError(f"{markdown} cannot be written: it is a folder, or its folder does not exist")
+    outcome = compare_named(baseline, candidate, results, split(across or ()), split(paper or ()))
+    _print(outcome, markdown, json)
+    raise typer.Exit(outcome.status())
+
+
+def _print(outcome: Outcome, markdown: Path | None, json: bool) -> None:
+    """Print a comparison in the ways that were asked for."""
+    from bench.jsonl import write_whole
+    from bench.regress import text
+    from bench.regress.markdown import render
+    from bench.regress.terminal import show
+
+    page = render(outcome)
+    if markdown is not None and str(markdown) != "-":
+        write_whole(markdown, page.encode())
+    if os.environ.get(SUMMARY):
+        with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as file:
+            file.write(page)
+    if json:
+        print_json(text.as_json(outcome))
+    elif str(markdown) == "-":
+        typer.echo(page, nl=False)
+    else:
+        show(outcome, console())
+    for problem in outcome.problems:
+        typer.echo(f"bench: {problem}", err=True)
+
+
+def _task(
+    command: list[str] | None,
+    good: str,
+    bad: str,
+    paper: list[str] | None,
+    metrics: list[str] | None,
+    repo: Path,
+    build: str,
+    rounds: int,
+    timeout: float,
+) -> Task:
+    from bench.errors import UserError
+    from bench.regress.bisect import Task, command_of
+    from bench.request import split
+
+    if not good:
+        raise UserError("say where all was well: --good takes a commit")
+    run = command_of(command or (), split(paper or ()), split(metrics or ()))
+    return Task(repo, good, bad, run, build, rounds, timeout)
+
+
+def _bisect(task: Task, json: bool) -> int:
+    """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
+    from bench.regress.bisect import as_json, bisect
+
+    found = bisect(task, lambda line: typer.echo(line, err=True))
+    if json:
+        print_json(as_json(found))
+    else:
+        _print_bisected(task, found)
+    return 0 if found.first_bad else 1
+
+
+def _print_bisected(task: Task, found: Bisected) -> None:
+    from bench.regress.worktree import describe
+
+    if found.first_bad:
+        typer.echo(f"first bad commit: {found.first_bad}")
+        typer.echo(describe(task.repository, found.first_bad))
+        return
+    typer.echo("the first bad commit is one of these; those between could not be told or did not run:")
+    for commit in found.possible:
+        typer.echo(f"  {describe(task.repository, commit)}")

@@ -1,0 +1,105 @@
+"""What a store tells of each thing that can be measured: when it last was, at which commit, and how long it takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bench.encoding import StoredRecord
+from bench.records import Job
+from bench.statistics import median
+
+LONGEST_S = 1800.0
+"""A gap between two records that is longer was not spent on measuring: the run had been cut off."""
+
+DEFAULT_S = {"params": 4.0, "flops": 6.0, "parity": 6.0, "accuracy": 2.0, "energy": 8.0, "memory": 15.0}
+"""What a job is taken to last, in seconds, where nothing like it was ever measured on a device."""
+
+OTHER_DEFAULT_S = 15.0
+
+Unit = tuple[str, str, str]
+"""What is chosen or left out as one: paper (empty for a baseline), subject, metric."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known of one unit on one device.
+
+    Attributes:
+        time: when it was last measured.
+        commit, environment: with which code, and where.
+    """
+
+    time: datetime
+    commit: str
+    environment: str
+
+
+class History:
+    """The past of a device, from its records."""
+
+    def __init__(self, records: Iterable[StoredRecord]) -> None:
+        self._past: dict[Unit, Past] = {}
+        runs: dict[str, list[StoredRecord]] = defaultdict(list)
+        for record in records:
+            runs[record.run].append(record)
+        self._seconds: dict[Unit, list[float]] = defaultdict(list)
+        for run in sorted(runs):
+            self._learn(run, runs[run])
+
+    def past(self, unit: Unit) -> Past | None:
+        """Return when a unit was last measured; None if it never was."""
+        return self._past.get(unit)
+
+    def seconds(self, job: Job) -> float:
+        """Return how long a job of this unit takes: as it did, or as others of its metric did."""
+        unit = unit_of(job)
+        if self._seconds.get(unit):
+            return median(self._seconds[unit])
+        alike = [seconds for known, found in self._seconds.items() if known[2] == job.metric for seconds in found]
+        return median(alike) if alike else DEFAULT_S.get(job.metric, OTHER_DEFAULT_S)
+
+    def _learn(self, run: str, records: list[StoredRecord]) -> None:
+        """Take in one run: a job took as long as passed since the one before it was stored."""
+        before, key = _start(run), ""
+        seconds: dict[Unit, list[float]] = defaultdict(list)
+        for record in records:
+            now = _time(record.time)
+            if now is None:
+                continue
+            unit = unit_of(record.job)
+            self._past[unit] = Past(now, record.commit, record.environment)
+            if record.key != key and before is not None:
+                spent = (now - before).total_seconds()
+                if 0 <= spent <= LONGEST_S:
+                    seconds[unit].append(spent)
+            before, key = now, record.key
+        self._seconds.update(seconds)  # the newest run counts: the code or the machine may have changed since
+
+
+def unit_of(job: Job) -> Unit:
+    """Return the unit that a job belongs to."""
+    return job.paper, job.subject, job.metric
+
+
+def age(past: Past | None, now: datetime) -> timedelta | None:
+    """Return how long ago something was measured; None if it never was."""
+    return None if past is None else max(timedelta(0), now - past.time)
+
+
+def _start(run: str) -> datetime | None:
+    """Return when a run began, which its id says."""
+    try:
+        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,114 @@
+"""Nights on the disk: what each was to do, and how it ended. ``nights/<device>/<night>.json`` beside the records."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import jsonl
+from bench.errors import UserError
+
+FOLDER = "nights"
+
+Status = Literal["running", "good", "bad", "abandoned"]
+"""``good``: nothing got worse. ``abandoned``: cut off, and the code or the options are others since."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """One night on one device.
+
+    Attributes:
+        night: its id, which is that of the run that holds its records.
+        device: the machine's short name.
+        commit: the code.
+        asked: the options it was started with.
+        started: UTC, ISO 8601.
+        budget: seconds; None for no limit.
+        run: what is measured: unit, expected seconds, how out of date it was.
+        left: what the budget left out, the same way.
+        status: see :data:`Status`.
+        baseline: the good nights that it was compared with.
+        summary: how it ended, one sentence.
+        failed: what could not be measured, one sentence each.
+        regressions: what got worse, one phrase each.
+    """
+
+    night: str
+    device: str
+    commit: str
+    asked: dict[str, Any]
+    started: str
+    budget: float | None
+    run: list[list[Any]]
+    left: list[list[Any]]
+    status: Status = "running"
+    baseline: list[str] = field(default_factory=list)
+    summary: str = ""
+    failed: list[str] = field(default_factory=list)
+    regressions: list[str] = field(default_factory=list)
+
+
+def save(results: Path, night: Night) -> Path:
+    """Write a night's state, whole or not at all, and return the file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = file_of(results, night)
+    jsonl.write_whole(path, json.dumps(asdict(night), indent=1).encode() + b"\n")
+    return path
+
+
+def file_of(results: Path, night: Night) -> Path:
+    """Return where a night's state lies."""
+    return results / FOLDER / night.device / f"{night.night}.json"
+
+
+def nights(results: Path, device: str) -> list[Night]:
+    """Return the nights of a device, the oldest first.
+
+    Raises:
+        UserError: one of them is damaged.
+    """
+    return [_load(path) for path in sorted((results / FOLDER / device).glob("*.json"))]
+
+
+def _load(path: Path) -> Night:
+    try:
+        return Night(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"the night {path} is damaged ({error}): restore or remove it") from error
+
+
+@contextmanager
+def alone(results: Path, device: str) -> Iterator[None]:
+    """Keep other nights on this device and these results from running meanwhile.
+
+    Raises:
+        UserError: one is running, or the folder cannot be written.
+    """
+    folder = results / FOLDER / device
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder with --results"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another night is running on {device} with these results: wait for it, or end it"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,227 @@
+"""``bench regress --bisect``: the first bad commit, found by measuring good and candidate in turns.
+
+git chooses the commits, in a checkout of its own. Each is measured in turns with the good one, so that a machine that
+drifts misleads neither, and judged by the same test as ``bench regress``; where that cannot tell, more rounds follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import expm1, log1p
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import UserError
+from bench.regress.comparison import compare
+from bench.regress.findings import Finding, Outcome
+from bench.regress.probe import Probe, Unmeasurable
+from bench.regress.worktree import describe, git, resolve, worktrees
+
+Mark = Literal["good", "bad", "skip"]
+
+ATTEMPTS = 4
+"""Where rounds do not tell, as many follow again, this often in all; then the commit is skipped."""
+
+_FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first bad commit", re.MULTILINE)
+_LEFT = re.compile(r"^[0-9a-f]{40}$", re.MULTILINE)
+
+Subject = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to bisect.
+
+    Attributes:
+        repository: the user's.
+        good, bad: names of commits.
+        command: what is run in each checkout: see :mod:`bench.regress.probe`.
+        build: a shell command that makes a checkout ready; empty for none.
+        rounds: runs of the command on each side before the first judgement.
+        timeout: seconds for one run.
+    """
+
+    repository: Path
+    good: str
+    bad: str
+    command: tuple[str, ...]
+    build: str = ""
+    rounds: int = 3
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One commit that was tried: what it was taken for, and why."""
+
+    commit: str
+    mark: Mark
+    why: str
+
+
+@dataclass(frozen=True)
+class Bisected:
+    """What was found.
+
+    Attributes:
+        first_bad: the commit; empty where skipped ones leave several.
+        possible: the commits that it may be, if not that one.
+        regression: what got worse, one phrase each.
+        steps: what was tried, in order.
+    """
+
+    first_bad: str
+    possible: tuple[str, ...]
+    regression: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+Tell = Callable[[str], None]
+
+
+def bisect(task: Task, tell: Tell = lambda text: None) -> Bisected:
+    """Return the first commit after ``task.good`` that is worse than it.
+
+    Args:
+        task: what to do.
+        tell: called with one line as each commit has been tried.
+
+    Raises:
+        UserError: the names are no commits, good is no ancestor of bad, either cannot be measured, or bad is not worse.
+    """
+    good, bad = resolve(task.repository, task.good), resolve(task.repository, task.bad)
+    if good == bad:
+        raise UserError(f"{task.good} and {task.bad} are the same commit")
+    if git(task.repository, "merge-base", good, bad, check=False).strip() != good:
+        raise UserError(f"{task.good} is not an ancestor of {task.bad}: name a good commit that bad was built on")
+    with worktrees(task.repository, {"good": good, "candidate": bad}) as folders:
+        return _bisect(task, good, bad, folders, tell)
+
+
+def _bisect(task: Task, good: str, bad: str, folders: dict[str, Path], tell: Tell) -> Bisected:
+    scratch = folders["good"].parent / "measured"
+    probe = Probe(good, folders["good"], scratch, task.command, task.timeout)
+    try:
+        probe.build(task.build)
+        outcome = _measured(task, probe, Probe(bad, folders["candidate"], scratch, task.command, task.timeout), None)
+    except Unmeasurable as error:
+        raise UserError(f"{task.good} or {task.bad} cannot be measured: {error}") from error
+    worse = {_subject(finding): finding for finding in outcome.regressions}
+    if not worse:
+        raise UserError(f"{task.bad} is not worse than {task.good}: {outcome.sentence()}")
+    regression = tuple(_phrase(finding) for finding in worse.values())
+    for phrase in regression:
+        tell(f"{task.bad} against {task.good}: {phrase}")
+    steps: list[Step] = []
+    folder = folders["candidate"]
+    git(folder, "checkout", "--force", "--detach", "HEAD")
+    answer = git(folder, "bisect", "start", bad, good)
+    while not (_FIRST_BAD.search(answer) or "only 'skip'ped commits left" in answer):
+        commit = git(folder, "rev-parse", "HEAD").strip()
+        git(folder, "clean", "-ffdxq", check=False)
+        step = _tried(task, probe, Probe(commit, folder, scratch, task.command, task.timeout), worse)
+        steps.append(step)
+        tell(f"{step.mark}: {describe(task.repository, commit)} ({step.why})")
+        git(folder, "checkout", "--force", "--detach", "HEAD", check=False)
+        answer = git(folder, "bisect", step.mark, check=False)
+        if not answer:
+            raise UserError("git bisect did not go on: try again, or report this")
+    found = _FIRST_BAD.search(answer)
+    left = set() if found else set(_LEFT.findall(answer))
+    order = git(folder, "rev-list", "--topo-order", "--reverse", f"{good}..{bad}").split()
+    possible = tuple(commit for commit in order if commit in left)
+    return Bisected(found.group(1) if found else "", possible, regression, tuple(steps))
+
+
+def _tried(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Finding]) -> Step:
+    """Measure one commit and say what it is taken for."""
+    try:
+        outcome = _measured(task, good, candidate, worse)
+    except (Unmeasurable, UserError) as error:
+        return Step(candidate.commit, "skip", str(error))
+    mark = _mark(outcome, worse)
+    if mark is None:
+        return Step(candidate.commit, "skip", "the rounds do not tell whether it is good or bad")
+    tracked = [finding for finding in outcome.findings if _subject(finding) in worse]
+    deciding = [finding for finding in tracked if finding.regression] or tracked
+    return Step(candidate.commit, mark, "; ".join(_phrase(finding) for finding in deciding[:3]))
+
+
+def _measured(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Finding] | None) -> Outcome:
+    """Build and measure a commit in turns with the good one, until it can be told what it is or patience ends.
+
+    Where every figure is exact, one run of each is enough.
+    """
+    candidate.build(task.build)
+    good.forget()
+    for _ in range(ATTEMPTS):
+        for turn in range(task.rounds):
+            for probe in (good, candidate) if turn % 2 else (candidate, good):
+                probe.measure()
+            outcome = compare(good.source(), candidate.source())
+            if not any(finding.matched.candidate.timed for finding in outcome.findings):
+                return outcome
+        if worse is None and outcome.regressions:
+            return outcome
+        if worse is not None and _mark(outcome, worse) is not None:
+            return outcome
+    return outcome
+
+
+def _mark(outcome: Outcome, worse: dict[Subject, Finding]) -> Mark | None:
+    """Return what a commit is: bad where anything that bad made worse is worse, good where all of it is not.
+
+    A time is not worse where even the upper end of its interval is less than half of what bad lost.
+    """
+    tracked = [finding for finding in outcome.findings if _subject(finding) in worse]
+    if any(finding.regression for finding in tracked):
+        return "bad"
+    if len(tracked) == len(worse) and all(_harmless(finding, worse[_subject(finding)]) for finding in tracked):
+        return "good"
+    return None
+
+
+def _harmless(finding: Finding, bad: Finding) -> bool:
+    if finding.verdict != "cannot tell":
+        return True
+    if finding.high is None or bad.change is None or not finding.matched.candidate.timed:
+        return False
+    return finding.high < expm1(log1p(bad.change) / 2)
+
+
+def _subject(finding: Finding) -> Subject:
+    series = finding.matched.candidate
+    return series.paper, series.subject, series.form, series.row
+
+
+def _phrase(finding: Finding) -> str:
+    from bench.regress.text import cells
+
+    model, metric, _, before, after, change, verdict, _ = cells(replace(finding, because=""))
+    return f"{model} {metric.lower()} {verdict}: {before} → {after}" + (f", {change}" if change else "")
+
+
+def as_json(found: Bisected) -> dict[str, object]:
+    """Return what was found, JSON-ready."""
+    return {
+        "first_bad": found.first_bad or None,
+        "possible": list(found.possible),
+        "regression": list(found.regression),
+        "steps": [vars(step) for step in found.steps],
+    }
+
+
+def command_of(words: Sequence[str], paper: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Return the command to run in each checkout: the user's, or ``bench run`` of some papers, one round at a time.
+
+    Raises:
+        UserError: there is neither, or both.
+    """
+    if bool(words) == bool(paper):
+        raise UserError("say what to measure: either --paper, or a command after --")
+    if words:
+        return tuple(words)
+    chosen = ["--metrics", ",".join(metrics)] if metrics else []
+    return ("bench", "run", "--paper", ",".join(paper), "--rounds", "1", "--baseline", "none", *chosen)

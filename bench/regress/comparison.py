@@ -1,0 +1,96 @@
+"""``bench regress`` from two names to an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from bench.errors import UserError, unknown
+from bench.regress import pairing, sources
+from bench.regress.findings import Outcome
+from bench.regress.judge import judge
+from bench.regress.series import Series, contradicts, series
+from bench.regress.sources import Source
+
+
+def compare_named(
+    baseline: str, candidate: str, results: Path, across: Collection[str] = (), papers: Collection[str] = ()
+) -> Outcome:
+    """Compare what two names mean; see :func:`bench.regress.sources.find`.
+
+    Raises:
+        UserError: there is nothing of a name, or nothing of the two can be compared.
+    """
+    for name in across:
+        if name not in pairing.ACROSS:
+            raise unknown("thing to compare across", name, pairing.ACROSS)
+    return compare(sources.find(baseline, results), sources.find(candidate, results), across, papers)
+
+
+def compare(baseline: Source, candidate: Source, across: Collection[str] = (), papers: Collection[str] = ()) -> Outcome:
+    """Compare two sets of records like with like.
+
+    Args:
+        baseline, candidate: the two.
+        across: names of :data:`bench.regress.pairing.ACROSS` that may differ.
+        papers: compare only these papers; empty for all.
+
+    Raises:
+        UserError: nothing of the two can be compared.
+    """
+    first, second = (_chosen(series(source.records), papers, source.name) for source in (baseline, candidate))
+    environments = (baseline.environment, candidate.environment)
+    matched, unmatched = pairing.pair(first, second, environments, across)
+    if not matched:
+        raise UserError(_nothing(baseline.name, candidate.name, unmatched))
+    findings, machine = judge(matched, baseline, candidate)
+    unread = [f"{problem.place}: {problem.text}" for problem in (*baseline.problems, *candidate.problems)]
+    return Outcome(
+        baseline=baseline.name,
+        candidate=candidate.name,
+        commits=(_commits(m.baseline for m in matched), _commits(m.candidate for m in matched)),
+        findings=tuple(findings),
+        unmatched=tuple(unmatched),
+        machine=machine,
+        changes=tuple(dict.fromkeys(change for m in matched for change in m.changes)),
+        problems=tuple(
+            dict.fromkeys([*_contradictions(first, baseline), *_contradictions(second, candidate), *unread])
+        ),
+    )
+
+
+def _chosen(found: list[Series], papers: Collection[str], name: str) -> list[Series]:
+    if not papers:
+        return found
+    chosen = [one for one in found if one.paper in papers]
+    if not chosen:
+        raise UserError(f"{name} holds nothing of {', '.join(papers)}; it holds {_listed(one.paper for one in found)}")
+    return chosen
+
+
+def _nothing(baseline: str, candidate: str, unmatched: Collection[pairing.Unmatched]) -> str:
+    """Say why two sides have nothing in common."""
+    reasons = [one for one in unmatched if one.across]
+    if not reasons:
+        return f"{baseline} and {candidate} have nothing in common: name two runs of the same papers"
+    across = dict.fromkeys(name for one in reasons for name in one.across)
+    option = " ".join(f"--across {name}" for name in across)
+    why = reasons[0].reason
+    return f"nothing of {baseline} and {candidate} is like with like ({why}): compare all the same with {option}"
+
+
+def _contradictions(found: Iterable[Series], source: Source) -> list[str]:
+    """Name the series whose figures are not what their samples say."""
+    return [
+        f"{source.name}: the figures of {one.subject} {one.form} {one.row} contradict their samples; the slower count"
+        for one in found
+        if one.timed and any(contradicts(record, source.samples) for record in one.rounds.values())
+    ]
+
+
+def _commits(found: Iterable[Series]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.commit[:12] or "unknown" for one in found))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted({name for name in names if name})) or "none"

@@ -1,0 +1,115 @@
+"""What a comparison finds: a verdict for each configuration, what may have caused it, and the whole in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.regress.pairing import Matched, Unmatched
+from bench.regress.shift import Shift
+from bench.regress.surroundings import Change
+
+Verdict = Literal[
+    "slower",
+    "faster",
+    "more",
+    "less",
+    "changed",
+    "broken",
+    "mended",
+    "failed",
+    "worse",
+    "better",
+    "same",
+    "cannot tell",
+]
+"""``slower`` and ``faster`` are times; ``more`` and ``less`` memory and energy; ``changed`` an exact figure that moved;
+``broken`` and ``mended`` parity; ``worse`` and ``better`` accuracy; ``failed`` what was measured and no longer is."""
+
+REGRESSIONS = ("slower", "more", "changed", "broken", "failed", "worse")
+
+IMPROVEMENTS = ("faster", "less", "mended", "better")
+
+Cause = Literal["", "code", "environment", "code or environment", "unknown"]
+"""What is not as it was and so may have caused a change: the commit, what surrounds it, both, or nothing recorded."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One configuration.
+
+    Attributes:
+        matched: the two series.
+        verdict: see :data:`Verdict`.
+        change: the relative change, of the time for times; None where there is none to give.
+        low, high: its interval, which holds for all comparisons together; None where the method gives none.
+        reason: what the verdict rests on, one phrase.
+        needed: how many more rounds a side it takes to tell; 0 where that is not the question.
+        cause: see :data:`Cause`; empty where nothing changed.
+        because: the cause in words.
+    """
+
+    matched: Matched
+    verdict: Verdict
+    change: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    needed: int = 0
+    cause: Cause = ""
+    because: str = ""
+
+    @property
+    def regression(self) -> bool:
+        """Whether it is a change for the worse, or of what may not change at all."""
+        return self.verdict in REGRESSIONS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A whole comparison.
+
+    Attributes:
+        baseline, candidate: what the user called them.
+        commits: the commits of each side, shortened.
+        findings: the configurations that were compared.
+        unmatched: those that were not.
+        machine: what all times have in common; None with too few to say.
+        changes: what changed around the code, each once.
+        problems: what could not be read, one sentence each.
+    """
+
+    baseline: str
+    candidate: str
+    commits: tuple[tuple[str, ...], tuple[str, ...]]
+    findings: tuple[Finding, ...]
+    unmatched: tuple[Unmatched, ...]
+    machine: Shift | None
+    changes: tuple[Change, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def regressions(self) -> list[Finding]:
+        """The findings that are regressions."""
+        return [finding for finding in self.findings if finding.regression]
+
+    @property
+    def unsettled(self) -> list[Finding]:
+        """The findings that leave open what they ask."""
+        return [finding for finding in self.findings if finding.verdict == "cannot tell"]
+
+    def status(self) -> int:
+        """Return the exit status: 1 where there is a regression."""
+        return 1 if self.regressions else 0
+
+    def sentence(self) -> str:
+        """Return the whole in one sentence."""
+        counts: dict[str, int] = {}
+        for finding in self.findings:
+            counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
+        head = f"{len(self.regressions)} regressions" if len(self.regressions) != 1 else "1 regression"
+        if not self.regressions:
+            head = "no regression found" if self.unsettled else "no regression"
+        left = f"; {len(self.unmatched)} not comparable" if self.unmatched else ""
+        return f"{head} in {len(self.findings)} comparisons ({told}){left}"

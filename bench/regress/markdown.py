@@ -1,0 +1,35 @@
+"""A comparison as Markdown, for a pull request or a job's summary. The same outcome gives the same bytes."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from bench.regress import text
+from bench.regress.findings import Outcome
+from bench.render.markdown import escape
+
+MOST = 50
+"""Rows of a table; GitHub cuts off long summaries."""
+
+
+def render(outcome: Outcome) -> str:
+    """Return a comparison as a Markdown page."""
+    parts = [
+        f"## Regressions: {escape(outcome.candidate)} against {escape(outcome.baseline)}",
+        f"**{escape(outcome.sentence())}.**",
+        _list([*text.causes(outcome), *filter(None, [text.machine(outcome)])]),
+    ]
+    for title, findings in text.sections(outcome):
+        rows = [[escape(cell) for cell in text.cells(finding)] for finding in findings[:MOST]]
+        parts += [f"### {title}", tabulate(rows, headers=text.TITLES, tablefmt="pipe", disable_numparse=True)]
+        if len(findings) > MOST:
+            parts.append(f"... and {len(findings) - MOST} more.")
+    left = text.unmatched(outcome)
+    if left:
+        parts += ["### Not comparable", _list(left)]
+    parts.append(text.RULES)
+    return "\n\n".join(parts) + "\n"
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"- {escape(line)}" for line in lines)

@@ -1,0 +1,156 @@
+"""Like with like: which series of a candidate are set against which of the baseline, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bench import metrics
+from bench.records import Settings
+from bench.regress.series import Series
+from bench.regress.surroundings import Change, changes
+
+ACROSS = ("machine", "versions", *(field.name for field in fields(Settings)))
+"""What a user may ask to compare across: another machine, other versions, or any one setting."""
+
+_STATIC = ("count", "parity")
+"""Kinds of rows that no version of anything and (for counts) no machine may move."""
+
+Environment = Callable[[str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Two series of the same thing.
+
+    Attributes:
+        baseline, candidate: the two.
+        changes: what is not the same around them: nothing, or what was asked to be compared across.
+    """
+
+    baseline: Series
+    candidate: Series
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A series that has nothing to be compared with, and why, in one phrase; ``across`` names what would allow it."""
+
+    series: Series
+    reason: str
+    across: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Difference:
+    kind: str
+    text: str
+
+
+def pair(
+    baseline: Sequence[Series],
+    candidate: Sequence[Series],
+    environments: tuple[Environment, Environment],
+    across: Collection[str] = (),
+) -> tuple[list[Matched], list[Unmatched]]:
+    """Return what can be compared, in the order of the candidate, and what cannot.
+
+    Args:
+        baseline, candidate: the two sides.
+        environments: give each side's environments by digest.
+        across: names of :data:`ACROSS` that may differ.
+    """
+    waiting: dict[tuple[str, ...], list[Series]] = {}
+    for series in baseline:
+        waiting.setdefault(_subject(series), []).append(series)
+    asked = set(across)
+    found: dict[int, Matched] = {}
+    lonely: list[int] = []
+    for exact in (True, False):  # first those that need no leave, so that these never take one another's partner
+        allowed: set[str] = set() if exact else asked
+        for index, series in enumerate(candidate):
+            if index in found:
+                continue
+            partners = waiting.get(_subject(series), [])
+            fitting = [p for p in partners if {d.kind for d in _differences(p, series, environments)} <= allowed]
+            if fitting:
+                partner = min(fitting, key=lambda p: len(list(_differences(p, series, environments))))
+                partners.remove(partner)
+                found[index] = Matched(partner, series, _changes(partner, series, environments))
+            elif not exact:
+                lonely.append(index)
+    both = [found[index] for index in sorted(found)]
+    left = [Unmatched(m.candidate, reason) for m in both if (reason := _one_sided(m))]
+    for index in lonely:
+        series = candidate[index]
+        partners = waiting.get(_subject(series), [])
+        left.append(_unmatched(series, partners, environments))
+        if partners:
+            partners.pop(0)
+    left += [Unmatched(series, "only in the baseline") for partners in waiting.values() for series in partners]
+    return [m for m in both if not _one_sided(m)], left
+
+
+def _one_sided(matched: Matched) -> str:
+    """Say why two series of the same thing give nothing to compare; empty where they do, if only a new failure."""
+    before, after = matched.baseline, matched.candidate
+    if before.rounds and after.rounds:
+        return ""
+    if not before.rounds and not after.rounds:
+        return f"{after.status} on both sides"
+    if after.rounds:
+        reason = before.last.measurement.reason
+        return "" if before.status == "failed" else f"not measured in the baseline ({reason})"
+    return "" if after.status == "failed" else f"no longer measured ({after.last.measurement.reason})"
+
+
+def _unmatched(series: Series, partners: Sequence[Series], environments: tuple[Environment, Environment]) -> Unmatched:
+    """Say why a series of the candidate has no partner, from the one that comes nearest."""
+    if not partners:
+        return Unmatched(series, "only in the candidate")
+    nearest = min((list(_differences(p, series, environments)) for p in partners), key=len)
+    reason = "; ".join(dict.fromkeys(difference.text for difference in nearest))
+    return Unmatched(series, reason or "measured twice", tuple(dict.fromkeys(d.kind for d in nearest)))
+
+
+def _subject(series: Series) -> tuple[str, ...]:
+    return series.paper, series.subject, series.form, series.row
+
+
+def _changes(before: Series, after: Series, environments: tuple[Environment, Environment]) -> tuple[Change, ...]:
+    first, second = environments[0](before.environment), environments[1](after.environment)
+    return tuple(changes(first, second)) if first and second else ()
+
+
+def _differences(before: Series, after: Series, environments: tuple[Environment, Environment]) -> Iterator[_Difference]:
+    """Yield what keeps two series of one subject and row from being compared."""
+    for name, old in vars(before.settings).items():
+        new = getattr(after.settings, name)
+        if old != new:
+            yield _Difference(name, f"{name.replace('_', ' ')} {_text(old)} against {_text(new)}")
+    if before.settings.batch == after.settings.batch and before.batch != after.batch:
+        yield _Difference("batch", f"batch {before.batch} against {after.batch}, each the best found")
+    if before.settings.input_size == after.settings.input_size and before.shape != after.shape:
+        yield _Difference("input_size", f"input of {_text(before.shape)} against {_text(after.shape)}")
+    kind = metrics.row(after.row).kind
+    if kind == "count":
+        return
+    if before.device != after.device:
+        yield _Difference("machine", f"measured on {before.device or 'one'} and {after.device or 'another'}")
+    if kind in _STATIC or before.environment == after.environment:
+        return
+    if not environments[0](before.environment) or not environments[1](after.environment):
+        yield _Difference("versions", "the environment of one side is not stored")
+        return
+    for change in _changes(before, after, environments):
+        yield _Difference(change.where, str(change))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "default"
+    return "default" if value is None else str(value)

@@ -1,0 +1,121 @@
+"""What a side of a comparison names: a run, the newest run, a commit, a file of records or a folder of results."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import jsonl
+from bench.encoding import Decoder, StoredRecord, Undecodable
+from bench.errors import UserError, unknown
+from bench.figures import Samples, own_samples
+from bench.store import Problem, Store
+
+_HEX = re.compile(r"[0-9a-f]{4,40}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Records, and where what belongs to them is found.
+
+    Attributes:
+        name: how the user named them.
+        records: in the order of measuring.
+        samples, environment: see :class:`bench.store.Store`.
+        problems: what could not be read.
+    """
+
+    name: str
+    records: list[StoredRecord]
+    samples: Samples
+    environment: Callable[[str], dict[str, Any]]
+    problems: tuple[Problem, ...] = ()
+
+
+def find(name: str, results: Path) -> Source:
+    """Return the records that ``name`` means.
+
+    Args:
+        name: ``latest``, a run's id, a commit (four digits or more, or anything that git resolves here), a file of
+            records, or a folder like ``results/``.
+        results: the folder in which runs and commits are looked for.
+
+    Raises:
+        UserError: there is nothing of that name, or nothing in it.
+    """
+    if Path(name).is_dir():
+        return _folder(name)
+    if Path(name).is_file():
+        return _file(name)
+    store = Store(results)
+    runs = store.runs()
+    if not runs:
+        raise UserError(f"no records are stored under {results}: measure with `bench run` first, or name --results")
+    if name == "latest" or name in runs:
+        return _of_store(name, store, store.query(run=runs[-1] if name == "latest" else name))
+    records = store.query()
+    for commit in (name.lower(), _resolved(name)):
+        found = [record for record in records if _HEX.fullmatch(commit) and record.commit.startswith(commit)]
+        if found:
+            return _of_store(name, store, found)
+    if _resolved(name):
+        raise UserError(f"nothing was measured at commit {name} ({_resolved(name)[:12]}): run `bench run` there first")
+    commits = {record.commit[:12] for record in records if record.commit}
+    raise unknown("run, commit, file or folder", name, {*runs, *commits, "latest"})
+
+
+def _folder(name: str) -> Source:
+    root = Path(name)
+    if not (root / "records").is_dir() and root.name == "records":
+        root = root.parent
+    store = Store(root)
+    if not store.runs():
+        raise UserError(f"no records are stored under {name}: a folder of results holds records/<device>/<run>.jsonl")
+    return _of_store(name, store, store.query())
+
+
+def _file(name: str) -> Source:
+    """Return the records of one file; in a folder of results, with their samples and environments."""
+    path = Path(name).resolve()
+    if path.parent.parent.name == "records":
+        store = Store(path.parent.parent.parent)
+        return _of_store(name, store, store.query(run=path.stem, device=path.parent.name))
+    try:
+        lines, torn = jsonl.read(path)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read ({error.strerror})") from error
+    decoder, records, problems = Decoder(), [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(decoder.decode(line, ""))
+        except Undecodable as error:
+            problems.append(Problem(f"{name}:{number}", str(error)))
+    if torn:
+        problems.append(Problem(name, "the last line is incomplete"))
+    if not records:
+        raise UserError(f"{name} holds no records: name a file like results/records/<device>/<run>.jsonl")
+    return Source(name, records, own_samples, lambda digest: {}, tuple(problems))
+
+
+def _of_store(name: str, store: Store, records: list[StoredRecord]) -> Source:
+    if not records:
+        why = f" ({store.problems[0].place}: {store.problems[0].text})" if store.problems else ""
+        raise UserError(f"{name} holds no records that can be read{why}")
+    return Source(name, records, store.samples, store.environment, tuple(store.problems))
+
+
+def _resolved(name: str) -> str:
+    """Return the commit that git gives for a name in the working folder; empty where it gives none."""
+    if name.startswith("-"):
+        return ""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = done.stdout.strip().splitlines()
+    return found[-1] if done.returncode == 0 and found else ""

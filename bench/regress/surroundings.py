@@ -1,0 +1,141 @@
+"""What stood around two sides of a comparison, machine, versions and clocks: it tells what may have caused a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.measure.machine import OTHERS_CORES, STOLEN
+from bench.records import Record
+from bench.statistics import median
+
+Where = Literal["machine", "versions"]
+"""``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""
+
+CLOCKS = 0.03
+"""Clocks that differ by more than this are a change of the machine."""
+
+MEMORY = 0.05
+"""A machine's memory may differ by this share from one start to the next."""
+
+_OURS = ("claimbench",)
+"""Libraries that are this suite: the commit says more."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is not as it was."""
+
+    where: Where
+    what: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.before or 'none'} → {self.after or 'none'}"
+
+
+@dataclass(frozen=True)
+class State:
+    """What rounds saw of the machine, medians over them; None where they did not say.
+
+    Attributes:
+        clock_mhz: of the GPU if there is one, else of the processor.
+        others: how many cores other processes used.
+        stolen: the share of processor time that a hypervisor took.
+    """
+
+    clock_mhz: float | None
+    others: float | None
+    stolen: float | None
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """Return what differs between two environments (:func:`bench.environment.capture`)."""
+    first, second = _flat(before), _flat(after)
+    found = []
+    for name in sorted(first.keys() | second.keys()):
+        old, new = first.get(name, ""), second.get(name, "")
+        if old == new or name.removeprefix("libraries.") in _OURS:
+            continue
+        if name in ("memory_bytes", "gpu.memory_bytes") and _close(old, new, MEMORY):
+            continue
+        found.append(Change(_where(name), _title(name), old, new))
+    return found
+
+
+def state(records: Iterable[Record]) -> State:
+    """Return what ``records`` say of the machine while they were measured."""
+    seen: dict[str, list[float]] = {"clock": [], "others": [], "stolen": []}
+    for record in records:
+        report = record.measurement.detail.get("machine")
+        if not isinstance(report, dict):
+            continue
+        for name, value in (
+            ("clock", _clock(report)),
+            ("others", report.get("others_cores")),
+            ("stolen", report.get("stolen")),
+        ):
+            if isinstance(value, int | float):
+                seen[name].append(float(value))
+    clock, others, stolen = (median(values) if values else None for values in seen.values())
+    return State(clock, others, stolen)
+
+
+def clock_change(before: State, after: State) -> Change | None:
+    """Return how the clocks changed; None where they are the same or not known."""
+    if not before.clock_mhz or not after.clock_mhz or abs(after.clock_mhz / before.clock_mhz - 1) <= CLOCKS:
+        return None
+    return Change("versions", "clock", f"{before.clock_mhz:.0f} MHz", f"{after.clock_mhz:.0f} MHz")
+
+
+def busier(before: State, after: State) -> str:
+    """Say how others took more of the machine ``after`` than ``before``; empty where they did not."""
+    if _more(before.others, after.others, OTHERS_CORES):
+        return f"other processes used {after.others:.1f} cores, and {before.others or 0:.1f} on the other side"
+    if _more(before.stolen, after.stolen, STOLEN):
+        return (
+            f"the hypervisor took {after.stolen:.0%} of the processors, and {before.stolen or 0:.0%} on the other side"
+        )
+    return ""
+
+
+def _more(before: float | None, after: float | None, limit: float) -> bool:
+    return after is not None and after - (before or 0.0) > limit
+
+
+def _clock(report: Mapping[str, Any]) -> object:
+    """Return the clock while it was measured, as near as it was read: of the GPU, else of the processor."""
+    after = report.get("after")
+    if not isinstance(after, dict):
+        return None
+    gpu = after.get("gpu")
+    return gpu.get("sm_mhz") if isinstance(gpu, dict) else after.get("cpu_mhz")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Return nested dicts as one, with dots in its names; what is not there is left out."""
+    if not isinstance(value, Mapping):
+        return {} if value is None else {prefix: str(value)}
+    return {
+        name: text
+        for key, inner in value.items()
+        for name, text in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _where(name: str) -> Where:
+    machine = name in ("device", "memory_bytes", "gpu.name", "gpu.memory_bytes") or name.startswith("cpu.")
+    return "machine" if machine else "versions"
+
+
+def _title(name: str) -> str:
+    return name.removeprefix("libraries.").removeprefix("variables.").replace("_", " ").replace(".", " ")
+
+
+def _close(first: str, second: str, share: float) -> bool:
+    try:
+        return abs(float(first) / float(second) - 1) <= share
+    except (ValueError, ZeroDivisionError):
+        return False

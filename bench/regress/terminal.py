@@ -1,0 +1,38 @@
+"""A comparison on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.regress import text
+from bench.regress.findings import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_STYLES = {"Regressions": "red", "Improvements": "green", "Cannot tell": "yellow"}
+
+
+def show(outcome: Outcome, out: Console) -> None:
+    """Print a comparison."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    style = "red" if outcome.regressions else "yellow" if outcome.unsettled else "green"
+    out.print(f"[bold {style}]{escape(outcome.sentence())}[/]")
+    for line in (*text.causes(outcome), *filter(None, [text.machine(outcome)])):
+        out.print(escape(line))
+    for title, findings in text.sections(outcome):
+        table = Table(title=title, title_justify="left", title_style=f"bold {_STYLES[title]}", box=None, pad_edge=False)
+        for heading in text.TITLES:
+            table.add_column(heading, overflow="fold")
+        for finding in findings:
+            table.add_row(*(escape(cell) for cell in text.cells(finding)))
+        out.print()
+        out.print(table)
+    left = text.unmatched(outcome)
+    if left:
+        out.print("\n[bold]Not comparable[/]")
+        for line in left:
+            out.print(f"  {escape(line)}")
+    out.print(f"\n[dim]{escape(text.RULES)}[/]")
