@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from bench.store import Store
 
-SMALL = ("study", "--paper", "fake", "--quick", "--epochs", "3", "--devices", "cpu")
+SMALL = ("study", "--paper", "fake", "--quick", "--epochs", "3", "--threads", "1", "--devices", "cpu")
 
 
 def records(folder):

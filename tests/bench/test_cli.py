@@ -18,6 +18,7 @@ COMMANDS = (
     "run",
     "verify",
     "compare",
+    "study",
     "kernels",
     "kernels list",
     "kernels check",

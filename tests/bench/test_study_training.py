@@ -111,3 +111,22 @@ def test_half_precision_is_autocast_and_weights_stay_whole(task):
     assert training._forward(torch.randn(2, 1, 8, 8)).dtype == torch.float32
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in training.model.parameters()} == {torch.float32}
+
+
+class Cut(Exception):
+    """Stands for a kill between two epochs."""
+
+
+def test_a_training_that_was_cut_off_ends_with_the_same_weights_to_the_last_bit(fake_papers, tmp_path):
+    def cut(event):
+        raise Cut
+
+    whole = Training(make_task(tmp_path / "whole", "block", 3, epochs=3)).run(lambda event: None)[0]
+    task = make_task(tmp_path / "cut", "block", 3, epochs=3)
+    for _ in range(2):
+        with pytest.raises(Cut):
+            Training(task).run(cut)
+    resumed = Training(task).run(lambda event: None)[0]
+    assert resumed.value == whole.value
+    assert resumed.detail["weights"] == whole.detail["weights"]
+    assert resumed.detail["right"] == whole.detail["right"]
