@@ -46,9 +46,9 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
         written.append(path)
     studies = study_store(store.root)
     for device in studies.devices():
-        found = summaries(studies, device=device)
-        if found:
+        summarised = summaries(studies, device=device)
+        if summarised:
             path = out / f"studies.{device}.md"
-            write_whole(path, study_report.page(found, study_of, device).encode())
+            write_whole(path, study_report.page(summarised, study_of, device).encode())
             written.append(path)
     return written
