@@ -164,7 +164,8 @@ def _print_end(plan: Plan, ended: Ended, json: bool) -> None:
     typer.echo(f"best: {ended.best:.2f} % top-1 after epoch {ended.best_epoch} of {ended.epochs}, in {weights}")
     form = f" --form {plan.form}" if plan.form not in ("", "model") else ""
     size = f" --input-size {plan.size}" if plan.size != plan.input.size else ""
+    kind = "" if ended.synsets else " --dataset folder"
     typer.echo(
         f"evaluate: bench run --paper {plan.wish.paper} --variant {plan.variant}{form}{size} --metrics accuracy "
-        f"--weights {weights} --data {plan.wish.data}"
+        f"--weights {weights} --data {plan.wish.data}{kind}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Pictures:
     validate: Labelled
     classes: int
 
+    @property
+    def synsets(self) -> bool:
+        """Whether the classes are named by WordNet ids, as ImageNet's are."""
+        return all(re.fullmatch(r"n\d{8}", name) for name in self.train.classes)
+
 
 def open_pictures(root: Path, dataset: str = "") -> Pictures:
     """Return the pictures of a folder with ``train`` and ``val`` in it, or of a data set that timm knows by name.
@@ -76,17 +82,29 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
             raise UserError(f"data set {dataset} cannot be opened in {root} ({sentence})") from error
         part.transform = None
         return part
-    from torchvision.datasets import ImageFolder
-
     folder = next((root / name for name in names if (root / name).is_dir()), None)
     if folder is None:
         raise UserError(
             f"data folder {root} has no folder {names[0]!r}: it needs train and val, one sub-folder a class"
         )
     try:
-        return ImageFolder(str(folder))
+        return _folder(folder)
     except FileNotFoundError as error:
         raise UserError(f"data folder {folder}: {_empty(str(error))}") from error
+
+
+def _folder(folder: Path) -> Labelled:
+    """Return the pictures of a folder, its classes numbered in natural order, as evaluation numbers them."""
+    from torchvision.datasets import ImageFolder
+
+    from bench.evaluation.scan import natural
+
+    class Folder(ImageFolder):
+        def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
+            classes = sorted(super().find_classes(directory)[0], key=natural)
+            return classes, {name: number for number, name in enumerate(classes)}
+
+    return Folder(str(folder))
 
 
 def _empty(text: str) -> str:

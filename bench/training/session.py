@@ -25,7 +25,10 @@ LOOK_ON_GPU = 20
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: finished or interrupted, after which epoch, and its best validation so far."""
+    """How a run ended: finished or interrupted, after which epoch, its best validation so far, and on which classes.
+
+    ``synsets`` says that these are named as ImageNet's are.
+    """
 
     finished: bool
     epoch: int
@@ -33,6 +36,7 @@ class Ended:
     best: float
     best_epoch: int
     folder: Path
+    synsets: bool
 
     def weights(self) -> Path:
         """Return the file of the best weights, or of the last where none was validated."""
@@ -114,7 +118,7 @@ def train(
         group.wait()
         finished = loop.run(stop, watcher)
     place = loop.place
-    return Ended(finished, place.epoch, learner.schedule.epochs, place.best, place.best_epoch, folder)
+    return Ended(finished, place.epoch, learner.schedule.epochs, place.best, place.best_epoch, folder, pictures.synsets)
 
 
 def check_classes(plan: Plan, pictures: data.Pictures) -> None:

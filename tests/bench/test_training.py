@@ -57,6 +57,20 @@ def tiny_paper(monkeypatch):
     registry.entries.cache_clear()
 
 
+def test_classes_are_numbered_in_natural_order_as_evaluation_numbers_them(tmp_path):
+    from PIL import Image
+
+    for part in ("train", "val"):
+        for name in ("1", "2", "10"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new("L", (4, 4)).save(tmp_path / part / name / "a.png")
+    opened = data.open_pictures(tmp_path)
+    assert list(opened.train.classes) == ["1", "2", "10"]
+    numbers = {Path(path).parent.name: number for path, number in opened.validate.samples}
+    assert numbers == {"1": 0, "2": 1, "10": 2}
+    assert not opened.synsets
+
+
 def plan_of(digits, **changes):
     values = {"paper": "tiny", "variant": "tiny_calm", "data": digits} | changes
     devices = values.pop("devices", 1)
@@ -189,6 +203,7 @@ def test_two_processes_train_as_one_does(digits, tmp_path, environment, shard):
 def test_trained_weights_are_evaluated_to_the_accuracy_that_training_saw(digits, tmp_path, bench):
     ended = train(plan_of(digits), tmp_path / "run")
     arguments = ["--paper", "tiny", "--variant", "tiny_calm", "--metrics", "accuracy", "--data", digits]
+    arguments += ["--dataset", "folder"]
     file = tmp_path / "run" / "best.safetensors"
     done = bench(
         "run",

@@ -77,10 +77,10 @@ def test_from_an_address_to_an_accuracy(bench, here, server):
         predicted = from_official(config, official).eval()(images).argmax(1)
 
     run = ("run", "--paper", "published", "--metrics", "accuracy", "--weights", "official", "--baseline", "none")
-    done = bench(*run, "--data", here / "data", "--device", "cpu")
+    done = bench(*run, "--dataset", "folder", "--data", here / "data", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"fetching published/small from {server.url}/small.pth" in done.stderr
-    [top1] = Store(here / "results").query(metric="top1")
+    [top1] = Store(here / "results").query(metric="folder_top1")
     assert top1.measurement.value == pytest.approx(100 * int((predicted == labels).sum()) / len(labels))
     assert top1.job.settings.weights == "official"
     digest = hashlib.sha256(body).hexdigest()

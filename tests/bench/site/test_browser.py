@@ -252,6 +252,7 @@ def test_a_header_sorts_by_the_keyboard(page, site):
     header = page.locator("#rows thead th", has_text="Measured")
     header.locator("[tabindex='0'], button").first.focus()
     page.keyboard.press("Enter")
+    page.wait_for_selector("#rows thead th[aria-sort='descending']", state="attached")
     assert header.get_attribute("aria-sort") == "descending"
 
 

@@ -31,7 +31,7 @@ def hostile_paper():
                 {
                     "name": "evil_t",
                     "note": hostile("variant"),
-                    "checkpoint": {"url": "javascript:window.pwned='checkpoint'"},
+                    "checkpoint": {"url": "https://evil.example/\"><script>window.pwned='checkpoint'</script>"},
                     "reported": [reported, {**reported, "metric": "throughput_img_s", "value": "5"}],
                 }
             ],
