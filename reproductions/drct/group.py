@@ -6,6 +6,7 @@ Maps are (B, H, W, C) with H and W multiples of the window.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -106,8 +107,9 @@ class SwinBlock(nn.Module):
             return transition(self(x))
         x = add(self.attn(self.norm1(x)), x)
         hidden = gelu(self.mlp.fc1(self.norm2(x)))
-        bias = F.linear(self.mlp.fc2.bias, transition.weight, transition.bias)
-        return add(F.linear(hidden, transition.weight @ self.mlp.fc2.weight), F.linear(x, transition.weight, bias))
+        last, weight = self.mlp.fc2, transition.weight
+        kept = F.linear(x, weight, transition(last.bias))
+        return add(F.linear(hidden, weight @ last.weight), kept)
 
 
 class ResidualDenseGroup(nn.Module):
@@ -137,6 +139,10 @@ class ResidualDenseGroup(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
         maps = x
-        for block, transition in zip(self.blocks[:-1], self.transitions[:-1], strict=True):
+        *steps, last = (
+            (cast(SwinBlock, b), cast(nn.Linear, t)) for b, t in zip(self.blocks, self.transitions, strict=True)
+        )
+        for block, transition in steps:
             maps = torch.cat((maps, F.leaky_relu(block.through(transition, maps), SLOPE)), -1)
-        return x + SHARE * self.blocks[-1].through(self.transitions[-1], maps)
+        block, transition = last
+        return x + SHARE * block.through(transition, maps)

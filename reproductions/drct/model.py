@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from reproductions.drct.group import ResidualDenseGroup, Sizes
 
-__all__ = ["DRCT", "build", "reflected"]
+__all__ = ["DRCT", "build", "needed_overlap", "reflected"]
 
 MEAN = (0.4488, 0.4371, 0.4040)
 """Of the RGB values of DIV2K, taken off the input and added to the output."""
@@ -26,6 +27,31 @@ def reflected(length: int, to: int, device: torch.device) -> Tensor:
     return (length - 1) - (torch.arange(to, device=device) % period - (length - 1)).abs()
 
 
+def needed_overlap(config: Mapping[str, Any]) -> int:
+    """Return how far a tile of a picture must reach beyond what is kept of it, for that to be as in the whole picture.
+
+    In pixels of the input, a multiple of the window side w; tiles begin and end at multiples of w too. At the edge of a
+    tile the windows that a shift cuts in two differ from those of the whole picture, and what differs spreads: with
+    windows that shift, by 3 w in the first group and by 2 w in each further one, which begins where the last one's
+    windows ended; without, by w in all. The convolutions behind the groups add less than four pixels. For six groups
+    of windows of 16 that is 224 pixels.
+    """
+    size, groups = config.get("img_size", 64), len(config["depths"])
+    window = min(config["window_size"], size)
+    spread = window * (2 * groups + 1) if config["window_size"] < size and window > 1 else window
+    reach, resolution = 1.0 if config.get("resi_connection", "1conv") == "identity" else 2.0, 1
+    for step in _steps(config["upscale"]):
+        reach, resolution = reach + 1 / resolution, resolution * step
+    return -(-(spread + ceil(reach + 1 / resolution)) // window) * window
+
+
+def _steps(scale: int) -> list[int]:
+    """Return the factors by which the map grows, one pixel shuffle after the other."""
+    if scale < 2 or (scale != 3 and scale & (scale - 1)):
+        raise ValueError(f"drct: upscale must be 3 or a power of two, got {scale}")
+    return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+
+
 class Upsample(nn.Sequential):
     """3x3 convolutions, each followed by a pixel shuffle: (B, F, H, W) to (B, F, scale H, scale W).
 
@@ -35,11 +61,8 @@ class Upsample(nn.Sequential):
     """
 
     def __init__(self, scale: int, channels: int) -> None:
-        if scale < 2 or (scale != 3 and scale & (scale - 1)):
-            raise ValueError(f"drct: upscale must be 3 or a power of two, got {scale}")
-        steps = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
         layers: list[nn.Module] = []
-        for step in steps:
+        for step in _steps(scale):
             layers += [nn.Conv2d(channels, channels * step**2, 3, padding=1), nn.PixelShuffle(step)]
         super().__init__(*layers)
 
@@ -55,7 +78,13 @@ class DRCT(nn.Module):
             (of the pictures in training: where it is no larger than a window, no window shifts); ``qkv_bias``;
             ``img_range``; ``in_chans``; ``resi_connection`` (``1conv`` or ``identity``); ``patch_norm``;
             ``drop_path_rate``.
+
+    Attributes:
+        tile_multiple, tile_overlap: where tiles of a large picture may begin, and how far they must reach beyond what
+            is kept of them for the result to be that of the whole picture (:func:`needed_overlap`).
     """
+
+    mean: Tensor
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -64,6 +93,7 @@ class DRCT(nn.Module):
         size, window = config.get("img_size", 64), config["window_size"]
         self.window = min(window, size)
         self.scale, self.range = config["upscale"], float(config.get("img_range", 1.0))
+        self.tile_multiple, self.tile_overlap = self.window, needed_overlap(config)
         shift = window // 2 if size > window else 0
         sizes = Sizes(self.window, shift, config["mlp_ratio"], config.get("qkv_bias", True))
         mean = MEAN if channels == 3 else (0.0,)
