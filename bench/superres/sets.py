@@ -98,7 +98,7 @@ SETS = {
         PictureSet("manga109", "Manga109", 109, ("manga109",), source="Matsui et al., 2017"),
         PictureSet(
             "skimage",
-            "scikit-image's pictures",
+            "scikit-image",
             len(_SKIMAGE),
             (),
             tuple(Path(name).stem for name, _ in _SKIMAGE),

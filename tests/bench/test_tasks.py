@@ -58,7 +58,9 @@ def test_its_data_set_is_known_by_name_and_others_are_not(strange, tmp_path):
     found = strange("run", "--paper", "parity_bits", "--dataset", "imagenet", "--no-store")
     assert found.returncode == 2 and "unknown data set 'imagenet'; known: bits" in found.stderr
     found = strange("run", "--paper", "parity_bits", "--dataset", "bits", "--no-store")
-    assert found.returncode == 2 and "--dataset bits needs --data: a text file, a word of 0 and 1 a line" in found.stderr
+    assert (
+        found.returncode == 2 and "--dataset bits needs --data: a text file, a word of 0 and 1 a line" in found.stderr
+    )
 
 
 def test_a_paper_of_an_unknown_task_is_one_sentence(bench, tmp_path):
