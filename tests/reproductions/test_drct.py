@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench.claims import ClaimContext
 from bench.golden import golden_state
 from kernels import backend
-from reproductions.costs import macs
+from reproductions.costs import macs, parameters
+from reproductions.drct import claims, official, small_scale
 from reproductions.drct import model as drct
-from reproductions.drct import official
 from tests.reproductions import support
 
 TINY = {
@@ -161,3 +162,60 @@ def test_parameter_counts_are_the_official_ones(name):
 
 def test_every_variant_is_counted():
     assert {v.name for v in support.paper_of("drct").variants} == PARAMETERS.keys()
+
+
+def test_the_plain_network_is_of_the_same_size():
+    sizes = [parameters(build(small_scale.CONFIG)) for build in (drct.DRCT, small_scale.Plain)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+    assert len(small_scale.Plain(small_scale.CONFIG).groups) == len(small_scale.CONFIG["depths"])
+
+
+def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_network():
+    pytest.importorskip("skimage")
+    data = small_scale.pictures(2, side=64)
+    config = {**small_scale.CONFIG, "depths": [6], "num_heads": [4]}
+    scores = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = small_scale.Plain(config)
+        before = small_scale.psnr(network, data, 2)
+        small_scale.train(network, data, 2, 12, seed=1)
+        scores.append(small_scale.psnr(network, data, 2))
+    assert scores[0] == scores[1] > before
+    curve = small_scale.intensities(network, data)
+    assert len(curve) == 2
+    assert min(curve) > 0
+    assert small_scale.intensities(network, data, 0) != curve
+
+
+RISING, FALLING, LOW = [1.0, 2.0, 3.0], [1.0, 3.0, 1.0], [2.0, 1.0, 1.9]
+
+
+@pytest.mark.parametrize(
+    ("plain", "dense", "expected"),
+    [
+        ([FALLING, FALLING], [RISING, RISING], "holds"),
+        ([FALLING, RISING], [RISING, RISING], "partly"),
+        ([FALLING, FALLING], [RISING, FALLING], "partly"),
+        ([RISING, RISING], [LOW, RISING], "fails"),
+    ],
+)
+def test_the_claim_on_intensity_is_judged_for_every_seed(plain, dense, expected, monkeypatch):
+    curves = {"plain": plain, "dense": dense}
+    monkeypatch.setattr(claims, "_trained", lambda: (curves, curves, {"plain": [20.0], "dense": [21.0]}))
+    found = claims.intensity(ClaimContext(lambda subject, form, metric: None))
+    assert found.verdict == expected
+    assert found.evidence[-1].value == 20.0
+
+
+@pytest.mark.parametrize(("measured", "expected"), [(14139579, "holds"), (20770000, "fails"), (None, "untested")])
+def test_the_claim_on_parameters_rests_on_the_measured_row(measured, expected):
+    asked = []
+    found = claims.parameters(ClaimContext(lambda *which: asked.append(which) or measured))
+    assert found.verdict == expected
+    assert asked == [("drct_srx4", "model", "params")]
+
+
+def test_every_claim_is_tested_or_explained():
+    for claim in support.paper_of("drct").claims:
+        assert hasattr(claims, claim.experiment) if claim.experiment else claim.needs

@@ -1,20 +1,25 @@
 """Bit parity: is the number of ones odd?"""
 
+from pathlib import Path
+
 from bench.errors import UserError
 from bench.quantities import Answer, Quantity, Row
 from bench.tasks.task import DataSet, Task
 
 EXACT = (("parity_exact", "%"),)
+DATASETS = {"bits": DataSet("bits", "a file of words", EXACT, needs="a text file, a word of 0 and 1 a line")}
+ROWS = {"parity_exact": Row("Right parities", "quality", "%", better="higher")}
+QUANTITIES = {"parity_exact": Quantity("Right parities", "quality", "%", (Answer("parity_exact"),), "higher")}
 
 
 class BitParity(Task):
     name = "bit-parity"
     title = "Bit parity"
     sample = "words"
-    datasets = {"bits": DataSet("bits", "a file of words", EXACT, needs="a text file, a word of 0 and 1 a line")}
+    datasets = DATASETS
     default = "bits"
-    rows = {"parity_exact": Row("Right parities", "quality", "%", better="higher")}
-    quantities = {"parity_exact": Quantity("Right parities", "quality", "%", (Answer("parity_exact"),), "higher")}
+    rows = ROWS
+    quantities = QUANTITIES
 
     def size(self, shape):
         return f"{shape[0]} bits" if shape else ""
@@ -32,8 +37,7 @@ class BitParity(Task):
 
         if "data" not in job.options:
             raise UnavailableError("needs a file of words: give it with --data")
-        with open(job.options["data"]) as file:
-            words = [line.strip() for line in file]
+        words = Path(job.options["data"]).read_text().split()
         if any(set(word) - {"0", "1"} for word in words):
             raise UserError("a word holds something else than 0 and 1")
         bits = torch.tensor([[int(bit) for bit in word] for word in words])
