@@ -12,7 +12,7 @@ from reproductions.drct import small_scale
 from reproductions.drct.model import DRCT
 
 SEEDS = (0, 1, 2)
-STEPS = 200
+STEPS = 100
 DROP = 0.5
 """The last intensity over the highest, below which it counts as an abrupt drop."""
 
