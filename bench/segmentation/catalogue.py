@@ -12,6 +12,18 @@ from typing import Literal
 VOID = 255
 """The label of pixels that do not count."""
 
+BAND = 4
+"""The width in pixels of the band around boundaries that has rows of its own; the others are in the detail."""
+
+SCORES: Mapping[str, str] = {
+    "miou": "mIoU",
+    "miou_crf": "mIoU after the CRF",
+    "trimap_miou": f"mIoU within {BAND} px of boundaries",
+    "trimap_miou_crf": f"mIoU within {BAND} px of boundaries after the CRF",
+    "pixel_accuracy": "pixel accuracy",
+}
+"""What is scored on each data set: the end of the row's name, and the end of its title."""
+
 Layout = Literal["voc", "cityscapes", "ade20k", "folder"]
 
 
@@ -41,6 +53,21 @@ class Masks:
     pad: int = 1
     needs: str = ""
     source: str = ""
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The rows (name, unit) that evaluating on it yields."""
+        return tuple((f"{self.name}_{score}", "%") for score in SCORES)
+
+    @property
+    def has_package(self) -> bool:
+        """Whether it can be had without a folder."""
+        return False
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The names under which papers report its scores."""
+        return frozenset(row for row, _ in self.rows)
 
     def values(self, classes: int) -> dict[int, int]:
         """Return the class, or :data:`VOID`, of each value that a mask may hold, for a model of so many classes."""
@@ -118,8 +145,3 @@ _ALL = (
 
 DATASETS: Mapping[str, Masks] = {dataset.name: dataset for dataset in _ALL}
 DEFAULT = "voc12"
-
-
-def rows(name: str) -> tuple[tuple[str, str], ...]:
-    """Return the rows (name, unit) that evaluating on a data set yields."""
-    return ((f"{name}_miou", "%"), (f"{name}_miou_crf", "%"), (f"{name}_pixel_accuracy", "%"))

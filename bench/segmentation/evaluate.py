@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from bench.segmentation import reading
-from bench.segmentation.catalogue import Masks
+from bench.segmentation.catalogue import BAND, Masks
 from bench.segmentation.layout import Pair
 from bench.segmentation.overlap import Overlap
 from bench.segmentation.preprocessing import Normalisation, prepared
 from bench.segmentation.trimap import bands
 
-WIDTHS = (1, 2, 4, 8, 16, 32)
+WIDTHS = (1, 2, BAND, 8, 16, 32)
 """Of the bands around boundaries, in pixels."""
 
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -13,20 +13,17 @@ from bench.segmentation.layout import Pair, find
 Progress = Callable[[int, int], None]
 
 
-def checked(
-    dataset: Masks, data: str, classes: int, *, partial: bool = False, progress: Progress | None = None
-) -> tuple[Pair, ...]:
-    """Return the pairs of a data set that is what it should be; each file is read once.
+def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) -> tuple[Pair, ...]:
+    """Return the pairs of a data set, by name; no file is opened.
 
     Args:
         dataset: which.
         data: its folder.
         classes: how many the model tells apart.
         partial: whether to go on where pictures of the data set are not there.
-        progress: told how many files were read, of how many.
 
     Raises:
-        UserError: something is wrong; one sentence names the file.
+        UserError: there are none, or not as many as there must be, or the model has other classes; one sentence.
     """
     if dataset.classes and classes != len(dataset.classes):
         raise UserError(f"{dataset.title} has {len(dataset.classes)} classes and the model {classes}")
@@ -38,6 +35,21 @@ def checked(
             f"{data} lists {len(pairs):,} pictures where {dataset.title} has {dataset.pictures:,} "
             "(--partial evaluates what is there)"
         )
+    return pairs
+
+
+def checked(
+    dataset: Masks, data: str, classes: int, *, partial: bool = False, progress: Progress | None = None
+) -> tuple[Pair, ...]:
+    """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
+
+    Args:
+        progress: told how many files were read, of how many.
+
+    Raises:
+        UserError: something is wrong; one sentence names the file.
+    """
+    pairs = listed(dataset, data, classes, partial=partial)
     for number, pair in enumerate(pairs):
         reading.both(pair, dataset, classes)
         if progress is not None:
