@@ -106,7 +106,7 @@ _CITYSCAPES_IDS = {value: i for i, value in enumerate(CITYSCAPES_CLASSES.values(
 _ALL = (
     Masks(
         "voc12",
-        "PASCAL VOC 2012 segmentation val",
+        "VOC 2012 val",
         "voc",
         VOC_CLASSES,
         pictures=1449,
@@ -126,7 +126,7 @@ _ALL = (
     ),
     Masks(
         "ade20k",
-        "ADE20K val (SceneParse150)",
+        "ADE20K val",
         "ade20k",
         tuple(f"class {i + 1}" for i in range(150)),
         labels={0: VOID, **{i + 1: i for i in range(150)}},

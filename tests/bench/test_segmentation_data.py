@@ -74,9 +74,7 @@ def test_voc_has_21_labels_and_void(tmp_path):
     odd = MASKS["p1"].copy()
     odd[0, 0] = 21
     text = refusal(made.voc(tmp_path, MASKS | {"p1": odd}), len(VOC_CLASSES), DATASETS["voc12"])
-    assert text.endswith(
-        "p1.png holds the unknown label 21: PASCAL VOC 2012 segmentation val has the labels 0 to 20, 255"
-    )
+    assert text.endswith("p1.png holds the unknown label 21: VOC 2012 val has the labels 0 to 20, 255")
 
 
 def test_sizes_must_agree(tmp_path):
