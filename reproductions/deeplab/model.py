@@ -6,17 +6,19 @@ CRFs", arXiv 1606.00915. The CRF is a stage of its own: :mod:`reproductions.deep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproductions.deeplab.backbones import STRIDE, VGG16, ResNet
+from reproductions.deeplab.crf import CrfParameters, dense_crf, unary_of
 from reproductions.deeplab.heads import AtrousPyramid, LinearPyramid
 
-__all__ = ["DeepLab", "MultiScale", "build", "initialise", "upsample"]
+__all__ = ["DeepLab", "MultiScale", "build", "initialise", "refine", "upsample"]
 
 FORMS = ("single", "msc")
 
@@ -88,6 +90,21 @@ def upsample(scores: Tensor, size: Sequence[int], *, aligned: bool = True) -> Te
     if enough != whole:
         full = F.pad(full, (0, enough[1] - whole[1], 0, enough[0] - whole[0]), mode="replicate")
     return full[..., : size[0], : size[1]]
+
+
+def refine(config: Mapping[str, Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the stage after the network: the fully connected CRF with the weights and widths of ``config``'s ``crf``.
+
+    It maps a picture (H, W, 3) in RGB and class probabilities (C, H, W) to better probabilities.
+    """
+    parameters = CrfParameters(**config.get("crf", {}))
+
+    def refined(picture: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        colours = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        with torch.no_grad():
+            return dense_crf(unary_of(torch.from_numpy(probabilities)), colours, parameters).numpy()
+
+    return refined
 
 
 def initialise(module: nn.Module) -> None:
