@@ -98,14 +98,16 @@ def pyramid_beats_single_rate(context: ClaimContext) -> ClaimResult:
         for name, runs in found.items()
     ]
     single, pyramid, control = ([scores[0] for scores in runs] for runs in found.values())
-    won = sum(a > b for a, b in zip(pyramid, single, strict=True))
-    rates_help = mean(pyramid) > mean(control)
-    evidence.append(Evidence(f"seeds of {SEEDS} in which ASPP beats LargeFOV", won))
-    verdict: ClaimVerdict = "holds" if won == SEEDS and rates_help else "partly" if won * 2 > SEEDS else "fails"
+    won, beyond = (sum(a > b for a, b in zip(pyramid, other, strict=True)) for other in (single, control))
+    evidence += [
+        Evidence(f"seeds of {SEEDS} in which ASPP beats LargeFOV", won),
+        Evidence(f"seeds of {SEEDS} in which ASPP beats as many branches of one rate", beyond),
+    ]
+    verdict: ClaimVerdict = "holds" if won == beyond == SEEDS else "partly" if won * 2 > SEEDS else "fails"
     limits = (
-        "A network of three small convolutions on digits laid on textures, not VGG-16 on VOC 2012. ASPP has three "
-        "branches more than LargeFOV; the arm of four branches of one rate says whether the rates help beyond those: "
-        f"{'they do' if rates_help else 'they do not'}."
+        f"A network of three small convolutions trained for {scales.STEPS} steps on digits laid on textures, not "
+        "VGG-16 on VOC 2012. ASPP has three branches more than LargeFOV: what four branches of one rate gain too is "
+        "not owed to the rates."
     )
     return ClaimResult(verdict, tuple(evidence), limits)
 
