@@ -16,6 +16,7 @@ namespace permutohedral {
 
 constexpr int kGroupBytes = 32;
 constexpr int kMostGroups = 4;
+constexpr int kAhead = kSpare;  // how far before its use a row is prefetched
 constexpr int kBlock = 512;  // points or vertices of a task
 
 // `Groups` small vectors: the channels that are filtered together.
@@ -31,6 +32,12 @@ struct Channels {
     Channels row;
     std::memcpy(row.group, from, sizeof row.group);
     return row;
+  }
+  // Starts to load a row.
+  static void prefetch(const T* from) {
+    for (int byte = 0; byte < Groups * kGroupBytes; byte += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(from) + byte);
+    }
   }
   void store(T* to) const { std::memcpy(to, group, sizeof group); }
   void add(T weight, const T* from) {
@@ -127,6 +134,7 @@ class Filter {
         if (v < lattice_.occupied) {
           for (int i = lattice_.splats.start[v]; i < lattice_.splats.start[v + 1]; ++i) {
             const Weighted<T>& entry = lattice_.splats.entries[i];
+            Row::prefetch(packed + std::size_t((&entry)[kAhead].index) * width);
             sum.add(entry.weight, packed + std::size_t(entry.index) * width);
           }
         }
@@ -143,6 +151,7 @@ class Filter {
         Row sum;
         for (int k = 0; k < size; ++k) {
           const Weighted<T>& entry = lattice_.slices[std::size_t(n) * size + k];
+          Row::prefetch(rows + std::size_t((&entry)[kAhead].index) * width);
           sum.add(factor * entry.weight, rows + std::size_t(entry.index) * width);
         }
         sum.store(packed + std::size_t(n) * width);
@@ -156,6 +165,11 @@ class Filter {
     for (int n = first; n < last; ++n) {
       T* const row = to + std::size_t(n) * Width;
       const T* const at = from.data + n * from.point;
+      if (from.channel == 1) {
+        std::memcpy(row, at, from.count * sizeof(T));
+        std::fill(row + from.count, row + Width, T(0));
+        continue;
+      }
       for (int c = 0; c < Width; ++c) row[c] = c < from.count ? at[c * from.channel] : T(0);
     }
   }
@@ -165,6 +179,10 @@ class Filter {
     for (int n = first; n < last; ++n) {
       const T* const row = from + std::size_t(n) * Width;
       T* const at = to.data + n * to.point;
+      if (to.channel == 1) {
+        std::memcpy(at, row, to.count * sizeof(T));
+        continue;
+      }
       for (int c = 0; c < to.count; ++c) at[c * to.channel] = row[c];
     }
   }
@@ -179,6 +197,7 @@ class Filter {
         const std::int32_t* const end = chains.entries.data() + chains.start[chain + 1];
         Row before, here = Row::at(rows + std::size_t(*begin) * Row::kCount);
         for (const std::int32_t* at = begin; at < end; ++at) {
+          Row::prefetch(rows + std::size_t(at[kAhead]) * Row::kCount);
           Row after;
           if (at + 1 < end) after = Row::at(rows + std::size_t(at[1]) * Row::kCount);
           here.blurred(before, after).store(rows + std::size_t(*at) * Row::kCount);

@@ -12,6 +12,9 @@
 
 namespace permutohedral {
 
+// Entries that follow the last one of a list, all zero, so that the filter may look that far ahead.
+constexpr int kSpare = 12;
+
 // Compressed rows: the entries of row i are those from start[i] to start[i + 1].
 template <typename Entry>
 struct Rows {
@@ -21,8 +24,8 @@ struct Rows {
 
 template <typename T>
 struct Weighted {
-  std::int32_t index;
-  T weight;
+  std::int32_t index = 0;
+  T weight = 0;
 };
 
 // Runs of neighbouring vertices along one direction, each of two at least, one after another.
@@ -55,14 +58,15 @@ struct Lattice {
   }
 
  private:
-  static constexpr int kAhead = 16;  // how many keys to prefetch
+  static constexpr int kKeysAhead = 16;  // how many keys to prefetch
 
   // Inserts the vertices around each point.
   void place(const double* features, const Embedding& embedding, const Packing& packing, Table& table, int threads) {
     constexpr int block = 1024;
     const int size = dims + 1;
-    slices.resize(std::size_t(points) * size);
-    std::vector<Key> keys(slices.size());
+    const std::size_t count = std::size_t(points) * size;
+    slices.resize(count + kSpare);
+    std::vector<Key> keys(count);
     parallel::run((points + block - 1) / block, threads, [&](int task, int) {
       for (int n = task * block; n < std::min(points, (task + 1) * block); ++n) {
         const Simplex simplex(embedding(features + std::size_t(n) * dims), dims);
@@ -76,19 +80,20 @@ struct Lattice {
       }
     });
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (i + kAhead < keys.size()) table.prefetch(keys[i + kAhead]);
+      if (i + kKeysAhead < keys.size()) table.prefetch(keys[i + kKeysAhead]);
       slices[i].index = table.insert(keys[i]);
     }
   }
 
   // Turns the table of the vertices around each point into that of the points around each vertex.
   void gather() {
+    const std::size_t count = std::size_t(points) * (dims + 1);
     splats.start.assign(occupied + 1, 0);
-    for (const auto& slice : slices) ++splats.start[slice.index + 1];
+    for (std::size_t i = 0; i < count; ++i) ++splats.start[slices[i].index + 1];
     for (int v = 0; v < occupied; ++v) splats.start[v + 1] += splats.start[v];
     std::vector<std::int32_t> next(splats.start.begin(), splats.start.end() - 1);
-    splats.entries.resize(slices.size());
-    for (std::size_t i = 0; i < slices.size(); ++i) {
+    splats.entries.resize(count + kSpare);
+    for (std::size_t i = 0; i < count; ++i) {
       splats.entries[next[slices[i].index]++] = {static_cast<std::int32_t>(i / (dims + 1)), slices[i].weight};
     }
   }
@@ -129,7 +134,7 @@ struct Lattice {
     std::vector<std::int32_t> next(vertices);
     std::vector<std::uint8_t> follows(vertices, 0);
     for (int v = 0; v < vertices; ++v) {
-      if (v + kAhead < vertices) table.prefetch(table.key(v + kAhead) + step);
+      if (v + kKeysAhead < vertices) table.prefetch(table.key(v + kKeysAhead) + step);
       next[v] = table.find(table.key(v) + step);
       if (next[v] != Table::kAbsent) follows[next[v]] = 1;
     }
@@ -140,6 +145,7 @@ struct Lattice {
       for (int at = v; at != Table::kAbsent; at = next[at]) found.entries.push_back(at);
       found.start.push_back(static_cast<std::int32_t>(found.entries.size()));
     }
+    found.entries.resize(found.entries.size() + kSpare);
     return found;
   }
 };

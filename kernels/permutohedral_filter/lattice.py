@@ -20,7 +20,7 @@ class _Filter(torch.autograd.Function):
         return lattice._apply(values, transpose)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return _Filter.apply(grad, ctx.lattice, not ctx.transpose), None, None
 
 
