@@ -6,6 +6,7 @@ Figures keep the text they were printed with, since "33" and "33.0" claim differ
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -231,6 +232,31 @@ class Study(_Strict):
     note: str = ""
 
 
+class Backbone(_Strict):
+    """How the paper's networks serve as backbones of detectors and segmenters.
+
+    Their models have ``forward_features(x)``, a list of maps (B, C, h, w); the last one at each of the strides 4, 8, 16
+    and 32 goes to the neck or head.
+
+    Attributes:
+        source: where this is established.
+        norm: whether each map passes a LayerNorm over its channels on its way out.
+        not_for: variants that have no such maps; shell patterns.
+        config: hyper-parameters that differ from classification, by task.
+        notes: what a reader must know before comparing.
+    """
+
+    source: str = Field(min_length=1)
+    norm: bool = False
+    not_for: tuple[str, ...] = ()
+    config: dict[Name, dict[str, Any]] = {}
+    notes: tuple[str, ...] = ()
+
+    def serves(self, variant: str) -> bool:
+        """Tell whether ``variant`` has maps at all four strides."""
+        return not any(fnmatchcase(variant, pattern) for pattern in self.not_for)
+
+
 class Paper(_Strict):
     """A whole ``paper.yaml``."""
 
@@ -247,7 +273,9 @@ class Paper(_Strict):
     deviations: tuple[Deviation, ...] = ()
     other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
-    """Reported figures on other tasks; shown as not measured."""
+    """Reported figures on other tasks: of detectors and segmenters, where ``backbone`` is given, measured with
+    ``bench run --task``."""
+    backbone: Backbone | None = None
     study: Study | None = None
     recipe: Recipe | None = None
     """How the paper trained its models."""
