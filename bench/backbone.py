@@ -140,9 +140,8 @@ def _maps(model: nn.Module, x: Tensor) -> list[Tensor]:
     return list(maps)
 
 
-def _trace(
-    model: nn.Module, size: int, out_indices: Sequence[int]
-) -> tuple[dict[int, int], list[int], frozenset[str]]:
+@torch.enable_grad()
+def _trace(model: nn.Module, size: int, out_indices: Sequence[int]) -> tuple[dict[int, int], list[int], frozenset[str]]:
     """Return where the last map of each stride stands, the channels of all maps, and the parameters that they need."""
     try:
         traced = copy.deepcopy(model).eval().to("meta")
@@ -160,7 +159,7 @@ def _trace(
 
 
 def _drop_unused(module: nn.Module, used: frozenset[str], prefix: str = "") -> None:
-    """Replace submodules without a used parameter by nothing; data-parallel training refuses parameters without use."""
+    """Replace submodules without a used parameter by nothing: data-parallel training refuses idle parameters."""
     for name, parameter in list(module.named_parameters(recurse=False)):
         if parameter is not None and prefix + name not in used:
             setattr(module, name, None)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench import yaml_text
 from bench.errors import UserError
@@ -86,6 +86,8 @@ class InputSpec(_Strict):
     std: str | tuple[float, ...] = "imagenet"
     shape: tuple[int, ...] | None = None
     """The shape of one sample where it is not ``(channels, size, size)``."""
+    counted: tuple[int, ...] | None = None
+    """The shape of the sample on which the paper counts FLOPs, where that is another."""
 
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one sample, without the batch axis."""
@@ -273,28 +275,44 @@ class Paper(_Strict):
     deviations: tuple[Deviation, ...] = ()
     other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
-    """Reported figures on other tasks: of detectors and segmenters, where ``backbone`` is given, measured with
-    ``bench run --task``."""
+    """Reported figures on other tasks; shown as not measured."""
     backbone: Backbone | None = None
+    networks: tuple[Variant, ...] = ()
+    """Models of other tasks that are built around a variant: ``bench run --task``. Their ``config`` says ``backbone``,
+    the variant, and ``network``, what is put around it."""
     study: Study | None = None
     recipe: Recipe | None = None
     """How the paper trained its models."""
 
-    @field_validator("variants")
-    @classmethod
-    def _unique_variants(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        names = [v.name for v in variants]
+    @property
+    def models(self) -> tuple[Variant, ...]:
+        """All that can be measured: the variants, and the networks around them."""
+        return (*self.variants, *self.networks)
+
+    @model_validator(mode="after")
+    def _unique_variants(self) -> Paper:
+        names = [v.name for v in self.models]
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"variant names must be unique, repeated: {', '.join(repeated)}")
-        return variants
+        return self
+
+    @model_validator(mode="after")
+    def _networks_stand(self) -> Paper:
+        own = {v.name for v in self.variants}
+        for network in self.networks:
+            if network.task in (None, self.task):
+                raise ValueError(f"network {network.name} needs a `task` of its own")
+            if network.config.get("backbone") not in own or not network.config.get("network"):
+                raise ValueError(f"network {network.name} needs `config: {{backbone: a variant, network: a name}}`")
+        return self
 
     @model_validator(mode="after")
     def _forms_exist(self) -> Paper:
         known = {f.name for f in self.forms}
         if sum(f.default for f in self.forms) != 1:
             raise ValueError("exactly one form must be the default")
-        for variant in self.variants:
+        for variant in self.models:
             wrong = [f for f in (*variant.forms, *(r.form for r in variant.reported if r.form)) if f not in known]
             if wrong:
                 raise ValueError(f"variant {variant.name} names the form {wrong[0]!r}, which `forms` does not list")

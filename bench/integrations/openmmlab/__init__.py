@@ -3,8 +3,8 @@
     import bench.integrations.openmmlab
 
 registers every paper's backbone under the name of its variant in mmsegmentation and mmdetection, so that a
-configuration says ``backbone=dict(type="overlock_t", drop_path=0.2, checkpoint="overlock_t.pth")``. In a configuration file the
-line is ``custom_imports = dict(imports=["bench.integrations.openmmlab"])``.
+configuration says ``backbone=dict(type="overlock_t", drop_path=0.2, checkpoint="overlock_t.pth")``. In a configuration
+file the line is ``custom_imports = dict(imports=["bench.integrations.openmmlab"])``.
 
 :func:`config` returns a whole configuration for a network of the papers' tables, :func:`network` builds it.
 
@@ -14,7 +14,7 @@ Raises:
 
 from __future__ import annotations
 
-from bench.integrations.openmmlab.install import require
+from bench.integrations.openmmlab.load import require
 
 require()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def config(variant: str, network: str = "UPerNet", *, classes: int | None = None
         whole.merge_from_dict(_base(chosen.toolbox, base)._cfg_dict.to_dict())
     model = whole.model
     model.backbone = {"type": variant, "task": chosen.task, **arguments}
-    channels = list(backbone.build(variant, task=chosen.task, form=arguments.get("form", "")).channels)
+    channels = list(_channels(variant, chosen.task, arguments.get("form", "")))
     (_segmenter if chosen.task == SEGMENTATION else _detector)(model, chosen, channels, classes or chosen.classes)
     whole.optim_wrapper = {"type": "OptimWrapper", "optimizer": dict(chosen.optimizer)}
     return whole
@@ -76,6 +77,11 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@cache
+def _channels(variant: str, task: str, form: str) -> tuple[int, ...]:
+    return backbone.build(variant, task=task, form=form).channels
 
 
 def _find(name: str) -> Network:

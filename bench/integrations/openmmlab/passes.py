@@ -38,8 +38,8 @@ class SegmenterPass(nn.Module):
 class DetectorPass(nn.Module):
     """Backbone, neck, and the heads on as many regions of each picture as a trained detector looks at.
 
-    Which regions the network itself would propose depends on its weights, and so would the work; here they lie on a fixed
-    grid, spread over the levels of the pyramid. Non-maximum suppression is not part of it.
+    Which regions the network itself would propose depends on its weights, and so would the work; here they lie on a
+    fixed grid, spread over the levels of the pyramid. Non-maximum suppression is not part of it.
     """
 
     def __init__(self, network: BaseModel) -> None:

@@ -1,13 +1,9 @@
-"""Whether OpenMMLab's packages are there, and what to do if not."""
+"""Imports OpenMMLab's packages so that they work without compiled operators."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from bench.errors import UserError
-
-PACKAGES = ("mmengine", "mmcv", "mmseg", "mmdet")
-HOW = "pip install -e '.[openmmlab]'"
+from bench.integrations.install import HOW, require_openmmlab
 
 
 def require() -> None:
@@ -16,14 +12,12 @@ def require() -> None:
     Raises:
         UserError: one is not installed, or does not work with what is installed beside it.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise UserError(f"backbones with heads need OpenMMLab's packages ({', '.join(missing)} missing): {HOW}")
+    require_openmmlab()
     try:
         from bench.integrations.openmmlab import operators
 
         operators.provide()
-        import mmdet.models
+        import mmdet.models  # noqa: F401
         import mmseg.models  # noqa: F401
     except (ImportError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
