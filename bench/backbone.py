@@ -122,7 +122,7 @@ def build(
 
 
 def _load(model: nn.Module, module: str, variant: Variant, form: str, checkpoint: str) -> None:
-    """Copy what the classifier of an official checkpoint shares with ``model``; what only ``model`` has stays random."""
+    """Copy what the classifier of an official checkpoint shares with ``model``; the rest of it stays random."""
     official = importlib.import_module(f"{module}.official")
     try:
         classifier: nn.Module = official.from_official(variant.config, load_state(checkpoint), form)
@@ -142,7 +142,7 @@ def _maps(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 @torch.enable_grad()
 def _trace(model: nn.Module, size: int, out_indices: Sequence[int]) -> tuple[dict[int, int], list[int], frozenset[str]]:
-    """Return where the last map of each stride stands, the channels of all maps, and the parameters that they need."""
+    """Return where the last map of each stride stands, the channels of all maps, and the parameters they need."""
     try:
         traced = copy.deepcopy(model).eval().to("meta")
         maps = _maps(traced, torch.zeros(1, 3, size, size, device="meta"))
