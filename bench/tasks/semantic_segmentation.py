@@ -10,6 +10,8 @@ from bench.segmentation import catalogue
 from bench.tasks.task import Task
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bench.measure.subject import Subject
     from bench.process import Stop
     from bench.records import Job, Measurement
@@ -46,6 +48,8 @@ class SemanticSegmentation(Task):
     default = catalogue.DEFAULT
     rows = ROWS
     quantities = QUANTITIES
+    cpu_batch = 1
+    memory_batch = 2
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
         """Return the scores of :mod:`bench.segmentation.accuracy`."""
@@ -58,6 +62,18 @@ class SemanticSegmentation(Task):
         from bench.segmentation.precheck import precheck
 
         return precheck(jobs, stop, shown)
+
+    def require(self) -> None:
+        """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""
+        from bench.integrations.install import require_openmmlab
+
+        require_openmmlab()
+
+    def build(self, job: Job) -> nn.Module:
+        """Return a segmenter around the backbone that the variant names."""
+        from bench.integrations.openmmlab.measured import build
+
+        return build(job)
 
 
 TASK = SemanticSegmentation()
