@@ -2,8 +2,8 @@
 
 Run ``python tests/benchmarks/crf_speed.py [picture]`` from the root of a checkout; ``pip install pydensecrf2`` for the
 comparison. Both take turns on the same picture (a photograph, shrunk), unaries of 21 classes and the same parameters,
-for 10 iterations with one thread, lattices included. A figure is the median of five, in seconds of processor time, which
-other processes disturb least.
+for 10 iterations with one thread, lattices included. A figure is the median of five, in seconds of processor time,
+which other processes disturb least.
 """
 
 from __future__ import annotations
