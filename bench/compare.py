@@ -8,8 +8,8 @@ from typing import Any
 
 from bench import metrics
 from bench.figures import Figure, Samples, figures, own_samples
-from bench.metrics import Quantity
 from bench.paired import paired_rows
+from bench.quantities import Quantity
 from bench.records import Record
 from bench.rounding import Printed, scaled, show_relative
 from bench.rows import Row, measured_as, measured_notes, measured_row, with_unit

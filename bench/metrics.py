@@ -3,75 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Literal
 
-from bench.evaluation import catalogue
-
-Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
-"""What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
-belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
-
-Better = Literal["higher", "lower", ""]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row that the suite measures.
-
-    Attributes:
-        title: what tables call it.
-        kind: see :data:`Kind`.
-        unit: what tables print it in.
-        scale: the measured figure divided by this is in ``unit``.
-        better: which way is better; empty where neither is.
-    """
-
-    title: str
-    kind: Kind
-    unit: str
-    scale: Decimal = Decimal(1)
-    better: Better = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A measured row that answers a reported metric: measured over ``scale`` is in the reported unit.
-
-    Attributes:
-        row: the measured row's name.
-        scale: see above.
-        convention: for all but the first answer, what the source must have done for this one to match.
-    """
-
-    row: str
-    scale: Decimal = Decimal(1)
-    convention: str = ""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A metric that papers report.
-
-    Attributes:
-        title: what tables call it.
-        kind: see :data:`Kind`.
-        unit: the unit of the printed figure.
-        answers: the measured rows that answer it; the verdict is on the first, the others may explain a difference.
-        better: which way is better; empty where neither is.
-        needs: what a measurement would take, where nothing here answers it.
-        classes: how many classes the data set of a score has: no other data set's score answers it.
-    """
-
-    title: str
-    kind: Kind
-    unit: str
-    answers: tuple[Answer, ...] = ()
-    better: Better = ""
-    needs: str = ""
-    classes: int | None = None
-
+from bench import tasks
+from bench.quantities import Answer, Quantity, Row
 
 TRAINING = "_training"
 """What ends the name of a row measured on training steps: it never answers a figure about inference."""
@@ -95,16 +31,7 @@ ROWS: Mapping[str, Row] = {
     "memory_training": Row("Memory, training step", "memory", "MiB", _MIB, "lower"),
     "energy": Row("Energy", "energy", "J/img", better="lower"),
     "parity": Row("Difference from the official code", "parity", "", better="lower"),
-    "top1": Row("Top-1 accuracy", "quality", "%", better="higher"),
-    "top5": Row("Top-5 accuracy", "quality", "%", better="higher"),
-    "imagenet_c_mce": Row("ImageNet-C mean corruption error", "quality", "%", better="lower"),
-    "imagenet_c_top1": Row("ImageNet-C mean top-1", "quality", "%", better="higher"),
-    **{
-        row: Row(f"{dataset.title} top-{row[-1]}", "quality", "%", better="higher")
-        for dataset in catalogue.DATASETS.values()
-        for row, _ in dataset.rows
-        if dataset.name not in (catalogue.DEFAULT, "imagenet-c")
-    },
+    **{name: row for task in tasks.known().values() for name, row in task.rows.items()},
 }
 """Every row that ``bench.measure`` emits, in the order of tables."""
 
@@ -140,27 +67,10 @@ QUANTITIES: Mapping[str, Quantity] = {
         "Memory, peak with weights", "memory", "MiB", (Answer("memory_with_weights", _MIB),), "lower"
     ),
     "energy_j_img": Quantity("Energy", "energy", "J/img", (Answer("energy"),), "lower"),
-    "imagenet1k_top1": Quantity("ImageNet-1K top-1", "quality", "%", (Answer("top1"),), "higher", classes=1000),
-    "imagenet1k_top5": Quantity("ImageNet-1K top-5", "quality", "%", (Answer("top5"),), "higher", classes=1000),
     "train_throughput_img_s": Quantity(
         "Throughput, training", "time", "img/s", (Answer("throughput" + TRAINING),), "higher"
     ),
-    **{
-        row: Quantity(
-            ROWS[row].title,
-            "quality",
-            "%",
-            (Answer(row),),
-            ROWS[row].better,
-            needs=f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}",
-        )
-        for dataset in catalogue.DATASETS.values()
-        for row, _ in dataset.rows
-        if dataset.name not in (catalogue.DEFAULT, "folder")
-    },
-    "imagenet1k_zero_shot_top1": Quantity(
-        "ImageNet-1K top-1, zero-shot", "quality", "%", better="higher", needs="needs a text encoder and ImageNet-1K"
-    ),
+    **{name: quantity for task in tasks.known().values() for name, quantity in task.quantities.items()},
 }
 """The reported metrics that are known by name; see :func:`quantity` for the others."""
 

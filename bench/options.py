@@ -103,9 +103,17 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_datasets(incomplete: str) -> list[str]:
     """Return the data sets that begin with what was typed."""
-    from bench.evaluation.catalogue import DATASETS
+    from bench import tasks
 
-    return [name for name in DATASETS if name.startswith(incomplete)]
+    names = dict.fromkeys(name for task in tasks.known().values() for name in task.datasets)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    """Return the tasks that begin with what was typed."""
+    from bench import tasks
+
+    return [name for name in tasks.known() if name.startswith(incomplete)]
 
 
 def complete_metrics(incomplete: str) -> list[str]:

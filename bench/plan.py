@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bench import golden_files
-from bench.evaluation import catalogue
+from bench import golden_files, tasks
 from bench.measure import METRICS, REPEATED
 from bench.records import Job, Settings
 
@@ -46,7 +45,7 @@ class Request:
         weights_files: by paper and variant, what a job needs to know of its weights' file: ``weights_file`` and its
             ``weights_sha256``, ``weights_url`` for official ones.
         weights_missing: by paper and variant, why there are no official weights.
-        dataset: what accuracy is measured on, a name of ``bench.evaluation.catalogue``.
+        datasets: what accuracy is measured on, by paper: the name of a data set of its task.
         data: where it lies; empty for nowhere.
         partial: whether accuracy is measured on what is there where data are missing.
         devices: where accuracy is measured, a process each; empty for ``device`` alone.
@@ -73,7 +72,7 @@ class Request:
     weights: str = "random"
     weights_files: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     weights_missing: dict[tuple[str, str], str] = field(default_factory=dict)
-    dataset: str = catalogue.DEFAULT
+    datasets: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
     partial: bool = False
     devices: tuple[str, ...] = ()
@@ -141,25 +140,27 @@ def _subjects(request: Request) -> Iterator[_Subject]:
     for paper, variants in request.papers:
         for variant in variants:
             yield from _variant(request, paper, variant)
+    paper, (first, *_) = request.papers[0]
+    scored = {"dataset": request.datasets.get(paper.id, "")}
     for name in _baselines(request):
-        yield _Subject("", f"timm:{name}", "", (), {}, {}, {})
-    first = request.papers[0][1][0].input
+        yield _Subject("", f"timm:{name}", "", (), {}, {}, scored)
+    marks = tasks.get(paper.task_of(first)).options()
     for model in request.against:
-        accuracy = {"input": first.model_dump(mode="json")}
-        yield _Subject("", model, "", (), {"sample_shape": list(first.sample_shape())}, {}, accuracy)
+        options = {"sample_shape": list(first.input.sample_shape()), **marks}
+        accuracy = {"input": first.input.model_dump(mode="json"), **scored}
+        yield _Subject("", model, "", (), options, {}, accuracy)
 
 
 def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subject]:
-    options: dict[str, Any] = {
-        "module": request.modules[paper.id],
-        "config": variant.config,
-        "sample_shape": list(variant.input.sample_shape()),
-    }
+    options = model_options(paper, variant, request.modules[paper.id])
     options |= request.weights_files.get((paper.id, variant.name), {})
     known = variant.forms or tuple(form.name for form in paper.forms)
     default = paper.default_form(variant)
     goldens = {"goldens": golden_files.names(paper.id, variant.name, [v.name for v in paper.variants])}
-    accuracy: dict[str, Any] = {"input": variant.input.model_dump(mode="json")}
+    accuracy: dict[str, Any] = {
+        "input": variant.input.model_dump(mode="json"),
+        "dataset": request.datasets.get(paper.id, ""),
+    }
     missing = request.weights_missing.get((paper.id, variant.name))
     if missing:
         accuracy["weights_missing"] = missing
@@ -167,6 +168,21 @@ def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subj
     others = () if request.forms else tuple(form for form in known if form != default)
     for form in chosen:
         yield _Subject(paper.id, variant.name, form, others, options, goldens, accuracy)
+
+
+def model_options(paper: Paper, variant: Variant, module: str) -> dict[str, Any]:
+    """Return what every job on a variant is told: from which package and hyper-parameters it is built, and for what.
+
+    ``around`` says that the network is built by the task, around the paper's model.
+    """
+    task = paper.task_of(variant)
+    return {
+        "module": module,
+        "config": variant.config,
+        "sample_shape": list(variant.input.sample_shape()),
+        **tasks.get(task).options(),
+        **({} if task == paper.task else {"around": True}),
+    }
 
 
 def _baselines(request: Request) -> list[str]:
@@ -190,7 +206,7 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options | subject.parity)
     if "accuracy" in request.metrics and _has_weights(subject, request):
         for settings in _settings(subject, request, None):
-            options = subject.options | subject.accuracy | _evaluation(request)
+            options = subject.options | _evaluation(subject, request)
             settings = replace(settings, training=False)
             if not subject.paper:
                 settings = replace(settings, weights=request.weights if subject.name.startswith("timm:") else "own")
@@ -214,13 +230,14 @@ def _has_weights(subject: _Subject, request: Request) -> bool:
         return True
     if subject.name.startswith("timm:"):
         return bool(request.baselines) and request.weights == "official"
-    return "data" in _evaluation(request) and (request.metrics == ("accuracy",) or request.weights != "random")
+    return "data" in _evaluation(subject, request) and (request.metrics == ("accuracy",) or request.weights != "random")
 
 
-def _evaluation(request: Request) -> dict[str, Any]:
+def _evaluation(subject: _Subject, request: Request) -> dict[str, Any]:
     """Return the options of an accuracy job that say on what it is measured, and with how much help."""
-    options: dict[str, Any] = {"dataset": request.dataset}
-    if request.data or catalogue.DATASETS[request.dataset].has_package:
+    options: dict[str, Any] = dict(subject.accuracy)
+    dataset = tasks.of(subject.options).datasets.get(options["dataset"])
+    if request.data or (dataset is not None and dataset.has_package):
         options["data"] = request.data
     if request.partial:
         options["partial"] = True

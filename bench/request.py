@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import devices, registry
+from bench import devices, registry, tasks
 from bench.errors import UserError, unknown
-from bench.evaluation import catalogue
 from bench.measure import METRICS
 from bench.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
     from bench.spec import Paper, Variant
+    from bench.tasks.task import Scored
     from bench.weights.run import Weights
 
 T = TypeVar("T")
 LARGEST_BATCH = 1_000_000
 _NO_SIZE: tuple[int, ...] = ()
 _NO_NAMES: tuple[str, ...] = ()
+_NO_DATASETS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Options:
     """The options of ``bench run`` as typed; lists may hold several names in one item, separated by commas."""
 
     papers: Sequence[str] = ()
+    task: str = ""
     variants: Sequence[str] = ()
     forms: Sequence[str] = ()
     metrics: Sequence[str] = ()
@@ -94,7 +96,9 @@ def resolve(options: Options) -> Request:
     """
     problems = _Problems()
     papers = _papers(options, problems)
-    chosen = _variants(split(options.variants), papers, problems)
+    asked = problems.catch(lambda: tasks.get(options.task).name if options.task else "", "")
+    papers = [paper for paper in papers if problems.catch(lambda paper=paper: tasks.get(paper.task), None)]  # type: ignore[misc]
+    chosen = _of_task(asked, _variants(split(options.variants), papers, asked, problems), problems)
     forms = problems.names("form", split(options.forms), dict.fromkeys(f.name for p in papers for f in p.forms))
     metrics = problems.names("metric", split(options.metrics), METRICS) or tuple(METRICS)
     device = problems.catch(lambda: devices.resolve(options.device), "")
@@ -108,7 +112,7 @@ def resolve(options: Options) -> Request:
     size = problems.catch(lambda: _sizes(split(options.input_size)), _NO_SIZE)
     baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
     against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
-    dataset = problems.catch(lambda: _dataset(options, chosen), catalogue.DEFAULT)
+    datasets = problems.catch(lambda: _datasets(options, chosen), _NO_DATASETS)
     data = problems.catch(lambda: _data(options.data), "")
     several = problems.catch(lambda: _devices(options, device), _NO_NAMES)
     chosen = _with_forms(forms, chosen, problems)
@@ -132,7 +136,7 @@ def resolve(options: Options) -> Request:
         weights=weights,
         weights_files=loaded.files,
         weights_missing=loaded.missing,
-        dataset=dataset,
+        datasets=datasets,
         data=data,
         partial=options.partial,
         devices=several,
@@ -158,17 +162,32 @@ def _papers(options: Options, problems: _Problems) -> list[Paper]:
 
 
 def _variants(
-    asked: tuple[str, ...], papers: list[Paper], problems: _Problems
+    asked: tuple[str, ...], papers: list[Paper], task: str, problems: _Problems
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
-    """Return the papers with their chosen variants: those named, ``all`` of them, or the default ones."""
-    if "all" in asked:
-        return [(paper, paper.variants) for paper in papers]
-    if not asked:
-        return [(paper, tuple(v for v in paper.variants if v.default) or paper.variants) for paper in papers]
+    """Return the papers with their chosen variants: those named, else those of the task: all or the default ones."""
+    if not asked or "all" in asked:
+        fitting = [(paper, [v for v in paper.variants if paper.task_of(v) == (task or paper.task)]) for paper in papers]
+        if "all" in asked:
+            return [(paper, tuple(variants)) for paper, variants in fitting]
+        return [(paper, tuple(v for v in found if v.default) or tuple(found)) for paper, found in fitting]
     if papers:
         problems.names("variant", asked, dict.fromkeys(v.name for paper in papers for v in paper.variants))
     chosen = [(paper, tuple(v for v in paper.variants if v.name in asked)) for paper in papers]
     return [(paper, variants) for paper, variants in chosen if variants]
+
+
+def _of_task(
+    task: str, chosen: list[tuple[Paper, tuple[Variant, ...]]], problems: _Problems
+) -> list[tuple[Paper, tuple[Variant, ...]]]:
+    """Return the variants of the task that was asked for; a paper that has none is a problem."""
+    if not task:
+        return chosen
+    fitting = [(paper, tuple(v for v in found if paper.task_of(v) == task)) for paper, found in chosen]
+    for paper, variants in fitting:
+        if not variants:
+            known = ", ".join(dict.fromkeys(paper.task_of(v) for v in paper.variants))
+            problems.found.append(f"paper {paper.id} has no such variant for the task {task}; its tasks: {known}")
+    return [(paper, variants) for paper, variants in fitting if variants]
 
 
 def _with_forms(
@@ -253,18 +272,27 @@ def _defined(node: ast.stmt) -> list[str]:
     return ["*"] if isinstance(node, ast.If | ast.Try | ast.With) else []
 
 
-def _dataset(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> str:
-    """Return the data set: the one named, else the one that every chosen variant reports a score on, else ImageNet."""
+def _datasets(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[str, str]:
+    """Return the data set of each paper: the one named, else one that all its variants report on, else the task's.
+
+    A paper whose task does not know the name keeps its own data set, as long as another paper's does.
+    """
+    found: dict[str, str] = {}
+    known: dict[str, Scored] = {}
+    for paper, variants in chosen:
+        task = tasks.get(paper.task_of(variants[0]))
+        known |= task.datasets
+        reported = [{r.metric for r in variant.reported} for variant in variants]
+        fitting = [name for name, d in task.datasets.items() if all(d.reported & names for names in reported)]
+        own = fitting[0] if fitting else task.default
+        found[paper.id] = options.dataset if options.dataset in task.datasets else own
     if options.dataset:
-        if options.dataset not in catalogue.DATASETS:
-            raise unknown("data set", options.dataset, catalogue.DATASETS)
-        found = catalogue.DATASETS[options.dataset]
-        if not options.data and not found.has_package:
-            raise UserError(f"--dataset {found.name} needs --data: {found.needs}")
-        return options.dataset
-    reported = [{r.metric for r in variant.reported} for _, variants in chosen for variant in variants]
-    fitting = [d.name for d in catalogue.DATASETS.values() if all(d.reported & names for names in reported)]
-    return fitting[0] if reported and fitting else catalogue.DEFAULT
+        if options.dataset not in known:
+            raise unknown("data set", options.dataset, known)
+        named = known[options.dataset]
+        if not options.data and not named.has_package:
+            raise UserError(f"--dataset {named.name} needs --data: {named.needs}")
+    return found
 
 
 def _data(place: str) -> str:

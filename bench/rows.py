@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from bench import metrics
+from bench import metrics, tasks
 from bench.figures import Figure
+from bench.measure import sampled
 from bench.rounding import Printed, scaled, show
 from bench.verdicts import Judgement, Verdict, missing
 
@@ -55,6 +56,7 @@ class Row:
 def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:
     """Return the row of a figure that nobody reports; ``source`` is where a report was looked for."""
     row = metrics.row(figure.row)
+    unit = sampled(row.unit, tasks.shown(figure.options).sample)
     judgement = Judgement("not reported") if figure.value is not None else Judgement("not measured", missing(figure))
     if row.kind == "parity" and figure.value is not None:
         judgement, source = _parity(figure), "the official code, by the golden records"
@@ -70,7 +72,7 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
         detail=judgement.detail,
         notes=measured_notes(figure),
         figure=figure,
-        **measured_as(figure, row.unit, row.scale, None),
+        **measured_as(figure, unit, row.scale, None),
     )
 
 
@@ -84,8 +86,7 @@ def _parity(figure: Figure) -> Judgement:
 def conditions(figure: Figure) -> str:
     """Return how a figure was measured, as far as it matters for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
-    size = "x".join(map(str, figure.sample_shape[1:])) if len(figure.sample_shape) == 3 else ""
-    parts = [f"{size} px" if size and kind != "parity" else ""]
+    parts = ["" if kind == "parity" else tasks.shown(figure.options).size(figure.sample_shape)]
     if kind in ("time", "memory", "energy"):
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]

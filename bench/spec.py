@@ -128,6 +128,7 @@ class Variant(_Strict):
         forms: the names of the forms it can take; empty for all of the paper's forms.
         default: whether a run without ``--variant`` measures it.
         input: what it is evaluated on.
+        task: what it is for, where that is not the paper's task: its network is then built by that task.
         checkpoint: the official weights, if published.
         reported: every figure stated for it.
     """
@@ -137,6 +138,7 @@ class Variant(_Strict):
     forms: tuple[str, ...] = ()
     default: bool = True
     input: InputSpec = InputSpec()
+    task: Name | None = None
     checkpoint: Checkpoint | None = None
     reported: tuple[Reported, ...] = ()
     note: str = ""
@@ -279,6 +281,10 @@ class Paper(_Strict):
             if self.recipe.form and self.recipe.form not in {form.name for form in self.forms}:
                 raise ValueError(f"the recipe trains the form {self.recipe.form!r}, which `forms` does not list")
         return self
+
+    def task_of(self, variant: Variant) -> str:
+        """Return the task of one variant: its own, or else the paper's."""
+        return variant.task or self.task
 
     def default_form(self, variant: Variant) -> str:
         """Return the form that times and reported figures of ``variant`` refer to."""

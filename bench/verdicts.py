@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from bench.figures import Figure
-from bench.metrics import Answer, Quantity
+from bench.quantities import Answer, Quantity
 from bench.rounding import Printed, relative, scaled, show_relative
 from bench.spec import Reported
 

@@ -25,6 +25,9 @@ from bench.records import Job, Measurement, Settings
 if TYPE_CHECKING:
     from bench.measure.subject import Subject
 
+_BUILT_FROM = ("module", "config", "sample_shape", "weights_file", "task", "around")
+"""The options of a job that say which model it measures."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Read jobs, measure them and write their rows as they come; the exit status is 0 whenever there are rows."""
@@ -91,7 +94,7 @@ class Loader:
         """Return the subject; see :func:`bench.measure.subject.load_subject` for what it raises."""
         from bench.measure.subject import load_subject
 
-        built_from = {name: job.options.get(name) for name in ("module", "config", "sample_shape", "weights_file")}
+        built_from = {name: job.options.get(name) for name in _BUILT_FROM}
         settings = replace(job.settings, batch=None, quick=False, training=False)
         key = (job.paper, job.subject, job.form, settings, built_from)
         if self._subject is None or key != self._key:

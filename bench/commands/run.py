@@ -15,6 +15,7 @@ from bench.options import (
     complete_datasets,
     complete_metrics,
     complete_papers,
+    complete_tasks,
     complete_variants,
     console,
     write_json,
@@ -41,6 +42,14 @@ def run(
     paper: Annotated[
         Names, typer.Option(help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            help="Another task than the paper's, such as semantic-segmentation: its models as backbones there.",
+            autocompletion=complete_tasks,
+            show_default=False,
+        ),
+    ] = "",
     variant: Annotated[
         Names, typer.Option(help="Variants, or all; else the paper's default ones.", autocompletion=complete_variants)
     ] = None,
@@ -123,6 +132,7 @@ def run(
 
     options = Options(
         papers=paper or (),
+        task=task,
         variants=variant or (),
         forms=form or (),
         metrics=metrics or (),
@@ -175,9 +185,9 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
     from bench import environment, session
     from bench.evaluation.dispatch import dispatching
-    from bench.evaluation.precheck import precheck
     from bench.process import Interrupted, Stop
     from bench.progress import checking, shown
+    from bench.tasks.checks import precheck
 
     with Stop() as stop:
         try:

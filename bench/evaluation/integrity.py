@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +14,7 @@ import orjson
 from bench import jsonl
 from bench.errors import UserError
 from bench.evaluation.pictures import Encoded, Pictures
-
-Progress = Callable[[int, int], None]
-"""Told how many pictures were checked, and of how many."""
+from bench.tasks.checks import Progress
 
 CHUNK = 256
 ZEROS = 512

@@ -52,9 +52,9 @@ def _last_words(failure: Any) -> str:
 
 def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:
     """Do the share of one process; return what a user must be told, if anything went wrong."""
+    from bench.evaluation.accuracy import prepared
     from bench.evaluation.evaluate import evaluate
     from bench.evaluation.group import joined
-    from bench.measure.accuracy import prepared
     from bench.measure.subject import load_subject
     from bench.worker import prepare, read_job
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bench.errors import UserError
 from bench.evaluation.catalogue import DataSet
-from bench.evaluation.integrity import Progress, unreadable
+from bench.evaluation.integrity import unreadable
 from bench.evaluation.listing import count_problems
 from bench.evaluation.opening import open_pictures
 from bench.evaluation.pictures import Pictures, Problem, several, some
 from bench.evaluation.sources import Chosen
+from bench.tasks.checks import Progress
 
 MOST = 6
 """How many problems a sentence lists."""

@@ -1,24 +1,20 @@
-"""What is checked before anything is measured: the data of each accuracy job, and that the model's classes fit."""
+"""What is checked before pictures are classified: the data of each accuracy job, and that the model's classes fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.evaluation.catalogue import DATASETS, DEFAULT
-from bench.evaluation.integrity import Progress
 from bench.evaluation.manifest import check_classes, checked
 from bench.evaluation.pictures import Pictures
 from bench.process import Stop, run_jobs
 from bench.records import Job
+from bench.tasks.checks import Progress, Shown
 
 TIMEOUT_S = 900.0
 OWN = "own"
 """The label of the weights that a user's own model comes with."""
-
-Shown = Callable[[str], AbstractContextManager[Progress | None]]
-"""Shows how far a check is; takes what is checked."""
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -1,11 +1,11 @@
 """One module a metric, each with ``measure(subject, job) -> list[Measurement]``, run in a process of its own.
 
-Only the standard library is imported here: listing metrics and explaining failures must not load torch.
+Neither torch nor timm is imported here: listing metrics and explaining failures must not load them.
 """
 
 from __future__ import annotations
 
-from bench.evaluation import catalogue
+from bench import tasks
 from bench.records import Job
 
 METRICS: dict[str, str] = {
@@ -47,14 +47,25 @@ class UnavailableError(Exception):
 
 def rows(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that ``job`` is expected to yield."""
-    if job.metric == "accuracy":
-        return catalogue.rows(job.options.get("dataset", catalogue.DEFAULT))
     left_out: set[str] = set()
     if not job.settings.device.startswith("cuda"):
         left_out |= {"memory_reserved", "memory_device"}
     if not job.options.get("second_opinion", True):
         left_out.add("macs_fvcore")
-    return tuple(row for row in ROWS[job.metric] if row[0] not in left_out)
+    return tuple(row for row in every_row(job) if row[0] not in left_out)
+
+
+def every_row(job: Job) -> tuple[tuple[str, str], ...]:
+    """Return the rows (name, unit) that the metric of ``job`` yields on any device."""
+    task = tasks.shown(job.options)
+    if job.metric == "accuracy":
+        return task.expected(job.options.get("dataset", ""))
+    return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
+
+
+def sampled(unit: str, sample: str) -> str:
+    """Return a unit of :data:`ROWS` for what ``sample`` names: img/s becomes seq/s."""
+    return unit.replace("img", sample)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -64,9 +64,9 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
     training = job.settings.training
     asked = job.options.get("second_opinion", True)
-    opinion = _second_opinion(model, subject.sample_shape) if asked and not training else None
+    opinion = _second_opinion(model, subject.sample(1)) if asked and not training else None
     batch = TRAINING_BATCH if training else 1
-    counted = count(model, (batch, *subject.sample_shape), training=training)
+    counted = count(model, subject.sample(batch), training=training)
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
     detail: dict[str, Any] = {
         "by_operator": {name: _whole(value / batch) for name, value in counted.by_operator.items()},
@@ -94,8 +94,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     return [*found, _fvcore_row(opinion)] if asked else found
 
 
-def count(model: nn.Module, shape: tuple[int, ...], *, training: bool = False) -> FlopCount:
-    """Count one pass of ``model`` on an input of ``shape``; the model is moved to the meta device.
+def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool = False) -> FlopCount:
+    """Count one pass of ``model`` on ``sample``, or on zeros of that shape; the model is moved to the meta device.
 
     A model that reads values of its tensors cannot run on the meta device; it is then counted on the CPU.
 
@@ -103,17 +103,17 @@ def count(model: nn.Module, shape: tuple[int, ...], *, training: bool = False) -
         UncountedError: an operator that computes has no formula and is not free; names them all.
     """
     model.train(training)
+    given = sample if isinstance(sample, Tensor) else torch.zeros(sample)
     try:
-        return _count_on("meta", copy.deepcopy(model), shape, training)
+        return _count_on("meta", copy.deepcopy(model), given, training)
     except UncountedError:
         raise
     except (RuntimeError, NotImplementedError, TypeError):
-        return _count_on("cpu", model, shape, training)
+        return _count_on("cpu", model, given, training)
 
 
-def _count_on(device: str, model: nn.Module, shape: tuple[int, ...], training: bool) -> FlopCount:
-    model = model.to(device)
-    sample = torch.zeros(shape, device=device)
+def _count_on(device: str, model: nn.Module, sample: Tensor, training: bool) -> FlopCount:
+    model, sample = model.to(device), sample.to(device)
     counter = FlopCounterMode(display=False, custom_mapping=_mapping())
     watched = _Watch(counter)
     attention = _CausalAttention()
@@ -193,11 +193,11 @@ class _CausalAttention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _second_opinion(model: nn.Module, shape: tuple[int, ...]) -> fvcore_count.FvcoreCount | str:
+def _second_opinion(model: nn.Module, sample: Tensor) -> fvcore_count.FvcoreCount | str:
     """Return fvcore's count, or why it has none, as a sentence."""
     try:
         with torch.no_grad():
-            return fvcore_count.count(model, torch.zeros(1, *shape))
+            return fvcore_count.count(model, sample)
     except Exception as error:  # a tracer can raise anything on a model it cannot follow
         return f"fvcore cannot trace this model: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 

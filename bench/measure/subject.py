@@ -7,18 +7,19 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench import trained
+from bench import tasks, trained
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
 from bench.measure.weights import digest, load_state
 from bench.records import Job, Settings
+from bench.tasks.task import Task
 
 SEED = 0
 """The seed of random weights and of inputs."""
@@ -44,6 +45,8 @@ class Subject:
         channels_last: whether 4-D inputs are laid out channels last.
         mode: ``eager``, ``compile`` or ``cudagraph``.
         config: timm's preprocessing of the model, where it has one.
+        task: what it is for; makes its example inputs.
+        built_from: the hyper-parameters that its example inputs depend on.
     """
 
     model: nn.Module
@@ -54,16 +57,26 @@ class Subject:
     channels_last: bool = False
     mode: str = "eager"
     config: Mapping[str, Any] | None = None
+    task: Task = field(default_factory=lambda: tasks.get(tasks.DEFAULT))
+    built_from: Mapping[str, Any] = field(default_factory=dict)
 
     def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Return ``n`` standard-normal inputs of shape (batch, *sample_shape), drawn on the CPU."""
+        """Return ``n`` example inputs (batch, *sample_shape) of the task, drawn on the CPU."""
         generator = generator or torch.Generator().manual_seed(SEED)
-        return [self.place(torch.randn(batch, *self.sample_shape, generator=generator)) for _ in range(n)]
+        return [self.place(self._example(batch, generator)) for _ in range(n)]
+
+    def sample(self, batch: int) -> Tensor:
+        """Return one example input in its own precision on the CPU, as counting takes it."""
+        return self._example(batch, torch.Generator().manual_seed(SEED))
+
+    def _example(self, batch: int, generator: torch.Generator) -> Tensor:
+        return self.task.example(self.sample_shape, batch, generator, self.built_from)
 
     def place(self, tensor: Tensor) -> Tensor:
-        """Return ``tensor`` on the subject's device, in its dtype and memory format."""
+        """Return ``tensor`` on the subject's device, in its memory format and, unless it holds integers, its dtype."""
         layout = torch.channels_last if self.channels_last and tensor.dim() == 4 else torch.contiguous_format
-        return tensor.to(device=self.device, dtype=self.dtype, memory_format=layout)
+        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device=self.device, dtype=dtype, memory_format=layout)
 
     def forward(self) -> Callable[[Tensor], Any]:
         """Return the forward pass in the subject's mode, but for the CUDA graph, which needs its input first."""
@@ -100,6 +113,8 @@ def load_subject(job: Job) -> Subject:
         channels_last=settings.channels_last,
         mode=settings.mode,
         config=config if isinstance(config, Mapping) else None,
+        task=tasks.of(job.options),
+        built_from=job.options.get("config", {}),
     )
 
 
@@ -120,7 +135,8 @@ def build(job: Job) -> tuple[nn.Module, str, tuple[int, ...]]:
         return model, subject, default or shape
     if "module" in job.options:
         form = f" ({job.form})" if job.form else ""
-        return _from_reproduction(job), f"{job.paper}/{subject}{form}", default or (3, 224, 224)
+        model = tasks.of(job.options).build(job) if job.options.get("around") else _from_reproduction(job)
+        return model, f"{job.paper}/{subject}{form}", default or (3, 224, 224)
     if ":" in subject:
         return _from_file(job), subject, default or (3, 224, 224)
     raise UserError(f"{subject!r} is not a variant, timm:<model> or <file.py>:<factory>")

@@ -40,7 +40,7 @@ def _row(timing: Timing, batch: int, subject: Subject, detail: dict[str, Any], t
     return Measurement(
         metric="throughput",
         value=batch / timing.median(),
-        unit="img/s",
+        unit=f"{subject.task.sample}/s",
         method=f"batch / median time of {what}, {subject.mode}, {timing.method}",
         low=None if high is None else batch / high,
         high=None if low is None else batch / low,

@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from bench import metrics
 from bench.figures import Figure
-from bench.metrics import TRAINING, Quantity
+from bench.metrics import TRAINING
+from bench.quantities import Quantity
 from bench.rounding import Printed
 from bench.site.gather import PaperResults
 from bench.site.text import words

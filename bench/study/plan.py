@@ -13,6 +13,7 @@ from bench.errors import UserError, unknown
 from bench.process import Stop, ask
 from bench.records import Job
 from bench.request import split
+from bench.seeds import parse as parse_seeds
 from bench.store import new_run
 from bench.study import request
 from bench.study.request import Options
@@ -89,7 +90,7 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
         Interrupted: a signal asked to stop.
     """
     subjects, without = _subjects(options)
-    seeds = {subject.name: request.seeds(options.seeds, subject.setting.seeds) for subject in subjects}
+    seeds = {subject.name: parse_seeds(options.seeds, subject.setting.seeds) for subject in subjects}
     trainings = sum(len(seeds[subject.name]) * (2 if subject.paper else 1) for subject in subjects)
     slots = request.slots(options, trainings)
     folders = _folders({subject.setting.dataset for subject in subjects}, options.data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from bench.request import split
 from bench.spec import Paper
 from bench.study.setting import BASELINES, DATASETS, Effort
 
-MOST_SEEDS = 1000
 MOST_EPOCHS = 100_000
 TRAINING_BYTES = 2 << 30
 """Memory that is set aside for each training on a processor."""
@@ -83,32 +81,6 @@ def dataset(name: str) -> str:
     if name and name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     return name
-
-
-def seeds(asked: Sequence[str], default: int) -> tuple[int, ...]:
-    """Return the seeds: one number is how many from 0, a range or a list names them.
-
-    Raises:
-        UserError: they are no numbers, or far too many.
-    """
-    items = split(asked)
-    if not items:
-        return tuple(range(default))
-    if len(items) == 1 and items[0].isdecimal():
-        count = int(items[0])
-        if not 1 <= count <= MOST_SEEDS:
-            raise UserError(f"--seeds takes 1 to {MOST_SEEDS} seeds, not {items[0]}")
-        return tuple(range(count))
-    found: list[int] = []
-    for item in items:
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", item)
-        if not match:
-            raise UserError(f"--seeds takes how many (5), a range (10-14) or a list (3,7,9), not {item!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 0 <= last - first < MOST_SEEDS:
-            raise UserError(f"--seeds {item} names no seeds, or more than {MOST_SEEDS}")
-        found += range(first, last + 1)
-    return tuple(dict.fromkeys(found))
 
 
 def places(options: Options) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Energy(_Evidence):
 
 
 class Score(_Evidence):
-    """As :mod:`bench.measure.accuracy` writes it with ``top1`` and, but for the classes, with ``top5``."""
+    """As :mod:`bench.evaluation.accuracy` writes it with ``top1`` and, but for the classes, with ``top5``."""
 
     correct: Count
     images: Some

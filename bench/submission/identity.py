@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench import golden_files, registry
 from bench.environment import name_of
 from bench.errors import UserError, unknown
-from bench.measure import METRICS, ROWS
+from bench.measure import METRICS, every_row
 from bench.plan import MODES, PRECISIONS, STATIC
 from bench.records import Job
 from bench.store import slug
@@ -63,7 +63,7 @@ def _configuration(case: Case) -> Iterator[Doubt]:
             own = case.models.own(job).options
         except UserError:
             continue
-        for name in ("module", "config", "sample_shape"):
+        for name in ("module", "config", "sample_shape", "task", "around"):
             if job.options.get(name) != own.get(name):
                 yield entry, f"its option {name} is not that of {job.subject} in this repository"
 
@@ -75,7 +75,7 @@ def _metric(case: Case) -> Iterator[Doubt]:
         if job.metric not in METRICS:
             yield entry, str(unknown("metric", job.metric, METRICS))
             continue
-        units = dict(ROWS[job.metric])
+        units = dict(every_row(job))
         if row.metric not in units:
             yield entry, str(unknown(f"row of {job.metric}", row.metric, units))
         elif row.unit != units[row.metric]:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
+from bench import registry, tasks
 from bench.errors import UserError, unknown
+from bench.plan import model_options
 from bench.records import Job, Settings
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 TIMM = "timm:"
 
@@ -105,11 +106,7 @@ def _variant(job: Job) -> dict[str, Any]:
     forms = variant.forms or tuple(form.name for form in paper.forms)
     if job.form not in forms:
         raise unknown(f"form of {variant.name}", job.form, forms)
-    return {
-        "module": registry.entry(paper.id).module,
-        "config": variant.config,
-        "sample_shape": list(variant.input.sample_shape()),
-    }
+    return model_options(paper, variant, registry.entry(paper.id).module)
 
 
 def _timm(job: Job) -> dict[str, Any]:
@@ -167,10 +164,17 @@ def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | 
 
     training = job.settings.training
     batch = TRAINING_BATCH if training else 1
+    sample = _sample(shape, batch, job)
     try:
-        return count(model, (batch, *shape), training=training).flops / batch, ""
+        return count(model, sample, training=training).flops / batch, ""
     except UncountedError as error:
         return None, str(error)
     except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it runs
         model, _ = _build(job)
-        return count(model, (batch, *shape), training=training).flops / batch, ""
+        return count(model, sample, training=training).flops / batch, ""
+
+
+def _sample(shape: tuple[int, ...], batch: int, job: Job) -> Tensor:
+    import torch
+
+    return tasks.of(job.options).example(shape, batch, torch.Generator().manual_seed(0), job.options.get("config", {}))

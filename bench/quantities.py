@@ -1,0 +1,70 @@
+"""What a measured row and a reported metric are, as types; :mod:`bench.metrics` and the tasks name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
+"""What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
+belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
+
+Better = Literal["higher", "lower", ""]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that the suite measures.
+
+    Attributes:
+        title: what tables call it.
+        kind: see :data:`Kind`.
+        unit: what tables print it in.
+        scale: the measured figure divided by this is in ``unit``.
+        better: which way is better; empty where neither is.
+    """
+
+    title: str
+    kind: Kind
+    unit: str
+    scale: Decimal = Decimal(1)
+    better: Better = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A measured row that answers a reported metric: measured over ``scale`` is in the reported unit.
+
+    Attributes:
+        row: the measured row's name.
+        scale: see above.
+        convention: for all but the first answer, what the source must have done for this one to match.
+    """
+
+    row: str
+    scale: Decimal = Decimal(1)
+    convention: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric that papers report.
+
+    Attributes:
+        title: what tables call it.
+        kind: see :data:`Kind`.
+        unit: the unit of the printed figure.
+        answers: the measured rows that answer it; the verdict is on the first, the others may explain a difference.
+        better: which way is better; empty where neither is.
+        needs: what a measurement would take, where nothing here answers it.
+        classes: how many classes the data set of a score has: no other data set's score answers it.
+    """
+
+    title: str
+    kind: Kind
+    unit: str
+    answers: tuple[Answer, ...] = ()
+    better: Better = ""
+    needs: str = ""
+    classes: int | None = None

@@ -1,0 +1,33 @@
+"""What is checked before anything is measured: each task looks at the data that its own jobs name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from bench import tasks
+
+if TYPE_CHECKING:
+    from bench.process import Stop
+    from bench.records import Job
+
+Progress = Callable[[int, int], None]
+"""Told how much was checked, and of how much."""
+
+Shown = Callable[[str], AbstractContextManager[Progress | None]]
+"""Shows how far a check is; takes what is checked."""
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check the data that accuracy jobs name; return what a user should know about them though nothing is wrong.
+
+    Raises:
+        UserError: data are missing or damaged, or do not fit a model; one sentence.
+        Interrupted: a signal asked to stop.
+    """
+    by_task: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.metric == "accuracy" and "data" in job.options:
+            by_task.setdefault(tasks.of(job.options).name, []).append(job)
+    return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stop, shown)]

@@ -1,0 +1,198 @@
+"""What a task says of itself: its example input, its data sets and scores, and how they look in a table.
+
+A task's file imports the standard library, ``bench.errors``, ``bench.records``, ``bench.quantities`` and this module at
+its top, and everything heavy inside its methods: listing and planning must load neither torch nor timm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.errors import UserError
+from bench.quantities import Quantity, Row
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from bench.measure.subject import Subject
+    from bench.process import Stop
+    from bench.records import Job, Measurement
+    from bench.tasks.checks import Shown
+
+
+class Scored(Protocol):
+    """A data set as planning and tables see it."""
+
+    @property
+    def name(self) -> str:
+        """What ``--dataset`` takes."""
+
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The rows (name, unit) that a measurement on it yields."""
+
+    @property
+    def needs(self) -> str:
+        """What a user gives with ``--data``, one phrase."""
+
+    @property
+    def has_package(self) -> bool:
+        """Whether it can be had without ``--data``: from an installed package, or fetched."""
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The names under which papers report its scores."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set whose scores are reported under the names of its rows; fields as in :class:`Scored`.
+
+    Attributes:
+        source: where its protocol stands.
+    """
+
+    name: str
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    needs: str = "its folder"
+    has_package: bool = False
+    source: str = ""
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The names under which papers report its scores."""
+        return frozenset(row for row, _ in self.rows)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What ``bench train`` was asked; 0, empty and None stand for what the paper says."""
+
+    paper: str
+    variant: str = ""
+    data: Path | None = None
+    dataset: str = ""
+    recipe: str = ""
+    out: Path | None = None
+    resume: bool = False
+    start: Path | None = None
+    classes: int = 0
+    input_size: int = 0
+    epochs: int = 0
+    lr: float = 0.0
+    global_batch: int = 0
+    batch: int = 0
+    accumulate: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+    fsdp: bool = False
+    workers: int | None = None
+    checkpoint_steps: int | None = None
+    seed: int = 0
+    seeds: tuple[int, ...] = ()
+    dry_run: bool = False
+    json: bool = False
+    results: Path = field(default=Path("results"))
+
+    def refuse_others(self, task: str, *taken: str) -> None:
+        """Refuse every option that was given and that a trainer does not take.
+
+        Args:
+            task: what is trained, for the sentence.
+            taken: the names of the fields that the trainer takes, besides ``paper`` and ``results``.
+
+        Raises:
+            UserError: names the options.
+        """
+        own = {*taken, "paper", "results"}
+        given = [f.name for f in fields(self) if f.name not in own and getattr(self, f.name) != f.default]
+        if given:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UserError(f"training for {task} takes no {names}: leave it out")
+
+
+class Task:
+    """A task: what its models take and how they are scored.
+
+    Attributes:
+        name: what ``task:`` in ``paper.yaml`` and ``--task`` say.
+        title: what tables call it.
+        sample: the unit of one input: throughput is in ``<sample>/s``.
+        datasets: by the name that ``--dataset`` takes.
+        default: the data set meant where neither the user nor the paper's figures name one; empty for none.
+        rows: the rows of its scores, for tables.
+        quantities: the reported metrics that these rows answer, by the names that ``paper.yaml`` uses.
+    """
+
+    name: str = ""
+    title: str = ""
+    sample: str = "img"
+    datasets: Mapping[str, Scored] = {}
+    default: str = ""
+    rows: Mapping[str, Row] = {}
+    quantities: Mapping[str, Quantity] = {}
+
+    def options(self) -> dict[str, Any]:
+        """Return what a job of this task is marked with, so that the measuring side finds the task again."""
+        return {"task": self.name}
+
+    def expected(self, dataset: str) -> tuple[tuple[str, str], ...]:
+        """Return the rows (name, unit) that scoring on a data set yields; the default's for a name not known."""
+        found = self.datasets.get(dataset) or self.datasets.get(self.default)
+        return found.rows if found else (("score", ""),)
+
+    def size(self, shape: tuple[int, ...]) -> str:
+        """Return how tables print the shape of one sample; empty where it says nothing."""
+        return f"{'x'.join(map(str, shape[1:]))} px" if len(shape) == 3 else ""
+
+    def example(self, shape: tuple[int, ...], batch: int, generator: Generator, config: Mapping[str, Any]) -> Tensor:
+        """Return a batch (batch, *shape) of inputs that the model of ``config`` could be given, on the CPU.
+
+        Standard normal unless a task says otherwise.
+        """
+        import torch
+
+        return torch.randn(batch, *shape, generator=generator)
+
+    def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
+        """Return the scores of a model: the metric ``accuracy``.
+
+        Raises:
+            UnavailableError: data or weights are not at hand; the sentence of its rows.
+            UserError: what is there is not what it should be.
+        """
+        from bench.measure import UnavailableError
+
+        raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
+
+    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+        """Check the data that accuracy jobs of this task name before anything is measured; return notes for the user.
+
+        Raises:
+            UserError: data are missing or damaged, or do not fit a model.
+        """
+        return []
+
+    def build(self, job: Job) -> nn.Module:
+        """Return the network of a variant whose paper is about another task, for example a backbone with a head.
+
+        Raises:
+            UserError: a paper's model cannot be put to this task.
+        """
+        raise UserError(f"{job.subject} is no model for {self.title.lower()}: nothing here builds one around it")
+
+    def train(self, request: TrainRequest) -> int:
+        """Train a paper's model and return the exit status (130 if interrupted): ``bench train``.
+
+        Raises:
+            UserError: the request cannot be met.
+        """
+        raise UserError(f"bench train cannot train for {self.title.lower()} ({request.paper})")
