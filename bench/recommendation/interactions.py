@@ -80,15 +80,23 @@ def read_pairs(path: Path) -> Interactions:
     Raises:
         UserError: the file cannot be read, or a line is something else; names it.
     """
+    pairs = [_pair(path, number, line) for number, line in enumerate(lines_of(path), 1) if line.strip()]
+    users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return from_pairs(str(path), users, items)
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a text file.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file: each line must be a user and an item") from error
-    pairs = [_pair(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return from_pairs(str(path), users, items)
+        raise UserError(f"{path} is not a text file") from error
 
 
 def _pair(path: Path, number: int, line: str) -> tuple[int, int]:

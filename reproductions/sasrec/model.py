@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reproductions.attention import SelfAttention
-from reproductions.sasrec.sequences import Dense, Packed, Sequences
+from reproductions.sasrec.sequences import Dense, Observed, Packed, Sequences
 
 __all__ = ["FORMS", "Form", "SASRec", "build", "with_form"]
 
@@ -154,14 +154,24 @@ class SASRec(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return what follows after each item: ids (B, n) -> (B, n, d)."""
+        return self._forward(ids, Dense(None if self.ported else ids != 0))
+
+    def last_attention(self, ids: Tensor) -> Tensor:
+        """Return how each sequence's last item attends: (B, n) -> (blocks, B, n), the last item's own weight first.
+
+        Weights are means over heads; they are to be asked for in eval mode.
+        """
+        observed = Observed(None if self.ported else ids != 0)
+        self._forward(ids, observed)
+        return torch.stack(observed.weights)
+
+    def _forward(self, ids: Tensor, layout: Dense) -> Tensor:
         self._check(ids)
         real = ids != 0
         slots = torch.arange(ids.shape[1], device=ids.device)
         positions = (slots + 1) * real if self.ported else slots.expand_as(ids)
         x = self.drop(self._embed(self.item_emb(ids), positions))
-        if self.ported:
-            return self.encode(x, Dense(None))
-        return self.encode(x * real.unsqueeze(-1), Dense(real))
+        return self.encode(x if self.ported else x * real.unsqueeze(-1), layout)
 
     def encode(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Run the blocks on embedded items (..., d)."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Dense", "Packed", "Sequences"]
+__all__ = ["Dense", "Observed", "Packed", "Sequences"]
 
 
 class Sequences(Protocol):
@@ -39,6 +39,27 @@ class Dense:
         # A padded slot sees itself, so that no row of weights is empty.
         seen = (slots <= slots[:, None]) & (self.real[:, None] | (slots == slots[:, None]))
         return F.scaled_dot_product_attention(q, k, v, seen[:, None], dropout).transpose(1, 2).flatten(2)
+
+
+class Observed(Dense):
+    """As :class:`Dense`, and keeps how the last item of each sequence attends.
+
+    Attributes:
+        weights: of each attention so far, the mean over its heads: (B, n), the last item first.
+    """
+
+    def __init__(self, real: Tensor | None) -> None:
+        super().__init__(real)
+        self.weights: list[Tensor] = []
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: float) -> Tensor:
+        """See :meth:`Sequences.attend`."""
+        last, keys = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q[:, -1:], k))
+        scores = (last @ keys.mT).squeeze(2) * last.shape[-1] ** -0.5
+        if self.real is not None:
+            scores = scores.masked_fill(~self.real[:, None], -torch.inf)
+        self.weights.append(scores.softmax(-1).mean(1).flip(-1))
+        return super().attend(q, k, v, heads, dropout)
 
 
 class Packed:
