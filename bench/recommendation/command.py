@@ -104,8 +104,8 @@ def train(request: TrainRequest) -> int:
 def resolve(request: TrainRequest) -> tuple[Plan, Split]:
     """Return what a request asks for and its data.
 
-    The variant is the one whose figures are reported on the data set, else the paper's first; it takes the data's number
-    of items.
+    The variant is the one whose figures are reported on the data set, else the paper's first; it takes the data's
+    number of items.
 
     Raises:
         UserError: a name is not known, or the data are not there or not what they should be.
