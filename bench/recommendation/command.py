@@ -211,7 +211,8 @@ def _print_end(plan: Plan, outcomes: Sequence[Mapping[str, Any]], rows: Sequence
     if as_json:
         print_json({"rows": [asdict(row) for row in rows], "commit": environment.commit()})
         return
-    reported = {figure.metric: figure.value for figure in plan.variant.reported}
+    default = plan.paper.default_form(plan.variant)
+    reported = {f.metric: f.value for f in plan.variant.reported if (f.form or default) == plan.form}
     print(f"{plan.variant.name} ({plan.form}) on {plan.dataset.title}, {len(outcomes)} seeds")
     for row in rows:
         interval = f" [{row.low:.4f}, {row.high:.4f}]" if row.low is not None else ""
