@@ -59,7 +59,7 @@ def every_row(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that the metric of ``job`` yields on any device."""
     task = tasks.shown(job.options)
     if job.metric == "accuracy":
-        return task.expected(job.options.get("dataset", ""))
+        return task.expected(job.options.get("dataset", ""), job.options.get("config"))
     return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
 
 

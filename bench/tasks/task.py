@@ -144,8 +144,11 @@ class Task:
         """Return what a job of this task is marked with, so that the measuring side finds the task again."""
         return {"task": self.name}
 
-    def expected(self, dataset: str) -> tuple[tuple[str, str], ...]:
-        """Return the rows (name, unit) that scoring on a data set yields; the default's for a name not known."""
+    def expected(self, dataset: str, config: Mapping[str, Any] | None = None) -> tuple[tuple[str, str], ...]:
+        """Return the rows (name, unit) that scoring a model on a data set yields; the default's for a name not known.
+
+        ``config`` are the model's hyper-parameters, for tasks whose rows depend on them.
+        """
         found = self.datasets.get(dataset) or self.datasets.get(self.default)
         return found.rows if found else (("score", ""),)
 

@@ -7,11 +7,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kernels.biased_attention import reference
+from kernels.biased_attention import reference, windows
 from kernels.biased_attention.forms import manhattan_decay, quadratic, relative_position
 from kernels.operator import Operator
 
-__all__ = ["OPERATOR", "Axis", "biased_attention", "manhattan_decay", "quadratic", "relative_position"]
+__all__ = [
+    "OPERATOR",
+    "Axis",
+    "biased_attention",
+    "manhattan_decay",
+    "quadratic",
+    "relative_position",
+    "window_attention",
+]
 
 Axis = Literal["both", "width", "height"]
 
@@ -102,3 +110,48 @@ def biased_attention(
         table = table.transpose(1, 2)
     lines = (_lines(x, axis) for x in (query, key, value))
     return _maps(OPERATOR(*lines, table, gate, depth**-0.5 if scale is None else scale), axis)
+
+
+def window_attention(
+    query: Tensor, key: Tensor, value: Tensor, table: Tensor, window: int, shift: int = 0, scale: float | None = None
+) -> Tensor:
+    """Attend within the windows that tile a map, each biased by relative offset; with a shift, the tiling is moved.
+
+    Without a shift, position (y, x) attends to those of the same window, (y // w, x // w), as in
+    :func:`biased_attention` on each. With a shift s the windows begin at s, s + w, ...; what is left at the map's edges,
+    s positions at the top and left and w - s at the bottom and right, attends within itself. That is Swin's cyclic
+    shift under its mask: the mask keeps apart what the shift brings together from the map's two ends, and each side of
+    it is a smaller window. The parts of a cut window are attended to as windows of their size; nothing is moved and no
+    mask is made, except on the meta device and the reference backend, where the definition counts.
+
+    Args:
+        query, key: (B, H, W, G, d), floating point, any strides; H and W are multiples of ``window``.
+        value: (B, H, W, G, D), the same dtype.
+        table: (G, 2 w - 1, 2 w - 1), by key minus query (:func:`relative_position` makes it of Swin's parameter).
+        window: w.
+        shift: s, at least 0 and below w.
+        scale: of the scores; None stands for ``d ** -0.5``.
+
+    Returns:
+        (B, H, W, G, D).
+
+    Raises:
+        ValueError: a shape or a size is not as above.
+
+    Source: Swin (arXiv 2103.14030), sections 3.2 and 3.3.
+    """
+    name = "window_attention"
+    if query.dim() != 5 or key.shape != query.shape or value.dim() != 5 or value.shape[:4] != query.shape[:4]:
+        raise ValueError(
+            f"{name}: query, key and value must be (B, H, W, G, channels) on one map, got {tuple(query.shape)}, "
+            f"{tuple(key.shape)} and {tuple(value.shape)}"
+        )
+    if window < 1 or not 0 <= shift < window:
+        raise ValueError(f"{name}: window must be at least 1 and shift between 0 and window - 1, got {window}, {shift}")
+    height, width, heads, depth = query.shape[1:]
+    if height % window or width % window:
+        raise ValueError(f"{name}: windows of {window} do not tile a map of {height}x{width}: pad it first")
+    if table.shape != (heads, 2 * window - 1, 2 * window - 1):
+        raise ValueError(f"{name}: table must be {(heads, 2 * window - 1, 2 * window - 1)}, got {tuple(table.shape)}")
+    scale = depth**-0.5 if scale is None else scale
+    return windows.attend(OPERATOR, query, key, value, table, window, shift, scale)

@@ -1,0 +1,110 @@
+"""Tokens of all pictures of a data set, computed once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import UserError
+from bench.measure.weights import digest
+from bench.probing import encoder, pictures
+from bench.study.data import Pictures
+
+VARIABLE = "BENCH_FEATURES"
+"""The environment variable that names another folder for the cache."""
+
+AT_ONCE = 4
+"""Pictures that go through the encoder together: the maps of more leave the caches of a CPU."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The tokens (n, N, D) of some pictures, float16, and their labels (n,)."""
+
+    tokens: Tensor
+    labels: Tensor
+
+
+def folder() -> Path:
+    """Return the folder of the cache."""
+    from platformdirs import user_cache_path
+
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else user_cache_path("claimbench") / "features"
+
+
+def load(name: str, given: str) -> tuple[dict[str, Features], str]:
+    """Return the features of each part of a data set, and the digest of the encoder's weights.
+
+    Tokens are rounded to float16 whether or not they come out of the cache.
+
+    Raises:
+        UnavailableError: the data set or the encoder's package is not here.
+        UserError: what is here is not what it should be, or the cache cannot be written.
+    """
+    weights = encoder.weights_file()
+    parts = pictures.read(name, given)
+    side, sha256 = pictures.SETS[name].side, digest(weights)
+    file = folder() / f"{name}-{_key(parts, side, sha256)}.safetensors"
+    tokens = _kept(file, parts)
+    if tokens is None:
+        model = encoder.load(weights)
+        tokens = {part: _extract(model, found.images, side) for part, found in parts.items()}
+        _keep(file, tokens)
+    return {part: Features(tokens[part], found.labels) for part, found in parts.items()}, sha256
+
+
+def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
+    """Return a digest of all that tokens depend on."""
+    found = hashlib.sha256(f"{side} {encoder.STAGES} {weights} {version('torch')} {version('timm')}".encode())
+    for part, each in sorted(parts.items()):
+        found.update(part.encode())
+        found.update(each.images.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _extract(model: encoder.Encoder, images: Tensor, side: int) -> Tensor:
+    pieces = []
+    for piece in images.split(AT_ONCE):
+        resized = F.interpolate(piece.float(), (side, side), mode="bicubic", antialias=True).clamp_(0, 255)
+        pieces.append(model(resized).half())
+    return torch.cat(pieces)
+
+
+def _kept(file: Path, parts: dict[str, Pictures]) -> dict[str, Tensor] | None:
+    """Return what the cache holds; None where it holds nothing that fits."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        return None
+    try:
+        found = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    fits = {part: len(tokens) for part, tokens in found.items()} == {part: len(each) for part, each in parts.items()}
+    return found if fits else None
+
+
+def _keep(file: Path, tokens: dict[str, Tensor]) -> None:
+    """Write a file of the cache whole or not at all."""
+    from safetensors.torch import save_file
+
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tokens, part)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{file.parent} cannot be written ({reason}): name another folder with {VARIABLE}") from error

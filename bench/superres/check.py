@@ -1,0 +1,44 @@
+"""Looks at every picture that a run names before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.superres import pairs
+from bench.superres.evaluate import scale_of
+from bench.superres.sets import SETS
+
+if TYPE_CHECKING:
+    from bench.process import Stop
+    from bench.records import Job
+    from bench.tasks.checks import Shown
+
+
+def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
+
+    Raises:
+        UserError: a picture is missing, damaged, too small or of the wrong size.
+        Interrupted: a signal asked to stop.
+    """
+    from bench.process import Interrupted
+
+    notes, seen = [], set()
+    for job in jobs:
+        asked = (job.options["dataset"], job.options["data"] or "", scale_of(job), bool(job.options.get("partial")))
+        if asked in seen:
+            continue
+        seen.add(asked)
+        name, data, scale, partial = asked
+        found = pairs.find(SETS[name], data, scale, partial)
+        with shown(SETS[name].title) as progress:
+            for i, pair in enumerate(found):
+                if stop.requested:
+                    raise Interrupted
+                pairs.load(pair, scale)
+                if progress is not None:
+                    progress(i + 1, len(found))
+        if len(found) < SETS[name].images:
+            notes.append(f"{SETS[name].title}: {len(found)} of its {SETS[name].images} pictures are there")
+    return notes

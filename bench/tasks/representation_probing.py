@@ -1,0 +1,83 @@
+"""Representation probing: the tokens of a frozen encoder in, a score for each class out, by a small trained head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.quantities import Answer, Quantity, Row
+from bench.tasks.task import DataSet, Task
+
+if TYPE_CHECKING:
+    from bench.measure.subject import Subject
+    from bench.process import Stop
+    from bench.records import Job, Measurement
+    from bench.tasks.checks import Shown
+
+ENCODER = "EfficientNet-Lite0's tokens"
+SOURCES = {
+    "elpv": (
+        "ELPV",
+        "the package elpv-dataset",
+        "doubtful or worse against good cells, a fixed test part of a quarter",
+    ),
+    "fashion-mnist": (
+        "Fashion-MNIST",
+        "the folder of its four files",
+        "6,000 training pictures, the official test part",
+    ),
+}
+DATASETS = {
+    name: DataSet(
+        name,
+        title,
+        ((f"{name.replace('-', '_')}_probe_top1", "%"), (f"{name.replace('-', '_')}_probe_gain", "points")),
+        needs,
+        has_package=True,
+        source=source,
+    )
+    for name, (title, needs, source) in SOURCES.items()
+}
+ROWS = {
+    row: Row(f"{dataset.title}, {what}, on {ENCODER}", "quality", unit, better="higher")
+    for dataset in DATASETS.values()
+    for (row, unit), what in zip(dataset.rows, ("probing accuracy", "gain over a linear probe"), strict=True)
+}
+_NEEDS = "needs ImageNet-1K and the paper's encoder"
+QUANTITIES = {
+    **{row: Quantity(found.title, "quality", found.unit, (Answer(row),), "higher") for row, found in ROWS.items()},
+    "imagenet1k_probe_top1": Quantity("ImageNet-1K top-1, probing", "quality", "%", better="higher", needs=_NEEDS),
+    "imagenet1k_knn_top1": Quantity("ImageNet-1K top-1, k-NN", "quality", "%", better="higher", needs=_NEEDS),
+}
+
+
+class RepresentationProbing(Task):
+    """Tokens (N, D) to class scores; heads are trained where they are scored, see :mod:`bench.probing`."""
+
+    name = "representation-probing"
+    title = "Representation probing"
+    datasets = DATASETS
+    default = "elpv"
+    rows = ROWS
+    quantities = QUANTITIES
+
+    def size(self, shape: tuple[int, ...]) -> str:
+        """Return "196 tokens of 768"."""
+        return f"{shape[0]} tokens of {shape[1]}" if len(shape) == 2 else ""
+
+    def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
+        """Return the accuracy and the paired gain over a linear probe, see :func:`bench.probing.protocol.measure`."""
+        from bench.probing.protocol import measure
+
+        return measure(subject, job)
+
+    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+        """Check the folder that the user named."""
+        from bench.probing.pictures import check
+
+        for name, given in {(job.options["dataset"], job.options.get("data", "")) for job in jobs}:
+            check(name, given)
+        return []
+
+
+TASK = RepresentationProbing()

@@ -1,0 +1,1 @@
+"""DRCT: Swin blocks with dense connections for image super-resolution (Hsu et al., CVPR Workshops 2024)."""
