@@ -56,6 +56,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
         by_subject.setdefault(figure.subject, []).append(figure)
     listed = [
         *(_Subject(v.name, v.name, paper.default_form(v), v.reported, paper.deviations) for v in paper.variants),
+        *(_Subject(v.name, v.name, paper.default_form(v), v.reported) for v in paper.networks),
         *(_Subject(b.model, f"timm:{b.timm}" if b.timm else "", "", b.reported) for b in paper.baselines),
     ]
     named = {subject.measured for subject in listed}

@@ -24,7 +24,6 @@ BUDGET_CPU_S = 1.0
 """Seconds of sampling in each process on a CPU, so that a paper takes minutes. A GPU takes the measuring side's own,
 longer, budget."""
 
-CPU_BATCH = 4
 ROUNDS = 3
 
 
@@ -94,6 +93,8 @@ class _Subject:
     options: dict[str, Any]
     parity: dict[str, Any]
     accuracy: dict[str, Any]
+    counted: dict[str, Any] = field(default_factory=dict)
+    """What is other where FLOPs are counted."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -166,8 +167,9 @@ def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subj
         accuracy["weights_missing"] = missing
     chosen = [form for form in known if form in request.forms] if request.forms else [default]
     others = () if request.forms else tuple(form for form in known if form != default)
+    counted = {"sample_shape": list(variant.input.counted)} if variant.input.counted else {}
     for form in chosen:
-        yield _Subject(paper.id, variant.name, form, others, options, goldens, accuracy)
+        yield _Subject(paper.id, variant.name, form, others, options, goldens, accuracy, counted)
 
 
 def model_options(paper: Paper, variant: Variant, module: str) -> dict[str, Any]:
@@ -188,7 +190,8 @@ def model_options(paper: Paper, variant: Variant, module: str) -> dict[str, Any]
 def _baselines(request: Request) -> list[str]:
     if request.baselines is not None:
         return list(request.baselines)
-    named: list[Baseline] = [b for paper, _ in request.papers for b in paper.baselines]
+    own = [paper for paper, variants in request.papers if any(paper.task_of(v) == paper.task for v in variants)]
+    named: list[Baseline] = [b for paper in own for b in paper.baselines]
     return list(dict.fromkeys(b.timm for b in named if b.default and b.timm))
 
 
@@ -196,7 +199,8 @@ def _once(subject: _Subject, request: Request) -> Iterator[Job]:
     fixed = Settings(input_size=request.input_size, weights=_weights(subject, request))
     for form in (subject.form, *subject.other_forms):
         # fvcore runs the model's slow reference path, so that it is asked about the form that is measured only.
-        options = subject.options if form == subject.form else subject.options | {"second_opinion": False}
+        options = subject.options | subject.counted
+        options |= {} if form == subject.form else {"second_opinion": False}
         for metric in STATIC:
             if metric in request.metrics:
                 yield Job(subject.paper, subject.name, form, metric, fixed, options=options)
@@ -258,17 +262,18 @@ def _jobs(subject: _Subject, request: Request, metric: str) -> Iterator[Job]:
     options = dict(subject.options)
     if request.device == "cpu" and not request.quick and metric != "memory":
         options["budget_s"] = BUDGET_CPU_S
-    batches: tuple[int, ...] = request.batches if request.batches is not None else (_default_batch(metric, request),)
-    for batch in batches:
+    batches = request.batches
+    for batch in (_default_batch(subject, metric, request),) if batches is None else batches:
         for settings in _settings(subject, request, batch or None):
             yield Job(subject.paper, subject.name, subject.form, metric, settings, options=options)
 
 
-def _default_batch(metric: str, request: Request) -> int:
+def _default_batch(subject: _Subject, metric: str, request: Request) -> int:
     """Return the batch of a metric where the user gave none; 0 is the best found by search."""
+    task = tasks.of(subject.options)
     if metric in ("latency", "memory"):
-        return 1
-    return CPU_BATCH if request.device == "cpu" else 0
+        return 1 if metric == "latency" else task.memory_batch
+    return task.cpu_batch if request.device == "cpu" else 0
 
 
 def _settings(subject: _Subject, request: Request, batch: int | None) -> Iterator[Settings]:

@@ -116,6 +116,8 @@ def resolve(options: Options) -> Request:
     data = problems.catch(lambda: _data(options.data), "")
     several = problems.catch(lambda: _devices(options, device), _NO_NAMES)
     chosen = _with_forms(forms, chosen, problems)
+    for needed in dict.fromkeys(paper.task_of(v) for paper, found in chosen for v in found if v in paper.networks):
+        problems.catch(tasks.get(needed).require, None)
     weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
     problems.raise_any()
     loaded = _weights(options, chosen)
@@ -166,13 +168,13 @@ def _variants(
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
     """Return the papers with their chosen variants: those named, else those of the task: all or the default ones."""
     if not asked or "all" in asked:
-        fitting = [(paper, [v for v in paper.variants if paper.task_of(v) == (task or paper.task)]) for paper in papers]
+        fitting = [(paper, [v for v in paper.models if paper.task_of(v) == (task or paper.task)]) for paper in papers]
         if "all" in asked:
             return [(paper, tuple(variants)) for paper, variants in fitting]
         return [(paper, tuple(v for v in found if v.default) or tuple(found)) for paper, found in fitting]
     if papers:
-        problems.names("variant", asked, dict.fromkeys(v.name for paper in papers for v in paper.variants))
-    chosen = [(paper, tuple(v for v in paper.variants if v.name in asked)) for paper in papers]
+        problems.names("variant", asked, dict.fromkeys(v.name for paper in papers for v in paper.models))
+    chosen = [(paper, tuple(v for v in paper.models if v.name in asked)) for paper in papers]
     return [(paper, variants) for paper, variants in chosen if variants]
 
 
@@ -185,7 +187,7 @@ def _of_task(
     fitting = [(paper, tuple(v for v in found if paper.task_of(v) == task)) for paper, found in chosen]
     for paper, variants in fitting:
         if not variants:
-            known = ", ".join(dict.fromkeys(paper.task_of(v) for v in paper.variants))
+            known = ", ".join(dict.fromkeys(paper.task_of(v) for v in paper.models))
             problems.found.append(f"paper {paper.id} has no such variant for the task {task}; its tasks: {known}")
     return [(paper, variants) for paper, variants in fitting if variants]
 

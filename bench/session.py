@@ -142,14 +142,15 @@ def _papers(plan_: RunFile) -> list[Paper]:
 def _report(
     paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], results: Path | None, stop: Stop
 ) -> Report:
-    """Compare one paper with the run's records, and test its claims unless the run was stopped."""
+    """Compare one paper with the run's records; test its claims unless the run was stopped or is about another task."""
     from bench import claim_check, registry
     from bench.figures import figures
     from bench.report import report
 
     own = list(_records_of(paper, plan_, records))
+    subjects = {record.job.subject for record in own}
     claims: dict[str, claim_check.Outcome] = {}
-    if not stop.requested:
+    if not stop.requested and not (subjects and subjects <= {network.name for network in paper.networks}):
         found = figures(own, ledger.samples)
         try:
             claims.update(claim_check.check(paper, registry.entry(paper.id).module, found, stop))
@@ -160,7 +161,6 @@ def _report(
             ledger.problem = str(error)
         except Interrupted:
             pass
-    subjects = {record.job.subject for record in own}
     return report(paper, own, samples=ledger.samples, environment=ledger.environment, claims=claims, subjects=subjects)
 
 

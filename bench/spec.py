@@ -6,10 +6,11 @@ Figures keep the text they were printed with, since "33" and "33.0" claim differ
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench import yaml_text
 from bench.errors import UserError
@@ -85,6 +86,8 @@ class InputSpec(_Strict):
     std: str | tuple[float, ...] = "imagenet"
     shape: tuple[int, ...] | None = None
     """The shape of one sample where it is not ``(channels, size, size)``."""
+    counted: tuple[int, ...] | None = None
+    """The shape of the sample on which the paper counts FLOPs, where that is another."""
 
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one sample, without the batch axis."""
@@ -231,6 +234,31 @@ class Study(_Strict):
     note: str = ""
 
 
+class Backbone(_Strict):
+    """How the paper's networks serve as backbones of detectors and segmenters.
+
+    Their models have ``forward_features(x)``, a list of maps (B, C, h, w); the last one at each of the strides 4, 8, 16
+    and 32 goes to the neck or head.
+
+    Attributes:
+        source: where this is established.
+        norm: whether each map passes a LayerNorm over its channels on its way out.
+        not_for: variants that have no such maps; shell patterns.
+        config: hyper-parameters that differ from classification, by task.
+        notes: what a reader must know before comparing.
+    """
+
+    source: str = Field(min_length=1)
+    norm: bool = False
+    not_for: tuple[str, ...] = ()
+    config: dict[Name, dict[str, Any]] = {}
+    notes: tuple[str, ...] = ()
+
+    def serves(self, variant: str) -> bool:
+        """Tell whether ``variant`` has maps at all four strides."""
+        return not any(fnmatchcase(variant, pattern) for pattern in self.not_for)
+
+
 class Paper(_Strict):
     """A whole ``paper.yaml``."""
 
@@ -248,25 +276,43 @@ class Paper(_Strict):
     other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
     """Reported figures on other tasks; shown as not measured."""
+    backbone: Backbone | None = None
+    networks: tuple[Variant, ...] = ()
+    """Models of other tasks that are built around a variant: ``bench run --task``. Their ``config`` says ``backbone``,
+    the variant, and ``network``, what is put around it."""
     study: Study | None = None
     recipe: Recipe | None = None
     """How the paper trained its models."""
 
-    @field_validator("variants")
-    @classmethod
-    def _unique_variants(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        names = [v.name for v in variants]
+    @property
+    def models(self) -> tuple[Variant, ...]:
+        """All that can be measured: the variants, and the networks around them."""
+        return (*self.variants, *self.networks)
+
+    @model_validator(mode="after")
+    def _unique_variants(self) -> Paper:
+        names = [v.name for v in self.models]
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"variant names must be unique, repeated: {', '.join(repeated)}")
-        return variants
+        return self
+
+    @model_validator(mode="after")
+    def _networks_stand(self) -> Paper:
+        own = {v.name for v in self.variants}
+        for network in self.networks:
+            if network.task in (None, self.task):
+                raise ValueError(f"network {network.name} needs a `task` of its own")
+            if network.config.get("backbone") not in own or not network.config.get("network"):
+                raise ValueError(f"network {network.name} needs `config: {{backbone: a variant, network: a name}}`")
+        return self
 
     @model_validator(mode="after")
     def _forms_exist(self) -> Paper:
         known = {f.name for f in self.forms}
         if sum(f.default for f in self.forms) != 1:
             raise ValueError("exactly one form must be the default")
-        for variant in self.variants:
+        for variant in self.models:
             wrong = [f for f in (*variant.forms, *(r.form for r in variant.reported if r.form)) if f not in known]
             if wrong:
                 raise ValueError(f"variant {variant.name} names the form {wrong[0]!r}, which `forms` does not list")

@@ -54,7 +54,7 @@ def _print_paper(paper: Paper) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("Model", "Metric", "Reported", "Form", "Source"):
         table.add_column(title, overflow="fold")
-    models = [*((v.name, v.reported) for v in paper.variants), *((b.model, b.reported) for b in paper.baselines)]
+    models = [*((v.name, v.reported) for v in paper.models), *((b.model, b.reported) for b in paper.baselines)]
     for name, reported in models:
         if not reported:
             table.add_row(escape(name), "", "", "", "")

@@ -17,7 +17,7 @@ aten = torch.ops.aten
 
 _FREE_NAMES: dict[str, str] = {
     "moves or makes data": """
-        _to_copy _unsafe_view arange as_strided_ cat clone col2im constant_pad_nd copy_ diag_embed empty
+        _to_copy _unsafe_index _unsafe_view arange as_strided_ cat clone col2im constant_pad_nd copy_ diag_embed empty
         empty_like empty_strided expand_copy eye fill_ fill flip full full_like im2col index index_add index_copy
         index_put index_put_ index_select gather linspace lift_fresh lift_fresh_copy masked_fill masked_fill_
         masked_scatter masked_select new_empty new_empty_strided new_full new_ones new_zeros nonzero ones
@@ -63,13 +63,13 @@ _FREE_NAMES: dict[str, str] = {
     "resizing": """
         upsample_bilinear2d upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
         upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward _upsample_bilinear2d_aa
-        _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d
+        _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d roi_align _roi_align_backward
     """,
 }
 FREE = {reason: frozenset(names.split()) for reason, names in _FREE_NAMES.items()}
 """Operators that count nothing, by the reason; views and operators that torch tags as pointwise are free as well."""
 
-NAMESPACES = ("aten", "claimbench", "prim", "prims")
+NAMESPACES = ("aten", "claimbench", "prim", "prims", "torchvision")
 """Where the names in :data:`FREE` may live; an operator of any other library needs a formula."""
 
 

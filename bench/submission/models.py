@@ -99,7 +99,7 @@ class Models:
 def _variant(job: Job) -> dict[str, Any]:
     """Return the options that the plan gives every job on a paper's model."""
     paper = registry.paper(job.paper)
-    variants = {variant.name: variant for variant in paper.variants}
+    variants = {variant.name: variant for variant in paper.models}
     if job.subject not in variants:
         raise unknown(f"variant of {paper.id}", job.subject, variants)
     variant = variants[job.subject]

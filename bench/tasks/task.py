@@ -127,6 +127,8 @@ class Task:
         title: what tables call it.
         sample: the unit of one input: throughput is in ``<sample>/s``.
         datasets: by the name that ``--dataset`` takes.
+        cpu_batch: the batch at which throughput is measured on a CPU unless the user says otherwise.
+        memory_batch: the batch at which memory is measured unless the user says otherwise.
         default: the data set meant where neither the user nor the paper's figures name one; empty for none.
         rows: the rows of its scores, for tables.
         quantities: the reported metrics that these rows answer, by the names that ``paper.yaml`` uses.
@@ -135,6 +137,8 @@ class Task:
     name: str = ""
     title: str = ""
     sample: str = "img"
+    cpu_batch: int = 4
+    memory_batch: int = 1
     datasets: Mapping[str, Scored] = {}
     default: str = ""
     rows: Mapping[str, Row] = {}
@@ -183,6 +187,13 @@ class Task:
             UserError: data are missing or damaged, or do not fit a model.
         """
         return []
+
+    def require(self) -> None:
+        """Check that what :meth:`build` needs is installed.
+
+        Raises:
+            UserError: it is not; says how to install it.
+        """
 
     def build(self, job: Job) -> nn.Module:
         """Return the network of a variant whose paper is about another task, for example a backbone with a head.

@@ -144,6 +144,11 @@ class OverLoCK(nn.Module):
         x, context = self.focus4(self.down_features(x), self.down_context(context), prior)
         return [x1, x2, x3, torch.cat([x, context], dim=1)], overview
 
+    def forward_features(self, image: Tensor) -> list[Tensor]:
+        """Return the four maps that a dense-prediction head takes, normed where the model is built for it."""
+        maps, overview = self.forward_maps(image)
+        return maps if self.dense is None else self.dense(maps, overview)
+
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor] | list[Tensor]:
         """Classify (B, in_chans, H, W), H and W of any size.
 

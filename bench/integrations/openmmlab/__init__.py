@@ -1,0 +1,27 @@
+"""The backbones of this repository in OpenMMLab's registries.
+
+    import bench.integrations.openmmlab
+
+registers every paper's backbone under the name of its variant in mmsegmentation and mmdetection, so that a
+configuration says ``backbone=dict(type="overlock_t", drop_path=0.2, checkpoint="overlock_t.pth")``. In a configuration
+file the line is ``custom_imports = dict(imports=["bench.integrations.openmmlab"])``.
+
+:func:`config` returns a whole configuration for a network of the papers' tables, :func:`network` builds it.
+
+Raises:
+    UserError: on import, if the packages of the extra ``openmmlab`` are not installed.
+"""
+
+from __future__ import annotations
+
+from bench.integrations.openmmlab.load import require
+
+require()
+
+from bench.integrations.openmmlab.assemble import config, network  # noqa: E402
+from bench.integrations.openmmlab.networks import NETWORKS, Network  # noqa: E402
+from bench.integrations.openmmlab.register import register  # noqa: E402
+
+register()
+
+__all__ = ["NETWORKS", "Network", "config", "network"]

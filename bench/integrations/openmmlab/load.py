@@ -1,0 +1,24 @@
+"""Imports OpenMMLab's packages so that they work without compiled operators."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+from bench.integrations.install import HOW, require_openmmlab
+
+
+def require() -> None:
+    """Import the packages, with stand-ins for compiled operators that are missing.
+
+    Raises:
+        UserError: one is not installed, or does not work with what is installed beside it.
+    """
+    require_openmmlab()
+    try:
+        from bench.integrations.openmmlab import operators
+
+        operators.provide()
+        import mmdet.models  # noqa: F401
+        import mmseg.models  # noqa: F401
+    except (ImportError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"OpenMMLab's packages cannot be imported ({reason}); install them again: {HOW}") from error

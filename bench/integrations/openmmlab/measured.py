@@ -1,0 +1,36 @@
+"""What ``bench run --task`` measures: a network of the papers' tables around the backbone that a variant names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from bench.errors import UserError
+from bench.integrations.openmmlab import network
+from bench.integrations.openmmlab.passes import wrap
+from bench.measure.weights import load_state
+
+if TYPE_CHECKING:
+    from bench.records import Job
+
+
+def build(job: Job) -> nn.Module:
+    """Return the forward pass of the network that ``job`` names, with the weights of its file if it has one.
+
+    The file is a checkpoint of OpenMMLab's runner, or the network's state, trained on the backbones registered here.
+
+    Raises:
+        UserError: the network or its backbone does not exist, or the file does not fit; one sentence.
+    """
+    config: dict[str, Any] = dict(job.options["config"])
+    backbone, name = str(config.pop("backbone")), str(config.pop("network"))
+    model = network(backbone, name, form=job.form, **config)
+    path = job.options.get("weights_file")
+    if path is not None:
+        try:
+            model.load_state_dict(load_state(path))
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[-1].strip()
+            raise UserError(f"weights file {path} does not fit {job.subject}: {reason}") from error
+    return wrap(model)

@@ -1,0 +1,140 @@
+"""The scores of a segmentation model: mean intersection over union, everywhere and around boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import unknown
+from bench.evaluation.evaluate import spread
+from bench.evaluation.precheck import is_trained
+from bench.measure import UnavailableError
+from bench.measure.subject import Subject
+from bench.measure.weights import digest as file_digest
+from bench.records import Job, Measurement
+from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
+from bench.segmentation.evaluate import Found, Refine, Segmenter, evaluate
+from bench.segmentation.manifest import digest, listed
+from bench.segmentation.overlap import RESAMPLES, Overlap
+from bench.segmentation.preprocessing import normalisation_of
+
+QUICK_PICTURES = 50
+PROBE_SIDE = 65
+AFTER = "_crf"
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Evaluate a model on a data set; quick runs take 50 pictures of it.
+
+    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``limit``, ``batch``; ``input`` (the paper's
+    preprocessing); ``module``, whose ``model.py`` may define ``upsample(scores, size)`` (bilinear without) and
+    ``refine(config)``, the stage after the network as :data:`bench.segmentation.evaluate.Refine`.
+
+    Raises:
+        UnavailableError: there is no data set, or the weights are random.
+        UserError: the data are not what they should be, or not for this model.
+    """
+    dataset = dataset_of(job)
+    if not job.options.get("data"):
+        raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
+    if not is_trained(job):
+        raise UnavailableError("needs trained weights: random ones score at chance")
+    if subject.mode == "cudagraph":
+        raise UnavailableError("accuracy is measured in eager or compile mode only")
+    segmenter = _segmenter(subject, job)
+    pairs = listed(dataset, job.options["data"], segmenter.classes, partial=bool(job.options.get("partial")))
+    limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
+    chosen = [pairs[index] for index in spread(len(pairs), limit)]
+    before, after = evaluate(segmenter, dataset, chosen, job.options.get("batch") or 1)
+    detail = {
+        "dataset": dataset.name,
+        "images_in_set": len(pairs),
+        "pictures_sha256": digest(chosen),
+        "preprocessing": vars(segmenter.normalisation) | {"pad": dataset.pad},
+        "interval": f"percentiles of {RESAMPLES} resamplings of the pictures",
+        **({"protocol": dataset.source} if dataset.source else {}),
+        **_weights(job),
+    }
+    what = "all pictures" if len(chosen) == len(pairs) else f"{len(chosen):,} of {len(pairs):,} pictures"
+    return [_row(dataset, score, before, after, what, detail) for score in SCORES]
+
+
+def dataset_of(job: Job) -> Masks:
+    """Return the data set that a job is about.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    name = job.options.get("dataset") or DEFAULT
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return DATASETS[name]
+
+
+def _segmenter(subject: Subject, job: Job) -> Segmenter:
+    own = import_module(f"{job.options['module']}.model") if "module" in job.options else None
+    refine: Callable[[Any], Refine] | None = getattr(own, "refine", None)
+    forward = subject.forward()
+    return Segmenter(
+        scores=lambda x: _scores(forward(x)),
+        upsample=getattr(own, "upsample", _bilinear),
+        place=subject.place,
+        normalisation=normalisation_of(job.options.get("input")),
+        classes=_classes(subject),
+        refine=refine(job.options.get("config", {})) if refine is not None else None,
+    )
+
+
+def _scores(output: Any) -> Tensor:
+    """Return the scores (B, C, h, w) among a model's outputs: the first."""
+    scores = output[0] if isinstance(output, tuple | list) else output
+    if not isinstance(scores, Tensor) or scores.dim() != 4:
+        raise UnavailableError("this model gives no score for each class and position")
+    return scores
+
+
+def _classes(subject: Subject) -> int:
+    with torch.inference_mode():
+        return int(_scores(subject.model(subject.place(torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE)))).shape[1])
+
+
+def _bilinear(scores: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _row(
+    dataset: Masks, score: str, before: Found, after: Found | None, what: str, detail: dict[str, Any]
+) -> Measurement:
+    """Return one score; those of the whole pictures carry the evidence of each class, and all bands."""
+    name = f"{dataset.name}_{score}"
+    found = after if score.endswith(AFTER) else before
+    if found is None:
+        return Measurement.missing(name, "%", "this paper has no stage after the network")
+    overlap = found.narrow[BAND] if score.startswith("trimap") else found.whole
+    if score == "pixel_accuracy":
+        return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail={"dataset": dataset.name})
+    evidence: dict[str, Any] = {"pictures_sha256": detail["pictures_sha256"]}
+    if overlap is found.whole:
+        bands = {str(width): 100 * each.mean() for width, each in found.narrow.items()}
+        evidence = detail | {"per_class": _per_class(dataset, overlap), "by_band_px": bands}
+    low, high = overlap.interval() or (None, None)
+    ends = (None if low is None else 100 * low, None if high is None else 100 * high)
+    return Measurement(name, 100 * overlap.mean(), "%", what, low=ends[0], high=ends[1], detail=evidence)
+
+
+def _per_class(dataset: Masks, overlap: Overlap) -> dict[str, float | None]:
+    names = dataset.classes or tuple(f"class {i}" for i in range(overlap.classes))
+    return {n: None if r is None else 100 * r for n, r in zip(names, overlap.per_class(), strict=True)}
+
+
+def _weights(job: Job) -> dict[str, str]:
+    path = job.options.get("weights_file")
+    return (
+        {"weights": Path(path).name, "weights_sha256": file_digest(path)} if path else {"weights": job.settings.weights}
+    )

@@ -1,0 +1,90 @@
+"""Finds the pictures and masks of a data set in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UserError
+from bench.evaluation.pictures import EXTENSIONS
+from bench.segmentation.catalogue import Masks
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and where its mask must be.
+
+    Attributes:
+        name: what messages and tables call it.
+        picture, mask: the files.
+    """
+
+    name: str
+    picture: Path
+    mask: Path
+
+
+def find(dataset: Masks, data: str) -> tuple[Pair, ...]:
+    """Return the pairs of a data set in the order of their names; the files themselves are not opened.
+
+    Raises:
+        UserError: the folder is not laid out as the data set is; one sentence.
+    """
+    root = Path(data).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give {dataset.needs} with --data")
+    return _FINDERS[dataset.layout](dataset, root)
+
+
+def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    inside = next(
+        (root / sub for sub in ("", "VOC2012", "VOCdevkit/VOC2012") if (root / sub / "JPEGImages").is_dir()), root
+    )
+    listing = inside / "ImageSets" / "Segmentation" / "val.txt"
+    try:
+        names = listing.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{listing} cannot be read ({_reason(error)}): give {dataset.needs} with --data") from error
+    odd = next((name for name in names if Path(name).name != name), None)
+    if odd is not None:
+        raise UserError(f"{listing} names {odd!r}, which is no name of a picture")
+    return tuple(
+        Pair(name, inside / "JPEGImages" / f"{name}.jpg", inside / "SegmentationClass" / f"{name}.png")
+        for name in sorted(set(names))
+    )
+
+
+def _cityscapes(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    pictures, masks = _inside(dataset, root, "leftImg8bit/val", "gtFine/val")
+    ending = "_leftImg8bit.png"
+    found = sorted(pictures.glob(f"*/*{ending}"))
+    stems = [(file.parent.name, file.name.removesuffix(ending), file) for file in found]
+    return tuple(Pair(stem, file, masks / city / f"{stem}_gtFine_labelIds.png") for city, stem, file in stems)
+
+
+def _ade20k(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    inside = root / "ADEChallengeData2016" if (root / "ADEChallengeData2016").is_dir() else root
+    return _beside(*_inside(dataset, inside, "images/validation", "annotations/validation"))
+
+
+def _folder(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    return _beside(*_inside(dataset, root, "images", "masks"))
+
+
+_FINDERS = {"voc": _voc, "cityscapes": _cityscapes, "ade20k": _ade20k, "folder": _folder}
+
+
+def _inside(dataset: Masks, root: Path, pictures: str, masks: str) -> tuple[Path, Path]:
+    for name in (pictures, masks):
+        if not (root / name).is_dir():
+            raise UserError(f"{root} has no folder {name}: give {dataset.needs} with --data")
+    return root / pictures, root / masks
+
+
+def _beside(pictures: Path, masks: Path) -> tuple[Pair, ...]:
+    files = sorted(file for file in pictures.iterdir() if file.suffix.lower() in EXTENSIONS and file.is_file())
+    return tuple(Pair(file.stem, file, masks / f"{file.stem}.png") for file in files)
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else "it is not UTF-8 text"

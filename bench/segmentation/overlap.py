@@ -1,0 +1,95 @@
+"""Intersection over union from counts of each picture, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.segmentation.catalogue import VOID
+
+RESAMPLES = 1000
+
+
+@dataclass
+class Overlap:
+    """Counts of each picture: pixels of each class that are right, that are labelled so, and that are predicted so.
+
+    Attributes:
+        classes: how many there are.
+    """
+
+    classes: int
+    _counts: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, labels: np.ndarray, predicted: np.ndarray, where: np.ndarray | None = None) -> None:
+        """Count one picture.
+
+        Args:
+            labels: (H, W), :data:`VOID` where a pixel does not count.
+            predicted: (H, W) class numbers.
+            where: (H, W), the pixels to count; None for all.
+
+        Raises:
+            ValueError: the shapes differ, or a class does not exist.
+        """
+        if labels.shape != predicted.shape:
+            raise ValueError(f"labels are {labels.shape} and predictions {predicted.shape}")
+        counted = labels != VOID
+        if where is not None:
+            counted &= where
+        true, found = labels[counted].astype(np.int64), predicted[counted].astype(np.int64)
+        if len(true) and max(true.max(), found.max()) >= self.classes:
+            raise ValueError(f"a label or prediction is not below {self.classes}")
+        right = np.bincount(true[true == found], minlength=self.classes)
+        self._counts.append(
+            np.stack([right, np.bincount(true, minlength=self.classes), np.bincount(found, minlength=self.classes)])
+        )
+
+    def __len__(self) -> int:
+        """Return how many pictures were counted."""
+        return len(self._counts)
+
+    def per_class(self) -> list[float | None]:
+        """Return the intersection over union of each class, as fractions; None for one that occurs nowhere."""
+        ratios = _ratios(self._total())
+        return [None if np.isnan(ratio) else float(ratio) for ratio in ratios]
+
+    def mean(self) -> float:
+        """Return the mean over the classes that are labelled or predicted somewhere; nan if there is none."""
+        return _mean(_ratios(self._total()[None]))[0]
+
+    def pixel_accuracy(self) -> float:
+        """Return the share of pixels that are right; nan if none counts."""
+        right, labelled, _ = self._total().sum(1)
+        return float(right / labelled) if labelled else float("nan")
+
+    def interval(self, seed: int = 0) -> tuple[float, float] | None:
+        """Return the 95 % interval of :meth:`mean` by resampling pictures; None with fewer than two."""
+        if len(self._counts) < 2:
+            return None
+        counts = np.stack(self._counts).reshape(len(self._counts), -1).astype(np.float64)
+        weights = np.random.default_rng(seed).multinomial(
+            len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES
+        )
+        means = _mean(_ratios((weights @ counts).reshape(RESAMPLES, 3, self.classes)))
+        low, high = np.nanpercentile(means, [2.5, 97.5])
+        return float(low), float(high)
+
+    def _total(self) -> np.ndarray:
+        empty = np.zeros((3, self.classes), np.int64)
+        return np.sum(self._counts, axis=0) if self._counts else empty
+
+
+def _ratios(counts: np.ndarray) -> np.ndarray:
+    """Return intersection over union (..., classes) of counts (..., 3, classes); nan where the union is empty."""
+    right, labelled, predicted = (counts[..., i, :].astype(np.float64) for i in range(3))
+    union = labelled + predicted - right
+    return np.divide(right, union, out=np.full_like(right, np.nan), where=union > 0)
+
+
+def _mean(ratios: np.ndarray) -> np.ndarray:
+    """Return the mean of each row's numbers; nan for a row without any."""
+    present = ~np.isnan(ratios)
+    total, number = np.where(present, ratios, 0).sum(-1), present.sum(-1)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)

@@ -1,0 +1,63 @@
+"""From a picture to what a network takes: its colour order and mean, padded on the right and below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import UserError, unknown
+
+STRIDE = 8
+"""Sides are padded to multiples of it plus 1, so that scores fall on pixels."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(pixels / ``divisor`` - ``mean``) / ``std``; ``bgr`` says in which order the channels are."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    divisor: float = 255.0
+    bgr: bool = False
+
+
+NORMALISATIONS: Mapping[str, Normalisation] = {
+    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe-bgr": Normalisation((104.008, 116.669, 122.675), divisor=1.0, bgr=True),
+}
+"""What ``input.mean`` of a ``paper.yaml`` may name."""
+
+
+def normalisation_of(given: Mapping[str, Any] | None) -> Normalisation:
+    """Return the normalisation that the input of a ``paper.yaml`` names or spells out.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    mean, std = (given or {}).get("mean") or "imagenet", (given or {}).get("std") or "imagenet"
+    if isinstance(mean, str):
+        if mean not in NORMALISATIONS:
+            raise unknown("normalisation", mean, NORMALISATIONS)
+        return NORMALISATIONS[mean]
+    if isinstance(std, str) or len(mean) != 3 or len(std) != 3:
+        raise UserError(f"a normalisation needs three means and three standard deviations, got {mean} and {std}")
+    return Normalisation(tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def prepared(picture: np.ndarray, normalisation: Normalisation, pad: int) -> Tensor:
+    """Return (1, 3, H', W') in float32 for a picture (H, W, 3) in RGB; what is padded is the mean.
+
+    H' is ``pad``, or where H is larger the next multiple of 8 plus 1; W' likewise.
+    """
+    ordered = picture[..., ::-1] if normalisation.bgr else picture
+    pixels = torch.from_numpy(np.array(ordered)).permute(2, 0, 1)[None].float()
+    mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (normalisation.mean, normalisation.std))
+    height, width = (max(pad, -(-(side - 1) // STRIDE) * STRIDE + 1) for side in picture.shape[:2])
+    normal = (pixels / normalisation.divisor - mean) / std
+    return F.pad(normal, (0, width - picture.shape[1], 0, height - picture.shape[0]))

@@ -1,0 +1,94 @@
+"""Reads pictures and masks; what is wrong with one is said in one sentence that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.errors import UserError
+from bench.segmentation.catalogue import VOID, Masks
+from bench.segmentation.layout import Pair
+
+LEAST_SIDE = 8
+"""Pixels; one score of a network stands for as many."""
+
+MASK_MODES = ("P", "L", "1", "I", "I;16")
+"""Pillow's modes of pictures whose pixels are numbers and not colours."""
+
+
+def picture(pair: Pair) -> np.ndarray:
+    """Return a picture as (H, W, 3) RGB in uint8.
+
+    Raises:
+        UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
+    """
+    with _open(pair.picture, "picture") as image:
+        width, height = image.size
+        if min(width, height) < LEAST_SIDE:
+            sides = f"{width}x{height} {'pixel' if width == height == 1 else 'pixels'}"
+            raise UserError(f"the picture {pair.picture} has {sides}: at least {LEAST_SIDE} a side can be segmented")
+        return np.asarray(image.convert("RGB"))
+
+
+def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
+    """Return a mask as (H, W) class numbers in uint8, :data:`VOID` where a pixel does not count.
+
+    Raises:
+        UserError: it is missing, holds colours, or holds a value that is no label of the data set; names it.
+    """
+    with _open(pair.mask, "mask") as image:
+        if image.mode not in MASK_MODES:
+            raise UserError(
+                f"the mask {pair.mask} holds colours ({image.mode}) where each pixel must be the number of a class"
+            )
+        values = np.asarray(image)
+    meaning = dataset.values(classes)
+    found = np.unique(values)
+    strange = [int(value) for value in found if int(value) not in meaning]
+    if strange:
+        known = f"{dataset.title} has the labels {_spans(meaning)}"
+        raise UserError(f"the mask {pair.mask} holds the unknown label {_some(strange)}: {known}")
+    table = np.full(int(found.max(initial=0)) + 1, VOID, np.uint8)
+    for value in found:
+        table[int(value)] = meaning[int(value)]
+    return table[values.astype(np.int64)]
+
+
+def both(pair: Pair, dataset: Masks, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture (H, W, 3) and its mask (H, W).
+
+    Raises:
+        UserError: as :func:`picture` and :func:`mask`, or they differ in size.
+    """
+    image, labels = picture(pair), mask(pair, dataset, classes)
+    if image.shape[:2] != labels.shape:
+        of_picture, of_mask = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, labels.shape))
+        raise UserError(f"the picture {pair.picture} has {of_picture} pixels and its mask {pair.mask} {of_mask}")
+    return image, labels
+
+
+def _open(file: Path, kind: str) -> Image.Image:
+    try:
+        image = Image.open(file)
+        image.load()
+    except FileNotFoundError as error:
+        raise UserError(f"the {kind} {file} is missing") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = (str(error).splitlines() or ["it is empty"])[0]
+        raise UserError(f"the {kind} {file} cannot be read ({reason})") from error
+    return image
+
+
+def _some(values: list[int], most: int = 3) -> str:
+    shown = ", ".join(str(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def _spans(values: dict[int, int]) -> str:
+    """Return numbers as spans: "0 to 20, 255"."""
+    ordered = sorted(values)
+    starts = [v for v in ordered if v - 1 not in values]
+    ends = [v for v in ordered if v + 1 not in values]
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))

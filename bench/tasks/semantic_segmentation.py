@@ -1,0 +1,79 @@
+"""Semantic segmentation: pictures in, a class for each pixel out, judged by intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.quantities import Answer, Quantity, Row
+from bench.segmentation import catalogue
+from bench.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.measure.subject import Subject
+    from bench.process import Stop
+    from bench.records import Job, Measurement
+    from bench.tasks.checks import Shown
+
+ROWS = {
+    f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher")
+    for dataset in catalogue.DATASETS.values()
+    for score, title in catalogue.SCORES.items()
+}
+
+QUANTITIES = {
+    row: Quantity(
+        ROWS[row].title,
+        "quality",
+        "%",
+        (Answer(row),),
+        "higher",
+        needs=f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}",
+        classes=len(dataset.classes) or None,
+    )
+    for dataset in catalogue.DATASETS.values()
+    if dataset.layout != "folder"
+    for row, _ in dataset.rows
+}
+
+
+class SemanticSegmentation(Task):
+    """Pictures (3, height, width) to scores for each class and position; see :mod:`bench.segmentation`."""
+
+    name = "semantic-segmentation"
+    title = "Semantic segmentation"
+    datasets = catalogue.DATASETS
+    default = catalogue.DEFAULT
+    rows = ROWS
+    quantities = QUANTITIES
+    cpu_batch = 1
+    memory_batch = 2
+
+    def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
+        """Return the scores of :mod:`bench.segmentation.accuracy`."""
+        from bench.segmentation.accuracy import measure
+
+        return measure(subject, job)
+
+    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+        """Read every picture and mask of the data sets that jobs name."""
+        from bench.segmentation.precheck import precheck
+
+        return precheck(jobs, stop, shown)
+
+    def require(self) -> None:
+        """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""
+        from bench.integrations.install import require_openmmlab
+
+        require_openmmlab()
+
+    def build(self, job: Job) -> nn.Module:
+        """Return a segmenter around the backbone that the variant names."""
+        from bench.integrations.openmmlab.measured import build
+
+        return build(job)
+
+
+TASK = SemanticSegmentation()

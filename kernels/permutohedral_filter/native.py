@@ -1,0 +1,64 @@
+"""The permutohedral filter on the CPU, in C++."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels import native
+from kernels.native import unavailable
+from kernels.permutohedral_filter.reference import validate
+
+__all__ = ["Lattice", "backward", "forward", "refuses", "unavailable"]
+
+_MOST_FEATURES = 16
+
+
+def refuses(values: Tensor, features: Tensor, bridge: bool) -> str | None:
+    """Return why the native backend cannot take these arguments, or None if it can."""
+    if features.shape[1] > _MOST_FEATURES:
+        return f"the native lattice has at most {_MOST_FEATURES} features, got {features.shape[1]}"
+    return native.refuses(values, features)
+
+
+class Lattice:
+    """The lattice around the features (F, N) of one image, in C++."""
+
+    def __init__(self, features: Tensor, bridge: bool) -> None:
+        validate(features)
+        self._built: Any = native.module().permutohedral_lattice(native.share(features), bridge, native.threads())
+        self._dtype = native.compute_dtype(features.dtype)
+        self.vertices: int = self._built.vertices
+
+    def apply(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """Return the filtered values (C, N), laid out like them; ``transpose`` reverses the order of the blurs."""
+        shared = values.detach().to(self._dtype)
+        out = torch.empty_like(shared)
+        self._built.apply(shared, out, transpose, native.threads())
+        return out.to(values.dtype)
+
+
+def _filtered(values: Tensor, features: Tensor, bridge: bool, transpose: bool) -> Tensor:
+    out = torch.empty_like(values)
+    if out.numel():
+        for image, points, to in zip(values, features, out, strict=True):
+            to.copy_(Lattice(points, bridge).apply(image, transpose))
+    return out
+
+
+def forward(values: Tensor, features: Tensor, bridge: bool) -> Tensor:
+    """Return the filtered values, laid out like them."""
+    return _filtered(values, features, bridge, transpose=False)
+
+
+def backward(
+    grad: Tensor, saved: list[Tensor], values: Tensor, features: Tensor, bridge: bool, needs: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return the gradient of values, and zeros for features, None where ``needs`` is False."""
+    grads: list[Tensor | None] = [None, torch.zeros_like(features) if needs[1] else None]
+    if needs[0]:
+        grads[0] = torch.empty_like(values).copy_(_filtered(grad, features, bridge, transpose=True))
+    return grads

@@ -1,0 +1,1 @@
+"""Self-Attentive Sequential Recommendation (ICDM 2018)."""

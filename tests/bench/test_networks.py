@@ -1,0 +1,84 @@
+"""Networks around a paper's models: planned, refused and compared like its variants, without being among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bench import plan, registry
+from bench.compare import compare
+from bench.errors import UserError
+from bench.integrations import install
+from bench.request import Options, resolve
+from bench.spec import Paper
+
+FACTS: dict[str, Any] = {
+    "id": "made_up",
+    "title": "Made up",
+    "task": "image-classification",
+    "variants": [{"name": "small"}],
+    "backbone": {"source": "here"},
+    "networks": [
+        {
+            "name": "small_upernet",
+            "task": "semantic-segmentation",
+            "config": {"backbone": "small", "network": "UPerNet"},
+            "input": {"shape": [3, 512, 512], "counted": [3, 512, 2048]},
+            "reported": [{"metric": "ade20k_miou", "value": "50.3", "source": "table 3"}],
+        }
+    ],
+}
+
+
+def test_a_network_is_counted_at_one_size_and_timed_at_another_without_baselines() -> None:
+    paper = registry.paper("van")
+    network = next(n for n in paper.networks if n.name == "van_b0_upernet")
+    jobs = plan.plan(plan.Request(papers=((paper, (network,)),), modules={"van": "reproductions.van"}))
+    shapes = {job.metric: job.options["sample_shape"] for job in jobs}
+    assert shapes["params"] == shapes["flops"] == [3, 512, 2048]
+    assert shapes["throughput"] == shapes["memory"] == [3, 512, 512]
+    assert {job.subject for job in jobs} == {"van_b0_upernet"}
+    assert all(job.options["around"] and job.options["task"] == "semantic-segmentation" for job in jobs)
+    assert {job.settings.batch for job in jobs if job.metric == "throughput"} == {1}
+    assert {job.settings.batch for job in jobs if job.metric == "memory"} == {2}
+
+
+def test_only_a_run_for_its_task_or_by_its_name_chooses_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "OPENMMLAB", ())
+
+    def chosen(**options: Any) -> list[str]:
+        return [v.name for _, found in resolve(Options(papers=("van",), **options)).papers for v in found]
+
+    assert not any("upernet" in name for name in chosen(variants=("all",)))
+    assert chosen(task="semantic-segmentation") == ["van_b0_upernet"]
+    assert chosen(variants=("van_b2_mask_rcnn",)) == ["van_b2_mask_rcnn"]
+
+
+def test_without_the_packages_one_sentence_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "OPENMMLAB", ("no_such_package",))
+    with pytest.raises(UserError, match=r"no_such_package missing.*pip install -e '\.\[openmmlab\]'"):
+        resolve(Options(papers=("overlock",), task="semantic-segmentation"))
+
+
+def test_reported_figures_of_a_network_stand_in_the_table_unmeasured() -> None:
+    (row,) = [row for row in compare(Paper.model_validate(FACTS), []) if row.subject == "small_upernet"]
+    assert (row.metric, row.reported, row.verdict) == ("ade20k_miou", "50.3", row.verdict)
+    assert row.verdict == "not measured"
+    assert "segment" in row.detail or "data set" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "image-classification"}, "needs a `task` of its own"),
+        ({"config": {"backbone": "large", "network": "UPerNet"}}, "backbone: a variant"),
+        ({"config": {"backbone": "small"}}, "network: a name"),
+        ({"name": "small"}, "must be unique"),
+    ],
+)
+def test_a_network_that_stands_on_nothing_is_refused(change: dict[str, Any], message: str) -> None:
+    facts = {**FACTS, "networks": [{**FACTS["networks"][0], **change}]}
+    with pytest.raises(ValidationError, match=message):
+        Paper.model_validate(facts)

@@ -1,0 +1,205 @@
+"""Files of interactions are read whole or refused in a sentence; each part of a split holds what it should."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from bench.errors import UserError
+from bench.measure import UnavailableError
+from bench.recommendation import opening
+from bench.recommendation.catalogue import DATASETS, DataSet
+from bench.recommendation.interactions import from_pairs, read_pairs
+from bench.recommendation.movielens import read_timed
+from bench.recommendation.split import Split
+from bench.weights.screen import Screen
+from tests.bench.file_server import running
+
+GOOD = "1 3\n2 1\n1 1\n1 2\n2 2\n1 4\n3 4\n"
+PAIRS = DATASETS["pairs"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(text, name="data.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return make
+
+
+def test_reads_users_in_any_order_and_keeps_each_ones_own(write):
+    found = read_pairs(write(GOOD.replace("\n", "\r\n") + "\n"))
+    assert (found.users, found.items) == (3, 4)
+    assert found.actions.tolist() == [3, 1, 2, 4, 1, 2, 4]
+    assert found.starts.tolist() == [0, 4, 6, 7]
+    assert found.digest == read_pairs(write(GOOD)).digest != read_pairs(write(GOOD[4:] + "1 3\n")).digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no action"),
+        ("1 2 3\n", "line 1 has 3 columns; expected a user and an item"),
+        ("1 1\n5\n", "line 2 has 1 columns"),
+        ("user item\n", "line 1 is 'user item'; expected two whole numbers"),
+        ("1 -2\n", "expected two whole numbers"),
+        ("1 1.0\n", "expected two whole numbers"),
+        ("1 99999999999\n", "a number above 2147483647"),
+        ("0 1\n", "users must be numbered from 1, found user 0"),
+        ("1 1\n3 2\n", "user 2 has no action though user 3 has"),
+        ("1 1\n1 4\n", "item 2 has no action though item 4 has"),
+        (b"\xff\xfe\x00\x01", "is not a text file"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(write, text, words):
+    with pytest.raises(UserError, match=words) as caught:
+        read_pairs(write(text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1 1\n1 2\n2 1\n", "no user has 3 actions"),
+        ("1 1\n1 2\n1 3\n", "no user has two training actions"),
+        ("1 1\n1 2\n1 1\n1 1\n", "user 1 acted on every item"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from_are_refused(write, text, words):
+    with pytest.raises(UserError, match=words):
+        opening.opened(PAIRS, write(text))
+
+
+def test_a_missing_file_a_folder_and_another_data_set_are_refused(write, tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.txt cannot be read"):
+        read_pairs(tmp_path / "nothing.txt")
+    with pytest.raises(UserError, match="is a folder"):
+        opening.opened(PAIRS, tmp_path)
+    with pytest.raises(UserError, match="is not Amazon Games: it has 3 users where that has 31,013"):
+        opening.opened(DATASETS["amazon-games"], write(GOOD))
+
+
+# Parts
+
+
+@pytest.fixture
+def split():
+    sequences = [[3, 1, 2, 4, 5], [1, 2, 6], [4, 5], [6], [1, 2, 3, 4, 5, 6, 1, 2]]
+    users = np.repeat(np.arange(1, 6), [len(s) for s in sequences])
+    return Split(from_pairs("x", users, np.concatenate(sequences)))
+
+
+def test_the_last_two_actions_are_left_out_of_training(split):
+    assert split.evaluated.tolist() == [0, 1, 4]
+    assert split.trained.tolist() == [0, 2, 4]
+    inputs, positives = split.training(4)
+    assert inputs.tolist() == [[0, 0, 3, 1], [0, 0, 0, 4], [2, 3, 4, 5]]
+    assert positives.tolist() == [[0, 0, 1, 2], [0, 0, 0, 5], [3, 4, 5, 6]]
+    known, truth = split.queries(split.evaluated, "validation", 3)
+    assert (known.tolist(), truth.tolist()) == ([[3, 1, 2], [0, 0, 1], [4, 5, 6]], [4, 2, 1])
+    known, truth = split.queries(split.evaluated, "test", 3)
+    assert (known.tolist(), truth.tolist()) == ([[1, 2, 4], [0, 1, 2], [5, 6, 1]], [5, 6, 2])
+
+
+def test_negatives_avoid_training_items_and_nothing_else(split):
+    users = np.zeros((4000,), dtype=np.int64)
+    drawn = split.negatives(users, np.random.default_rng(0))
+    # The first user was trained on 3, 1 and 2; its validation item 4 and its test item 5 can be drawn.
+    counts = np.bincount(drawn, minlength=7)
+    assert counts[[0, 1, 2, 3]].tolist() == [0, 0, 0, 0]
+    assert counts[4:].min() > 1200
+
+
+# MovieLens as RecBole packs it
+
+HEAD = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+
+
+def timed(rows):
+    return HEAD + "".join(f"{user}\t{item}\t3\t{time}\n" for user, item, time in rows)
+
+
+FULL = [(user, item, 100 - item) for user in range(1, 7) for item in range(11, 17)]
+
+
+def test_timed_ratings_are_sorted_and_rare_ones_left_out(write):
+    found = read_timed(write(timed([*FULL, (9, 11, 1), (1, 99, 0)])))
+    assert (found.users, found.items) == (6, 6)
+    assert found.actions[:6].tolist() == [6, 5, 4, 3, 2, 1]
+
+
+def test_equal_times_have_an_order_of_their_own(write):
+    rows = [(user, item, 5) for user in range(1, 41) for item in range(1, 21)]
+    found = read_timed(write(timed(rows)))
+    assert found.digest == read_timed(write(timed(rows[::-1]))).digest
+    ranks = found.actions.reshape(40, 20)
+    assert len({tuple(row) for row in ranks.tolist()}) == 40
+    assert abs(np.corrcoef(np.tile(np.arange(20), 40), ranks.ravel())[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no user_id and no item_id and no timestamp"),
+        ("1 2\n", "expected RecBole's .inter format"),
+        (HEAD, "holds no action"),
+        (HEAD + "1\t2\n", "line 2 has 2 columns where the first line names 4"),
+        (HEAD + "1\t2\t3\tnoon\n", "the time in line 2 is 'noon'"),
+        (HEAD + "1\t2\t3\tnan\n", "the time in line 2 is 'nan'"),
+        (timed([(1, 2, 3)]), "no user and item have 5 actions"),
+    ],
+)
+def test_other_ratings_are_refused_in_a_sentence(write, text, words):
+    with pytest.raises(UserError, match=words):
+        read_timed(write(text))
+
+
+def test_a_package_serves_without_being_imported(write, tmp_path, monkeypatch):
+    dataset = DataSet("made-up", "made-up ratings", "x", package=("ratings_package", "data/x.inter"))
+    with pytest.raises(UnavailableError, match="install the package ratings_package"):
+        opening.opened(dataset, None)
+    write("raise RuntimeError('imported')", "ratings_package/__init__.py")
+    write(timed([row for row in FULL if row[:2] != (1, 13)]), "ratings_package/data/x.inter")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert opening.opened(dataset, None).data.users == 6
+    assert "ratings_package" not in sys.modules
+
+
+# From an address
+
+
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    import hashlib
+
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "cache" / "weights"))
+    body = "".join(f"{user} {(user + step) % 9 + 1}\n" for user in range(1, 201) for step in range(4)).encode()
+    with running() as server:
+        dataset = DataSet("far", "far data", "x", url=f"{server.url}/far.txt", sha256=hashlib.sha256(body).hexdigest())
+        yield server, dataset, body
+
+
+def test_a_published_file_is_fetched_once_even_if_it_breaks_off(fetched):
+    server, dataset, body = fetched
+    file = server.serve("far.txt", body, script=[("cut", 2000)])
+    assert opening.opened(dataset, None, screen=Screen(quiet=True)).data.users == 200
+    assert [asked.get("Range") for asked in file.asked] == [None, "bytes=2000-"]
+    opening.opened(dataset, None, screen=Screen(quiet=True))
+    assert len(file.asked) == 2
+
+
+def test_another_file_at_the_address_or_in_the_cache_is_refused(fetched, tmp_path):
+    server, dataset, body = fetched
+    with pytest.raises(UnavailableError, match="cannot be fetched"):
+        opening.opened(dataset, None, screen=Screen(quiet=True))
+    server.serve("far.txt", body + b"3 1\n")
+    with pytest.raises(UnavailableError, match="is not the published file of far data any more"):
+        opening.opened(dataset, None, screen=Screen(quiet=True))
+    server.serve("far.txt", body)
+    opening.opened(dataset, None, screen=Screen(quiet=True))
+    (tmp_path / "cache" / "data" / "far" / "far.txt").write_text("1 1\n")
+    with pytest.raises(UserError, match="is not the published file"):
+        opening.opened(dataset, None, screen=Screen(quiet=True))

@@ -1,0 +1,131 @@
+"""The metric accuracy of a segmentation model: what it yields, what it refuses, and the stage after the network."""
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench import metrics, tasks
+from bench.errors import UserError
+from bench.measure import UnavailableError
+from bench.measure.subject import Subject
+from bench.process import Stop
+from bench.records import Job, Settings
+from bench.segmentation.catalogue import DATASETS, SCORES
+from tests.bench import segmentation_data as made
+
+TASK = tasks.get("semantic-segmentation")
+PLAIN = {"mean": [0.0] * 3, "std": [1 / 255] * 3}
+
+
+class Knowing(nn.Module):
+    """Scores each class by how near a pixel's colour is to the class's."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.colours = nn.Parameter(torch.from_numpy(made.COLOURS[:classes].astype(np.float32)))
+
+    def forward(self, x):
+        return -(x[:, None] - self.colours[None, :, :, None, None]).square().sum(2)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return made.folder(tmp_path, {f"p{i}": made.squares(i) for i in range(3)})
+
+
+def job(data=None, weights="official", **options):
+    given = {"data": str(data)} if data else {}
+    settings = Settings(weights=weights)
+    return Job(
+        "made-up",
+        "knowing",
+        "model",
+        "accuracy",
+        settings,
+        options={"dataset": "masks", "input": PLAIN, **given, **options},
+    )
+
+
+def subject(classes=3):
+    return Subject(Knowing(classes), (3, 40, 33), "knowing", torch.device("cpu"), torch.float32)
+
+
+def stages(monkeypatch, **functions):
+    """A paper's package whose model.py has these functions."""
+    module = ModuleType("made_up_paper.model")
+    for name, function in functions.items():
+        setattr(module, name, function)
+    monkeypatch.setitem(sys.modules, "made_up_paper", ModuleType("made_up_paper"))
+    monkeypatch.setitem(sys.modules, "made_up_paper.model", module)
+
+
+def test_every_score_has_a_row_and_a_title(data):
+    found = TASK.evaluate(subject(), job(data))
+    assert (
+        [row.metric for row in found]
+        == [f"masks_{score}" for score in SCORES]
+        == [r for r, _ in DATASETS["masks"].rows]
+    )
+    values = {row.metric: row.value for row in found}
+    assert values["masks_miou"] == values["masks_trimap_miou"] == values["masks_pixel_accuracy"] == 100
+    assert values["masks_miou_crf"] is None
+    assert metrics.row("masks_miou").title == "a folder of pictures and masks, mIoU"
+    whole = found[0]
+    assert whole.low == whole.high == 100
+    assert whole.detail["by_band_px"]["1"] == 100
+    assert whole.detail["per_class"] == {"class 0": 100, "class 1": 100, "class 2": 100}
+
+
+def test_the_stage_after_the_network_is_the_papers(data, monkeypatch):
+    seen = []
+
+    def refine(config):
+        seen.append(config)
+        return lambda picture, probabilities: probabilities[[1, 0, 2]]
+
+    def upsample(scores, size):
+        seen.append(tuple(size))
+        return scores
+
+    stages(monkeypatch, refine=refine, upsample=upsample)
+    found = TASK.evaluate(subject(), job(data, module="made_up_paper", config={"crf": 1}))
+    values = {row.metric: row.value for row in found}
+    assert values["masks_miou"] == 100
+    assert values["masks_miou_crf"] < 50
+    assert seen[0] == {"crf": 1}
+    assert set(seen[1:]) == {(41, 33)}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"weights": "random"}, "trained weights"), ({"data": None}, "needs the data set")]
+)
+def test_what_is_missing_is_said(data, options, words):
+    with pytest.raises(UnavailableError, match=words):
+        TASK.evaluate(subject(), job(**{"data": data, **options}))
+
+
+def test_a_model_of_fewer_classes_meets_an_unknown_label(data):
+    with pytest.raises(UserError, match=r"holds the unknown label 2: .* 0 to 1, 255"):
+        TASK.evaluate(subject(2), job(data))
+
+
+def test_a_limit_takes_pictures_spread_over_the_set(data):
+    found = TASK.evaluate(subject(), job(data, limit=2))
+    assert found[0].method == "2 of 3 pictures"
+
+
+def test_the_check_reads_every_file(data):
+    (data / "masks" / "p1.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"masks/p1\.png cannot be read"):
+        TASK.check([job(data)], Stop(), lambda title: __import__("contextlib").nullcontext())
+
+
+def test_a_classifier_has_no_map_of_scores(data):
+    model = subject()
+    model.model = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(UnavailableError, match="no score for each class and position"):
+        TASK.evaluate(model, job(data))
