@@ -15,6 +15,9 @@ from bench.verdicts import Judgement, Verdict, missing
 NOISY = 0.05
 """Rounds whose medians lie further apart than this are pointed out."""
 
+WIDE = 0.5
+"""An interval that reaches further than this from its figure, relative, is shown by its ends."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -110,7 +113,8 @@ def measured_as(figure: Figure, unit: str, scale: Decimal, printed: Printed | No
     text = with_unit(show(value, max(decimals, 0)), unit)
     if low is not None and high is not None and value:
         width = float(max(high - value, value - low) / abs(value))
-        text += f" \N{PLUS-MINUS SIGN}{100 * width:.2g} %"
+        wide = f" [{show(low, max(decimals, 0))}, {show(high, max(decimals, 0))}]"  # of a small difference, say
+        text += wide if width > WIDE else f" \N{PLUS-MINUS SIGN}{100 * width:.2g} %"
     if figure.samples:
         text += f" ({figure.rounds} x {figure.samples // figure.rounds})"
     number = int(value) if value == value.to_integral_value() else float(value)

@@ -295,6 +295,11 @@ def test_rounds_are_combined_into_one_figure():
     assert only(compare(paper(), rounds)).measured == "9.804 img/s ±2 % (3 x 20)"
 
 
+def test_an_interval_far_wider_than_its_figure_is_shown_by_its_ends():
+    apart = timed(10, times=((0.1,) * 20, (0.4,) * 20, (0.1,) * 20))
+    assert only(compare(paper(), apart)).measured == "10 img/s [2.500, 10] (3 x 20)"
+
+
 def test_the_newest_run_of_a_configuration_counts_and_its_last_word_in_a_round():
     old, new = "20250101T000000Z-000000", "20260101T000000Z-000000"
     records = [record(value=3, run=new), record(value=2, run=new), record(value=1, run=old)]
