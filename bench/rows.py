@@ -89,7 +89,9 @@ def _parity(figure: Figure) -> Judgement:
 def conditions(figure: Figure) -> str:
     """Return how a figure was measured, as far as it matters for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
-    parts = ["" if kind == "parity" else tasks.shown(figure.options).size(figure.sample_shape)]
+    # A head that is trained for its scores is built for other inputs than it is timed on.
+    shape = tuple(figure.detail.get("sample_shape") or figure.sample_shape)
+    parts = ["" if kind == "parity" else tasks.shown(figure.options).size(shape)]
     if kind in ("time", "memory", "energy"):
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]
@@ -98,7 +100,12 @@ def conditions(figure: Figure) -> str:
         parts += [golden["file"].removesuffix(".json") for golden in figure.detail.get("goldens", ())]
     if kind == "quality":
         images = figure.detail.get("images")
-        parts += [f"{settings.weights} weights", settings.precision, f"{images} images" if images else ""]
+        learnt = figure.detail.get("trained_on")
+        parts += [
+            f"trained on {learnt}" if learnt else f"{settings.weights} weights",
+            settings.precision,
+            f"{images} images" if images else "",
+        ]
     parts += ["quick" if settings.quick else ""]
     return ", ".join(part for part in parts if part)
 

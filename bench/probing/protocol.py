@@ -51,7 +51,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "dataset": name,
         "encoder": encoder.NAME,
         "encoder_sha256": weights,
-        "tokens": list(parts["train"].tokens.shape[1:]),
+        "sample_shape": list(parts["train"].tokens.shape[1:]),
+        "trained_on": f"the tokens of {encoder.NAME}",
         "pictures": {part: len(found.labels) for part, found in parts.items()},
         "epochs": recipe.epochs,
         "batch": recipe.batch,
@@ -103,7 +104,18 @@ def _rows(name: str, heads: list[Trained], linear: list[Trained], detail: dict[s
     note = f"{METHOD}; the interval covers other seeds and other pictures"
     return [
         _row(f"{base}_probe_top1", "%", accuracy, f"mean of {seeds}", {**detail, "note": note}),
-        _row(f"{base}_probe_gain", "points", gain, f"paired, {seeds}", {"dataset": name, "verdict": gain.verdict}),
+        _row(
+            f"{base}_probe_gain",
+            "points",
+            gain,
+            f"paired, {seeds}",
+            {
+                "dataset": name,
+                "verdict": gain.verdict,
+                "sample_shape": detail["sample_shape"],
+                "trained_on": detail["trained_on"],
+            },
+        ),
     ]
 
 

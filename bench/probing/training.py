@@ -23,7 +23,7 @@ class Recipe:
 
     epochs: int = 20
     batch: int = 128
-    rates: tuple[float, ...] = (1e-3, 4e-3)
+    rates: tuple[float, ...] = (1e-3, 4e-3, 1.6e-2, 6.4e-2, 2.56e-1)
 
 
 @dataclass(frozen=True)

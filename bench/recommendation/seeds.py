@@ -46,6 +46,9 @@ def measurements(plan: Plan, split: Split, outcomes: Sequence[Mapping[str, Any]]
         "interval": "Student's t over the seeds' means",
         "seeds": [_seed(seed, found) for seed, found in zip(plan.seeds, outcomes, strict=True)],
     }
+    commits = sorted({str(found["commit"]) for found in outcomes})
+    if len(commits) > 1:
+        shared["note"] = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
     rows = []
     for (name, unit), (part, key) in zip(plan.dataset.rows, PLACES, strict=True):
         values = [float(found[part][key]) for found in outcomes]

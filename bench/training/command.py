@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import typer
@@ -31,23 +32,8 @@ def train(request: TrainRequest) -> int:
     request.refuse_others("image classification", *(name for name in vars(request) if name != "seeds"))
     place = devices.resolve(request.device)
     count = distributed.processes()
-    wish = Wish(
-        paper=request.paper,
-        variant=request.variant,
-        data=request.data,
-        dataset=request.dataset,
-        recipe=request.recipe,
-        classes=request.classes,
-        input_size=request.input_size,
-        epochs=request.epochs,
-        lr=request.lr,
-        global_batch=request.global_batch,
-        batch=request.batch,
-        accumulate=request.accumulate,
-        precision=request.precision,
-        start=str(request.start) if request.start else "",
-        seed=request.seed,
-    )
+    asked = {field.name: getattr(request, field.name) for field in fields(Wish)}
+    wish = Wish(**{**asked, "start": str(request.start or "")})
     plan = resolve(wish, devices=count, on_gpu=place != "cpu")
     if request.dry_run:
         _print_plan(plan, count, request.json)
