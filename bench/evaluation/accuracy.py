@@ -18,11 +18,12 @@ from bench.evaluation import launch
 from bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
 from bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
 from bench.evaluation.group import Alone, joined
-from bench.evaluation.journal import TOP, Journal, Predictions, whole_file
+from bench.evaluation.journal import TOP, Journal, Predictions
+from bench.evaluation.lines import whole_file
 from bench.evaluation.listing import expected_classes
 from bench.evaluation.manifest import check_classes, checked
 from bench.evaluation.pictures import Pictures
-from bench.evaluation.precheck import is_own, is_trained
+from bench.evaluation.precheck import is_trained, weights_of
 from bench.evaluation.preprocessing import preprocessing_of
 from bench.evaluation.ranking import logits_of
 from bench.evaluation.scoring import corruption_rows, hits, packed, per_class, score
@@ -129,7 +130,7 @@ def task_of(subject: Subject, job: Job, dataset: DataSet, pictures: Pictures, ba
             "mode": job.settings.mode,
             "device": subject.device.type,
             "software": {name: version(name) for name in ("torch", "timm", "pillow")},
-            **_weights(job),
+            **weights_of(job),
         },
     )
 
@@ -162,7 +163,7 @@ def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Me
         **({"protocol": dataset.source} if dataset.source else {}),
         **({"note": _partial(dataset, pictures)} if _is_partial(pictures) else {}),
         **({"partial": True} if _is_partial(pictures) else {}),
-        **_weights(job),
+        **weights_of(job),
         **_kept(job, task),
     }
     if dataset.layout == "corruptions":
@@ -211,14 +212,6 @@ def _pictures_digest(names: list[str], labels: list[tuple[int, ...]]) -> str:
     """Return a digest of the pictures that were looked at: two models with the same one can be compared in pairs."""
     body = "\n".join(f"{name}\0{label}" for name, label in zip(names, labels, strict=True))
     return hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()
-
-
-def _weights(job: Job) -> dict[str, str]:
-    """Return which weights were used; a user's own model makes them itself, so that its file tells them."""
-    path = job.options.get("weights_file")
-    if is_own(job):
-        return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
-    return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}
 
 
 def _kept(job: Job, task: Task) -> dict[str, Any]:

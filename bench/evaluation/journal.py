@@ -1,27 +1,19 @@
-"""Predictions on the disk as they come, so that an evaluation that is killed goes on where it was.
-
-One file a process while it runs (``NAME.part0.jsonl``), one in the pictures' order when it is done (``NAME.jsonl``).
-The first line of each says what was evaluated; files that say something else are not gone on with.
-"""
+"""Predictions on the disk as they come, so that an evaluation that is killed goes on where it was."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from bench import jsonl
+from bench.evaluation.lines import Lines, files
 from bench.evaluation.pictures import Pictures
 
 TOP = 5
 """How many of the classes ranked highest are kept of each picture."""
-
-PAUSE_S = 1.0
-"""Lines are written at most this often: what a kill can cost."""
 
 NONE = -1
 """Stands for a rank that was not predicted (yet)."""
@@ -50,51 +42,25 @@ class Predictions:
         self.settled[has] = other.settled[has]
 
 
-class Journal:
+class Journal(Lines):
     """The files of one evaluation."""
-
-    def __init__(self, base: Path, what: dict[str, Any], rank: int = 0) -> None:
-        """Take the files' common name, what is evaluated (JSON-ready), and which process this is."""
-        self._base = base
-        self._head = orjson.dumps({"evaluation": what}, option=orjson.OPT_SORT_KEYS)
-        self._own = part(base, rank)
-        self._lines: list[bytes] = []
-        self._written = time.monotonic()
-        self._begun = False
 
     def load(self, count: int) -> Predictions:
         """Return what earlier processes left of the same evaluation."""
         found = Predictions(count)
-        for path in files(self._base):
-            for line in self._read(path):
-                try:
-                    found.put(line["i"], line["top"], bool(line.get("settled")))
-                except (KeyError, TypeError, ValueError, IndexError):
-                    continue
+        for line in self.read():
+            try:
+                found.put(line["i"], line["top"], bool(line.get("settled")))
+            except (KeyError, TypeError, ValueError, IndexError):
+                continue
         return found
 
     def add(
         self, pictures: Pictures, indices: Sequence[int], tops: Sequence[Sequence[int]], settled: Sequence[bool]
     ) -> None:
-        """Note some predictions; they are on the disk a second later at most, or after :meth:`flush`.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        for index, top, was_near in zip(indices, tops, settled, strict=True):
-            self._lines.append(_line(pictures, index, top, was_near))
-        if time.monotonic() - self._written >= PAUSE_S:
-            self.flush()
-
-    def flush(self) -> None:
-        """Put everything noted on the disk."""
-        if self._lines:
-            if not self._begun and not self._is_ours(self._own):
-                self._own.unlink(missing_ok=True)
-                self._lines.insert(0, self._head)
-            jsonl.append(self._own, self._lines)
-            self._begun, self._lines = True, []
-        self._written = time.monotonic()
+        """Note some predictions; see :meth:`~bench.evaluation.lines.Lines.note`."""
+        each = zip(indices, tops, settled, strict=True)
+        self.note([_line(pictures, index, top, was_near) for index, top, was_near in each])
 
     def finish(self, pictures: Pictures, found: Predictions) -> Path:
         """Write the whole evaluation in the order of the pictures, remove the parts, and return the file.
@@ -102,39 +68,8 @@ class Journal:
         Raises:
             UserError: the file cannot be written.
         """
-        lines = [self._head]
-        for index in range(len(pictures)):
-            top = [int(n) for n in found.ranked[index] if n != NONE]
-            lines.append(_line(pictures, index, top, bool(found.settled[index])))
-        whole = whole_file(self._base)
-        jsonl.write_whole(whole, b"\n".join(lines) + b"\n")
-        for path in files(self._base):
-            if path != whole:
-                path.unlink(missing_ok=True)
-        return whole
-
-    def _read(self, path: Path) -> Iterator[dict[str, Any]]:
-        """Yield the predictions in a file of this evaluation; nothing from a file of another one."""
-        if not self._is_ours(path):
-            return
-        try:
-            lines, _ = jsonl.read(path)
-        except OSError:
-            return
-        for line in lines[1:]:
-            try:
-                found = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue
-            if isinstance(found, dict):
-                yield found
-
-    def _is_ours(self, path: Path) -> bool:
-        try:
-            with path.open("rb") as file:
-                return file.readline().rstrip(b"\n") == self._head
-        except OSError:
-            return False
+        ranks = [[int(n) for n in ranked if n != NONE] for ranked in found.ranked]
+        return self.replace(_line(pictures, index, top, bool(found.settled[index])) for index, top in enumerate(ranks))
 
 
 class Count:
@@ -161,23 +96,7 @@ class Count:
         return f"{min(done, self._total):,} of {self._total:,} pictures" if self._total else ""
 
 
-def part(base: Path, rank: int) -> Path:
-    """Return the file that one process writes while it runs."""
-    return base.with_name(f"{base.name}.part{rank}.jsonl")
-
-
-def whole_file(base: Path) -> Path:
-    """Return the file of a finished evaluation."""
-    return base.with_name(f"{base.name}.jsonl")
-
-
-def files(base: Path) -> list[Path]:
-    """Return every file of an evaluation that is there."""
-    whole = whole_file(base)
-    return [*([whole] if whole.is_file() else []), *sorted(base.parent.glob(f"{base.name}.part*.jsonl"))]
-
-
-def _line(pictures: Pictures, index: int, top: Sequence[int], settled: bool) -> bytes:
+def _line(pictures: Pictures, index: int, top: Sequence[int], settled: bool) -> dict[str, Any]:
     labels = pictures.labels[index]
     line = {
         "i": index,
@@ -185,7 +104,7 @@ def _line(pictures: Pictures, index: int, top: Sequence[int], settled: bool) -> 
         "label": labels[0] if len(labels) == 1 else labels,
         "top": top,
     }
-    return orjson.dumps(line | ({"settled": True} if settled else {}))
+    return line | ({"settled": True} if settled else {})
 
 
 def _text(name: str) -> str:

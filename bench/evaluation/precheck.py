@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bench.evaluation.catalogue import DATASETS, DEFAULT
 from bench.evaluation.manifest import check_classes, checked
 from bench.evaluation.pictures import Pictures
+from bench.measure.weights import digest
 from bench.process import Stop, run_jobs
 from bench.records import Job
 from bench.tasks.checks import Progress, Shown
@@ -61,6 +63,14 @@ def is_own(job: Job) -> bool:
 def is_trained(job: Job) -> bool:
     """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
     return is_own(job) or job.settings.weights != "random" or bool(job.options.get("weights_file"))
+
+
+def weights_of(job: Job) -> dict[str, str]:
+    """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
+    path = job.options.get("weights_file")
+    if is_own(job):
+        return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
+    return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}
 
 
 def _watching(stop: Stop, progress: Progress | None) -> Progress:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench import tasks, trained
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
-from bench.measure.weights import digest, load_state
+from bench.measure.weights import digest, load_state, load_strictly
 from bench.records import Job, Settings
 from bench.tasks.task import Task
 
@@ -248,7 +248,7 @@ def _from_timm(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
             raise
         raise UnavailableError(f"timm's weights of {name} cannot be loaded here ({type(error).__name__})") from error
     if path is not None:
-        _load_strictly(model, load_state(path), path, job.subject)
+        load_strictly(model, load_state(path), path, job.subject)
     return model, shape
 
 
@@ -285,23 +285,5 @@ def _from_file(job: Job) -> nn.Module:
         raise UserError(f"{job.subject} returned {type(model).__name__}, expected a torch.nn.Module")
     weights = _weights_file(job)
     if weights is not None:
-        _load_strictly(model, load_state(weights), weights, job.subject)
+        load_strictly(model, load_state(weights), weights, job.subject)
     return model
-
-
-def _load_strictly(model: nn.Module, state: dict[str, Tensor], path: str, label: str) -> None:
-    """Load every entry or say what does not fit."""
-    own = model.state_dict()
-    problems = [
-        *(f"{n} is missing" for n in own if n not in state),
-        *(f"{n} is not in the model" for n in state if n not in own),
-        *(
-            f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}"
-            for n in own
-            if n in state and state[n].shape != own[n].shape
-        ),
-    ]
-    if problems:
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise UserError(f"weights file {path} does not fit {label}: {'; '.join(problems[:3])}{more}")
-    model.load_state_dict(state)

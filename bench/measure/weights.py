@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.weights import content
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 _WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "module")
 """Keys under which training scripts keep the weights beside their optimiser state."""
@@ -45,6 +45,28 @@ def load_state(path: Path | str) -> dict[str, Tensor]:
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
+
+
+def load_strictly(model: nn.Module, state: dict[str, Tensor], path: str, label: str) -> None:
+    """Load every entry of the weights file at ``path`` into the model that ``label`` names.
+
+    Raises:
+        UserError: an entry is missing, left over, or of another shape; one sentence.
+    """
+    own = model.state_dict()
+    problems = [
+        *(f"{n} is missing" for n in own if n not in state),
+        *(f"{n} is not in the model" for n in state if n not in own),
+        *(
+            f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}"
+            for n in own
+            if n in state and state[n].shape != own[n].shape
+        ),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise UserError(f"weights file {path} does not fit {label}: {'; '.join(problems[:3])}{more}")
+    model.load_state_dict(state)
 
 
 def digest(path: Path | str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 
 from bench.errors import UserError
+from bench.pictures import opened, rgb
 from bench.segmentation.catalogue import VOID, Masks
 from bench.segmentation.layout import Pair
 
@@ -24,12 +22,7 @@ def picture(pair: Pair) -> np.ndarray:
     Raises:
         UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
     """
-    with _open(pair.picture, "picture") as image:
-        width, height = image.size
-        if min(width, height) < LEAST_SIDE:
-            sides = f"{width}x{height} {'pixel' if width == height == 1 else 'pixels'}"
-            raise UserError(f"the picture {pair.picture} has {sides}: at least {LEAST_SIDE} a side can be segmented")
-        return np.asarray(image.convert("RGB"))
+    return rgb(pair.picture, LEAST_SIDE, "can be segmented")
 
 
 def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
@@ -38,7 +31,7 @@ def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
     Raises:
         UserError: it is missing, holds colours, or holds a value that is no label of the data set; names it.
     """
-    with _open(pair.mask, "mask") as image:
+    with opened(pair.mask, "mask") as image:
         if image.mode not in MASK_MODES:
             raise UserError(
                 f"the mask {pair.mask} holds colours ({image.mode}) where each pixel must be the number of a class"
@@ -67,18 +60,6 @@ def both(pair: Pair, dataset: Masks, classes: int) -> tuple[np.ndarray, np.ndarr
         of_picture, of_mask = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, labels.shape))
         raise UserError(f"the picture {pair.picture} has {of_picture} pixels and its mask {pair.mask} {of_mask}")
     return image, labels
-
-
-def _open(file: Path, kind: str) -> Image.Image:
-    try:
-        image = Image.open(file)
-        image.load()
-    except FileNotFoundError as error:
-        raise UserError(f"the {kind} {file} is missing") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0]
-        raise UserError(f"the {kind} {file} cannot be read ({reason})") from error
-    return image
 
 
 def _some(values: list[int], most: int = 3) -> str:

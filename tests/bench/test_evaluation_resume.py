@@ -15,7 +15,8 @@ from bench.errors import UserError
 from bench.evaluation.catalogue import DATASETS
 from bench.evaluation.evaluate import Task, evaluate, unfinished
 from bench.evaluation.group import Alone
-from bench.evaluation.journal import Count, Journal, Predictions, part, whole_file
+from bench.evaluation.journal import Count, Journal, Predictions
+from bench.evaluation.lines import part, whole_file
 from bench.evaluation.manifest import checked
 from bench.evaluation.preprocessing import preprocessing_of
 from bench.measure.subject import Subject
