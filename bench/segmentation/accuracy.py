@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,13 +12,12 @@ from torch.nn import functional as F
 
 from bench.errors import unknown
 from bench.evaluation.evaluate import spread
-from bench.evaluation.precheck import is_trained
+from bench.evaluation.precheck import is_trained, weights_of
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
-from bench.measure.weights import digest as file_digest
 from bench.records import Job, Measurement
 from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
-from bench.segmentation.evaluate import Found, Refine, Segmenter, evaluate
+from bench.segmentation.evaluate import Found, Labeller, Refine, Segmenter, evaluate
 from bench.segmentation.manifest import digest, listed
 from bench.segmentation.overlap import RESAMPLES, Overlap
 from bench.segmentation.preprocessing import normalisation_of
@@ -47,21 +45,30 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         raise UnavailableError("needs trained weights: random ones score at chance")
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
-    segmenter = _segmenter(subject, job)
-    pairs = listed(dataset, job.options["data"], segmenter.classes, partial=bool(job.options.get("partial")))
+    network = _labeller(subject) or _segmenter(subject, job)
+    pairs = listed(dataset, job.options["data"], network.classes, partial=bool(job.options.get("partial")))
     limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
-    before, after = evaluate(segmenter, dataset, chosen, job.options.get("batch") or 1)
+    if isinstance(network, Labeller):
+        with torch.inference_mode():
+            before, after = network.evaluate(dataset, chosen), None
+    else:
+        before, after = evaluate(network, dataset, chosen, job.options.get("batch") or 1)
     detail = {
         "dataset": dataset.name,
+        "images": len(chosen),
         "images_in_set": len(pairs),
+        "classes": network.classes,
         "pictures_sha256": digest(chosen),
-        "preprocessing": vars(segmenter.normalisation) | {"pad": dataset.pad},
+        "preprocessing": network.preprocessing(dataset),
+        **({"sample_shape": list(network.tested_shape)} if isinstance(network, Labeller) else {}),
         "interval": f"percentiles of {RESAMPLES} resamplings of the pictures",
         **({"protocol": dataset.source} if dataset.source else {}),
-        **_weights(job),
+        **({"partial": True} if dataset.pictures and len(pairs) != dataset.pictures else {}),
+        **weights_of(job),
     }
-    what = "all pictures" if len(chosen) == len(pairs) else f"{len(chosen):,} of {len(pairs):,} pictures"
+    whole = dataset.pictures or len(pairs)
+    what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
     return [_row(dataset, score, before, after, what, detail) for score in SCORES]
 
 
@@ -75,6 +82,16 @@ def dataset_of(job: Job) -> Masks:
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     return DATASETS[name]
+
+
+def _labeller(subject: Subject) -> Labeller | None:
+    """Return a model that labels pictures by a ``label`` of its own; None for one that gives scores only."""
+    model: Any = subject.model
+    if not hasattr(model, "label"):
+        return None
+    if subject.mode != "eager" or subject.dtype != torch.float32:
+        raise UnavailableError("a network around a backbone is scored in fp32 and eager mode only")
+    return Labeller(model.label, model.classes, model.preprocessing, model.tested_shape)
 
 
 def _segmenter(subject: Subject, job: Job) -> Segmenter:
@@ -117,9 +134,10 @@ def _row(
     if found is None:
         return Measurement.missing(name, "%", "this paper has no stage after the network")
     overlap = found.narrow[BAND] if score.startswith("trimap") else found.whole
+    shared = ("dataset", "images", "classes", "pictures_sha256", "partial", "sample_shape")
+    evidence = {key: detail[key] for key in shared if key in detail}
     if score == "pixel_accuracy":
-        return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail={"dataset": dataset.name})
-    evidence: dict[str, Any] = {"pictures_sha256": detail["pictures_sha256"]}
+        return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail=evidence)
     if overlap is found.whole:
         bands = {str(width): 100 * each.mean() for width, each in found.narrow.items()}
         evidence = detail | {"per_class": _per_class(dataset, overlap), "by_band_px": bands}
@@ -131,10 +149,3 @@ def _row(
 def _per_class(dataset: Masks, overlap: Overlap) -> dict[str, float | None]:
     names = dataset.classes or tuple(f"class {i}" for i in range(overlap.classes))
     return {n: None if r is None else 100 * r for n, r in zip(names, overlap.per_class(), strict=True)}
-
-
-def _weights(job: Job) -> dict[str, str]:
-    path = job.options.get("weights_file")
-    return (
-        {"weights": Path(path).name, "weights_sha256": file_digest(path)} if path else {"weights": job.settings.weights}
-    )

@@ -24,6 +24,9 @@ SCORES: Mapping[str, str] = {
 }
 """What is scored on each data set: the end of the row's name, and the end of its title."""
 
+ONE_SCALE, SEVERAL_SCALES = "_ss", "_ms"
+"""How the names of reported figures end where papers say at how many sizes each picture was looked at."""
+
 Layout = Literal["voc", "cityscapes", "ade20k", "folder"]
 
 
@@ -66,8 +69,9 @@ class Masks:
 
     @property
     def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        return frozenset(row for row, _ in self.rows)
+        """The names under which papers report its scores: also at one scale, or averaged over several, by name."""
+        miou = f"{self.name}_miou"
+        return frozenset([*(row for row, _ in self.rows), f"{miou}{ONE_SCALE}", f"{miou}{SEVERAL_SCALES}"])
 
     def values(self, classes: int) -> dict[int, int]:
         """Return the class, or :data:`VOID`, of each value that a mask may hold, for a model of so many classes."""

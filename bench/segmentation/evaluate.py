@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,10 @@ class Segmenter:
     classes: int
     refine: Refine | None = None
 
+    def preprocessing(self, dataset: Masks) -> dict[str, Any]:
+        """Return what is done to a picture before the network sees it, for the evidence of a score."""
+        return vars(self.normalisation) | {"pad": dataset.pad}
+
     def probabilities(self, inputs: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
         """Yield class probabilities (C, H, W) of each input (1, 3, H', W'), cut to its picture's size."""
         with torch.inference_mode():
@@ -70,6 +75,35 @@ class Segmenter:
             for each, (height, width) in zip(scores, sizes, strict=True):
                 whole = self.upsample(each[None], batch.shape[2:])[0, :, :height, :width]
                 yield whole.softmax(0).numpy()
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A network that takes pictures as they are: resizing and padding them is its own affair.
+
+    Attributes:
+        label: maps a picture (H, W, 3) in RGB to the class (H, W) of each of its pixels.
+        classes: how many there are.
+        steps: what it does to a picture, for the evidence of a score.
+        tested_shape: (3, height, width) into which it resizes pictures.
+    """
+
+    label: Callable[[np.ndarray], np.ndarray]
+    classes: int
+    steps: dict[str, Any] = field(default_factory=dict)
+    tested_shape: tuple[int, ...] = ()
+
+    def preprocessing(self, dataset: Masks) -> dict[str, Any]:
+        """Return what is done to a picture, which is the same for all data sets."""
+        return self.steps
+
+    def evaluate(self, dataset: Masks, pairs: Sequence[Pair]) -> Found:
+        """Return how its labels overlap the masks; see :func:`evaluate`."""
+        found = Found.empty(self.classes)
+        for pair in pairs:
+            picture, labels = reading.both(pair, dataset, self.classes)
+            found.add(labels, self.label(picture))
+        return found
 
 
 def evaluate(segmenter: Segmenter, dataset: Masks, pairs: Sequence[Pair], batch: int = 1) -> tuple[Found, Found | None]:

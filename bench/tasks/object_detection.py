@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.detection import catalogue
 from bench.quantities import Answer, Quantity, Row
 from bench.tasks.task import DataSet, Task
 
@@ -11,19 +13,21 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.measure.subject import Subject
+    from bench.process import Stop
     from bench.records import Job, Measurement
+    from bench.tasks.checks import Shown
 
+ROWS = {
+    catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher"),
+    catalogue.MASK_AP: Row("COCO mask AP", "quality", "%", better="higher"),
+}
 COCO = DataSet(
     "coco",
-    "COCO 2017 val",
-    (("coco_box_ap", "%"), ("coco_mask_ap", "%")),
-    needs="the folder with annotations/instances_val2017.json and val2017",
-    source="Lin et al., ECCV 2014: average precision over overlaps of 0.50 to 0.95",
+    catalogue.TITLE,
+    tuple((name, row.unit) for name, row in ROWS.items()),
+    needs=catalogue.NEEDS,
+    source=catalogue.SOURCE,
 )
-ROWS = {
-    "coco_box_ap": Row("COCO box AP", "quality", "%", better="higher"),
-    "coco_mask_ap": Row("COCO mask AP", "quality", "%", better="higher"),
-}
 DATASETS = {"coco": COCO}
 QUANTITIES = {
     name: Quantity(row.title, "quality", "%", (Answer(name),), "higher", needs="needs COCO 2017 and trained weights")
@@ -55,16 +59,16 @@ class ObjectDetection(Task):
         return build(job)
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Say what a score would take.
+        """Return the scores of :mod:`bench.detection.accuracy`."""
+        from bench.detection.accuracy import measure
 
-        Raises:
-            UnavailableError: always.
-        """
-        from bench.measure import UnavailableError
+        return measure(subject, job)
 
-        raise UnavailableError(
-            "needs COCO 2017 and a detector trained on it: mmdetection's runner scores it, see config()"
-        )
+    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+        """Read the annotations and every picture of the folders that jobs name."""
+        from bench.detection.precheck import precheck
+
+        return precheck(jobs, stop, shown)
 
 
 TASK = ObjectDetection()

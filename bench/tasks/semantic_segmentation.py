@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.quantities import Answer, Quantity, Row
@@ -37,6 +38,17 @@ QUANTITIES = {
     if dataset.layout != "folder"
     for row, _ in dataset.rows
 }
+for dataset in catalogue.DATASETS.values():
+    if dataset.layout == "folder":
+        continue
+    one = QUANTITIES[f"{dataset.name}_miou"]
+    QUANTITIES[f"{dataset.name}_miou{catalogue.ONE_SCALE}"] = one
+    QUANTITIES[f"{dataset.name}_miou{catalogue.SEVERAL_SCALES}"] = replace(
+        one,
+        title=f"{one.title} over several scales",
+        answers=(),
+        needs="averaged over several sizes and mirror images of each picture; here each is looked at once",
+    )
 
 
 class SemanticSegmentation(Task):

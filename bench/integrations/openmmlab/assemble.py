@@ -38,7 +38,7 @@ def config(variant: str, network: str = "UPerNet", *, classes: int | None = None
     Raises:
         UserError: there is no such backbone or network.
     """
-    chosen = _find(network)
+    chosen = named(network)
     whole = Config({"custom_imports": {"imports": ["bench.integrations.openmmlab"], "allow_failed_imports": False}})
     bases = (f"datasets/{chosen.data}", f"schedules/{chosen.schedule}", "default_runtime", f"models/{chosen.model}")
     for base in bases:
@@ -60,11 +60,27 @@ def network(variant: str, network: str = "UPerNet", *, classes: int | None = Non
         UserError: there is no such backbone or network.
     """
     settings = config(variant, network, classes=classes, **arguments)
-    toolbox = _find(network).toolbox
+    toolbox = named(network).toolbox
     with _quiet():
         model = _TOOLBOXES[toolbox][1].build({"_scope_": toolbox, **settings.model})
         model.init_weights()
     return revert_sync_batchnorm(model)
+
+
+def named(name: str) -> Network:
+    """Return the network of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in NETWORKS:
+        raise unknown("network", name, NETWORKS)
+    return NETWORKS[name]
+
+
+def test_pipeline(network: Network) -> list[dict[str, Any]]:
+    """Return the steps that the toolbox takes a picture through before a trained network sees it."""
+    return [dict(step) for step in _base(network.toolbox, f"datasets/{network.data}").test_pipeline]
 
 
 @contextmanager
@@ -82,12 +98,6 @@ def _quiet() -> Iterator[None]:
 @cache
 def _channels(variant: str, task: str, form: str) -> tuple[int, ...]:
     return backbone.build(variant, task=task, form=form).channels
-
-
-def _find(name: str) -> Network:
-    if name not in NETWORKS:
-        raise unknown("network", name, NETWORKS)
-    return NETWORKS[name]
 
 
 def _base(toolbox: str, name: str) -> Config:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from bench.errors import UserError
 from bench.integrations.openmmlab import network
+from bench.integrations.openmmlab.assemble import named
+from bench.integrations.openmmlab.checkpoint import read
 from bench.integrations.openmmlab.passes import wrap
-from bench.measure.weights import load_state
+from bench.measure.weights import load_strictly
 
 if TYPE_CHECKING:
     from bench.records import Job
@@ -28,9 +29,5 @@ def build(job: Job) -> nn.Module:
     model = network(backbone, name, form=job.form, **config)
     path = job.options.get("weights_file")
     if path is not None:
-        try:
-            model.load_state_dict(load_state(path))
-        except RuntimeError as error:
-            reason = (str(error).splitlines() or [""])[-1].strip()
-            raise UserError(f"weights file {path} does not fit {job.subject}: {reason}") from error
-    return wrap(model)
+        load_strictly(model, read(path), path, job.subject)
+    return wrap(model, named(name))

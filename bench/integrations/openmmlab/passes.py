@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bench.integrations.openmmlab import predict
+from bench.integrations.openmmlab.networks import SEGMENTATION, Network
+
 if TYPE_CHECKING:
+    import numpy as np
     from mmengine.model import BaseModel
+
+    from bench.detection.precision import Found
 
 BOXES, MASKS = 1000, 100
 """Regions of a picture that go through the box head and through the mask head, as in mmdetection's own counter."""
@@ -18,11 +24,28 @@ class SegmenterPass(nn.Module):
     """Backbone, neck and head: pictures (B, 3, H, W) to scores (B, classes, H, W).
 
     In train mode the auxiliary head takes part, and scores have the size of the maps.
+
+    Attributes:
+        preprocessing: what :meth:`label` does to a picture, for the evidence of a score.
+        tested_shape: (3, height, width) of the canvas that it resizes pictures into.
     """
 
-    def __init__(self, network: BaseModel) -> None:
+    def __init__(self, network: BaseModel, settings: Network) -> None:
         super().__init__()
         self.network = network
+        self._settings = settings
+        self.preprocessing = predict.preprocessing(network, settings)
+        self.tested_shape = predict.tested_shape(settings)
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        network: Any = self.network
+        return int(network.decode_head.num_classes)
+
+    def label(self, picture: np.ndarray) -> np.ndarray:
+        """Return the class (H, W) of each pixel of a picture (H, W, 3) in RGB, as the trained network is tested."""
+        return predict.labels(self.network, self._settings, picture)
 
     def forward(self, x: Tensor) -> Any:
         """Return the scores; in train mode those of every head."""
@@ -40,11 +63,28 @@ class DetectorPass(nn.Module):
 
     Which regions the network itself would propose depends on its weights, and so would the work; here they lie on a
     fixed grid, spread over the levels of the pyramid. Non-maximum suppression is not part of it.
+
+    Attributes:
+        preprocessing: what :meth:`detect` does to a picture, for the evidence of a score.
+        tested_shape: (3, height, width) of the canvas that it resizes pictures into.
     """
 
-    def __init__(self, network: BaseModel) -> None:
+    def __init__(self, network: BaseModel, settings: Network) -> None:
         super().__init__()
         self.network = network
+        self._settings = settings
+        self.preprocessing = predict.preprocessing(network, settings)
+        self.tested_shape = predict.tested_shape(settings)
+
+    @property
+    def masks(self) -> bool:
+        """Whether it gives masks besides boxes."""
+        network: Any = self.network
+        return bool(network.with_mask)
+
+    def detect(self, picture: np.ndarray) -> Found:
+        """Return the objects in a picture (H, W, 3) in RGB, as the trained network is tested: suppression and all."""
+        return predict.objects(self.network, self._settings, picture)
 
     def forward(self, x: Tensor) -> Any:
         """Return what every head gives for pictures (B, 3, H, W)."""
@@ -62,9 +102,9 @@ class DetectorPass(nn.Module):
         return found
 
 
-def wrap(network: BaseModel) -> nn.Module:
+def wrap(network: BaseModel, settings: Network) -> nn.Module:
     """Return the forward pass of ``network`` that is measured."""
-    return SegmenterPass(network) if hasattr(network, "decode_head") else DetectorPass(network)
+    return (SegmenterPass if settings.task == SEGMENTATION else DetectorPass)(network, settings)
 
 
 def _stages(extractors: nn.Module, heads: nn.Module) -> list[tuple[Any, Any]]:

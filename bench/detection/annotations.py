@@ -1,0 +1,147 @@
+"""COCO's pictures and the objects in them, checked against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
+from bench.detection.layout import ListedObject, Listing, Runs, parse
+from bench.errors import UserError
+from bench.measure.weights import digest
+
+Objects = tuple[dict[str, Any], ...]
+"""Objects as COCO's library takes them, but that ``category_id`` is the position in
+:data:`~bench.detection.catalogue.CLASSES` plus 1."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the data set: its number, its file, and its sides in pixels."""
+
+    number: int
+    file: Path
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What is to be found.
+
+    Attributes:
+        pictures: in the order of their numbers.
+        objects: of these pictures.
+        listed: how many pictures the annotations list, those that are not there among them.
+        sha256: of the file of annotations.
+    """
+
+    pictures: tuple[Picture, ...]
+    objects: Objects
+    listed: int
+    sha256: str
+
+    @property
+    def outlined(self) -> bool:
+        """Whether every object has an outline, so that masks can be scored."""
+        return all("segmentation" in each for each in self.objects)
+
+    @property
+    def partial(self) -> bool:
+        """Whether this is less than the whole data set."""
+        return len(self.pictures) != PICTURES
+
+
+def read(data: str, *, partial: bool = False) -> GroundTruth:
+    """Return the pictures and objects of a folder; no picture is opened.
+
+    Args:
+        data: the folder.
+        partial: whether to go on without pictures that are not there, and where fewer are listed than COCO has.
+
+    Raises:
+        UserError: the folder does not hold COCO, or what it says cannot be; one sentence.
+    """
+    root = Path(data).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give {NEEDS} with --data")
+    file = root / ANNOTATIONS
+    listing = parse(file)
+    pictures = _pictures(listing, file, root / FOLDER)
+    objects = _objects(listing, file, {picture.number: picture for picture in pictures})
+    if len(pictures) != PICTURES and not partial:
+        raise UserError(
+            f"{file} lists {len(pictures):,} pictures where {TITLE} has {PICTURES:,} "
+            "(--partial evaluates what is there)"
+        )
+    missing = [picture for picture in pictures if not picture.file.exists()]
+    if missing and (not partial or len(missing) == len(pictures)):
+        others = f" and {len(missing) - 1:,} more are" if len(missing) > 1 else " is"
+        hint = "" if partial else " (--partial evaluates what is there)"
+        raise UserError(f"the picture {missing[0].file}{others} missing{hint}")
+    gone = {picture.number for picture in missing}
+    there = tuple(picture for picture in pictures if picture.number not in gone)
+    seen = tuple(each for each in objects if each["image_id"] not in gone)
+    return GroundTruth(there, seen, len(pictures), digest(file))
+
+
+def _pictures(listing: Listing, file: Path, folder: Path) -> tuple[Picture, ...]:
+    """Return the pictures by number; each number and each file once."""
+    if not listing.images:
+        raise UserError(f"{file} lists no pictures")
+    numbers, names = set(), set()
+    for each in listing.images:
+        if each.id in numbers or each.file_name in names:
+            raise UserError(f"{file} lists the picture {each.id} ({each.file_name}) twice")
+        if Path(each.file_name).name != each.file_name or "\0" in each.file_name:
+            raise UserError(f"{file} names {each.file_name!r}, which is no name of a picture")
+        numbers.add(each.id)
+        names.add(each.file_name)
+    ordered = sorted(listing.images, key=lambda each: each.id)
+    return tuple(Picture(each.id, folder / each.file_name, each.width, each.height) for each in ordered)
+
+
+def _objects(listing: Listing, file: Path, pictures: Mapping[int, Picture]) -> Objects:
+    names = {category.id: category.name for category in listing.categories}
+    places = {name: place for place, name in enumerate(CLASSES)}
+    found = []
+    for number, each in enumerate(listing.annotations, start=1):
+        name = names.get(each.category_id)
+        if name not in places:
+            called = "" if name is None else f" ({name})"
+            raise UserError(
+                f"{file}: the annotation {each.id} is of the category {each.category_id}{called}, "
+                f"which is none of COCO's {len(CLASSES)}"
+            )
+        if each.image_id not in pictures:
+            raise UserError(f"{file}: the annotation {each.id} is of the picture {each.image_id}, which is not listed")
+        found.append(_object(number, each, places[name] + 1, pictures[each.image_id], file))
+    return tuple(found)
+
+
+def _object(number: int, each: ListedObject, category: int, picture: Picture, file: Path) -> dict[str, Any]:
+    """Return one object; numbers start at 1, as COCO's library takes 0 for no match."""
+    x, y, width, height = each.bbox
+    corners = [x, y, x + width, y + height]
+    outline: Any = each.segmentation
+    if isinstance(outline, Runs):
+        if outline.size != (picture.height, picture.width) or sum(outline.counts) != picture.height * picture.width:
+            raise UserError(f"{file}: the outline of the annotation {each.id} has another size than its picture")
+        outline = {"counts": outline.counts, "size": list(outline.size)}
+    elif outline:
+        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in outline):
+            raise UserError(f"{file}: an outline of the annotation {each.id} is no polygon of 3 corners or more")
+        corners += [value for polygon in outline for value in polygon]
+    _check_inside(corners, picture, f"{file}: the annotation {each.id}")
+    known = {"id": number, "image_id": each.image_id, "category_id": category, "bbox": list(each.bbox)}
+    known |= {"area": each.area, "iscrowd": each.iscrowd}
+    return known | ({"segmentation": outline} if outline else {})
+
+
+def _check_inside(corners: list[float], picture: Picture, what: str) -> None:
+    """Refuse coordinates (x, y, x, y, ...) far from the picture; COCO's own may stand over its edge by a little."""
+    for values, side in ((corners[::2], picture.width), (corners[1::2], picture.height)):
+        if min(values) < -side or max(values) > 2 * side:
+            raise UserError(f"{what} lies outside of its picture, which has {picture.width}x{picture.height} pixels")

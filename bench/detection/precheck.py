@@ -1,0 +1,42 @@
+"""What is checked before anything is measured: the annotations and every picture of the folders that jobs name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.detection.annotations import GroundTruth
+from bench.detection.catalogue import PICTURES, TITLE
+from bench.detection.reading import checked
+from bench.process import Interrupted, Stop
+from bench.records import Job
+from bench.tasks.checks import Shown
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check each folder once, and say where there is less than the whole data set.
+
+    Raises:
+        UserError: data are missing or damaged; one sentence names the file.
+        Interrupted: a signal asked to stop.
+    """
+    notes = []
+    for data, partial in dict.fromkeys((job.options["data"], bool(job.options.get("partial"))) for job in jobs):
+        with shown(TITLE) as progress:
+
+            def tell(done: int, total: int, to: object = progress) -> None:
+                if stop.requested:
+                    raise Interrupted
+                if callable(to):
+                    to(done, total)
+
+            truth = checked(data, partial=partial, progress=tell)
+        if truth.partial:
+            notes.append(how_many(truth))
+    return notes
+
+
+def how_many(truth: GroundTruth) -> str:
+    """Say how much of the data set there is."""
+    gone = truth.listed - len(truth.pictures)
+    left = f", {gone:,} more left out that are not there" if gone else ""
+    return f"partial data: {len(truth.pictures):,} of {PICTURES:,} pictures of {TITLE}{left}"

@@ -1,0 +1,65 @@
+"""What a trained network says of one picture, which goes through its toolbox's own test pipeline."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mmcv.transforms import Compose
+from mmengine.registry import DefaultScope
+
+from bench.detection.precision import Found
+from bench.integrations.openmmlab.assemble import named, test_pipeline
+from bench.integrations.openmmlab.networks import Network
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
+OWN_STEPS = ("LoadImageFromFile", "LoadAnnotations")
+"""Steps of a pipeline that are left out: pictures are read, and compared with what is true, by :mod:`bench`."""
+
+
+def labels(network: BaseModel, settings: Network, picture: np.ndarray) -> np.ndarray:
+    """Return the class (H, W) of each pixel of a picture (H, W, 3) in RGB."""
+    found: np.ndarray = _predicted(network, settings, picture).pred_sem_seg.data[0].cpu().numpy()
+    return found
+
+
+def objects(network: BaseModel, settings: Network, picture: np.ndarray) -> Found:
+    """Return the objects in a picture (H, W, 3) in RGB."""
+    found = _predicted(network, settings, picture).pred_instances.cpu().numpy()
+    return Found(found.bboxes, found.scores, found.labels, found.masks if "masks" in found else None)
+
+
+def tested_shape(settings: Network) -> tuple[int, ...]:
+    """Return (3, height, width) of the canvas that pictures are resized into."""
+    (step,) = (step for step in test_pipeline(settings) if step["type"] == "Resize")
+    width, height = step["scale"]
+    return 3, height, width
+
+
+def preprocessing(network: Any, settings: Network) -> dict[str, Any]:
+    """Return what is done to a picture before the network sees it, JSON-ready, for the evidence of a score."""
+    before = network.data_preprocessor
+    return {
+        "resize": f"into {'x'.join(map(str, tested_shape(settings)[1:]))} at its own ratio of sides",
+        "mean": before.mean.flatten().tolist(),
+        "std": before.std.flatten().tolist(),
+        "library": settings.toolbox,
+    }
+
+
+def _predicted(network: Any, settings: Network, picture: np.ndarray) -> Any:
+    """Return the toolbox's sample of one picture, in the picture's own pixels."""
+    height, width = picture.shape[:2]
+    read = {"img": picture[..., ::-1], "img_shape": (height, width), "ori_shape": (height, width)}
+    with DefaultScope.overwrite_default_scope(settings.toolbox):
+        packed = _steps(settings.name)({**read, "img_id": 0, "img_path": ""})
+        return network.test_step({"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]})[0]
+
+
+@cache
+def _steps(name: str) -> Compose:
+    settings = named(name)
+    return Compose([step for step in test_pipeline(settings) if step["type"] not in OWN_STEPS])

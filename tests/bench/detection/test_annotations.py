@@ -1,0 +1,111 @@
+"""What COCO's annotations may say, and the one sentence that each mistake gets."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.detection import annotations, reading
+from bench.detection.catalogue import CLASSES
+from bench.errors import UserError
+from tests.bench import detection_data as made
+
+
+@pytest.fixture
+def data(tmp_path):
+    return made.folder(tmp_path / "coco")
+
+
+def read(root):
+    return reading.checked(str(root), partial=True)
+
+
+def changed(**fields):
+    """What the annotations say, with the first entry of some lists changed."""
+    said = deepcopy(made.facts())
+    for name, change in fields.items():
+        said[name][0] |= change
+    return said
+
+
+def test_objects_have_the_place_of_their_class_among_the_80_whatever_their_number_in_the_file(data):
+    truth = read(data)
+    assert [CLASSES[each["category_id"] - 1] for each in truth.objects] == ["person", "car", "person"]
+    assert [each["id"] for each in truth.objects] == [1, 2, 3]
+    assert [(p.number, p.width, p.height) for p in truth.pictures] == [(139, 64, 48), (285, 64, 48)]
+    assert len(set(CLASSES)) == 80
+    assert truth.outlined
+    assert truth.partial
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ('{"images": [', "instances_val2017.json is broken: Invalid JSON"),
+        ("[]", "does not hold COCO's annotations: the whole: "),
+        ({"images": [], "annotations": []}, "does not hold COCO's annotations: categories: Field required"),
+        ({"images": [], "annotations": [], "categories": []}, "lists no pictures"),
+        (
+            changed(annotations={"category_id": 91}),
+            "the annotation 0 is of the category 91, which is none of COCO's 80",
+        ),
+        (changed(categories={"name": "sofa"}), r"category 1 \(sofa\), which is none of COCO's 80"),
+        (changed(annotations={"image_id": 7}), "of the picture 7, which is not listed"),
+        (changed(annotations={"bbox": [1, 2, -3, 4]}), r"annotations\.0\.bbox\.2: Input should be greater than"),
+        (changed(annotations={"bbox": [500, 2, 3, 4]}), "lies outside of its picture, which has 64x48 pixels"),
+        (changed(annotations={"segmentation": [[1, 2, 3, 4]]}), "is no polygon of 3 corners or more"),
+        (changed(annotations={"segmentation": {"counts": [9], "size": [48, 64]}}), "another size than its picture"),
+        (changed(images={"id": 285}), "lists the picture 285 .* twice"),
+        (changed(images={"file_name": "../secret.jpg"}), "no name of a picture"),
+        (changed(images={"width": 65}), "has 64x48 pixels where the annotations say 65x48"),
+    ],
+)
+def test_annotations_that_cannot_be_are_refused(data, said, sentence):
+    made.write(data, said)
+    with pytest.raises(UserError, match=sentence) as raised:
+        read(data)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_of_another_data_set_is_refused(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    with pytest.raises(UserError, match=r"instances_val2017\.json is missing: give the folder with annotations/"):
+        read(tmp_path)
+    with pytest.raises(UserError, match="is no folder"):
+        read(tmp_path / "nowhere")
+
+
+def test_pictures_that_are_missing_broken_or_of_one_pixel_are_refused(data):
+    first, second = sorted((data / "val2017").iterdir())
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(second)
+    with pytest.raises(UserError, match=r"000000000285\.jpg has 1x1 pixel: at least 8 a side"):
+        read(data)
+    second.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"000000000285\.jpg cannot be read"):
+        read(data)
+    second.unlink()
+    truth = read(data)
+    assert [p.number for p in truth.pictures] == [139]
+    assert truth.listed == 2
+    assert len(truth.objects) == 1
+    first.unlink()
+    with pytest.raises(UserError, match=r"000000000139\.jpg and 1 more are missing$"):
+        read(data)
+
+
+def test_less_than_the_whole_data_set_needs_the_users_word(data, monkeypatch):
+    with pytest.raises(UserError, match=r"lists 2 pictures where COCO 2017 val has 5,000 \(--partial"):
+        annotations.read(str(data))
+    monkeypatch.setattr(annotations, "PICTURES", 2)
+    assert not annotations.read(str(data)).partial
+    next((data / "val2017").iterdir()).unlink()
+    with pytest.raises(UserError, match=r"is missing \(--partial evaluates what is there\)"):
+        annotations.read(str(data))
+
+
+def test_a_grey_picture_is_read_as_colours(tmp_path):
+    Image.fromarray(np.full((48, 64), 7, np.uint8)).save(tmp_path / "grey.png")
+    pixels = reading.pixels(annotations.Picture(1, tmp_path / "grey.png", 64, 48))
+    assert pixels.shape == (48, 64, 3)
+    assert (pixels == 7).all()
