@@ -133,6 +133,9 @@ class Filter {
 
     Map(const native::Array<T>& array, int first, int count)
         : data(array.data() + first * array.stride(0)), channel(array.stride(0)), point(array.stride(1)), count(count) {}
+
+    // Whether the points lie in memory as the filter takes them: rows of so many channels, one after another.
+    bool is_rows(int width) const { return count == width && channel == 1 && point == width; }
   };
 
   template <typename F>
@@ -147,16 +150,18 @@ class Filter {
     constexpr int width = Row::kCount;
     T* const packed = points_.of(std::size_t(lattice_.points) * width);
     T* const rows = rows_.of(std::size_t(lattice_.vertices) * width);
-    blocks(lattice_.points, threads, [&](int first, int last) { pack<width>(values, first, last, packed); });
+    const T* const from = values.is_rows(width) ? values.data : packed;
+    T* const to = out.is_rows(width) ? out.data : packed;
+    if (from == packed) {
+      blocks(lattice_.points, threads, [&](int first, int last) { pack<width>(values, first, last, packed); });
+    }
     blocks(lattice_.vertices, threads, [&](int first, int last) {
       for (int v = first; v < last; ++v) {
         Row sum;
-        if (v < lattice_.occupied) {
-          for (int i = lattice_.splats.start[v]; i < lattice_.splats.start[v + 1]; ++i) {
-            const Weighted<T>& entry = lattice_.splats.entries[i];
-            Row::prefetch(packed + std::size_t((&entry)[kAhead].index) * width);
-            sum.add(entry.weight, packed + std::size_t(entry.index) * width);
-          }
+        for (int i = lattice_.splats.start[v]; i < lattice_.splats.start[v + 1]; ++i) {
+          const Weighted<T>& entry = lattice_.splats.entries[i];
+          Row::prefetch(from + std::size_t((&entry)[kAhead].index) * width);
+          sum.add(entry.weight, from + std::size_t(entry.index) * width);
         }
         sum.store(rows + std::size_t(v) * width);
       }
@@ -174,9 +179,9 @@ class Filter {
           Row::prefetch(rows + std::size_t((&entry)[kAhead].index) * width);
           sum.add(factor * entry.weight, rows + std::size_t(entry.index) * width);
         }
-        sum.store(packed + std::size_t(n) * width);
+        sum.store(to + std::size_t(n) * width);
       }
-      unpack<width>(packed, first, last, out);
+      if (to == packed) unpack<width>(packed, first, last, out);
     });
   }
 
@@ -227,7 +232,6 @@ class Filter {
       }
     });
   }
-
 
   Lattice<T> lattice_;
   Scratch<T> points_, rows_;
