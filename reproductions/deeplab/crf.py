@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.permutohedral_filter import permutohedral_lattice
 
 MOST_EXACT_PIXELS = 64 * 64
+_LANES = 8
+"""Labels are filtered in vectors of so many."""
 
 Normalization = Literal["after", "symmetric", "none"]
 Filter = Callable[[Tensor], Tensor]
@@ -163,28 +166,36 @@ def _all_pairs(features: Tensor, own: bool) -> Filter:
     return lambda q: (weights @ q.flatten(0, 1)).view_as(q)
 
 
-def _normalized(filtered: Filter, like: Tensor, normalization: Normalization) -> Filter:
+def _factors(
+    filtered: Filter, weight: float | Tensor, like: Tensor, normalization: Normalization
+) -> tuple[Tensor | None, Tensor]:
+    """Return what to multiply the probabilities with before a filter (None: nothing) and its output with after it."""
     if normalization == "none":
-        return filtered
+        return None, torch.as_tensor(weight).to(like)
     mass = filtered(torch.ones_like(like[..., :1])).clamp_min(0) + 1e-20
     if normalization == "after":
-        return lambda q: filtered(q) / mass
+        return None, weight / mass
     if normalization == "symmetric":
-        root = mass.sqrt()
-        return lambda q: filtered(q / root) / root
+        root = mass.rsqrt()
+        return root, weight * root
     raise ValueError(f"dense CRF: normalization must be after, symmetric or none, got {normalization!r}")
 
 
 def _mean_field(
     unary: Tensor, filters: tuple[Filter, Filter], parameters: CrfParameters, normalization: Normalization
 ) -> Tensor:
-    scores = -unary.permute(1, 2, 0).contiguous()
-    bilateral, spatial = (_normalized(filtered, scores, normalization) for filtered in filters)
+    labels = unary.shape[0]
+    scores = -unary.permute(1, 2, 0)
+    scores = pad(scores, (0, -labels % _LANES), value=-inf).contiguous()  # impossible labels fill up whole vectors
+    weights = parameters.bilateral_weight, parameters.spatial_weight
+    factors = [_factors(f, weight, scores, normalization) for f, weight in zip(filters, weights, strict=True)]
     q = scores.softmax(-1)
     for _ in range(parameters.iterations):
-        message = parameters.bilateral_weight * bilateral(q) + parameters.spatial_weight * spatial(q)
-        q = (scores + message).softmax(-1)
-    return q.permute(2, 0, 1)
+        total = scores
+        for filtered, (before, after) in zip(filters, factors, strict=True):
+            total = total.addcmul(filtered(q if before is None else q * before), after)
+        q = total.softmax(-1)
+    return q[..., :labels].permute(2, 0, 1)
 
 
 def _validate(unary: Tensor, picture: Tensor) -> None:
