@@ -1,4 +1,4 @@
-// The vertices of the lattice around a set of points, and how they hang together.
+// The lattice around a set of points: its vertices, which points are next to them, and how they hang together.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct Lattice {
     }
     const Embedding embedding(dims);
     const Packing packing(dims, embedding.bound(reach));
-    const std::vector<Key> keys = place(features, embedding, packing, bridges, threads);
+    const std::vector<Key> keys = sort(place(features, embedding, packing, threads), packing, bridges);
     vertices = static_cast<int>(keys.size());
     gather();
     chains.resize(dims + 1);
@@ -45,9 +45,8 @@ struct Lattice {
  private:
   static constexpr int kKeysAhead = 16;  // how many keys to prefetch
 
-  // Finds the vertices around each point; returns the keys of all vertices.
-  std::vector<Key> place(const double* features, const Embedding& embedding, const Packing& packing, bool bridges,
-                         int threads) {
+  // Finds the vertices around each point, numbered as they come.
+  Table place(const double* features, const Embedding& embedding, const Packing& packing, int threads) {
     constexpr int block = 1024;
     const int size = dims + 1;
     const std::size_t count = std::size_t(points) * size;
@@ -70,15 +69,22 @@ struct Lattice {
       if (i + kKeysAhead < count) table.prefetch(keys[i + kKeysAhead]);
       slices[i].index = table.insert(keys[i]);
     }
-    std::vector<Key> occupied = table.keys();
-    std::sort(occupied.begin(), occupied.end());
-    const std::vector<Key> all = bridges ? bridged(occupied, packing, dims) : occupied;
-    std::vector<std::int32_t> place(table.size());
-    for (std::size_t v = 0, o = 0; v < all.size(); ++v) {
-      if (o < occupied.size() && all[v] == occupied[o]) place[table.insert(occupied[o++])] = static_cast<std::int32_t>(v);
+    return table;
+  }
+
+  // Adds the bridges and numbers all vertices in the order of their keys, which are returned.
+  std::vector<Key> sort(const Table& occupied, const Packing& packing, bool bridges) {
+    std::vector<Key> keys = occupied.keys();
+    std::sort(keys.begin(), keys.end());
+    if (bridges) keys = bridged(keys, packing, dims);
+    std::vector<std::int32_t> rank(occupied.size());
+    for (std::size_t v = 0; v < keys.size(); ++v) {
+      if (v + kKeysAhead < keys.size()) occupied.prefetch(keys[v + kKeysAhead]);
+      const int number = occupied.find(keys[v]);
+      if (number != Table::kAbsent) rank[number] = static_cast<std::int32_t>(v);
     }
-    for (std::size_t i = 0; i < count; ++i) slices[i].index = place[slices[i].index];
-    return all;
+    for (std::size_t i = 0; i < std::size_t(points) * (dims + 1); ++i) slices[i].index = rank[slices[i].index];
+    return keys;
   }
 
   // Turns the table of the vertices around each point into that of the points around each vertex.

@@ -1,5 +1,5 @@
-// The vertices of a lattice as a sorted list of keys. Adding a step to all keys keeps their order, so that neighbours are
-// found by walking along several such lists at once, and rows that are used together lie close together in memory.
+// The vertices of a lattice as a sorted list of keys. A step added to all keys keeps their order: neighbours are found by
+// walking along several such lists at once, and the blur along a direction goes through memory in order.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,8 @@ struct Rows {
 // Runs of neighbouring vertices along one direction, each of two at least, one after another.
 using Chains = Rows<std::int32_t>;
 
-// The vertices of which two neighbours or more are occupied, and the occupied ones themselves; both lists are sorted.
+// The occupied vertices and those between them, the bridges, which have two or more of them for neighbours. Both lists are
+// sorted.
 inline std::vector<Key> bridged(const std::vector<Key>& occupied, const Packing& packing, int dims) {
   constexpr int most = 2 * (kMostFeatures + 1) + 1;
   const int walks = 2 * (dims + 1) + 1;  // the occupied, and where they arrive by a step along each direction
@@ -41,7 +42,7 @@ inline std::vector<Key> bridged(const std::vector<Key>& occupied, const Packing&
     Key least = kBeyond;
     for (int w = 0; w < walks; ++w) least = std::min(least, head[w]);
     if (least == kBeyond) return found;
-    int met = head[0] == least;
+    int met = head[0] == least;  // an occupied vertex counts twice
     for (int w = 0; w < walks; ++w) {
       if (head[w] != least) continue;
       ++met;
@@ -52,6 +53,7 @@ inline std::vector<Key> bridged(const std::vector<Key>& occupied, const Packing&
   }
 }
 
+// The chains of sorted vertices along the direction of a step.
 inline Chains chained(const std::vector<Key>& vertices, Key step) {
   constexpr std::int32_t none = -1;
   const auto count = static_cast<std::int32_t>(vertices.size());
