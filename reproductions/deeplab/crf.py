@@ -70,7 +70,7 @@ def dense_crf(
 ) -> Tensor:
     """Return the label probabilities that mean field finds, with the bilateral filter on the permutohedral lattice.
 
-    The spatial filter is a convolution, which on a grid of pixels is exact.
+    The spatial filter is a convolution, which on a grid of pixels is exact; it ends at four widths.
 
     Args:
         unary: (C, H, W), ``-log`` of the probabilities at the picture's resolution; differentiable.
@@ -88,7 +88,7 @@ def dense_crf(
         ValueError: a shape or an option is not as above.
     """
     _validate(unary, picture)
-    filters = _lattice(picture, parameters, bridge, own), _convolution(picture, parameters.spatial_width, own)
+    filters = _lattice(picture, parameters, bridge, own), _convolution(parameters.spatial_width, own)
     return _mean_field(unary, filters, parameters, normalization)
 
 
@@ -142,21 +142,20 @@ def _lattice(picture: Tensor, parameters: CrfParameters, bridge: bool, own: bool
     return filtered
 
 
-def _convolution(picture: Tensor, width: float, own: bool) -> Filter:
-    reach = ceil(5 * width)
-
-    def line(channels: int, size: int, like: Tensor) -> Tensor:
-        taps = torch.arange(-min(reach, size - 1), min(reach, size - 1) + 1, dtype=torch.float64)
-        return (-0.5 * (taps / width) ** 2).exp().to(like).expand(channels, 1, -1).contiguous()
-
+def _convolution(width: float, own: bool) -> Filter:
     def filtered(q: Tensor) -> Tensor:
-        height, across, channels = q.shape
-        out = depthwise_conv2d(q.permute(2, 0, 1)[None], line(channels, height, q)[..., None])
-        out = depthwise_conv2d(out, line(channels, across, q)[:, :, None])
-        out = out[0].permute(1, 2, 0)
+        out = _along_rows(_along_rows(q, width).transpose(0, 1), width).transpose(0, 1)
         return out if own else out - q
 
     return filtered
+
+
+def _along_rows(q: Tensor, width: float) -> Tensor:
+    """Return (H, W, C) summed along the rows with Gaussian weights; each row is an image, one pixel high."""
+    reach = min(ceil(4 * width), q.shape[1] - 1)
+    taps = (-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2).exp().to(q)
+    rows = q.transpose(1, 2)[:, :, None]
+    return depthwise_conv2d(rows, taps.expand(q.shape[2], 1, 1, -1).contiguous())[:, :, 0].transpose(1, 2)
 
 
 def _all_pairs(features: Tensor, own: bool) -> Filter:
