@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench import jsonl
 from bench.claims import ClaimContext
-from bench.process import Stop, ask
+from bench.process import Interrupted, Stop, ask
 from bench.worker import open_answer
 
 if TYPE_CHECKING:
     from bench.figures import Figure
-    from bench.spec import Paper
+    from bench.spec import Claim
 
 TIMEOUT_S = 600.0
 
@@ -31,26 +31,38 @@ class Outcome:
     limits: str
 
 
-def check(paper: Paper, module: str, figures: Iterable[Figure], stop: Stop) -> Iterator[tuple[str, Outcome]]:
-    """Yield the id and the outcome of each claim that has an experiment.
+def check(
+    paper: str,
+    claims: Sequence[Claim],
+    module: str,
+    figures: Iterable[Figure],
+    stop: Stop,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[tuple[str, Outcome]]:
+    """Yield the id and the outcome of each of a paper's claims, all of which have an experiment.
 
     Args:
-        paper: the paper.
-        module: its Python package.
+        paper: the paper's id.
+        claims: which to test.
+        module: the paper's Python package.
         figures: what was measured; an experiment may ask for any of them.
         stop: watched while an experiment runs.
+        tell: told in words which claim is tested next.
 
     Raises:
         Interrupted: a signal asked to stop.
     """
     values = [[f.subject, f.form, f.row, f.value] for f in figures if f.value is not None]
-    for claim in paper.claims:
-        if claim.experiment:
-            task = {"module": f"{module}.claims", "experiment": claim.experiment, "values": values}
-            try:
-                yield claim.id, _outcome(ask("bench.claim_check", task, TIMEOUT_S, stop))
-            except RuntimeError as error:
-                yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
+    for number, claim in enumerate(claims, 1):
+        if stop.requested:
+            raise Interrupted
+        if tell is not None:
+            tell(f"{paper}: claim {number} of {len(claims)}, {claim.id}")
+        task = {"module": f"{module}.claims", "experiment": claim.experiment, "values": values}
+        try:
+            yield claim.id, _outcome(ask("bench.claim_check", task, TIMEOUT_S, stop))
+        except RuntimeError as error:
+            yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:

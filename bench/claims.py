@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+TRAINED = Path("trained")
+"""Where ``bench train`` leaves models unless told otherwise, a folder each; an experiment may look there."""
+
+ATTENTION = "attention.json"
+"""In the folder of a sequential recommender: its attention by distance, a list of mean weights for each block."""
 
 ClaimVerdict = Literal["holds", "fails", "partly", "untested"]
 

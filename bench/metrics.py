@@ -25,7 +25,7 @@ ROWS: Mapping[str, Row] = {
     "memory_peak": Row("Memory, peak of activations", "memory", "MiB", _MIB, "lower"),
     "memory_with_weights": Row("Memory, peak with weights", "memory", "MiB", _MIB, "lower"),
     "memory_weights": Row("Memory, weights", "memory", "MiB", _MIB, "lower"),
-    "memory_per_image": Row("Memory, each further image", "memory", "MiB", _MIB, "lower"),
+    "memory_per_image": Row("Memory, each further input", "memory", "MiB", _MIB, "lower"),
     "memory_reserved": Row("Memory, reserved", "memory", "MiB", _MIB, "lower"),
     "memory_device": Row("Memory, device", "memory", "MiB", _MIB, "lower"),
     "memory_training": Row("Memory, training step", "memory", "MiB", _MIB, "lower"),

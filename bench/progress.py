@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.options import console
+from bench.runner import Screen
 
 if TYPE_CHECKING:
     from bench.records import Job, Measurement
-    from bench.runner import Progress
 
 
 def label(job: Job) -> str:
@@ -29,8 +29,8 @@ def label(job: Job) -> str:
 
 
 @contextmanager
-def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator[Progress | None]:
-    """Show a progress bar on stderr while the block runs; None, and nothing is shown, where that is no terminal.
+def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator[Screen]:
+    """Show a progress bar on stderr while the block runs; nothing where that is no terminal.
 
     Args:
         total: how many jobs there are.
@@ -38,7 +38,7 @@ def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator
     """
     out = console(stderr=True)
     if not out.is_terminal:
-        yield None
+        yield Screen()
         return
     from rich.markup import escape
     from rich.progress import (
@@ -80,7 +80,10 @@ def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator
                     bar.console.print(f"[red]failed[/] {escape(label(job))}: {escape(row.reason)}")
                     break
 
-        yield tell
+        def testing(claim: str) -> None:
+            bar.update(task, description=escape(f"testing {claim}"), job=None)
+
+        yield Screen(tell, testing)
 
 
 @contextmanager

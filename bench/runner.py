@@ -25,6 +25,19 @@ Progress = Callable[[Job, list[Measurement] | None], None]
 """Called before a job (with None) and after it (with its rows)."""
 
 
+@dataclass(frozen=True)
+class Screen:
+    """Where progress is shown: what is told of it. Both are None where nothing is shown.
+
+    Attributes:
+        job: of every job, before and after it.
+        claim: in words, of a claim that is tested next.
+    """
+
+    job: Progress | None = None
+    claim: Callable[[str], None] | None = None
+
+
 @dataclass
 class Ledger:
     """The records of one run.

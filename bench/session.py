@@ -15,6 +15,7 @@ from bench.run_file import RunFile
 from bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 
 if TYPE_CHECKING:
+    from bench.claim_run import Claims
     from bench.records import Job, Record
     from bench.report import Report
     from bench.spec import Paper
@@ -31,7 +32,7 @@ class Ended:
         findings: what the sanity rules say of its figures, one sentence each.
         failed: what failed, one sentence each.
         problem: why its records could not all be stored; empty if they were.
-        interrupted: whether it was stopped before its plan was done.
+        interrupted: whether it was stopped before all was measured and every claim tested.
         left: how many jobs of the plan are not done.
     """
 
@@ -80,8 +81,9 @@ def run(
     progress: Progress | None = None,
     resumed: bool = False,
     prepare: Callable[[Job], Job] = as_it_is,
+    testing: Callable[[str], None] | None = None,
 ) -> Ended:
-    """Do what is left of a plan and report on all of it.
+    """Do what is left of a plan, test the papers' claims, and report on all of it.
 
     Args:
         plan_: the plan.
@@ -90,21 +92,26 @@ def run(
         progress: told of every job.
         resumed: whether the plan is on the disk already.
         prepare: tells a job what only this run can know, just before it is run.
+        testing: told in words which claim is tested next.
 
     Raises:
         UserError: the folder cannot be written; nothing has been measured then.
     """
+    from bench.claim_run import Claims
+
     store = _open(results)
     if results is not None and not resumed:
         run_file.save(results, plan_)
     ledger = Ledger(plan_.run, plan_.device, store)
+    before = done(store, plan_.run)
+    claims = Claims(ledger, results, stop, any(job.key() not in before for job in plan_.jobs), testing)
     interrupted = False
     try:
-        execute(plan_, ledger, stop, done(store, plan_.run), progress, prepare)
+        execute(plan_, ledger, stop, before, progress, prepare)
     except Interrupted:
         interrupted = True
     records = ledger.records()
-    reports = tuple(_report(paper, plan_, ledger, records, results, stop) for paper in _papers(plan_))
+    reports = tuple(_report(paper, plan_, ledger, records, claims) for paper in _papers(plan_))
     measured = {record.job.key() for record in records}
     return Ended(
         run=plan_.run,
@@ -112,7 +119,7 @@ def run(
         findings=_findings(ledger, records),
         failed=tuple(_failures(records)),
         problem=ledger.problem,
-        interrupted=interrupted,
+        interrupted=interrupted or claims.interrupted,
         left=sum(job.key() not in measured for job in plan_.jobs),
     )
 
@@ -139,29 +146,18 @@ def _papers(plan_: RunFile) -> list[Paper]:
     return [registry.paper(name) for name in plan_.papers]
 
 
-def _report(
-    paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], results: Path | None, stop: Stop
-) -> Report:
-    """Compare one paper with the run's records; test its claims unless the run was stopped or is about another task."""
-    from bench import claim_check, registry
+def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims) -> Report:
+    """Compare one paper with the run's records; its claims too, unless the run is about another task."""
     from bench.figures import figures
     from bench.report import report
 
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
-    claims: dict[str, claim_check.Outcome] = {}
-    if not stop.requested and not (subjects and subjects <= {network.name for network in paper.networks}):
-        found = figures(own, ledger.samples)
-        try:
-            claims.update(claim_check.check(paper, registry.entry(paper.id).module, found, stop))
-            known = {} if results is None else claim_check.stored(results, paper.id, plan_.run)
-            if results is not None and claims and claims != known and not ledger.problem:
-                claim_check.save(results, paper.id, plan_.run, claims)
-        except UserError as error:
-            ledger.problem = str(error)
-        except Interrupted:
-            pass
-    return report(paper, own, samples=ledger.samples, environment=ledger.environment, claims=claims, subjects=subjects)
+    elsewhere = bool(subjects) and subjects <= {network.name for network in paper.networks}
+    outcomes = {} if elsewhere else claims.outcomes(paper, figures(own, ledger.samples))
+    return report(
+        paper, own, samples=ledger.samples, environment=ledger.environment, claims=outcomes, subjects=subjects
+    )
 
 
 def _records_of(paper: Paper, plan_: RunFile, records: Iterable[Record]) -> Iterable[Record]:

@@ -202,8 +202,8 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     if plan.device == "cpu" and environment.native_level() is None:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
-        with dispatching(results, plan.run) as dispatch, shown(len(plan.jobs), dispatch.done) as progress:
-            ended = session.run(plan, results, stop, progress, resumed, dispatch.prepare)
+        with dispatching(results, plan.run) as dispatch, shown(len(plan.jobs), dispatch.done) as screen:
+            ended = session.run(plan, results, stop, screen.job, resumed, dispatch.prepare, screen.claim)
         status = ended.status()
         if json:
             status = write_json(session.as_json(ended), json) or status
@@ -213,7 +213,8 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
             hint = f"; go on with: bench run --resume {ended.run}" if results is not None else ""
             if results is not None and str(results) != RESULTS:
                 hint += f" --results {results}"
-            typer.echo(f"bench: interrupted with {ended.left} of {len(plan.jobs)} jobs left{hint}", err=True)
+            what = f"{ended.left} of {len(plan.jobs)} jobs" if ended.left else "claims"
+            typer.echo(f"bench: interrupted with {what} left{hint}", err=True)
         if ended.problem:
             typer.echo(f"bench: {ended.problem}", err=True)
     return status

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.evaluation import synsets
 from bench.evaluation.catalogue import DataSet
-from bench.evaluation.pictures import Pictures, decode
+from bench.evaluation.pictures import Pictures, Problem, decode, several, some
 from bench.evaluation.scan import SPLITS
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Rows:
         item = self._table[index][self._column]
         if item is None:
             raise OSError("there is no picture in this row")
+        if not item["bytes"] and not item["path"]:
+            raise OSError("the picture in this row is empty")
         data: bytes = item["bytes"] or Path(item["path"]).read_bytes()
         return data
 
@@ -53,8 +55,12 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
     """Return the pictures of a table with one column of pictures and one of classes.
 
     Raises:
-        UserError: ``datasets`` is not installed, the data cannot be loaded, or have no such columns.
+        UserError: ``datasets`` is not installed, the data cannot be loaded or have no such columns, rows have no class,
+            or the protocol goes by the files' names, which a table does not keep.
     """
+    if dataset.several_labels or dataset.layout == "corruptions":
+        where = f"which {data} does not keep: it needs {dataset.needs}"
+        raise UserError(f"{dataset.title} is told by its files' names, {where}")
     if find_spec("datasets") is None:
         raise UserError(f"{data} is a Hugging Face data set: pip install datasets")
     import datasets
@@ -69,7 +75,7 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
     table = table.cast_column(pictures[0], datasets.Image(decode=False))
     names = list(getattr(table.features[column], "names", None) or [])
     numbers = _numbers(dataset, names)
-    given = [int(label) for label in table[column]]
+    given = _classes(table, column, data)
     return Pictures(
         names=[f"{number:08d}" for number in range(len(table))],
         labels=[(numbers.get(label, label),) for label in given],
@@ -77,14 +83,49 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
         source=Rows(table, pictures[0]),
         stamps=[(0, _fingerprint(table))] * len(table),
         place=data,
+        problems=_name_problems(dataset, names),
         expected=dataset.images,
     )
+
+
+def _classes(table: Any, column: str, data: str) -> list[int]:
+    """Return the class of each row.
+
+    Raises:
+        UserError: rows have no class, or something that is no number of one.
+    """
+    found = list(table[column])
+    wrong = [f"row {row} has {label!r:.40}" for row, label in enumerate(found) if not _is_class(label)]
+    if wrong:
+        what = several(len(wrong), "row has", "rows have")
+        raise UserError(f"{data}: {what} no class number in column {column}: {some(wrong)}")
+    return found
+
+
+def _is_class(label: object) -> bool:
+    return isinstance(label, int) and not isinstance(label, bool) and label >= 0
 
 
 def _numbers(dataset: DataSet, names: Sequence[str]) -> dict[int, int]:
     """Return ImageNet's numbers of classes that are named by WordNet id, whatever their order in the table."""
     known = synsets.indices() if dataset.synsets else {}
     return {number: known[name] for number, name in enumerate(names) if name in known}
+
+
+def _name_problems(dataset: DataSet, names: Sequence[str]) -> list[Problem]:
+    """Return what the names of the classes give away of another data set.
+
+    ImageNet's classes are named by WordNet id, or, all 1,000 in the usual order, by words.
+    """
+    if not names or dataset.classes is None:
+        return []
+    known = synsets.indices() if dataset.synsets else {}
+    strangers = [name for name in names if name not in known]
+    if dataset.synsets and 0 < len(strangers) < len(names):
+        return [Problem(f"{several(len(strangers), 'class is', 'classes are')} not ImageNet's: {some(strangers)}")]
+    if strangers and len(names) != dataset.classes:
+        return [Problem(f"its {several(len(names), 'class', 'classes')} are others: {some(names)}")]
+    return []
 
 
 def _fingerprint(table: Any) -> int:

@@ -22,7 +22,7 @@ from bench.regress.sources import Source, find
 from bench.regress.text import cells
 from bench.request import Options, resolve
 from bench.run_file import RunFile
-from bench.runner import Progress
+from bench.runner import Screen
 from bench.store import Store
 
 LONGEST_PAUSE_S = 24 * 3600.0
@@ -31,7 +31,7 @@ LONGEST_PAUSE_S = 24 * 3600.0
 ACROSS = ("versions",)
 """A slowdown that came with a driver or a library is one as well; its cause says so."""
 
-Shown = Callable[[int], AbstractContextManager[Progress | None]]
+Shown = Callable[[int], AbstractContextManager[Screen]]
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def run_night(
             night = _begin(asked, results, device, session.new_plan(request, None))
         plan = run_file.load(results, night.night)
         tell(_opening(night, plan, resumed))
-        with _Deadline(night, results, stop) as expired, shown(len(plan.jobs)) as progress:
-            ended = session.run(plan, results, stop, progress, resumed=True)
+        with _Deadline(night, results, stop) as expired, shown(len(plan.jobs)) as screen:
+            ended = session.run(plan, results, stop, screen.job, resumed=True, testing=screen.claim)
         if ended.problem or (ended.interrupted and not expired.is_set()):
             status = 130 if ended.interrupted else 1
             return Result(night, None, status, resumed, ended.left, ended.problem)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bench import devices, environment, registry, trained
+from bench.claims import ATTENTION, TRAINED
 from bench.errors import UserError, unknown
 from bench.jsonl import write_whole
 from bench.measure import UnavailableError
@@ -28,9 +29,8 @@ from bench.recommendation.trainer import Recipe
 from bench.spec import Paper, Variant
 from bench.tasks.task import TrainRequest
 
-OUT = "trained"
 SEEDS = (0, 1, 2)
-BEST, ATTENTION = "best.safetensors", "attention.json"
+BEST = "best.safetensors"
 ATTENDED, MOST_ATTENDED = 15, 1000
 TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch", "device", "seed", "seeds", "dry_run",
          "json")  # fmt: skip
@@ -136,7 +136,7 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
         epochs=request.epochs or (facts and facts.epochs) or recipe.epochs,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    folder = request.out or Path(OUT) / f"{variant.name}-{dataset.name}"
+    folder = request.out or TRAINED / f"{variant.name}-{dataset.name}"
     return Plan(paper, variant, form, config, dataset, recipe, seeds, folder), split
 
 

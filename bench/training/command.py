@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from bench import devices
+from bench.claims import TRAINED
 from bench.options import console, print_json
 from bench.process import Stop
 from bench.tasks.task import TrainRequest
@@ -18,7 +19,6 @@ from bench.training.plan import Plan, Wish, resolve
 from bench.training.session import Ended
 from bench.training.show import print_plan, rows, watching
 
-OUT = "trained"
 WORKERS = 4
 CHECKPOINT_STEPS = 1000
 
@@ -38,7 +38,7 @@ def train(request: TrainRequest) -> int:
     if request.dry_run:
         _print_plan(plan, count, request.json)
         return 0
-    ended = _train(plan, request, request.out or Path(OUT) / plan.variant.replace("@", "_"), place)
+    ended = _train(plan, request, request.out or TRAINED / plan.variant.replace("@", "_"), place)
     if distributed.rank() == 0:
         _print_end(plan, ended, request.json)
     return 0 if ended.finished else 130

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from bench.claims import ATTENTION, TRAINED, ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from reproductions.costs import growth, times
 from reproductions.sasrec.baselines import Caser, GRU4Rec
 from reproductions.sasrec.model import build
@@ -19,7 +18,6 @@ ITEMS, USERS, BATCH, MAXLEN = 3416, 6040, 128, 200
 ORDER = 10
 TABLE_V = {10: 75, 50: 101, 100: 157, 200: 341, 300: 613, 400: 965}
 SMALL_BATCH = 16
-ATTENTION = "attention.json"
 
 
 class Step:
@@ -112,7 +110,7 @@ def attention_by_distance(context: ClaimContext) -> ClaimResult:
 
 def _attention(dataset: str) -> list[float]:
     """Return the shares that a training on a data set left in the working folder, a block each; none without one."""
-    for file in sorted(Path("trained").glob(f"*-{dataset}/{ATTENTION}")):
+    for file in sorted(TRAINED.glob(f"*-{dataset}/{ATTENTION}")):
         profiles = json.loads(file.read_text(encoding="utf-8"))["by_distance"]
         return [sum(weights[:5]) / sum(weights[:15]) for weights in profiles]
     return []

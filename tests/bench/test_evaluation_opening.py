@@ -197,6 +197,47 @@ def test_saved_hugging_face_data_keep_their_classes_whatever_their_order(tmp_pat
     assert "no validation or test split, only train" in said(tmp_path / "train")
 
 
+def hub_table(root, labels, kind=None, images=None):
+    datasets = pytest.importorskip("datasets")
+    images = images or [{"bytes": jpeg(number), "path": None} for number in range(len(labels))]
+    features = datasets.Features({"image": datasets.Image(), "label": kind or datasets.Value("int64")})
+    root.mkdir()
+    table = datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
+    table.to_parquet(str(root / "validation.parquet"))
+    return root
+
+
+def test_rows_without_a_class_in_hugging_face_data_are_named(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    for number, (kind, labels, shown) in enumerate(
+        (
+            ("int64", [0, None, 2], "1 row has no class number in column label: row 1 has None"),
+            ("int64", [-1, -1, -1], "3 rows have no class number in column label: row 0 has -1, row 1 has -1"),
+            ("string", ["a", "b", "c"], "row 0 has 'a'"),
+            ("float32", [0.5, 1, 2], "row 0 has 0.5"),
+        )
+    ):
+        assert shown in said(hub_table(tmp_path / str(number), labels, datasets.Value(kind)))
+
+
+def test_hugging_face_rows_without_a_picture_are_named_and_may_be_left_out(tmp_path):
+    images = [{"bytes": jpeg(1), "path": None}, None, {"bytes": b"", "path": None}, {"bytes": b"no", "path": None}]
+    root = hub_table(tmp_path / "data", [0, 1, 2, 3], images=images)
+    assert "3 pictures cannot be read: 00000001 (there is no picture in this row)" in said(root, FOLDER, partial=False)
+    assert opened(root, FOLDER).labels == [(0,)]
+
+
+def test_other_data_are_told_by_the_names_of_their_classes(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    other = hub_table(tmp_path / "other", [0, 1], datasets.ClassLabel(names=["cat", "dog"]))
+    mixed = hub_table(tmp_path / "mixed", [0, 1], datasets.ClassLabel(names=[SYNSETS[3], "dog"]))
+    assert "its 2 classes are others: cat, dog" in said(other)
+    assert "its 2 classes are others: cat, dog" in said(other, DATASETS["cifar10"])
+    assert "1 class is not ImageNet's: dog" in said(mixed)
+    assert len(opened(other, FOLDER)) == 2
+    assert "told by its files' names" in said(other, REAL)
+
+
 def test_own_folders_are_sorted_naturally_and_empty_ones_named(tmp_path):
     imagenet(tmp_path / "own", names=["c10", "c2", "c1"])
     assert opened(tmp_path / "own", FOLDER, partial=False).classes == ["c1", "c2", "c10"]

@@ -18,15 +18,9 @@ from bench.records import Job, Settings
 from bench.study.data import Pictures
 from bench.study.encoding import decode
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = Recipe(epochs=6, batch=32, rates=(1e-2, 1e-5))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def marked(count, seed, tokens=9, dim=24):

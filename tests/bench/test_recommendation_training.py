@@ -17,6 +17,8 @@ from bench.recommendation.trainer import Batches, Recipe, generator
 from bench.store import Store
 from reproductions.sasrec.model import build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ITEMS, STEP = 120, 7
 CONFIG = {"items": ITEMS, "maxlen": 8, "hidden_units": 16, "num_blocks": 1, "dropout_rate": 0.1}
 GO, HALT = SimpleNamespace(requested=False), SimpleNamespace(requested=True)
@@ -26,14 +28,6 @@ def chains(users=60, length=9):
     """Users who walk through the items in steps of seven."""
     walks = [(start * 5 + STEP * np.arange(length)) % ITEMS + 1 for start in range(users)]
     return np.repeat(np.arange(1, users + 1), length), np.concatenate(walks)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -19,14 +19,6 @@ from tests.reproductions import support
 NOTHING_MEASURED = ClaimContext(lambda subject, form, metric: None)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("paper", ["attnet", "dhvt", "focalnet", "moat", "ninformer", "spartan", "van"])
 def test_every_experiment_exists(paper):
     module = import_module(f"reproductions.{paper}.claims")

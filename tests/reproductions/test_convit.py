@@ -12,14 +12,6 @@ VERDICTS = {"local-start": {"holds"}}
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 3, "local_up_to_layer": 2, "img_size": 64, "num_classes": 10}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)

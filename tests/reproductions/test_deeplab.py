@@ -27,14 +27,6 @@ TINY = {"n_classes": 3, "n_blocks": [1, 1, 1, 1], "atrous_rates": [1, 2], "kerne
 TINY_VGG = {"n_classes": 3, "atrous_rates": [2], "pool_kernel": 3, "average_pool": True, "kernel": 3, "hidden": 8}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=["single", "msc"])
 def tiny(request):
     torch.manual_seed(0)

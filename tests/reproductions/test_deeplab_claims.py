@@ -8,14 +8,6 @@ from reproductions.deeplab.crf import CrfParameters
 from reproductions.deeplab.overlap import distance_to_boundary, mean_iou
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_field_of_view_holds():
     result = claims.field_of_view_is_free(None)
     assert result.verdict == "holds"

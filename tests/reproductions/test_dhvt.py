@@ -21,14 +21,6 @@ REPORTED_MILLIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=[2, 4, 16])
 def tiny(request):
     torch.manual_seed(0)

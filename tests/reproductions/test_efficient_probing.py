@@ -33,14 +33,6 @@ EP = {  # facts of the paper: parameters of pooling and classifier
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def variant_of(name):
     """The variant that a golden is about: its namesake, or the pooling that its name begins with."""
     known = {variant.name for variant in support.paper_of(PAPER).variants}

@@ -43,14 +43,6 @@ HYBRID = TINY | {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=[TINY, HYBRID], ids=["tiny", "hybrid"])
 def model(request):
     torch.manual_seed(0)

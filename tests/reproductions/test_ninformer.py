@@ -10,14 +10,6 @@ TINY = {"image_size": 16, "d_model": 16, "d_ffn": 24, "num_layers": 2, "num_clas
 PARAMETERS = {"ninformer_cifar10": 2652170, "ninformer_cifar100": 2675300, "ninformer_mnist": 2582478}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)

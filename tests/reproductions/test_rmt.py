@@ -32,14 +32,6 @@ TINY = {
 SIZES = [(64, 64), (70, 45)]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=[False, True], ids=["plain", "token-label"])
 def tiny(request):
     torch.manual_seed(0)

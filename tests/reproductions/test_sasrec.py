@@ -17,14 +17,6 @@ from tests.reproductions import support
 TINY = {"items": 60, "maxlen": 12, "hidden_units": 8, "num_blocks": 2, "num_heads": 2, "dropout_rate": 0.2}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny():
     """Build a tiny model of a form, in float64 and away from its initial values."""

@@ -11,14 +11,6 @@ TINY = {"layer_depths": [1, 1, 2, 1], "expand_ratios": [2, 2, 2, 2], "init_dim":
 TINY["num_classes"] = 10
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)

@@ -17,14 +17,6 @@ TWINS = ("dinat", "evit", "rmt", "van")
 """The papers whose arms are one module, parameter for parameter."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def build(name, arm, dim=32, size=14, classes=10, seed=0):
     """One arm of a study; a network takes pictures of one channel."""
     torch.manual_seed(seed)

@@ -46,14 +46,6 @@ SWIN = {
 MODELS = {"vitaev2": TINY, "fixed": TINY | {"fixed": True, "wide_pcm": False}, "swin": SWIN}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=MODELS)
 def model(request):
     torch.manual_seed(0)

@@ -1,0 +1,60 @@
+"""Tests the claims of a run's papers once everything is measured, and keeps what that gave as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import claim_check
+from bench.errors import UserError
+from bench.process import Interrupted, Stop
+
+if TYPE_CHECKING:
+    from bench.claim_check import Outcome
+    from bench.figures import Figure
+    from bench.runner import Ledger
+    from bench.spec import Paper
+
+
+@dataclass
+class Claims:
+    """The claims of one run.
+
+    Attributes:
+        ledger: of the run; learns of it when outcomes can no longer be stored.
+        results: the folder of records; None to store nothing.
+        stop: watched while an experiment runs.
+        again: whether to test again what the run has tested before, since it has measured more since.
+        tell: told in words which claim is tested next.
+        interrupted: whether a signal left claims untested.
+    """
+
+    ledger: Ledger
+    results: Path | None
+    stop: Stop
+    again: bool
+    tell: Callable[[str], None] | None = None
+    interrupted: bool = False
+
+    def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
+        """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on."""
+        from bench import registry
+
+        run = self.ledger.run
+        stored = {} if self.results is None else claim_check.stored(self.results, paper.id, run)
+        found = {} if self.again else {name: one for name, one in stored.items() if one.verdict != "not tested"}
+        left = [claim for claim in paper.claims if claim.experiment and claim.id not in found]
+        try:
+            for name, outcome in claim_check.check(
+                paper.id, left, registry.entry(paper.id).module, figures, self.stop, self.tell
+            ):
+                found[name] = outcome
+                if self.results is not None and outcome != stored.get(name) and not self.ledger.problem:
+                    claim_check.save(self.results, paper.id, run, {name: outcome})
+        except UserError as error:
+            self.ledger.problem = str(error)
+        except Interrupted:
+            self.interrupted = True
+        return found
