@@ -169,8 +169,9 @@ def _factors(
     filtered: Filter, weight: float | Tensor, like: Tensor, normalization: Normalization
 ) -> tuple[Tensor | None, Tensor]:
     """Return what to multiply the probabilities with before a filter (None: nothing) and its output with after it."""
+    weight = torch.as_tensor(weight).to(like)
     if normalization == "none":
-        return None, torch.as_tensor(weight).to(like)
+        return None, weight
     mass = filtered(torch.ones_like(like[..., :1])).clamp_min(0) + 1e-20
     if normalization == "after":
         return None, weight / mass
