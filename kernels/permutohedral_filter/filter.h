@@ -19,18 +19,24 @@ constexpr int kMostGroups = 4;
 constexpr int kAhead = kSpare;  // how far before its use a row is prefetched
 constexpr int kBlock = 512;  // points or vertices of a task
 
-// `Groups` small vectors: the channels that are filtered together.
+// `Groups` small vectors: the channels that are filtered together. Each is loaded, added and stored on its own, in loops
+// that are unrolled by demand: else GCC copies whole rows through the stack, which takes three times as long.
 template <typename T, int Groups>
 struct Channels {
   typedef T Group __attribute__((vector_size(kGroupBytes)));
   static constexpr int kEach = kGroupBytes / static_cast<int>(sizeof(T));
   static constexpr int kCount = Groups * kEach;
 
-  Group group[Groups] = {};
+  Group group[Groups];
 
+  Channels() {
+#pragma GCC unroll 4
+    for (int g = 0; g < Groups; ++g) group[g] = Group{};
+  }
   static Channels at(const T* from) {
     Channels row;
-    std::memcpy(row.group, from, sizeof row.group);
+#pragma GCC unroll 4
+    for (int g = 0; g < Groups; ++g) row.group[g] = load(from + g * kEach);
     return row;
   }
   // Starts to load a row.
@@ -39,16 +45,30 @@ struct Channels {
       __builtin_prefetch(reinterpret_cast<const char*>(from) + byte);
     }
   }
-  void store(T* to) const { std::memcpy(to, group, sizeof group); }
+  void store(T* to) const {
+#pragma GCC unroll 4
+    for (int g = 0; g < Groups; ++g) {
+      const Group vector = group[g];
+      std::memcpy(to + g * kEach, &vector, sizeof vector);
+    }
+  }
   void add(T weight, const T* from) {
-    const Channels other = at(from);
-    for (int g = 0; g < Groups; ++g) group[g] += weight * other.group[g];
+#pragma GCC unroll 4
+    for (int g = 0; g < Groups; ++g) group[g] += weight * load(from + g * kEach);
   }
   // This row with half of both its neighbours.
   Channels blurred(const Channels& before, const Channels& after) const {
     Channels out;
+#pragma GCC unroll 4
     for (int g = 0; g < Groups; ++g) out.group[g] = group[g] + T(0.5) * (before.group[g] + after.group[g]);
     return out;
+  }
+
+ private:
+  static Group load(const T* from) {
+    Group vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
   }
 };
 
@@ -113,6 +133,9 @@ class Filter {
 
     Map(const native::Array<T>& array, int first, int count)
         : data(array.data() + first * array.stride(0)), channel(array.stride(0)), point(array.stride(1)), count(count) {}
+
+    // Whether the points lie in memory as the filter takes them: rows of so many channels, one after another.
+    bool is_rows(int width) const { return count == width && channel == 1 && point == width; }
   };
 
   template <typename F>
@@ -127,16 +150,18 @@ class Filter {
     constexpr int width = Row::kCount;
     T* const packed = points_.of(std::size_t(lattice_.points) * width);
     T* const rows = rows_.of(std::size_t(lattice_.vertices) * width);
-    blocks(lattice_.points, threads, [&](int first, int last) { pack<width>(values, first, last, packed); });
+    const T* const from = values.is_rows(width) ? values.data : packed;
+    T* const to = out.is_rows(width) ? out.data : packed;
+    if (from == packed) {
+      blocks(lattice_.points, threads, [&](int first, int last) { pack<width>(values, first, last, packed); });
+    }
     blocks(lattice_.vertices, threads, [&](int first, int last) {
       for (int v = first; v < last; ++v) {
         Row sum;
-        if (v < lattice_.occupied) {
-          for (int i = lattice_.splats.start[v]; i < lattice_.splats.start[v + 1]; ++i) {
-            const Weighted<T>& entry = lattice_.splats.entries[i];
-            Row::prefetch(packed + std::size_t((&entry)[kAhead].index) * width);
-            sum.add(entry.weight, packed + std::size_t(entry.index) * width);
-          }
+        for (int i = lattice_.splats.start[v]; i < lattice_.splats.start[v + 1]; ++i) {
+          const Weighted<T>& entry = lattice_.splats.entries[i];
+          Row::prefetch(from + std::size_t((&entry)[kAhead].index) * width);
+          sum.add(entry.weight, from + std::size_t(entry.index) * width);
         }
         sum.store(rows + std::size_t(v) * width);
       }
@@ -154,9 +179,9 @@ class Filter {
           Row::prefetch(rows + std::size_t((&entry)[kAhead].index) * width);
           sum.add(factor * entry.weight, rows + std::size_t(entry.index) * width);
         }
-        sum.store(packed + std::size_t(n) * width);
+        sum.store(to + std::size_t(n) * width);
       }
-      unpack<width>(packed, first, last, out);
+      if (to == packed) unpack<width>(packed, first, last, out);
     });
   }
 
@@ -207,7 +232,6 @@ class Filter {
       }
     });
   }
-
 
   Lattice<T> lattice_;
   Scratch<T> points_, rows_;

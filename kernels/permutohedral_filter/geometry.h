@@ -13,6 +13,7 @@
 namespace permutohedral {
 
 using Key = unsigned __int128;
+constexpr Key kBeyond = ~Key(0);  // greater than the key of any vertex
 
 constexpr int kMostFeatures = 16;
 constexpr double kFinest = 1048576.0;  // the simplex is chosen from coordinates rounded to 1 / kFinest; see reference.py

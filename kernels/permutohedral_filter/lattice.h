@@ -1,4 +1,4 @@
-// The vertices of the lattice around a set of points, and how they hang together.
+// The lattice around a set of points: its vertices, which points are next to them, and how they hang together.
 #pragma once
 
 #include <algorithm>
@@ -9,18 +9,9 @@
 #include "geometry.h"
 #include "parallel.h"
 #include "table.h"
+#include "vertices.h"
 
 namespace permutohedral {
-
-// Entries that follow the last one of a list, all zero, so that the filter may look that far ahead.
-constexpr int kSpare = 12;
-
-// Compressed rows: the entries of row i are those from start[i] to start[i + 1].
-template <typename Entry>
-struct Rows {
-  std::vector<std::int32_t> start;
-  std::vector<Entry> entries;
-};
 
 template <typename T>
 struct Weighted {
@@ -28,14 +19,11 @@ struct Weighted {
   T weight = 0;
 };
 
-// Runs of neighbouring vertices along one direction, each of two at least, one after another.
-using Chains = Rows<std::int32_t>;
-
 template <typename T>
 struct Lattice {
-  int points, dims, occupied, vertices;
+  int points, dims, vertices;
   std::vector<Weighted<T>> slices;  // (points, dims + 1): the vertices around each point
-  Rows<Weighted<T>> splats;         // for each occupied vertex the points around it
+  Rows<Weighted<T>> splats;         // for each vertex the points around it
   std::vector<Chains> chains;       // for each direction
 
   // `features` (points, dims), contiguous. With `bridges`, a vertex that no point is next to is added if two of its
@@ -47,21 +35,18 @@ struct Lattice {
     }
     const Embedding embedding(dims);
     const Packing packing(dims, embedding.bound(reach));
-    Table table;
-    place(features, embedding, packing, table, threads);
-    occupied = table.size();
+    const std::vector<Key> keys = sort(place(features, embedding, packing, threads), packing, bridges);
+    vertices = static_cast<int>(keys.size());
     gather();
-    if (bridges) bridge(packing, table);
-    vertices = table.size();
     chains.resize(dims + 1);
-    parallel::run(dims + 1, threads, [&](int j, int) { chains[j] = chained(packing.step(j), table); });
+    parallel::run(dims + 1, threads, [&](int j, int) { chains[j] = chained(keys, packing.step(j)); });
   }
 
  private:
   static constexpr int kKeysAhead = 16;  // how many keys to prefetch
 
-  // Inserts the vertices around each point.
-  void place(const double* features, const Embedding& embedding, const Packing& packing, Table& table, int threads) {
+  // Finds the vertices around each point, numbered as they come.
+  Table place(const double* features, const Embedding& embedding, const Packing& packing, int threads) {
     constexpr int block = 1024;
     const int size = dims + 1;
     const std::size_t count = std::size_t(points) * size;
@@ -79,74 +64,40 @@ struct Lattice {
         }
       }
     });
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (i + kKeysAhead < keys.size()) table.prefetch(keys[i + kKeysAhead]);
+    Table table;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i + kKeysAhead < count) table.prefetch(keys[i + kKeysAhead]);
       slices[i].index = table.insert(keys[i]);
     }
+    return table;
+  }
+
+  // Adds the bridges and numbers all vertices in the order of their keys, which are returned.
+  std::vector<Key> sort(const Table& occupied, const Packing& packing, bool bridges) {
+    std::vector<Key> keys = occupied.keys();
+    std::sort(keys.begin(), keys.end());
+    if (bridges) keys = bridged(keys, packing, dims);
+    std::vector<std::int32_t> rank(occupied.size());
+    for (std::size_t v = 0; v < keys.size(); ++v) {
+      if (v + kKeysAhead < keys.size()) occupied.prefetch(keys[v + kKeysAhead]);
+      const int number = occupied.find(keys[v]);
+      if (number != Table::kAbsent) rank[number] = static_cast<std::int32_t>(v);
+    }
+    for (std::size_t i = 0; i < std::size_t(points) * (dims + 1); ++i) slices[i].index = rank[slices[i].index];
+    return keys;
   }
 
   // Turns the table of the vertices around each point into that of the points around each vertex.
   void gather() {
     const std::size_t count = std::size_t(points) * (dims + 1);
-    splats.start.assign(occupied + 1, 0);
+    splats.start.assign(vertices + 1, 0);
     for (std::size_t i = 0; i < count; ++i) ++splats.start[slices[i].index + 1];
-    for (int v = 0; v < occupied; ++v) splats.start[v + 1] += splats.start[v];
+    for (int v = 0; v < vertices; ++v) splats.start[v + 1] += splats.start[v];
     std::vector<std::int32_t> next(splats.start.begin(), splats.start.end() - 1);
     splats.entries.resize(count + kSpare);
     for (std::size_t i = 0; i < count; ++i) {
       splats.entries[next[slices[i].index]++] = {static_cast<std::int32_t>(i / (dims + 1)), slices[i].weight};
     }
-  }
-
-  template <typename F>
-  void each_neighbour(const Packing& packing, const Table& table, F&& f) const {
-    for (int v = 0; v < occupied; ++v) {
-      for (int j = 0; j <= dims; ++j) {
-        f(table.key(v) + packing.step(j));
-        f(table.key(v) - packing.step(j));
-      }
-    }
-  }
-
-  // Adds the vertices between occupied ones. Counters that several keys may share sort out most candidates at first.
-  void bridge(const Packing& packing, Table& table) const {
-    std::size_t room = 1 << 16;
-    while (room < 8 * std::size_t(occupied) * (dims + 1)) room *= 2;
-    std::vector<std::uint8_t> seen(room);
-    each_neighbour(packing, table, [&](Key key) {
-      std::uint8_t& count = seen[(hash(key) >> 24) & (room - 1)];
-      count += count < 2;
-    });
-    Table candidates;
-    std::vector<std::uint8_t> met;
-    each_neighbour(packing, table, [&](Key key) {
-      if (seen[(hash(key) >> 24) & (room - 1)] < 2 || table.find(key) != Table::kAbsent) return;
-      const int number = candidates.insert(key);
-      if (number == static_cast<int>(met.size())) met.push_back(0);
-      met[number] += met[number] < 2;
-    });
-    for (int number = 0; number < candidates.size(); ++number) {
-      if (met[number] == 2) table.insert(candidates.key(number));
-    }
-  }
-
-  Chains chained(Key step, const Table& table) const {
-    std::vector<std::int32_t> next(vertices);
-    std::vector<std::uint8_t> follows(vertices, 0);
-    for (int v = 0; v < vertices; ++v) {
-      if (v + kKeysAhead < vertices) table.prefetch(table.key(v + kKeysAhead) + step);
-      next[v] = table.find(table.key(v) + step);
-      if (next[v] != Table::kAbsent) follows[next[v]] = 1;
-    }
-    Chains found;
-    found.start.push_back(0);
-    for (int v = 0; v < vertices; ++v) {
-      if (follows[v] || next[v] == Table::kAbsent) continue;
-      for (int at = v; at != Table::kAbsent; at = next[at]) found.entries.push_back(at);
-      found.start.push_back(static_cast<std::int32_t>(found.entries.size()));
-    }
-    found.entries.resize(found.entries.size() + kSpare);
-    return found;
   }
 };
 

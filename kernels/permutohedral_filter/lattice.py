@@ -61,5 +61,5 @@ class Lattice:
     def _apply(self, values: Tensor, transpose: bool) -> Tensor:
         out = torch.empty_like(values)
         for image, lattice, to in zip(values, self._images, out, strict=False):
-            to.copy_(lattice.apply(image, transpose))
+            lattice.apply(image, to, transpose)
         return out

@@ -33,19 +33,19 @@ class Lattice:
         self._dtype = native.compute_dtype(features.dtype)
         self.vertices: int = self._built.vertices
 
-    def apply(self, values: Tensor, transpose: bool = False) -> Tensor:
-        """Return the filtered values (C, N), laid out like them; ``transpose`` reverses the order of the blurs."""
-        shared = values.detach().to(self._dtype)
-        out = torch.empty_like(shared)
-        self._built.apply(shared, out, transpose, native.threads())
-        return out.to(values.dtype)
+    def apply(self, values: Tensor, out: Tensor, transpose: bool = False) -> None:
+        """Write the filtered values (C, N) to ``out``; ``transpose`` reverses the order of the blurs."""
+        to = out if out.dtype == self._dtype else torch.empty_like(out, dtype=self._dtype)
+        self._built.apply(values.detach().to(self._dtype), to, transpose, native.threads())
+        if to is not out:
+            out.copy_(to)
 
 
 def _filtered(values: Tensor, features: Tensor, bridge: bool, transpose: bool) -> Tensor:
     out = torch.empty_like(values)
     if out.numel():
         for image, points, to in zip(values, features, out, strict=True):
-            to.copy_(Lattice(points, bridge).apply(image, transpose))
+            Lattice(points, bridge).apply(image, to, transpose)
     return out
 
 

@@ -107,8 +107,12 @@ class Lattice:
         place[number[: self.vertices]] = torch.arange(self.vertices, device=number.device)
         self.links = place[number[self.vertices :]].view(self.dims + 1, 2, self.vertices)
 
-    def apply(self, values: Tensor, transpose: bool = False) -> Tensor:
-        """Return the filtered values (C, N); ``transpose`` takes the blurs in the reverse order."""
+    def apply(self, values: Tensor, out: Tensor, transpose: bool = False) -> None:
+        """Write the filtered values (C, N) to ``out``; ``transpose`` takes the blurs in the reverse order."""
+        out.copy_(self.filtered(values, transpose))
+
+    def filtered(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """Return what :meth:`apply` writes, differentiable in the values."""
         weights = self.weights.to(values.dtype)
         rows = values.new_zeros(self.vertices + 1, values.shape[0])
         spread = values.T[:, None] * weights[:, :, None]
@@ -147,5 +151,5 @@ def permutohedral_filter(values: Tensor, features: Tensor, bridge: bool) -> Tens
     if values.numel() == 0:
         return values.clone()
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
-    filtered = [Lattice(f, bridge).apply(v) for v, f in zip(wide, features, strict=True)]
+    filtered = [Lattice(f, bridge).filtered(v) for v, f in zip(wide, features, strict=True)]
     return torch.stack(filtered).to(values.dtype)

@@ -22,7 +22,7 @@ class Table {
   Table() : slots_(1 << 12) {}
 
   int size() const { return static_cast<int>(keys_.size()); }
-  Key key(int number) const { return keys_[number]; }
+  const std::vector<Key>& keys() const { return keys_; }
 
   // The number of a key, which is added if it is new.
   int insert(Key key) {

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from kernels.depthwise_conv2d import depthwise_conv2d
 from kernels.permutohedral_filter import permutohedral_lattice
 
 MOST_EXACT_PIXELS = 64 * 64
+_LANES = 8
+"""Labels are filtered in vectors of so many."""
 
 Normalization = Literal["after", "symmetric", "none"]
 Filter = Callable[[Tensor], Tensor]
@@ -67,7 +70,7 @@ def dense_crf(
 ) -> Tensor:
     """Return the label probabilities that mean field finds, with the bilateral filter on the permutohedral lattice.
 
-    The spatial filter is a convolution, which on a grid of pixels is exact.
+    The spatial filter is a convolution, which on a grid of pixels is exact; it ends at four widths.
 
     Args:
         unary: (C, H, W), ``-log`` of the probabilities at the picture's resolution; differentiable.
@@ -85,7 +88,7 @@ def dense_crf(
         ValueError: a shape or an option is not as above.
     """
     _validate(unary, picture)
-    filters = _lattice(picture, parameters, bridge, own), _convolution(picture, parameters.spatial_width, own)
+    filters = _lattice(picture, parameters, bridge, own), _convolution(parameters.spatial_width, own)
     return _mean_field(unary, filters, parameters, normalization)
 
 
@@ -139,21 +142,20 @@ def _lattice(picture: Tensor, parameters: CrfParameters, bridge: bool, own: bool
     return filtered
 
 
-def _convolution(picture: Tensor, width: float, own: bool) -> Filter:
-    reach = ceil(5 * width)
-
-    def line(channels: int, size: int, like: Tensor) -> Tensor:
-        taps = torch.arange(-min(reach, size - 1), min(reach, size - 1) + 1, dtype=torch.float64)
-        return (-0.5 * (taps / width) ** 2).exp().to(like).expand(channels, 1, -1).contiguous()
-
+def _convolution(width: float, own: bool) -> Filter:
     def filtered(q: Tensor) -> Tensor:
-        height, across, channels = q.shape
-        out = depthwise_conv2d(q.permute(2, 0, 1)[None], line(channels, height, q)[..., None])
-        out = depthwise_conv2d(out, line(channels, across, q)[:, :, None])
-        out = out[0].permute(1, 2, 0)
+        out = _along_rows(_along_rows(q, width).transpose(0, 1), width).transpose(0, 1)
         return out if own else out - q
 
     return filtered
+
+
+def _along_rows(q: Tensor, width: float) -> Tensor:
+    """Return (H, W, C) summed along the rows with Gaussian weights; each row is an image, one pixel high."""
+    reach = min(ceil(4 * width), q.shape[1] - 1)
+    taps = (-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2).exp().to(q)
+    rows = q.transpose(1, 2)[:, :, None]
+    return depthwise_conv2d(rows, taps.expand(q.shape[2], 1, 1, -1).contiguous())[:, :, 0].transpose(1, 2)
 
 
 def _all_pairs(features: Tensor, own: bool) -> Filter:
@@ -163,28 +165,37 @@ def _all_pairs(features: Tensor, own: bool) -> Filter:
     return lambda q: (weights @ q.flatten(0, 1)).view_as(q)
 
 
-def _normalized(filtered: Filter, like: Tensor, normalization: Normalization) -> Filter:
+def _factors(
+    filtered: Filter, weight: float | Tensor, like: Tensor, normalization: Normalization
+) -> tuple[Tensor | None, Tensor]:
+    """Return what to multiply the probabilities with before a filter (None: nothing) and its output with after it."""
+    weight = torch.as_tensor(weight).to(like)
     if normalization == "none":
-        return filtered
+        return None, weight
     mass = filtered(torch.ones_like(like[..., :1])).clamp_min(0) + 1e-20
     if normalization == "after":
-        return lambda q: filtered(q) / mass
+        return None, weight / mass
     if normalization == "symmetric":
-        root = mass.sqrt()
-        return lambda q: filtered(q / root) / root
+        root = mass.rsqrt()
+        return root, weight * root
     raise ValueError(f"dense CRF: normalization must be after, symmetric or none, got {normalization!r}")
 
 
 def _mean_field(
     unary: Tensor, filters: tuple[Filter, Filter], parameters: CrfParameters, normalization: Normalization
 ) -> Tensor:
-    scores = -unary.permute(1, 2, 0).contiguous()
-    bilateral, spatial = (_normalized(filtered, scores, normalization) for filtered in filters)
+    labels = unary.shape[0]
+    scores = -unary.permute(1, 2, 0)
+    scores = pad(scores, (0, -labels % _LANES), value=-inf).contiguous()  # impossible labels fill up whole vectors
+    weights = parameters.bilateral_weight, parameters.spatial_weight
+    factors = [_factors(f, weight, scores, normalization) for f, weight in zip(filters, weights, strict=True)]
     q = scores.softmax(-1)
     for _ in range(parameters.iterations):
-        message = parameters.bilateral_weight * bilateral(q) + parameters.spatial_weight * spatial(q)
-        q = (scores + message).softmax(-1)
-    return q.permute(2, 0, 1)
+        total = scores
+        for filtered, (before, after) in zip(filters, factors, strict=True):
+            total = total.addcmul(filtered(q if before is None else q * before), after)
+        q = total.softmax(-1)
+    return q[..., :labels].permute(2, 0, 1)
 
 
 def _validate(unary: Tensor, picture: Tensor) -> None:

@@ -2,8 +2,8 @@
 
 Run ``python tests/benchmarks/crf_speed.py [picture]`` from the root of a checkout; ``pip install pydensecrf2`` for the
 comparison. Both take turns on the same picture (a photograph, shrunk), unaries of 21 classes and the same parameters,
-for 10 iterations with one thread, lattices included. A figure is the median of five, in seconds of processor time,
-which other processes disturb least.
+for 10 iterations with one thread, lattices included. A time is the median of five, in seconds of processor time, which
+other processes disturb least; a ratio is the median over the five turns, with the smallest and the largest.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def pydensecrf(unary: np.ndarray, picture: np.ndarray) -> np.ndarray:
     return np.array(crf.inference(PAPER.iterations)).argmax(0).reshape(height, width)
 
 
-def medians(calls: dict[str, Callable[[], np.ndarray]]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Return the median time of each call, which take turns, and what each gave last."""
+def turns(calls: dict[str, Callable[[], np.ndarray]]) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+    """Return the times of each call, which take turns, and what each gave last."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     found = {}
     for _ in range(REPEATS):
@@ -60,7 +60,13 @@ def medians(calls: dict[str, Callable[[], np.ndarray]]) -> tuple[dict[str, float
             start = time.process_time()
             found[name] = call()
             times[name].append(time.process_time() - start)
-    return {name: statistics.median(of) for name, of in times.items()}, found
+    return times, found
+
+
+def speed(times: list[float], other: list[float]) -> str:
+    """Return how many times as fast as the other one is, turn by turn."""
+    ratios = sorted(b / a for a, b in zip(times, other, strict=True))
+    return f"{statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def main() -> None:
@@ -80,11 +86,12 @@ def main() -> None:
         }
         if find_spec("pydensecrf"):
             calls["pydensecrf"] = lambda u=unary, p=picture: pydensecrf(u, p)
-        seconds, labels = medians(calls)
-        for name, took in seconds.items():
+        times, labels = turns(calls)
+        for name, of in times.items():
             same = (labels[name] == labels["ours"]).mean()
-            ratio = f", {seconds['pydensecrf'] / took:.2f}x pydensecrf's speed" if "pydensecrf" in seconds else ""
-            print(f"{width}x{height}  {took:7.3f} s  {name}{ratio}, {100 * same:.1f} % of labels as ours", flush=True)
+            ratio = f", {speed(of, times['pydensecrf'])} pydensecrf's speed" if "pydensecrf" in times else ""
+            took = f"{width}x{height}  {statistics.median(of):7.3f} s  {name}{ratio}"
+            print(f"{took}, {100 * same:.1f} % of labels as ours", flush=True)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_the_reference_is_splat_blur_and_slice(dims, bridge):
     vertices, expected = filter_by_hand(values, features, bridge)
     lattice = reference.Lattice(features, bridge)
     assert lattice.vertices == vertices
-    torch.testing.assert_close(lattice.apply(values[None])[0], expected)
+    torch.testing.assert_close(lattice.filtered(values[None])[0], expected)
 
 
 @settings(max_examples=60, deadline=None)
