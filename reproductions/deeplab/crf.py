@@ -189,12 +189,14 @@ def _mean_field(
     scores = pad(scores, (0, -labels % _LANES), value=-inf).contiguous()  # impossible labels fill up whole vectors
     weights = parameters.bilateral_weight, parameters.spatial_weight
     factors = [_factors(f, weight, scores, normalization) for f, weight in zip(filters, weights, strict=True)]
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in (scores, *(after for _, after in factors)))
     q = scores.softmax(-1)
+    spare = None if learns else torch.empty_like(scores)  # large pictures' new pages cost more than the arithmetic
     for _ in range(parameters.iterations):
         total = scores
         for filtered, (before, after) in zip(filters, factors, strict=True):
-            total = total.addcmul(filtered(q if before is None else q * before), after)
-        q = total.softmax(-1)
+            total = torch.addcmul(total, filtered(q if before is None else q * before), after, out=spare)
+        q = torch.softmax(total, -1, out=None if learns else q)
     return q[..., :labels].permute(2, 0, 1)
 
 
