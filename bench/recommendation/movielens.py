@@ -72,7 +72,7 @@ def _renumbered(ids: Ids) -> Ids:
 
 
 def _core(users: Ids, items: Ids) -> np.ndarray:
-    kept = np.ones(len(users), dtype=bool)
+    kept: np.ndarray = np.ones(len(users), dtype=bool)
     while True:
         enough = [np.bincount(ids[kept], minlength=int(ids.max()) + 1)[ids] >= FEWEST for ids in (users, items)]
         after = kept & enough[0] & enough[1]
