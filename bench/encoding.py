@@ -176,16 +176,20 @@ class Decoder:
             raise Undecodable("its detail does not hold what the row's evidence is")
 
 
-def decode_samples(line: bytes) -> tuple[float, ...]:
+def decode_samples(line: bytes, times: bool = True) -> tuple[float, ...]:
     """Return the samples that a line of samples holds; ones that were not finite come back as NaN.
+
+    Args:
+        line: as :func:`encode_samples` wrote it.
+        times: whether they are times, all more than nothing; scores and their differences may be any number.
 
     Raises:
         ValueError: it is not JSON, or a sample is no number, or no time at all.
         KeyError, TypeError: it holds no samples.
     """
     samples = tuple(math.nan if sample is None else sample for sample in orjson.loads(line)["samples"])
-    if any(type(sample) not in (int, float) or sample <= 0 for sample in samples):
-        raise ValueError("a sample is no time")
+    if any(type(sample) not in (int, float) or (times and sample <= 0) for sample in samples):
+        raise ValueError("a sample is no number, or no time")
     return samples
 
 

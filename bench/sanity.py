@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.quantities import POINTS
 from bench.records import Record
 
 CHANCE_FACTOR = 3
@@ -99,7 +100,8 @@ def _value(record: Record) -> float:
 def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
     """Everything but a difference is more than nothing."""
     for record in records:
-        if record.measurement.metric != "parity" and _value(record) <= 0:
+        row = record.measurement
+        if row.metric != "parity" and row.unit != POINTS and _value(record) <= 0:
             message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}"
             yield Finding("not-positive", message, (record.job.key(),))
 

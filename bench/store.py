@@ -130,7 +130,7 @@ class Store:
             self._samples[file] = {samples_key_of(line): line for _, line in lines}
         line = self._samples[file].get(record.samples_key, b"")
         try:
-            return decode_samples(line)
+            return decode_samples(line, times=record.job.metric != "accuracy")
         except (ValueError, KeyError, TypeError):
             place = f"{self.root / 'samples' / record.device / record.run}.jsonl"
             self._report(place, f"the samples {record.samples_key} are missing or damaged")

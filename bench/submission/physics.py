@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import sanity
 from bench.measure import REPEATED
+from bench.quantities import POINTS
 from bench.statistics import median
 from bench.submission.case import Case
 from bench.submission.counts import facts_of
@@ -29,14 +30,16 @@ CPU_WATTS = 1000.0
 CORES_A_PACKAGE = 256
 
 
-@rule("not-positive", "Every figure but a difference is more than nothing, and no difference is negative.")
+@rule("not-positive", "Every figure but a difference between scores is more than nothing, or nothing for parity.")
 def _not_positive(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
         row = entry.record.measurement
         assert row.value is not None
+        if row.unit == POINTS:
+            continue
         if row.value < 0 or (row.value == 0 and row.metric != "parity"):
             yield entry, f"it is {row.value:g}"
-        elif any(sample <= 0 for sample in entry.samples):
+        elif entry.record.job.metric != "accuracy" and any(sample <= 0 for sample in entry.samples):
             yield entry, "one of its samples is no time at all, or less"
 
 

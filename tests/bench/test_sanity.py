@@ -1,5 +1,7 @@
 """Results that cannot be are pointed out; ordinary ones are not."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench import sanity
@@ -41,6 +43,12 @@ def test_missing_rows_are_not_judged():
 @pytest.mark.parametrize("metric", ["macs", "throughput", "memory_peak", "top1"])
 def test_nothing_is_zero(metric):
     assert rules(record(metric, 0)) == ["not-positive"]
+
+
+def test_a_difference_between_scores_may_be_nothing_or_less():
+    gain = record("probe_gain", -1.2)
+    assert rules(gain) == ["not-positive"]
+    assert rules(replace(gain, measurement=replace(gain.measurement, unit="points"))) == []
 
 
 def test_chance_is_pointed_out():

@@ -56,6 +56,20 @@ def test_samples_are_stored_apart_and_found_again(store):
     assert store.samples(record(samples=(1.0,))) == (1.0,)
 
 
+def test_scores_may_be_nothing_or_less_and_times_may_not(store):
+    samples = (-0.5, 0.0, 1.5)
+    store.append(
+        record("gain", 0.3, job_metric="accuracy", samples=samples),
+        record("latency", 0.3, samples=(0.0, 0.3)),
+        device="cpu",
+    )
+    gain, time = store.query()
+    assert store.samples(gain) == samples
+    assert not store.problems
+    assert store.samples(time) == ()
+    assert any("missing or damaged" in problem.text for problem in store.problems)
+
+
 def test_missing_samples_are_a_problem_and_not_an_error(store):
     store.append(record("latency", 0.2, samples=(0.1, 0.3)), device="cpu")
     (store.root / "samples" / "cpu" / f"{RUN}.jsonl").write_bytes(b'{"key":"\xff\n')
