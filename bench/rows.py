@@ -89,7 +89,7 @@ def _parity(figure: Figure) -> Judgement:
 def conditions(figure: Figure) -> str:
     """Return how a figure was measured, as far as it matters for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
-    # A head that is trained for its scores is built for other inputs than it is timed on.
+    # Scores may rest on other inputs than those that are timed.
     shape = tuple(figure.detail.get("sample_shape") or figure.sample_shape)
     parts = ["" if kind == "parity" else tasks.shown(figure.options).size(shape)]
     if kind in ("time", "memory", "energy"):

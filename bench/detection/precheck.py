@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from bench.detection.annotations import GroundTruth
 from bench.detection.catalogue import PICTURES, TITLE
 from bench.detection.reading import checked
-from bench.process import Interrupted, Stop
+from bench.process import Stop
 from bench.records import Job
-from bench.tasks.checks import Shown
+from bench.tasks.checks import Shown, watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -22,14 +22,7 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
     notes = []
     for data, partial in dict.fromkeys((job.options["data"], bool(job.options.get("partial"))) for job in jobs):
         with shown(TITLE) as progress:
-
-            def tell(done: int, total: int, to: object = progress) -> None:
-                if stop.requested:
-                    raise Interrupted
-                if callable(to):
-                    to(done, total)
-
-            truth = checked(data, partial=partial, progress=tell)
+            truth = checked(data, partial=partial, progress=watching(stop, progress))
         if truth.partial:
             notes.append(how_many(truth))
     return notes

@@ -12,7 +12,7 @@ from bench.evaluation.pictures import Pictures
 from bench.measure.weights import digest
 from bench.process import Stop, run_jobs
 from bench.records import Job
-from bench.tasks.checks import Progress, Shown
+from bench.tasks.checks import Shown, watching
 
 TIMEOUT_S = 900.0
 OWN = "own"
@@ -34,7 +34,7 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
         if key not in found:
             with shown(DATASETS[key[0]].title) as progress:
-                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=_watching(stop, progress))
+                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=watching(stop, progress))
             notes += found[key].notes
     seen = set()
     for job in jobs:
@@ -71,16 +71,3 @@ def weights_of(job: Job) -> dict[str, str]:
     if is_own(job):
         return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
     return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}
-
-
-def _watching(stop: Stop, progress: Progress | None) -> Progress:
-    """Return a progress that ends the check when a signal asks to stop."""
-    from bench.process import Interrupted
-
-    def tell(done: int, total: int) -> None:
-        if stop.requested:
-            raise Interrupted
-        if progress is not None:
-            progress(done, total)
-
-    return tell

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.process import Interrupted, Stop
+from bench.process import Stop
 from bench.records import Job
 from bench.segmentation.accuracy import dataset_of
 from bench.segmentation.catalogue import VOID
 from bench.segmentation.manifest import checked
-from bench.tasks.checks import Shown
+from bench.tasks.checks import Shown, watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -23,12 +23,5 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
     for (_, data, partial), job in places.items():
         dataset = dataset_of(job)
         with shown(dataset.title) as progress:
-
-            def tell(done: int, total: int, to: object = progress) -> None:
-                if stop.requested:
-                    raise Interrupted
-                if callable(to):
-                    to(done, total)
-
-            checked(dataset, data, len(dataset.classes) or VOID, partial=partial, progress=tell)
+            checked(dataset, data, len(dataset.classes) or VOID, partial=partial, progress=watching(stop, progress))
     return []

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bench.superres import pairs
 from bench.superres.evaluate import scale_of
 from bench.superres.sets import SETS
+from bench.tasks.checks import Shown, watching
 
 if TYPE_CHECKING:
     from bench.process import Stop
     from bench.records import Job
-    from bench.tasks.checks import Shown
 
 
 def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -22,8 +22,6 @@ def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         UserError: a picture is missing, damaged, too small or of the wrong size.
         Interrupted: a signal asked to stop.
     """
-    from bench.process import Interrupted
-
     notes, seen = [], set()
     for job in jobs:
         asked = (job.options["dataset"], job.options["data"] or "", scale_of(job), bool(job.options.get("partial")))
@@ -33,12 +31,11 @@ def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         name, data, scale, partial = asked
         found = pairs.find(SETS[name], data, scale, partial)
         with shown(SETS[name].title) as progress:
-            for i, pair in enumerate(found):
-                if stop.requested:
-                    raise Interrupted
+            tell = watching(stop, progress)
+            for done, pair in enumerate(found):
+                tell(done, len(found))
                 pairs.load(pair, scale)
-                if progress is not None:
-                    progress(i + 1, len(found))
+            tell(len(found), len(found))
         if len(found) < SETS[name].images:
             notes.append(f"{SETS[name].title}: {len(found)} of its {SETS[name].images} pictures are there")
     return notes

@@ -31,3 +31,16 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         if job.metric == "accuracy" and "data" in job.options:
             by_task.setdefault(tasks.of(job.options).name, []).append(job)
     return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stop, shown)]
+
+
+def watching(stop: Stop, progress: Progress | None) -> Progress:
+    """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
+    from bench.process import Interrupted
+
+    def tell(done: int, total: int) -> None:
+        if stop.requested:
+            raise Interrupted
+        if progress is not None:
+            progress(done, total)
+
+    return tell

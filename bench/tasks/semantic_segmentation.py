@@ -24,31 +24,32 @@ ROWS = {
     for score, title in catalogue.SCORES.items()
 }
 
-QUANTITIES = {
-    row: Quantity(
-        ROWS[row].title,
-        "quality",
-        "%",
-        (Answer(row),),
-        "higher",
-        needs=f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}",
-        classes=len(dataset.classes) or None,
-    )
-    for dataset in catalogue.DATASETS.values()
-    if dataset.layout != "folder"
-    for row, _ in dataset.rows
-}
-for dataset in catalogue.DATASETS.values():
-    if dataset.layout == "folder":
-        continue
-    one = QUANTITIES[f"{dataset.name}_miou"]
-    QUANTITIES[f"{dataset.name}_miou{catalogue.ONE_SCALE}"] = one
-    QUANTITIES[f"{dataset.name}_miou{catalogue.SEVERAL_SCALES}"] = replace(
+
+def _reported(dataset: catalogue.Masks) -> dict[str, Quantity]:
+    """Return what papers report on a data set; mIoU also by how many sizes of a picture it is averaged over."""
+    needs = f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}"
+    classes = len(dataset.classes) or None
+    found = {
+        row: Quantity(ROWS[row].title, "quality", "%", (Answer(row),), "higher", needs=needs, classes=classes)
+        for row, _ in dataset.rows
+    }
+    miou = f"{dataset.name}_miou"
+    one = found[miou]
+    several = replace(
         one,
         title=f"{one.title} over several scales",
         answers=(),
         needs="averaged over several sizes and mirror images of each picture; here each is looked at once",
     )
+    return found | {f"{miou}{catalogue.ONE_SCALE}": one, f"{miou}{catalogue.SEVERAL_SCALES}": several}
+
+
+QUANTITIES = {
+    name: quantity
+    for dataset in catalogue.DATASETS.values()
+    if dataset.layout != "folder"
+    for name, quantity in _reported(dataset).items()
+}
 
 
 class SemanticSegmentation(Task):

@@ -167,6 +167,14 @@ def test_gradients_flow_through_mean_field_to_unaries_and_weights():
     assert torch.autograd.gradcheck(run, [unary, weights])
 
 
+def test_reused_buffers_change_nothing():
+    image, unary = picture("coffee", 24), torch.randn(5, 24, 24, dtype=torch.float64)
+    given = unary.clone()
+    found = dense_crf(unary, image)
+    assert torch.equal(unary, given)
+    torch.testing.assert_close(dense_crf(unary.requires_grad_(), image).detach(), found)
+
+
 def test_single_precision_is_enough():
     image = picture("chelsea", 24)
     unary = unary_of(blurred_labels(image))

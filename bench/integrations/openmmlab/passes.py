@@ -20,14 +20,13 @@ BOXES, MASKS = 1000, 100
 """Regions of a picture that go through the box head and through the mask head, as in mmdetection's own counter."""
 
 
-class SegmenterPass(nn.Module):
-    """Backbone, neck and head: pictures (B, 3, H, W) to scores (B, classes, H, W).
-
-    In train mode the auxiliary head takes part, and scores have the size of the maps.
+class _Pass(nn.Module):
+    """A network with how it is tested once it is trained.
 
     Attributes:
-        preprocessing: what :meth:`label` does to a picture, for the evidence of a score.
-        tested_shape: (3, height, width) of the canvas that it resizes pictures into.
+        network: the toolbox's.
+        preprocessing: what is done to a picture that is scored, for the evidence.
+        tested_shape: (3, height, width) of the canvas that such a picture is resized into.
     """
 
     def __init__(self, network: BaseModel, settings: Network) -> None:
@@ -36,6 +35,13 @@ class SegmenterPass(nn.Module):
         self._settings = settings
         self.preprocessing = predict.preprocessing(network, settings)
         self.tested_shape = predict.tested_shape(settings)
+
+
+class SegmenterPass(_Pass):
+    """Backbone, neck and head: pictures (B, 3, H, W) to scores (B, classes, H, W).
+
+    In train mode the auxiliary head takes part, and scores have the size of the maps.
+    """
 
     @property
     def classes(self) -> int:
@@ -58,23 +64,12 @@ class SegmenterPass(nn.Module):
         return [head(maps) for head in heads]
 
 
-class DetectorPass(nn.Module):
+class DetectorPass(_Pass):
     """Backbone, neck, and the heads on as many regions of each picture as a trained detector looks at.
 
     Which regions the network itself would propose depends on its weights, and so would the work; here they lie on a
     fixed grid, spread over the levels of the pyramid. Non-maximum suppression is not part of it.
-
-    Attributes:
-        preprocessing: what :meth:`detect` does to a picture, for the evidence of a score.
-        tested_shape: (3, height, width) of the canvas that it resizes pictures into.
     """
-
-    def __init__(self, network: BaseModel, settings: Network) -> None:
-        super().__init__()
-        self.network = network
-        self._settings = settings
-        self.preprocessing = predict.preprocessing(network, settings)
-        self.tested_shape = predict.tested_shape(settings)
 
     @property
     def masks(self) -> bool:
