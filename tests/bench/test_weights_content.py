@@ -47,13 +47,13 @@ def test_a_cut_off_file_is_found(tmp_path, kind, lost):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "it is empty"),
-        (b"<html>", "a web page"),
-        (b"hello", "neither a torch file nor safetensors"),
-        (b"\x00" * 4096, "neither a torch file nor safetensors"),
-        ((10**12).to_bytes(8, "little") + b"{", "cut off in its header"),
-        ((5).to_bytes(8, "little") + b"{nope", "its header cannot be read"),
-        (gzip.compress(b"x" * 5000)[:-8] + b"\x00" * 8, "a damaged gzip file"),
+        pytest.param(b"", "it is empty", id="empty"),
+        pytest.param(b"<html>", "a web page", id="page"),
+        pytest.param(b"hello", "neither a torch file nor safetensors", id="text"),
+        pytest.param(b"\x00" * 4096, "neither a torch file nor safetensors", id="zeros"),
+        pytest.param((10**12).to_bytes(8, "little") + b"{", "cut off in its header", id="header-cut"),
+        pytest.param((5).to_bytes(8, "little") + b"{nope", "its header cannot be read", id="header-unreadable"),
+        pytest.param(gzip.compress(b"x" * 5000)[:-8] + b"\x00" * 8, "a damaged gzip file", id="gzip-damaged"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, data, says):
