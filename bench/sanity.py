@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.quantities import POINTS
 from bench.records import Record
 
 CHANCE_FACTOR = 3
@@ -97,11 +96,16 @@ def _value(record: Record) -> float:
     return record.measurement.value
 
 
+def may_be_negative(record: Record) -> bool:
+    """Tell whether a figure may be nothing or less: a score in another unit than per cent, as correlations are."""
+    return record.job.metric == "accuracy" and record.measurement.unit != "%"
+
+
 def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
-    """Everything but a difference is more than nothing."""
+    """Everything but a difference or a score that is no share is more than nothing."""
     for record in records:
         row = record.measurement
-        if row.metric != "parity" and row.unit != POINTS and _value(record) <= 0:
+        if row.metric != "parity" and not may_be_negative(record) and _value(record) <= 0:
             message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}"
             yield Finding("not-positive", message, (record.job.key(),))
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from bench import sanity
 from bench.measure import REPEATED
-from bench.quantities import POINTS
 from bench.statistics import median
 from bench.submission.case import Case
 from bench.submission.counts import facts_of
@@ -30,12 +29,12 @@ CPU_WATTS = 1000.0
 CORES_A_PACKAGE = 256
 
 
-@rule("not-positive", "Every figure but a difference between scores is more than nothing, or nothing for parity.")
+@rule("not-positive", "Every figure is more than nothing, or nothing for parity; but a score in another unit than %.")
 def _not_positive(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
         row = entry.record.measurement
         assert row.value is not None
-        if row.unit == POINTS:
+        if sanity.may_be_negative(entry.record):
             continue
         if row.value < 0 or (row.value == 0 and row.metric != "parity"):
             yield entry, f"it is {row.value:g}"

@@ -45,10 +45,11 @@ def test_nothing_is_zero(metric):
     assert rules(record(metric, 0)) == ["not-positive"]
 
 
-def test_a_difference_between_scores_may_be_nothing_or_less():
-    gain = record("probe_gain", -1.2)
-    assert rules(gain) == ["not-positive"]
-    assert rules(replace(gain, measurement=replace(gain.measurement, unit="points"))) == []
+@pytest.mark.parametrize("unit", ["points", "bits", ""])
+def test_a_score_that_is_no_share_may_be_nothing_or_less(unit):
+    gain = record("probe_gain", -1.2, job_metric="accuracy")
+    assert rules(replace(gain, measurement=replace(gain.measurement, unit=unit))) == []
+    assert rules(replace(gain, measurement=replace(gain.measurement, unit="%"))) == ["not-positive"]
 
 
 def test_chance_is_pointed_out():
