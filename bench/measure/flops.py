@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from bench.measure import fvcore_count
 from bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
+
+if TYPE_CHECKING:
+    from bench.tasks.task import Example
 
 AGREEMENT = 0.005
 """How far the second opinion may be from the count, relative."""
@@ -94,7 +97,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     return [*found, _fvcore_row(opinion)] if asked else found
 
 
-def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool = False) -> FlopCount:
+def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool = False) -> FlopCount:
     """Count one pass of ``model`` on ``sample``, or on zeros of that shape; the model is moved to the meta device.
 
     A model that reads values of its tensors cannot run on the meta device; it is then counted on the CPU.
@@ -103,7 +106,7 @@ def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool 
         UncountedError: an operator that computes has no formula and is not free; names them all.
     """
     model.train(training)
-    given = sample if isinstance(sample, Tensor) else torch.zeros(sample)
+    given = _tensors(sample)
     try:
         return _count_on("meta", copy.deepcopy(model), given, training)
     except UncountedError:
@@ -112,8 +115,16 @@ def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool 
         return _count_on("cpu", model, given, training)
 
 
-def _count_on(device: str, model: nn.Module, sample: Tensor, training: bool) -> FlopCount:
-    model, sample = model.to(device), sample.to(device)
+def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return what the model is called with: the sample, or zeros where it is a shape."""
+    if isinstance(sample, Tensor):
+        return (sample,)
+    tensors = tuple(one for one in sample if isinstance(one, Tensor))
+    return tensors or (torch.zeros([side for side in sample if isinstance(side, int)]),)
+
+
+def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], training: bool) -> FlopCount:
+    model, sample = model.to(device), tuple(tensor.to(device) for tensor in sample)
     counter = FlopCounterMode(display=False, custom_mapping=_mapping())
     watched = _Watch(counter)
     attention = _CausalAttention()
@@ -122,7 +133,7 @@ def _count_on(device: str, model: nn.Module, sample: Tensor, training: bool) -> 
         # The counter is innermost: it splits composite operators first, and the watch sees what is left.
         for mode in (watched, counter, attention):
             stack.enter_context(mode)
-        out = model(sample)
+        out = model(*sample)
         if training:
             leaves = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
             torch.autograd.backward([leaf.sum() for leaf in leaves])
@@ -193,7 +204,7 @@ class _CausalAttention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _second_opinion(model: nn.Module, sample: Tensor) -> fvcore_count.FvcoreCount | str:
+def _second_opinion(model: nn.Module, sample: Example) -> fvcore_count.FvcoreCount | str:
     """Return fvcore's count, or why it has none, as a sentence."""
     try:
         with torch.no_grad():
