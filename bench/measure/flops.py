@@ -15,9 +15,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from bench.measure import fvcore_count
 from bench.measure.flop_rules import FORMULAS, FREE, free_reason
+from bench.measure.steps import trained_outputs
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
 
@@ -126,6 +128,7 @@ def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
 def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], training: bool) -> FlopCount:
     model, sample = model.to(device), tuple(tensor.to(device) for tensor in sample)
     counter = FlopCounterMode(display=False, custom_mapping=_mapping())
+    counter.mod_tracker = _Modules()
     watched = _Watch(counter)
     attention = _CausalAttention()
     with ExitStack() as stack:
@@ -135,8 +138,7 @@ def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], trainin
             stack.enter_context(mode)
         out = model(*sample)
         if training:
-            leaves = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
-            torch.autograd.backward([leaf.sum() for leaf in leaves])
+            torch.autograd.backward([output.sum() for output in trained_outputs(out)])
     if watched.unknown:
         names = ", ".join(sorted(watched.unknown))
         raise UncountedError(f"no FLOP formula for {names}: register one, or list it as free with a reason")
@@ -158,6 +160,14 @@ def _mapping() -> dict[Any, Callable[..., int]]:
     free = {name for names in FREE.values() for name in names}
     registered = {name for name in free if hasattr(ours, name)}
     return {**FORMULAS, **{getattr(ours, name): lambda *args, out_shape=None, **kwargs: 0 for name in registered}}
+
+
+class _Modules(ModuleTracker):
+    """Follows which modules run, but not into gradients of leaves: models that ask for those themselves would fail."""
+
+    def _fw_pre_hook(self, mod: nn.Module, input: Any) -> None:
+        followed = [one for one in tree_leaves(input) if not (isinstance(one, Tensor) and one.is_leaf)]
+        super()._fw_pre_hook(mod, followed)
 
 
 class _Watch(TorchDispatchMode):

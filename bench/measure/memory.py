@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from bench import nvml
-from bench.measure import out_of_memory
+from bench.measure import UnavailableError, out_of_memory
 from bench.measure.clock import Step
 from bench.measure.resident import ResidentMeter
 from bench.measure.steps import gradients, make_steps
@@ -109,6 +109,8 @@ def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measu
     try:
         with gradients(True):
             peaks = _peaks(subject, meter, batch, 1, training=True)
+    except UnavailableError as error:
+        return Measurement.missing(name, "B", str(error))
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             reason = f"a training step of batch {batch} does not fit in the memory of {subject.device}"

@@ -47,17 +47,33 @@ def make_steps(subject: Subject, batch: int, *, training: bool = False, inputs: 
 
 
 def training_step(model: nn.Module, forward: Callable[[Example], Any]) -> Callable[[Example], None]:
-    """Return a step of forward pass, loss (mean square of all outputs), backward pass and plain SGD."""
+    """Return a step of forward pass, loss (mean square of all outputs), backward pass and plain SGD.
+
+    Raises:
+        UnavailableError: by the step, there is nothing to train.
+    """
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+    optimizer = torch.optim.SGD([{"params": list(model.parameters())}], lr=1e-9)
 
     def step(batch: Example) -> None:
         optimizer.zero_grad(set_to_none=True)
-        outputs = [o for o in tree_leaves(forward(batch)) if isinstance(o, Tensor) and o.requires_grad]
+        outputs = trained_outputs(forward(batch))
         torch.stack([o.float().square().mean() for o in outputs]).sum().backward()
         optimizer.step()
 
     return step
+
+
+def trained_outputs(output: Any) -> list[Tensor]:
+    """Return the tensors in a model's output that depend on what can be trained.
+
+    Raises:
+        UnavailableError: none does.
+    """
+    found = [one for one in tree_leaves(output) if isinstance(one, Tensor) and one.requires_grad]
+    if not found:
+        raise UnavailableError("there is nothing to train: no output depends on a parameter that takes gradients")
+    return found
 
 
 def _bind(function: Callable[[Example], Any], batches: Sequence[Example]) -> list[Step]:
