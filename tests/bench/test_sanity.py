@@ -30,6 +30,7 @@ def test_ordinary_results_are_silent():
         record("top1", 80.0, job_metric="accuracy", classes=1000, images=50_000, correct=40_000),
         record("top5", 95.0, job_metric="accuracy"),
         record("parity", 0.0, passed=True),
+        record("params_trainable", 0),
     ]
     assert rules(*ordinary, environments={"env": H200}) == []
 
