@@ -252,6 +252,18 @@ def test_augmentation_survives_every_draw():
         assert transform(Image.effect_noise((20, 20), 50).convert("RGB")).shape == (3, 16, 16)
 
 
+def test_pictures_that_are_as_small_as_the_input_are_validated_whole():
+    from PIL import Image
+    from torchvision.transforms.functional import normalize, to_tensor
+
+    picture = Image.effect_noise((32, 32), 50).convert("RGB")
+    for variant, mean in (("dhvt_tiny_cifar_patch4", "imagenet"), ("ninformer_cifar10", "inception")):
+        paper = next(e.id for e in registry.entries().values() if variant in e.variants)
+        plan = resolve(Wish(paper, variant), devices=1, on_gpu=True)
+        seen = transforms.validation_transform(plan.input, plan.size)(picture)
+        assert torch.allclose(seen, normalize(to_tensor(picture), transforms.MEANS[mean], transforms.STDS[mean]))
+
+
 def recipe_with(**changes):
     values = {"source": "s", "epochs": 1, "batch": 1, "optimizer": "adamw", "lr": 1, "weight_decay": 0}
     return Recipe(**{**values, "schedule": "cosine", **changes})
