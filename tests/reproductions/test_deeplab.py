@@ -1,4 +1,4 @@
-"""DeepLab against the PyTorch port's golden records, its exact sizes, and how atrous convolution behaves."""
+"""DeepLab against golden records of the PyTorch port and of the authors' layer tables, its exact sizes, and how atrous convolution behaves."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def tiny(request):
 
 
 @pytest.mark.parametrize("name", support.golden_names("deeplab"))
-def test_equals_the_port(name):
+def test_equals_the_golden_record(name):
     support.check_golden("deeplab", name)
 
 
