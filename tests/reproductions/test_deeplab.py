@@ -1,4 +1,4 @@
-"""DeepLab against golden records of the PyTorch port and of the authors' layer tables, its exact sizes, and how atrous convolution behaves."""
+"""DeepLab against golden records of the port and of the authors' layer tables, its sizes, and atrous convolution."""
 
 import pytest
 import torch
