@@ -15,6 +15,9 @@ from bench.detection.catalogue import CLASSES
 
 Kind = Literal["bbox", "segm"]
 
+Results = list[dict[str, Any]]
+"""What was found in pictures, as COCO's library takes it."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -32,7 +35,7 @@ class Found:
     classes: np.ndarray
     masks: np.ndarray | None = None
 
-    def results(self, picture: Picture) -> list[dict[str, Any]]:
+    def results(self, picture: Picture) -> Results:
         """Return it as COCO's library takes it, ready for JSON."""
         regions = [None] * len(self.boxes) if self.masks is None else _runs(self.masks)
         return [
@@ -64,9 +67,7 @@ class Precision:
     per_class: dict[str, float | None]
 
 
-def average_precision(
-    truth: GroundTruth, pictures: Sequence[Picture], found: Sequence[dict[str, Any]], kind: Kind
-) -> Precision:
+def average_precision(truth: GroundTruth, pictures: Sequence[Picture], found: Results, kind: Kind) -> Precision:
     """Return how precise detections are.
 
     Args:
