@@ -123,7 +123,7 @@ def _rows(name: str, scores: list[list[float]], task: Task) -> list[Measurement]
 
 def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
     """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
-    spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
+    spread = {"standard_deviation": stdev(values)} if len(values) > 1 and all(map(isfinite, values)) else {}
     return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
 
 
