@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import UserError
@@ -43,6 +43,19 @@ def alone(place: Path, refusal: str) -> Iterator[None]:
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+def folder_alone(folder: Path) -> AbstractContextManager[None]:
+    """Make the folder of a training, and keep other trainings out of it inside the block.
+
+    Raises:
+        UserError: another process trains there, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): name another folder with --out") from error
+    return alone(folder, f"another process is training in {folder}: wait for it, or name another folder (--out)")
 
 
 def _let_go() -> None:
