@@ -21,6 +21,7 @@ from bench.evaluation.precheck import is_trained, weights_of
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
+from bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))
@@ -128,4 +129,7 @@ def _row(
     what = f"{len(pictures):,} of {PICTURES:,} pictures" if "partial" in detail else "all pictures"
     parts = {part: None if value is None else 100 * value for part, value in precision.by.items()}
     classes = {category: 100 * value for category, value in precision.per_class.items() if value is not None}
-    return Measurement(name, 100 * precision.mean, "%", what, detail=detail | parts | {"per_class": classes})
+    low, high = [100 * end for end in precision.interval] if precision.interval else (None, None)
+    how = {"interval": f"percentiles of {RESAMPLES} resamplings of the pictures"} if precision.interval else {}
+    evidence = detail | how | parts | {"per_class": classes}
+    return Measurement(name, 100 * precision.mean, "%", what, low=low, high=high, detail=evidence)

@@ -20,8 +20,9 @@ from bench.records import Job, Measurement
 from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from bench.segmentation.evaluate import Found, Labeller, Refine, Segmenter, evaluate
 from bench.segmentation.manifest import digest, listed
-from bench.segmentation.overlap import RESAMPLES, Overlap
+from bench.segmentation.overlap import Overlap
 from bench.segmentation.preprocessing import normalisation_of
+from bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 PROBE_SIDE = 65

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.segmentation.catalogue import VOID
-
-RESAMPLES = 1000
+from bench.statistics import bootstrap_interval, resampled
 
 
 def counts_of(labels: np.ndarray, predicted: np.ndarray, classes: int, where: np.ndarray | None = None) -> np.ndarray:
@@ -76,12 +75,8 @@ class Overlap:
         if len(self._counts) < 2:
             return None
         counts = np.stack(self._counts).reshape(len(self._counts), -1).astype(np.float64)
-        weights = np.random.default_rng(seed).multinomial(
-            len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES
-        )
-        means = _mean(_ratios((weights @ counts).reshape(RESAMPLES, 3, self.classes)))
-        low, high = np.nanpercentile(means, [2.5, 97.5])
-        return float(low), float(high)
+        totals = resampled(len(counts), seed) @ counts
+        return bootstrap_interval(_mean(_ratios(totals.reshape(-1, 3, self.classes))))
 
     def _total(self) -> np.ndarray:
         empty = np.zeros((3, self.classes), np.int64)
