@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ def train(
         )
     pictures = data.open_pictures(_data(plan), plan.wish.dataset)
     check_classes(plan, pictures)
+    plan = replace(plan, pictures=pictures.describe())
     _check_folder(folder, resume)
     with _alone(folder), distributed.joined(device) as group:
         state = _checkpoint(plan, folder, resume)

@@ -313,6 +313,15 @@ def copy_of(digits, tmp_path):
     return Path(shutil.copytree(digits, tmp_path / "data"))
 
 
+def test_a_run_is_not_gone_on_with_on_other_pictures(digits, tmp_path):
+    root = copy_of(digits, tmp_path)
+    train(plan_of(digits), tmp_path / "run", stop_after=1)
+    next((root / "train" / "3").iterdir()).rename(root / "train" / "3" / "other.png")
+    with pytest.raises(UserError, match=r"its data is '160 and 40 pictures \(.*\)', now it is '160 and 40 pictures"):
+        train(plan_of(root), tmp_path / "run", resume=True)
+    assert train(plan_of(copy_of(digits, tmp_path / "moved")), tmp_path / "run", resume=True).finished
+
+
 def test_too_few_classes(digits, tmp_path):
     root = copy_of(digits, tmp_path)
     for part in ("train", "val"):
