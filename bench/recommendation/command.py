@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bench import devices, environment, for_claims, registry, trained
+from bench.alone import folder_alone
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
 from bench.options import print_json
@@ -84,7 +85,7 @@ def train(request: TrainRequest) -> int:
     if device.type == "cpu":
         torch.set_num_threads(1)  # so small a model gains nothing from more, and its times mean the same everywhere
     outcomes = []
-    with Stop() as stop:
+    with folder_alone(plan.folder), Stop() as stop:
         for seed in plan.seeds:
             folder = plan.folder / f"seed-{seed}"
             found = session.train(wish, seed, folder, resume=request.resume, stop=stop, tell=_tell)
