@@ -16,7 +16,7 @@ import orjson
 from bench import statistics
 from bench.encoding import StoredRecord
 from bench.metrics import TRAINING
-from bench.records import Job, Record, Settings, Status
+from bench.records import Job, Record, Settings, Status, resize
 
 Samples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""
@@ -66,7 +66,7 @@ class Figure:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample, as far as the record says."""
-        return self.settings.input_size or tuple(self.options.get("sample_shape") or ())
+        return resize(tuple(self.options.get("sample_shape") or ()), self.settings.input_size)
 
     @property
     def batch(self) -> int | None:

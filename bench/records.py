@@ -36,6 +36,15 @@ class Settings:
     training: bool = False
 
 
+def resize(shape: tuple[int, ...], asked: tuple[int, ...]) -> tuple[int, ...]:
+    """Return ``shape`` with its last axes replaced by ``asked``; one number stands for height and width."""
+    if not asked:
+        return shape
+    if len(asked) == 1 and len(shape) == 3:
+        asked = asked * 2
+    return (*shape[: max(len(shape) - len(asked), 0)], *asked)
+
+
 @dataclass(frozen=True)
 class Job:
     """One thing to measure, in a process of its own.

@@ -18,7 +18,7 @@ from bench import tasks, trained
 from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
 from bench.measure.weights import digest, load_state, load_strictly
-from bench.records import Job, Settings
+from bench.records import Job, Settings, resize
 from bench.tasks.task import Task, arguments
 
 if TYPE_CHECKING:
@@ -142,15 +142,6 @@ def build(job: Job) -> tuple[nn.Module, str, tuple[int, ...]]:
     if ":" in subject:
         return _from_file(job), subject, default or (3, 224, 224)
     raise UserError(f"{subject!r} is not a variant, timm:<model> or <file.py>:<factory>")
-
-
-def resize(shape: tuple[int, ...], asked: tuple[int, ...]) -> tuple[int, ...]:
-    """Return ``shape`` with its last axes replaced by ``asked``; one number stands for height and width."""
-    if not asked:
-        return shape
-    if len(asked) == 1 and len(shape) == 3:
-        asked = asked * 2
-    return (*shape[: max(len(shape) - len(asked), 0)], *asked)
 
 
 def _device(settings: Settings) -> torch.device:

@@ -66,8 +66,7 @@ def _settings(row: Row, metric: str) -> list[str]:
     assert figure is not None
     settings = figure.settings
     words: list[str] = ["--form", figure.form] if figure.form and not row.form else []
-    size = settings.input_size
-    words += ["--input-size", "x".join(str(side) for side in size[1:])] if len(size) == 3 else []
+    words += ["--input-size", "x".join(map(str, settings.input_size))] if settings.input_size else []
     if metric in ("params", "flops", "parity"):
         return words
     words += ["--device", settings.device, "--precision", settings.precision, "--mode", settings.mode]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from math import prod
 
 from bench.errors import UserError
-from bench.measure.subject import DTYPES, resize
+from bench.measure.subject import DTYPES
+from bench.records import resize
 from bench.statistics import median
 from bench.submission.case import Case
 from bench.submission.document import Entry

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry, tasks
 from bench.errors import UserError, unknown
 from bench.plan import model_options
-from bench.records import Job, Settings
+from bench.records import Job, Settings, resize
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,8 +124,6 @@ def _timm(job: Job) -> dict[str, Any]:
 
 def _examine(job: Job) -> Facts:
     import torch
-
-    from bench.measure.subject import resize
 
     try:
         with torch.device("meta"):

@@ -300,6 +300,15 @@ def test_an_interval_far_wider_than_its_figure_is_shown_by_its_ends():
     assert only(compare(paper(), apart)).measured == "10 img/s [2.500, 10] (3 x 20)"
 
 
+@pytest.mark.parametrize(("size", "shown"), [((), "224x224 px"), ((96,), "96x96 px"), ((96, 64), "96x64 px")])
+def test_the_size_that_was_measured_is_shown(size, shown):
+    settings = Settings(batch=1, input_size=size)
+    found = compare(
+        paper(), [record("latency", 0.1, unit="s", settings=settings, options={"sample_shape": [3, 224, 224]})]
+    )
+    assert only(found, metric="latency").conditions.startswith(shown)
+
+
 def test_the_newest_run_of_a_configuration_counts_and_its_last_word_in_a_round():
     old, new = "20250101T000000Z-000000", "20260101T000000Z-000000"
     records = [record(value=3, run=new), record(value=2, run=new), record(value=1, run=old)]

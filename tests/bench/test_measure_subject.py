@@ -9,9 +9,9 @@ from torch import nn
 
 from bench.errors import UserError
 from bench.measure import UnavailableError
-from bench.measure.subject import load_subject, resize
+from bench.measure.subject import load_subject
 from bench.measure.weights import load_state
-from bench.records import Job, Settings
+from bench.records import Job, Settings, resize
 
 FACTORY = """
 import torch

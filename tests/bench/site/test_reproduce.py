@@ -22,6 +22,12 @@ def test_a_measured_row_names_its_settings():
     )
 
 
+def test_a_size_of_the_users_is_named():
+    for size, text in (((192,), "192"), ((192, 128), "192x128")):
+        counted = record("params", 5, subject="demo_t", form="model", settings=Settings(input_size=size))
+        assert commands(counted)["params_m"].endswith(f"--input-size {text}")
+
+
 def test_a_row_that_was_not_measured_says_what_would():
     found = commands()
     assert found["params_m"] == "bench run --paper demo --variant demo_t --metrics params"
