@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +12,38 @@ from PIL import Image
 from bench.errors import UserError
 
 
+def header(file: Path, kind: str) -> Image.Image:
+    """Return a picture whose pixels have not been read; ``kind`` is what sentences call it.
+
+    Raises:
+        UserError: it is missing or no picture.
+    """
+    with _named(file, kind):
+        return Image.open(file)
+
+
 def opened(file: Path, kind: str) -> Image.Image:
     """Return a picture whose pixels have been read; ``kind`` is what sentences call it.
 
     Raises:
         UserError: it is missing, is no picture, or is damaged.
     """
-    try:
-        image = Image.open(file)
+    image = header(file, kind)
+    with _named(file, kind):
         image.load()
+    return image
+
+
+@contextmanager
+def _named(file: Path, kind: str) -> Iterator[None]:
+    """Turn what goes wrong with a file into a sentence that names it."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise UserError(f"the {kind} {file} is missing") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = (str(error).splitlines() or ["it is empty"])[0]
         raise UserError(f"the {kind} {file} cannot be read ({reason})") from error
-    return image
 
 
 def rgb(file: Path, least: int, aim: str) -> np.ndarray:
