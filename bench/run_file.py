@@ -27,6 +27,7 @@ class RunFile:
         jobs: in the order in which they run.
         timeout: seconds for one job; None for each metric's own.
         seed: of the order of the rounds.
+        claims: whether the papers' claims are tested once everything is measured.
     """
 
     run: str
@@ -35,6 +36,7 @@ class RunFile:
     jobs: tuple[Job, ...]
     timeout: float | None = None
     seed: int = 0
+    claims: bool = True
 
 
 def save(results: Path, plan: RunFile) -> None:

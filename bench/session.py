@@ -52,7 +52,7 @@ class Ended:
         return 1 if self.failed or self.problem else 0
 
 
-def new_plan(request: Request, timeout: float | None) -> RunFile:
+def new_plan(request: Request, timeout: float | None, claims: bool = True) -> RunFile:
     """Return the plan of a run that starts now.
 
     Raises:
@@ -64,7 +64,7 @@ def new_plan(request: Request, timeout: float | None) -> RunFile:
     if request.weights not in ("random", "official"):
         _check_weights(request)
     papers = tuple(paper.id for paper, _ in request.papers)
-    return RunFile(new_run(), papers, request.device, tuple(jobs), timeout, request.seed)
+    return RunFile(new_run(), papers, request.device, tuple(jobs), timeout, request.seed, claims)
 
 
 def _check_weights(request: Request) -> None:
@@ -162,14 +162,14 @@ def _papers(plan_: RunFile) -> list[Paper]:
 
 
 def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims) -> Report:
-    """Compare one paper with the run's records; its claims too, unless the run is about another task."""
+    """Compare one paper with the run's records; its claims too, unless the plan or another task leaves them out."""
     from bench.figures import figures
     from bench.report import report
 
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
     elsewhere = bool(subjects) and subjects <= {network.name for network in paper.networks}
-    outcomes = {} if elsewhere else claims.outcomes(paper, figures(own, ledger.samples))
+    outcomes = {} if elsewhere or not plan_.claims else claims.outcomes(paper, figures(own, ledger.samples))
     return report(
         paper, own, samples=ledger.samples, environment=ledger.environment, claims=outcomes, subjects=subjects
     )

@@ -115,6 +115,9 @@ def run(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats; the rows say so.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random order of rounds.")] = 0,
+    claims: Annotated[
+        bool, typer.Option("--claims/--no-claims", help="Whether to test the paper's claims; some train for minutes.")
+    ] = True,
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds for one job; 900 by default, none for accuracy.")
     ] = None,
@@ -162,13 +165,13 @@ def run(
 
     check_output(json)
     if resume:
-        if options != Options() or no_store:
+        if options != Options() or no_store or not claims:
             raise UserError(
                 "a resumed run keeps the plan it began with: leave out all options but --results and --json"
             )
         plan = run_file.load(results, resume)
     else:
-        plan = session.new_plan(resolve(options), timeout)
+        plan = session.new_plan(resolve(options), timeout, claims)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 

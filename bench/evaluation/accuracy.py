@@ -136,7 +136,7 @@ def count_classes(subject: Subject) -> int:
     """
     preprocessing_of(subject.sample_shape, {}, None)
     with torch.inference_mode():
-        return int(logits_of(subject.model(subject.make_inputs(1, 1)[0])).shape[1])
+        return int(logits_of(subject.forward()(subject.make_inputs(1, 1)[0])).shape[1])
 
 
 def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Measurement]:

@@ -130,6 +130,7 @@ class Plan(_Strict):
     jobs: list[PlannedJob]
     timeout: float | None
     seed: int
+    claims: bool = True
 
 
 class Measurement(_Strict):

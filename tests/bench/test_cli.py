@@ -134,6 +134,17 @@ def test_run_measures_stores_compares_and_tests_claims(bench, tmp_path):
     assert json.loads(again.stdout)["claims"] == data["reports"][0]["claims"]
 
 
+def test_claims_can_be_left_out_and_stay_out_when_the_run_goes_on(bench, tmp_path):
+    def verdicts(*arguments):
+        done = bench(*arguments, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        return {claim["id"]: claim["verdict"] for claim in json.loads(done.stdout)["reports"][0]["claims"]}
+
+    assert verdicts(*FAKE_S, "--metrics", "params", "--no-claims")["small"] == "not tested"
+    assert not (tmp_path / "results" / "claims").exists()
+    assert verdicts("run", "--resume", "latest")["small"] == "not tested"
+
+
 def test_several_values_of_one_option_may_follow_it_or_be_joined_by_commas(bench):
     arguments = ("run", "--no-store", "--json", "-", "--metrics", "params", "--baseline", "none")
 
