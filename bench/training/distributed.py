@@ -52,6 +52,12 @@ class Group:
         distributed.all_gather_object(found, value)
         return found
 
+    def lost(self, error: Exception) -> bool:
+        """Tell whether an error says that another process is no more."""
+        if self.size == 1:
+            return False
+        return isinstance(error, distributed.DistError) or "gloo/transport" in str(error)
+
     def wait(self) -> None:
         """Wait until all are here."""
         if self.size > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -136,15 +137,26 @@ class Learner:
             "average": None if self.average is None else get_model_state_dict(self.average.module, options=_WHOLE),
             "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_WHOLE),
             "scaler": self._scaler.state_dict(),
+            "buffers": self.group.gather({name: value.cpu() for name, value in self._buffers()}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` returned."""
+        """Take back what :meth:`state` returned; each of as many processes its own buffers."""
         set_model_state_dict(self.model, state["model"], options=_WHOLE)
         if self.average is not None:
             set_model_state_dict(self.average.module, state["average"], options=_WHOLE)
         set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_WHOLE)
         self._scaler.load_state_dict(state["scaler"])
+        if len(state["buffers"]) == self.group.size:
+            kept = state["buffers"][self.group.rank]
+            for name, value in self._buffers():
+                value.copy_(kept[name])
+
+    def _buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what is no weight: the statistics of batch norms, which differ between processes within an epoch."""
+        yield from self.model.named_buffers(prefix="model")
+        if self.average is not None:
+            yield from self.average.module.named_buffers(prefix="average")
 
     def weights(self, *, average: bool) -> dict[str, Tensor]:
         """Return the model's weights, or their average; all processes must call it, the first one's are whole."""

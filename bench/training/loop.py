@@ -108,6 +108,11 @@ class Loop:
                 "--batch (passes then make up the same step), or --fsdp"
             ) from error
         except (ValueError, RuntimeError) as error:
+            if self.group.lost(error):
+                raise UserError(
+                    "another process of this training has ended, and what was done since the last checkpoint is lost: "
+                    "see what it said, and go on with --resume"
+                ) from error
             if not self.plan.wish.input_size or self.place != Place():
                 raise
             first = str(error).splitlines()[0]

@@ -202,6 +202,35 @@ def test_two_processes_train_as_one_does(digits, tmp_path, environment, shard):
         assert torch.allclose(value, weights(tmp_path / "two")[name], atol=1e-3), name
 
 
+def test_each_process_takes_back_its_own_statistics(digits):
+    """Batch norms have others in each process until the epoch ends; a checkpoint in between holds all of them."""
+    learner, resumed = (
+        Learner(plan_of(digits, variant="tiny"), Group(0, 1, torch.device("cpu")), 5, shard=False) for _ in range(2)
+    )
+
+    def gather(own):
+        return [{name: torch.zeros_like(value) for name, value in own.items()}, own]
+
+    for name, value in learner.model.named_buffers():
+        value.copy_(torch.full_like(value, 1 + len(name)))
+    for each in (learner, resumed):
+        each.group = SimpleNamespace(rank=1, size=2, gather=gather)
+    resumed.restore({**learner.state(), "model": resumed.state()["model"]})
+    found = dict(resumed.model.named_buffers())
+    assert any("running_mean" in name for name in found)
+    for name, value in learner.model.named_buffers():
+        assert torch.equal(found[name], value), name
+
+
+def test_a_process_that_ended_is_told_from_other_errors():
+    gone = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:398: Connection reset"
+    group = Group(0, 2, torch.device("cpu"))
+    assert group.lost(RuntimeError(gone))
+    assert group.lost(torch.distributed.DistBackendError("NCCL error"))
+    assert not group.lost(RuntimeError("shapes differ"))
+    assert not Group(0, 1, torch.device("cpu")).lost(RuntimeError(gone))
+
+
 def test_trained_weights_are_evaluated_to_the_accuracy_that_training_saw(digits, tmp_path, bench):
     ended = train(plan_of(digits), tmp_path / "run")
     arguments = ["--paper", "tiny", "--variant", "tiny_calm", "--metrics", "accuracy", "--data", digits]
