@@ -116,7 +116,7 @@ def test_files_that_do_no_harm_are_a_note(data):
     (data / "valprep.sh").write_text("x")
     (data / ".DS_Store").write_text("x")
     (data / SYNSETS[0] / "._ILSVRC2012_val_00000001.JPEG").write_text("x")
-    assert checked(SMALL, str(data)).notes == ["1 file beside the class folders ignored: valprep.sh"]
+    assert checked(SMALL, str(data)).notes == ["1 file beside the pictures ignored: valprep.sh"]
 
 
 def test_links_in_a_circle_and_to_nowhere_are_named(data):

@@ -4,7 +4,7 @@ import gzip
 import json
 import pickle
 import struct
-from hashlib import md5
+from hashlib import md5, sha256
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from bench.errors import UserError
 from bench.evaluation.catalogue import DATASETS
 from bench.evaluation.manifest import checked
+from bench.study import fashion_mnist
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]
@@ -130,20 +131,28 @@ def idx(array):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_fashion_mnist_is_read_packed_or_not(tmp_path, packed):
+def test_fashion_mnist_is_read_packed_or_not(tmp_path, monkeypatch, packed):
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
     images = np.arange(10_000, dtype=np.uint32).astype(np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
     labels = np.repeat(np.arange(10, dtype=np.uint8), 1000)
     for name, array in (("t10k-images-idx3-ubyte", images), ("t10k-labels-idx1-ubyte", labels)):
+        monkeypatch.setitem(fashion_mnist.SHA256, name, sha256(idx(array)).hexdigest())
         data = gzip.compress(idx(array), 1) if packed else idx(array)
         (folder / (name + ".gz" * packed)).write_bytes(data)
     found = opened(tmp_path, DATASETS["fashion-mnist"], partial=False)
     assert (len(found), found.classes[9], found.labels[-1]) == (10_000, "Ankle boot", (9,))
     assert found.source.image(7, "L").getpixel((3, 3)) == 7
     file = next(folder.glob("*images*"))
-    file.write_bytes(file.read_bytes()[:-5000])
-    assert "is damaged" in said(tmp_path, DATASETS["fashion-mnist"])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5000])
+    assert f"{file} is " in said(tmp_path, DATASETS["fashion-mnist"])
+    other = idx(images[::-1])
+    file.write_bytes(gzip.compress(other, 1) if packed else other)
+    assert "its content is another (SHA-256)" in said(tmp_path, DATASETS["fashion-mnist"])
+    if packed:
+        file.write_bytes(whole[:40] + b"\xff" * 40 + whole[80:])
+        assert f"{file} is damaged" in said(tmp_path, DATASETS["fashion-mnist"])
 
 
 def test_cifar_files_are_checked_by_their_published_digest(tmp_path, monkeypatch):
