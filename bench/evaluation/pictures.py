@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 EXTENSIONS = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"))
 """What the names of files that are pictures end with."""
 
-DEEP = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
-"""Pillow's modes of pictures whose pixels are numbers of more than 8 bits."""
-
 SHOWN = 3
 """How many names a sentence lists."""
 
@@ -102,6 +99,8 @@ def decode(data: bytes, mode: str = "RGB") -> Image:
             them off there, and leave a white picture.
     """
     from PIL import Image
+
+    from bench.pictures import DEEP
 
     try:
         with Image.open(io.BytesIO(data)) as image:

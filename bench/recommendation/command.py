@@ -22,6 +22,7 @@ from bench.process import Stop
 from bench.recommendation import session
 from bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
 from bench.recommendation.opening import opened
+from bench.recommendation.precheck import few_items
 from bench.recommendation.seeds import store
 from bench.recommendation.session import Progress, Wish
 from bench.recommendation.split import Split
@@ -78,6 +79,8 @@ def train(request: TrainRequest) -> int:
     request.refuse_others("sequential recommendation", *TAKEN)
     device = torch.device(devices.resolve(request.device))
     plan, split = resolve(request)
+    for note in few_items(split):
+        print(f"bench: {note}", file=sys.stderr)
     if request.dry_run:
         _print_plan(plan, split, request.json)
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -99,6 +100,8 @@ def _score(method: Method, pair: pairs.Pair, scale: int) -> Scores:
 
 def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
     """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
+    if not all(map(isfinite, values)):
+        return Measurement.missing(row, unit, "a picture came out without any error, for which PSNR is infinite")
     spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
     return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
 
