@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; nothing is left to say
         sys.exit(1)
+    except MemoryError as error:
+        _say(f"the memory does not suffice ({str(error) or 'no more can be had'}): take less at once, as by --batch")
+        sys.exit(1)
     except KeyboardInterrupt:
         _say("interrupted")
         sys.exit(130)

@@ -127,6 +127,8 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
         split = opened(dataset, request.data)
     except UnavailableError as error:
         raise UserError(f"bench train --dataset {dataset.name} {error}") from error
+    if request.batch > max(split.data.users, Recipe.batch):
+        raise UserError(f"--batch {request.batch:,} is more than the {split.data.users:,} users that a step draws from")
     config = {**variant.config, "items": split.data.items}
     facts = paper.recipe
     form = facts.form if facts and facts.form else paper.default_form(variant)

@@ -102,7 +102,8 @@ def train(wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, tell:
         if stop.requested:
             return None
         loss, seconds, drawing = trainer.epoch(progress.epoch + 1)
-        checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=folder / CHECKPOINT)
+        kept = folder / CHECKPOINT
+        checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=kept if kept.exists() else None)
         losses.append(loss)
         progress.epoch += 1
         progress.seconds += seconds

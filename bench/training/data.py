@@ -94,17 +94,23 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
 
 
 def _folder(folder: Path) -> Labelled:
-    """Return the pictures of a folder, its classes numbered in natural order, as evaluation numbers them."""
+    """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from bench.evaluation.scan import natural
+    from bench.evaluation.pictures import decode
+    from bench.evaluation.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):
         def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
-            classes = sorted(super().find_classes(directory)[0], key=natural)
+            found = super().find_classes(directory)[0]
+            classes = sorted((name for name in found if not is_hidden(name)), key=natural)
             return classes, {name: number for number, name in enumerate(classes)}
 
-    return Folder(str(folder))
+    def valid(file: str) -> bool:
+        inside = Path(file).relative_to(folder).parts
+        return is_picture(file) and not any(is_hidden(part) for part in inside)
+
+    return Folder(str(folder), loader=lambda file: decode(Path(file).read_bytes()), is_valid_file=valid)
 
 
 def _empty(text: str) -> str:

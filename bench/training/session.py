@@ -11,7 +11,7 @@ from typing import Any
 from bench import environment
 from bench.errors import UserError
 from bench.jsonl import write_whole
-from bench.training import checkpoint, data, distributed, transforms
+from bench.training import checkpoint, data, distributed, intact, transforms
 from bench.training.learner import Learner
 from bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher
 from bench.training.plan import Plan
@@ -79,6 +79,9 @@ def train(
         )
     pictures = data.open_pictures(_data(plan), plan.wish.dataset)
     check_classes(plan, pictures)
+    if distributed.rank() == 0:
+        for part in (pictures.validate, pictures.train):
+            intact.check(part, _data(plan))
     state = _checkpoint(plan, folder, resume)
     with distributed.joined(device) as group:
         passes = data.Passes(

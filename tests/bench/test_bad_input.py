@@ -34,6 +34,7 @@ def refused(done, *sentences, status=2):
         (("run", "--paper", "overlok"), "unknown paper 'overlok'; did you mean overlock"),
         (("run",), "say which paper with --paper"),
         ((*FAKE, "--variant", "fake_z"), "unknown variant 'fake_z'; did you mean fake_s"),
+        ((*FAKE, "--variant", "fake_z", "--dataset", "folder", "--data", "."), "did you mean fake_s?"),
         ((*FAKE, "--metrics", "params,thruput"), "unknown metric 'thruput'; did you mean throughput"),
         ((*FAKE, "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
         ((*FAKE, "--device", "cuda:99"), "cuda:99"),
@@ -57,7 +58,18 @@ def test_all_that_is_wrong_is_said_at_once(bench):
     refused(done, "'fake_z'", "'flop'", "'gpu'", "weights file x.pth does not exist")
 
 
-@pytest.mark.parametrize("arguments", [("run", "--no-such-option"), ("run", "--rounds", "0"), ("rnu",), ("show",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--no-such-option"),
+        ("run", "--rounds", "0"),
+        (*FAKE, "--timeout", "inf"),
+        (*FAKE, "--timeout", "nan"),
+        ("train", "--paper", "sasrec", "--lr", "inf"),
+        ("rnu",),
+        ("show",),
+    ],
+)
 def test_wrong_usage(bench, arguments):
     done = bench(*arguments)
     assert done.returncode == 2
@@ -253,6 +265,22 @@ def test_a_job_that_takes_too_long_is_a_row(bench, tmp_path):
     done = bench(*FAKE, "--variant", "fake_s", "--metrics", "params", "--timeout", "0.01")
     assert done.returncode == 1
     assert "not done after 0.01 s (--timeout)" in done.stdout
+
+
+def test_where_memory_does_not_suffice_a_sentence_says_so(environment):
+    code = """
+import bench.listing
+from bench.__main__ import main
+def greedy(**options):
+    raise MemoryError("Unable to allocate 1.46 TiB")
+bench.listing.print_list = greedy
+main(["list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "bench: the memory does not suffice (Unable to allocate 1.46 TiB): take less at once, as by --batch\n"
+    )
 
 
 @pytest.mark.parametrize("debug", [False, True])
