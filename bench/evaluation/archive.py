@@ -12,7 +12,18 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.evaluation.pictures import Problem, several, some
-from bench.evaluation.scan import DEPTH, SPLITS, Entry, Scan, below, is_document, is_hidden, is_picture, natural
+from bench.evaluation.scan import (
+    DEPTH,
+    SPLITS,
+    Entry,
+    Scan,
+    below,
+    children_of,
+    is_document,
+    is_hidden,
+    is_picture,
+    natural,
+)
 from bench.evaluation.sources import Members
 
 LABELS = ("cls", "cls.txt")
@@ -56,7 +67,8 @@ def archives_in(data: Path) -> list[Path]:
         UserError: it is a compressed archive, or a file of another kind.
     """
     if data.is_dir():
-        found, folders = _tars(data), {p.name for p in data.iterdir() if p.is_dir() and not is_hidden(p.name)}
+        folders = {name for name, is_folder in children_of(data) if is_folder}
+        found = _tars(data)
         if not found:
             inside = (_tars(data / split) for split in SPLITS if split in folders)
             return next((tars for tars in inside if tars), [])

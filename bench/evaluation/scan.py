@@ -96,7 +96,7 @@ def class_root(folder: Path, named: re.Pattern[str] | None) -> Path:
         UserError: it holds a training split only, or may not be read.
     """
     for _ in range(DEPTH):
-        inner = below(lambda name, outer=folder: _children(outer / name), named, str(folder))  # type: ignore[misc]
+        inner = below(lambda name, outer=folder: children_of(outer / name), named, str(folder))  # type: ignore[misc]
         if not inner:
             return folder
         folder = folder / inner
@@ -214,7 +214,12 @@ def _sorted(folder: Path, found: Scan, name: str = "") -> list[os.DirEntry[str]]
         return []
 
 
-def _children(folder: Path) -> list[tuple[str, bool]]:
+def children_of(folder: Path) -> list[tuple[str, bool]]:
+    """Return what lies in a folder but for hidden files: names, and which are folders.
+
+    Raises:
+        UserError: it may not be read.
+    """
     try:
         with os.scandir(folder) as items:
             return [(item.name, _is_folder(item)) for item in items if not is_hidden(item.name)]

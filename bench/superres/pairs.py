@@ -43,8 +43,11 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
     """
     if not data:
         return [Pair(path.stem, path, None) for path in packaged(chosen)]
-    folder = _folder(chosen, Path(data))
-    high, low = _files(folder, scale)
+    try:
+        folder = _folder(chosen, Path(data))
+        high, low = _files(folder, scale)
+    except OSError as error:
+        raise UserError(f"{error.filename or data} cannot be read ({error.strerror or error})") from error
     if not high:
         kinds = ", ".join(pictures.ENDINGS)
         raise UserError(f"{folder} holds no pictures of {chosen.title} ({kinds}), neither itself nor under HR")

@@ -58,7 +58,7 @@ def open_pictures(root: Path, dataset: str = "") -> Pictures:
         UserError: there is no such folder, a class is empty, or the two parts have different classes.
     """
     if not root.is_dir():
-        raise UserError(f"data folder {root} does not exist")
+        raise UserError(f"data folder {root} {'is no folder' if root.exists() else 'does not exist'}")
     train, validate = (_open_part(root, dataset, names) for names in (TRAIN, VALIDATE))
     for part, other, where in ((train, validate, VALIDATE[0]), (validate, train, TRAIN[0])):
         if missing := sorted(set(part.classes) - set(other.classes)):

@@ -44,6 +44,7 @@ def refused(done, *sentences, status=2):
         (("run", "--resume", "latest"), "there is no run to resume"),
         (("run", "--resume", "x", "--paper", "fake"), "a resumed run keeps the plan"),
         (("show", "overlok"), "did you mean overlock"),
+        (("train", "--paper", "van", "--data", "a" * 300), "cannot be read or written (File name too long)"),
         (("compare",), "no records are stored under results"),
         (("compare", "--format", "pdf"), "unknown format 'pdf'"),
         (("kernels", "check", "--operator", "layer_nrm_2d"), "did you mean layer_norm_2d"),

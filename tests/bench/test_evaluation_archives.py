@@ -162,3 +162,11 @@ def test_a_tar_a_class_still_is_a_class(tmp_path):
     index = archive.index([tar(tmp_path / f"{name}.tar", {"0.JPEG": jpeg(1)}) for name in SYNSETS[:2]])
     listing, _ = archive.as_scan(index, tmp_path, None)
     assert list(listing.classes) == SYNSETS[:2]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert f"data folder {tmp_path} cannot be read (Permission denied)" in said(tmp_path)

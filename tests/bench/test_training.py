@@ -325,6 +325,8 @@ def test_broken_data_folders(digits, tmp_path):
     root = copy_of(digits, tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         data.open_pictures(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"0\.png is no folder"):
+        data.open_pictures(next((root / "train" / "0").glob("0.png")))
     with pytest.raises(UserError, match="has no folder 'train'"):
         data.open_pictures(tmp_path)
     (root / "val" / "9").rename(root / "val" / "nine")
