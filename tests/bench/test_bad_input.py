@@ -34,7 +34,6 @@ def refused(done, *sentences, status=2):
         (("run", "--paper", "overlok"), "unknown paper 'overlok'; did you mean overlock"),
         (("run",), "say which paper with --paper"),
         ((*FAKE, "--variant", "fake_z"), "unknown variant 'fake_z'; did you mean fake_s"),
-        ((*FAKE, "--variant", "fake_z", "--dataset", "folder", "--data", "."), "did you mean fake_s?"),
         ((*FAKE, "--metrics", "params,thruput"), "unknown metric 'thruput'; did you mean throughput"),
         ((*FAKE, "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
         ((*FAKE, "--device", "cuda:99"), "cuda:99"),
@@ -52,6 +51,12 @@ def refused(done, *sentences, status=2):
 )
 def test_names_that_do_not_exist(bench, arguments, sentence):
     refused(bench(*arguments), sentence)
+
+
+def test_data_are_not_judged_by_a_variant_that_does_not_exist(bench):
+    done = bench(*FAKE, "--variant", "fake_z", "--dataset", "folder", "--data", ".")
+    refused(done, "unknown variant 'fake_z'")
+    assert "unknown data set" not in done.stderr
 
 
 def test_all_that_is_wrong_is_said_at_once(bench):
