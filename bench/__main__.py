@@ -35,6 +35,10 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _say("interrupted")
         sys.exit(130)
+    except SystemExit as ended:
+        if _is_interrupt(ended):
+            _say("interrupted")
+        raise
     except Exception as error:  # whatever it is, a user gets a sentence
         _fail(error)
 
@@ -45,6 +49,12 @@ def _fail(error: Exception) -> NoReturn:
         raise error
     _say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
     sys.exit(1)
+
+
+def _is_interrupt(ended: SystemExit) -> bool:
+    """Tell whether typer made this out of a Ctrl-C that no command has seen; it says nothing itself."""
+    cause = ended.__context__
+    return cause is not None and isinstance(cause.__cause__, KeyboardInterrupt)
 
 
 def _run(given: list[str]) -> None:

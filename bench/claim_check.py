@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import jsonl
+from bench import for_claims, jsonl
 from bench.claims import ClaimContext
 from bench.process import Interrupted, Stop, ask
+from bench.tasks.task import TRAINED
 from bench.worker import open_answer
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check(
             raise Interrupted
         if tell is not None:
             tell(f"{paper}: claim {number} of {len(claims)}, {claim.id}")
-        task = {"module": f"{module}.claims", "experiment": claim.experiment, "values": values}
+        task = {"paper": paper, "module": f"{module}.claims", "experiment": claim.experiment, "values": values}
         try:
             yield claim.id, _outcome(ask("bench.claim_check", task, TIMEOUT_S, stop))
         except RuntimeError as error:
@@ -112,7 +113,10 @@ def main(argv: list[str] | None = None) -> int:
     with open_answer(argv) as file:
         task = json.load(sys.stdin)
         values = {(subject, form, row): value for subject, form, row, value in task["values"]}
-        context = ClaimContext(measure=lambda subject, form, metric: values.get((subject, form, metric)))
+        context = ClaimContext(
+            measure=lambda subject, form, metric: values.get((subject, form, metric)),
+            trained=lambda: for_claims.read(TRAINED, task["paper"]),
+        )
         result = getattr(import_module(task["module"]), task["experiment"])(context)
         file.write(json.dumps(asdict(result)) + "\n")
     return 0

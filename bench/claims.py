@@ -5,16 +5,10 @@ Only the standard library is imported here: reproductions share these types with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-TRAINED = Path("trained")
-"""Where ``bench train`` leaves models unless told otherwise, a folder each; an experiment may look there."""
-
-ATTENTION = "attention.json"
-"""In the folder of a sequential recommender: its attention by distance, a list of mean weights for each block."""
+from typing import Any, Literal
 
 ClaimVerdict = Literal["holds", "fails", "partly", "untested"]
 
@@ -53,6 +47,27 @@ class ClaimResult:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What one training of a paper's model left for the paper's claims, see :mod:`bench.for_claims`.
+
+    Attributes:
+        variant: what was trained.
+        dataset: on what, by the name that ``--dataset`` takes.
+        folder: where its weights are.
+        figures: what the task's trainer found worth keeping, JSON-ready.
+    """
+
+    variant: str
+    dataset: str
+    folder: Path
+    figures: Mapping[str, Any]
+
+
+def _nothing_trained() -> tuple[Trained, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
 class ClaimContext:
     """What an experiment may ask of the engine.
 
@@ -60,6 +75,8 @@ class ClaimContext:
         measure: ``measure(subject, form, metric)`` returns the value of a metric's row (``params``, ``macs``,
             ``throughput``, ...) for a variant or ``timm:<model>`` (whose form is empty), or None where this machine
             or this run does not give it.
+        trained: ``trained()`` returns what ``bench train`` left of the paper's models in the working folder.
     """
 
     measure: Callable[[str, str, str], float | None]
+    trained: Callable[[], tuple[Trained, ...]] = _nothing_trained

@@ -1,21 +1,36 @@
-"""The golden records that come with this repository: which there are for a variant."""
+"""The golden records at hand: which there are for a variant, here or beside a paper of another package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench import registry
+
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "goldens"
 
 
 def names(paper: str, variant: str, variants: Iterable[str]) -> list[str]:
-    """Return the goldens of one variant as names below :data:`FOLDER`; none outside a checkout.
+    """Return the goldens of one variant as names that :func:`path` takes; none of our papers' outside a checkout.
 
     ``x@256x192`` and ``x_small_map`` are goldens of the variant ``x`` where no variant has their own name.
     """
     known = list(variants)
-    files = sorted((FOLDER / paper).glob("*.json"))
+    files = sorted(_folder(paper).glob("*.json"))
     return [f"{paper}/{file.name}" for file in files if variant_of(file.stem, known) == variant]
+
+
+def path(name: str) -> Path:
+    """Return where a golden is, from ``<paper>/<file>``; an absolute path stays as it is."""
+    paper, _, file = name.partition("/")
+    return _folder(paper) / file if paper else Path(name)
+
+
+def _folder(paper: str) -> Path:
+    """Return the folder of a paper's goldens: ``goldens`` beside its ``paper.yaml``, or else the repository's."""
+    entry = registry.entries().get(paper)
+    own = entry.folder / "goldens" if entry is not None else Path()
+    return own if own.name and own.is_dir() else FOLDER / paper
 
 
 def variant_of(name: str, variants: Iterable[str]) -> str | None:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import IO
 
 import orjson
 
 from bench.errors import UserError
+
+_SCRATCH = re.compile(r"[0-9a-f]{32}")
 
 
 def append(path: Path, lines: Iterable[bytes]) -> None:
@@ -68,20 +73,56 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with scratch.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        with replacing(path) as file:
+            file.write(data)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of ``path``, whole and on the disk, where the block ends well.
+
+    What writers that were killed have left of such files beside it is removed.
+
+    Raises:
+        OSError: the file cannot be written; the old content is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leavings(path)
+    file = _claimed(path)
+    scratch = Path(file.name)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _claimed(path: Path) -> IO[bytes]:
+    """Return a new file beside ``path``, locked as long as it is open: whoever can lock such a file finds it left."""
+    while True:
+        file = path.with_name(f".{path.name}.{uuid.uuid4().hex}").open("xb")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:  # not taken for left before it was locked
+            return file
+        file.close()
+
+
+def _remove_leavings(path: Path) -> None:
+    """Remove the unfinished files of writers that are no more."""
+    for left in path.parent.glob(f".{escape(path.name)}.*"):
+        if not _SCRATCH.fullmatch(left.name.removeprefix(f".{path.name}.")):
+            continue
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 @contextmanager

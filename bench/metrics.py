@@ -50,6 +50,18 @@ def _params(scale: Decimal) -> tuple[Answer, ...]:
     return (Answer("params", scale),)
 
 
+def _rates(sample: str) -> dict[str, Quantity]:
+    """Return what papers report a second and a joule of one task's inputs: ``throughput_img_s``, ``energy_j_seq``."""
+    speed, training = Answer("throughput"), Answer("throughput" + TRAINING)
+    return {
+        f"throughput_{sample}_s": Quantity("Throughput", "time", f"{sample}/s", (speed,), "higher"),
+        f"energy_j_{sample}": Quantity("Energy", "energy", f"J/{sample}", (Answer("energy"),), "lower"),
+        f"train_throughput_{sample}_s": Quantity("Throughput, training", "time", f"{sample}/s", (training,), "higher"),
+    }
+
+
+_SAMPLES = dict.fromkeys(task.sample for task in tasks.known().values())
+
 QUANTITIES: Mapping[str, Quantity] = {
     "params_m": Quantity("Parameters", "count", "M", _params(_M)),
     "params_k": Quantity("Parameters", "count", "k", _params(_K)),
@@ -61,15 +73,11 @@ QUANTITIES: Mapping[str, Quantity] = {
     "multi_adds_g": Quantity("MACs", "count", "G", _macs(_G)),
     "macs": Quantity("MACs", "count", "", _macs(Decimal(1))),
     "fvcore_macs": Quantity("MACs as fvcore counts", "count", "", (Answer("macs_fvcore"),)),
-    "throughput_img_s": Quantity("Throughput", "time", "img/s", (Answer("throughput"),), "higher"),
     "latency_ms": Quantity("Latency", "time", "ms", (Answer("latency", Decimal("0.001")),), "lower"),
     "memory_mib": Quantity(
         "Memory, peak with weights", "memory", "MiB", (Answer("memory_with_weights", _MIB),), "lower"
     ),
-    "energy_j_img": Quantity("Energy", "energy", "J/img", (Answer("energy"),), "lower"),
-    "train_throughput_img_s": Quantity(
-        "Throughput, training", "time", "img/s", (Answer("throughput" + TRAINING),), "higher"
-    ),
+    **{name: quantity for sample in _SAMPLES for name, quantity in _rates(sample).items()},
     **{name: quantity for task in tasks.known().values() for name, quantity in task.quantities.items()},
 }
 """The reported metrics that are known by name; see :func:`quantity` for the others."""

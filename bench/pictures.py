@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +15,35 @@ DEEP = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
 """Pillow's modes of pictures whose pixels are numbers of more than 8 bits; it cuts them off at 255 in others."""
 
 
+def header(file: Path, kind: str) -> Image.Image:
+    """Return a picture whose pixels have not been read; ``kind`` is what sentences call it.
+
+    Raises:
+        UserError: it is missing, no file or no picture.
+    """
+    with _named(file, kind):
+        if file.exists() and not file.is_file():
+            raise UserError(f"the {kind} {file} is no file")
+        return Image.open(file)
+
+
 def opened(file: Path, kind: str) -> Image.Image:
     """Return a picture whose pixels have been read; ``kind`` is what sentences call it.
 
     Raises:
         UserError: it is missing, is no file, is no picture, or is damaged.
     """
-    try:
-        if file.exists() and not file.is_file():
-            raise UserError(f"the {kind} {file} is no file")
-        image = Image.open(file)
+    image = header(file, kind)
+    with _named(file, kind):
         image.load()
+    return image
+
+
+@contextmanager
+def _named(file: Path, kind: str) -> Iterator[None]:
+    """Turn what goes wrong with a file into a sentence that names it."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise UserError(f"the {kind} {file} is missing") from error
     except UnidentifiedImageError as error:
@@ -31,7 +51,6 @@ def opened(file: Path, kind: str) -> Image.Image:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
         raise UserError(f"the {kind} {file} cannot be read ({reason})") from error
-    return image
 
 
 def rgb(file: Path, least: int, aim: str) -> np.ndarray:

@@ -10,9 +10,6 @@ Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
 """What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
 belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
 
-POINTS = "points"
-"""The unit of a difference between two scores, which may be nothing or less."""
-
 Better = Literal["higher", "lower", ""]
 
 

@@ -72,6 +72,8 @@ class Recipe(_Strict):
         weight_decay: not applied to biases, to vectors, nor to parameters that match ``no_weight_decay`` (patterns);
             but to those that match ``decayed_vectors``, which are no vectors in the official code.
         schedule: of the learning rate; ``each_step``: whether it moves every step and not every epoch.
+        lag_epochs: how many epochs it comes late: scripts that follow DeiT's ask for an epoch's rate with the number of
+            the one before, so that the first rate serves two epochs and the last is never reached.
         warmup_epochs, warmup_lr: a linear rise from ``warmup_lr``, which replaces the schedule's first epochs.
         clip, clip_mode: of gradients, null for none.
         crop: ``resized`` (random area and shape) or ``padded`` (random place after 4 pixels of padding).
@@ -119,6 +121,7 @@ class Recipe(_Strict):
     momentum: Share | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None
     each_step: bool = False
+    lag_epochs: int = Field(default=0, ge=0)
     warmup_epochs: int = Field(default=0, ge=0)
     warmup_lr: NotNegative = 0.0
     min_lr: NotNegative = 0.0

@@ -75,7 +75,8 @@ class Measurement:
     Attributes:
         metric: the row's name, for example ``params``, ``macs``, ``throughput``, ``memory_peak``.
         value: the figure; None unless ``status`` is ``measured``.
-        unit: ``params``, ``MAC``, ``FLOP``, ``img/s``, ``s``, ``B``, ``J/img``, ``%``, ``abs`` or ``rel``.
+        unit: ``params``, ``MAC``, ``FLOP``, ``img/s`` and ``J/img`` (with the task's sample for img), ``s``,
+            ``B``, ``rel``; of scores what their task says.
         method: how it was obtained, one phrase.
         status: see :data:`Status`.
         reason: why there is no value, one sentence.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.alone import alone as lock
 from bench.errors import UserError, unknown
 from bench.records import Job
 from bench.worker import read_job
@@ -70,6 +72,11 @@ def load(results: Path, run: str) -> RunFile:
         return RunFile(**{**data, "papers": tuple(data["papers"]), "jobs": jobs})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"the plan {path} is damaged ({error}): start a new run") from error
+
+
+def alone(results: Path, run: str) -> AbstractContextManager[None]:
+    """Keep other processes from working on a run whose plan is on the disk; see :func:`bench.alone.alone`."""
+    return lock(_path(results, run), f"another process is at work on run {run}: wait for it, or end it")
 
 
 def _path(results: Path, run: str) -> Path:

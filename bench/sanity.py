@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.quantities import POINTS
 from bench.records import Record
 
 CHANCE_FACTOR = 3
@@ -97,11 +96,21 @@ def _value(record: Record) -> float:
     return record.measurement.value
 
 
+def too_low(record: Record) -> bool:
+    """Tell whether a measured figure is less than it can be.
+
+    A score in another unit than per cent may be anything, as correlations are; a model may have nothing to train.
+    """
+    row, value = record.measurement, _value(record)
+    if record.job.metric == "accuracy" and row.unit != "%":
+        return False
+    return value < 0 or (value == 0 and row.metric not in ("parity", "params_trainable"))
+
+
 def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
-    """Everything but a difference is more than nothing."""
+    """Figures are more than nothing, see :func:`too_low`."""
     for record in records:
-        row = record.measurement
-        if row.metric != "parity" and row.unit != POINTS and _value(record) <= 0:
+        if too_low(record):
             message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}"
             yield Finding("not-positive", message, (record.job.key(),))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,13 +96,27 @@ def run(
         testing: told in words which claim is tested next.
 
     Raises:
-        UserError: the folder cannot be written; nothing has been measured then.
+        UserError: the folder cannot be written, or another process is at work on this run; nothing has been measured
+            then.
     """
-    from bench.claim_run import Claims
-
     store = _open(results)
     if results is not None and not resumed:
         run_file.save(results, plan_)
+    with nullcontext() if results is None else run_file.alone(results, plan_.run):
+        return _run(plan_, results, store, stop, progress, prepare, testing)
+
+
+def _run(
+    plan_: RunFile,
+    results: Path | None,
+    store: Store | None,
+    stop: Stop,
+    progress: Progress | None,
+    prepare: Callable[[Job], Job],
+    testing: Callable[[str], None] | None,
+) -> Ended:
+    from bench.claim_run import Claims
+
     ledger = Ledger(plan_.run, plan_.device, store)
     before = done(store, plan_.run)
     claims = Claims(ledger, results, stop, any(job.key() not in before for job in plan_.jobs), testing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 
-from bench import statistics
+from bench import metrics, statistics
 from bench.figures import Figure
 from bench.metrics import TRAINING
 from bench.rounding import Printed, show
@@ -88,15 +88,18 @@ def ratio_rows(paper: Paper, figures: Iterable[Figure]) -> Iterator[Row]:
 
 def _reported_pairs(variant: Variant, baseline: Baseline) -> Iterator[tuple[Reported, Reported]]:
     """Yield what is reported of both under the same conditions."""
-    names = ("throughput_img_s", "train_throughput_img_s")
     for mine in variant.reported:
         for theirs in baseline.reported:
             same = all(
                 getattr(mine, field) == getattr(theirs, field)
                 for field in ("metric", "device", "batch", "precision", "input_size")
             )
-            if mine.metric in names and same and mine.device and mine.value and theirs.value:
+            if same and _is_speed(mine) and mine.device and mine.value and theirs.value:
                 yield mine, theirs
+
+
+def _is_speed(reported: Reported) -> bool:
+    return any(answer.row.startswith("throughput") for answer in metrics.quantity(reported.metric).answers)
 
 
 def _side_by_side(

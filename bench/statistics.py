@@ -25,6 +25,9 @@ NOISE_FLOOR = 0.01
 TAIL_SAMPLES = 5
 """A percentile is given only where this many samples lie beyond it."""
 
+RESAMPLES = 1000
+"""Of a bootstrap."""
+
 Verdict = Literal["same", "faster", "slower", "ambiguous"]
 
 
@@ -211,6 +214,19 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def resampled(count: int, seed: int = 0) -> np.ndarray:
+    """Return how often each of ``count`` things is drawn in each resampling of as many: (:data:`RESAMPLES`, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+
+
+def bootstrap_interval(figures: np.ndarray) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of a figure from its values in resamplings; None if no value is a number."""
+    if np.isnan(figures).all():
+        return None
+    low, high = np.nanpercentile(figures, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def paired_test(first: Sequence[bool], second: Sequence[bool]) -> PairedTest:

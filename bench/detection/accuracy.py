@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,16 @@ import torch
 
 from bench.detection.annotations import GroundTruth, Picture, read
 from bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
-from bench.detection.journal import Journal, Results
 from bench.detection.precheck import how_many
-from bench.detection.precision import Found, Kind, average_precision
+from bench.detection.precision import Found, Kind, Results, average_precision
 from bench.detection.reading import pixels
 from bench.evaluation.evaluate import spread
+from bench.evaluation.findings import by_one_process, circumstances, look
 from bench.evaluation.precheck import is_trained, weights_of
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
-from bench.measure.weights import digest
 from bench.records import Job, Measurement
+from bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))
@@ -64,16 +63,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
     detail = _detail(job, detector, truth, len(chosen))
-    with TemporaryDirectory(prefix="bench-") as scratch:
-        base = job.options.get("predictions")
-        what = {"chosen": len(chosen), "model": [job.paper, job.subject, job.form], **detail}
-        journal = Journal(Path(base or f"{scratch}/all"), what)
-        found = _found(detector, chosen, journal)
-        file = journal.finish(found)
-        if base:
-            detail |= {"predictions_file": f"{file.parent.name}/{file.name}", "predictions_sha256": digest(file)}
-    results = [each for picture in chosen for each in found[picture.number]]
-    return [_row(name, kind, detector, truth, chosen, results, detail) for name, kind in KINDS]
+    what = {**circumstances(subject, job), **detail, "pictures": _sizes(chosen)}
+    with torch.inference_mode():
+        found, kept = look(job, what, ({each.number: each} for each in chosen), lambda group: _found(detector, group))
+    results = [result for each in found for result in each]
+    return [_row(name, kind, detector, truth, chosen, results, detail | kept) for name, kind in KINDS]
 
 
 def _detector(subject: Subject, job: Job) -> Detector:
@@ -83,28 +77,20 @@ def _detector(subject: Subject, job: Job) -> Detector:
         raise UnavailableError("this model gives no boxes")
     if subject.mode != "eager" or subject.dtype != torch.float32:
         raise UnavailableError("detectors are scored in fp32 and eager mode only")
-    if job.options.get("group") or len(job.options.get("devices") or []) > 1:
-        raise UnavailableError("detectors are scored by one process on one device only")
+    by_one_process(job, "detectors are scored")
     model: Any = subject.model
     known = {name: getattr(model, name) for name in ("preprocessing", "tested_shape") if hasattr(model, name)}
     return Detector(detect, bool(getattr(model, "masks", True)), **known)
 
 
-def _found(detector: Detector, pictures: Sequence[Picture], journal: Journal) -> dict[int, Results]:
-    """Return what is found in each picture, by its number; what the journal has is not looked for again."""
-    known = journal.load()
-    found: dict[int, Results] = {}
-    try:
-        with torch.inference_mode():
-            for picture in pictures:
-                if picture.number in known:
-                    found[picture.number] = known[picture.number]
-                    continue
-                found[picture.number] = detector.detect(pixels(picture)).results(picture)
-                journal.add(picture.number, found[picture.number])
-    finally:
-        journal.flush()
-    return found
+def _found(detector: Detector, pictures: Sequence[Picture]) -> list[Results]:
+    """Return what is found in each picture."""
+    return [detector.detect(pixels(picture)).results(picture) for picture in pictures]
+
+
+def _sizes(pictures: Sequence[Picture]) -> str:
+    """Return a digest of the numbers and the files' sizes: the same for the same pictures."""
+    return sha256(repr([(each.number, each.file.stat().st_size) for each in pictures]).encode()).hexdigest()
 
 
 def _detail(job: Job, detector: Detector, truth: GroundTruth, images: int) -> dict[str, Any]:
@@ -143,4 +129,7 @@ def _row(
     what = f"{len(pictures):,} of {PICTURES:,} pictures" if "partial" in detail else "all pictures"
     parts = {part: None if value is None else 100 * value for part, value in precision.by.items()}
     classes = {category: 100 * value for category, value in precision.per_class.items() if value is not None}
-    return Measurement(name, 100 * precision.mean, "%", what, detail=detail | parts | {"per_class": classes})
+    low, high = [100 * end for end in precision.interval] if precision.interval else (None, None)
+    how = {"interval": f"percentiles of {RESAMPLES} resamplings of the pictures"} if precision.interval else {}
+    evidence = detail | how | parts | {"per_class": classes}
+    return Measurement(name, 100 * precision.mean, "%", what, low=low, high=high, detail=evidence)

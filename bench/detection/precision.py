@@ -12,8 +12,13 @@ import numpy as np
 
 from bench.detection.annotations import GroundTruth, Picture
 from bench.detection.catalogue import CLASSES
+from bench.detection.resampling import means
+from bench.statistics import bootstrap_interval, resampled
 
 Kind = Literal["bbox", "segm"]
+
+Results = list[dict[str, Any]]
+"""What was found in pictures, as COCO's library takes it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Found:
     classes: np.ndarray
     masks: np.ndarray | None = None
 
-    def results(self, picture: Picture) -> list[dict[str, Any]]:
+    def results(self, picture: Picture) -> Results:
         """Return it as COCO's library takes it, ready for JSON."""
         regions = [None] * len(self.boxes) if self.masks is None else _runs(self.masks)
         return [
@@ -57,16 +62,16 @@ class Precision:
         mean: over overlaps of 0.50 to 0.95 and the categories of which there are objects.
         by: ``ap50``, ``ap75``, and ``small``, ``medium`` and ``large`` objects.
         per_class: ``mean`` of each category.
+        interval: of ``mean``, 95 %, by resampling pictures; None with fewer than two.
     """
 
     mean: float | None
     by: dict[str, float | None]
     per_class: dict[str, float | None]
+    interval: tuple[float, float] | None
 
 
-def average_precision(
-    truth: GroundTruth, pictures: Sequence[Picture], found: Sequence[dict[str, Any]], kind: Kind
-) -> Precision:
+def average_precision(truth: GroundTruth, pictures: Sequence[Picture], found: Results, kind: Kind) -> Precision:
     """Return how precise detections are.
 
     Args:
@@ -91,7 +96,8 @@ def average_precision(
     by = {name: _fraction(value) for name, value in zip(names, evaluation.stats[1:6], strict=True)}
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # every overlap, recall and category; any size
     each = {name: _mean(precision[:, :, place]) for place, name in enumerate(CLASSES)}
-    return Precision(_fraction(evaluation.stats[0]), by, each)
+    interval = bootstrap_interval(means(evaluation, resampled(len(pictures)))) if len(pictures) > 1 else None
+    return Precision(_fraction(evaluation.stats[0]), by, each, interval)
 
 
 def _index(pictures: Sequence[Picture], objects: list[dict[str, Any]]) -> Any:

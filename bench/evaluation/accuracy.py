@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from bench.errors import UserError, unknown
 from bench.evaluation import launch
 from bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
 from bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
+from bench.evaluation.findings import circumstances
 from bench.evaluation.group import Alone, joined
 from bench.evaluation.journal import TOP, Journal, Predictions
 from bench.evaluation.lines import whole_file
@@ -120,17 +119,11 @@ def task_of(subject: Subject, job: Job, dataset: DataSet, pictures: Pictures, ba
         allowed=allowed,
         base=base,
         what={
-            "subject": f"{job.paper} {job.subject} {job.form}",
-            "config": hashlib.sha256(json.dumps(job.options.get("config"), sort_keys=True).encode()).hexdigest()[:16],
             "dataset": dataset.name,
             "pictures": pictures.digest(),
             "chosen": len(chosen),
             "preprocessing": preprocessing,
-            "precision": job.settings.precision,
-            "mode": job.settings.mode,
-            "device": subject.device.type,
-            "software": {name: version(name) for name in ("torch", "timm", "pillow")},
-            **weights_of(job),
+            **circumstances(subject, job),
         },
     )
 
@@ -143,7 +136,7 @@ def count_classes(subject: Subject) -> int:
     """
     preprocessing_of(subject.sample_shape, {}, None)
     with torch.inference_mode():
-        return int(logits_of(subject.model(subject.make_inputs(1, 1)[0])).shape[1])
+        return int(logits_of(subject.forward()(subject.make_inputs(1, 1)[0])).shape[1])
 
 
 def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Measurement]:

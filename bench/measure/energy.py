@@ -1,4 +1,4 @@
-"""Energy: joules an image, from the counters of the GPU or of the processor package."""
+"""Energy: joules an input, from the counters of the GPU or of the processor package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bench import nvml
-from bench.measure import UnavailableError
+from bench.measure import UnavailableError, sampled
 from bench.measure.batch import find_batch
 from bench.measure.clock import clock_for
 from bench.measure.machine import Machine, disturbances
@@ -26,7 +26,7 @@ RAPL = Path("/sys/class/powercap")
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Run batches for some seconds and divide what the counter advanced by the images; idle power is included.
+    """Run batches for some seconds and divide what the counter advanced by the inputs; idle power is included.
 
     Raises:
         UnavailableError: this device has no counter that can be read.
@@ -61,7 +61,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "noisy_reasons": disturbances(report),
         "machine": report,
     }
-    return [Measurement("energy", joules / (steps * batch), "J/img", f"{source} over {seconds:.0f} s", detail=detail)]
+    unit = sampled("J/img", subject.task.sample)
+    return [Measurement("energy", joules / (steps * batch), unit, f"{source} over {seconds:.0f} s", detail=detail)]
 
 
 def counter(device: torch.device) -> tuple[Callable[[], float], str]:

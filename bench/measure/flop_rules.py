@@ -28,7 +28,9 @@ _FREE_NAMES: dict[str, str] = {
         bucketize reflection_pad2d_backward replication_pad2d_backward diagonal_backward _reshape_alias
     """,
     "elementwise, without torch's tag": """
-        gelu_ polar
+        _prelu_kernel _prelu_kernel_backward elu_backward gelu_ glu glu_backward hardsigmoid_backward hardswish
+        hardswish_ hardswish_backward hardtanh_backward leaky_relu_backward log_sigmoid_backward
+        log_sigmoid_forward mish_backward polar softplus_backward
     """,
     "reads a value or a shape": """
         _local_scalar_dense item equal is_same_size

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from bench.measure import fvcore_count
 from bench.measure.flop_rules import FORMULAS, FREE, free_reason
+from bench.measure.steps import trained_outputs
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
+
+if TYPE_CHECKING:
+    from bench.tasks.task import Example
 
 AGREEMENT = 0.005
 """How far the second opinion may be from the count, relative."""
@@ -94,7 +99,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     return [*found, _fvcore_row(opinion)] if asked else found
 
 
-def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool = False) -> FlopCount:
+def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool = False) -> FlopCount:
     """Count one pass of ``model`` on ``sample``, or on zeros of that shape; the model is moved to the meta device.
 
     A model that reads values of its tensors cannot run on the meta device; it is then counted on the CPU.
@@ -103,7 +108,7 @@ def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool 
         UncountedError: an operator that computes has no formula and is not free; names them all.
     """
     model.train(training)
-    given = sample if isinstance(sample, Tensor) else torch.zeros(sample)
+    given = _tensors(sample)
     try:
         return _count_on("meta", copy.deepcopy(model), given, training)
     except UncountedError:
@@ -112,9 +117,18 @@ def count(model: nn.Module, sample: Tensor | tuple[int, ...], *, training: bool 
         return _count_on("cpu", model, given, training)
 
 
-def _count_on(device: str, model: nn.Module, sample: Tensor, training: bool) -> FlopCount:
-    model, sample = model.to(device), sample.to(device)
+def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return what the model is called with: the sample, or zeros where it is a shape."""
+    if isinstance(sample, Tensor):
+        return (sample,)
+    tensors = tuple(one for one in sample if isinstance(one, Tensor))
+    return tensors or (torch.zeros([side for side in sample if isinstance(side, int)]),)
+
+
+def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], training: bool) -> FlopCount:
+    model, sample = model.to(device), tuple(tensor.to(device) for tensor in sample)
     counter = FlopCounterMode(display=False, custom_mapping=_mapping())
+    counter.mod_tracker = _Modules()
     watched = _Watch(counter)
     attention = _CausalAttention()
     with ExitStack() as stack:
@@ -122,10 +136,9 @@ def _count_on(device: str, model: nn.Module, sample: Tensor, training: bool) -> 
         # The counter is innermost: it splits composite operators first, and the watch sees what is left.
         for mode in (watched, counter, attention):
             stack.enter_context(mode)
-        out = model(sample)
+        out = model(*sample)
         if training:
-            leaves = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
-            torch.autograd.backward([leaf.sum() for leaf in leaves])
+            torch.autograd.backward([output.sum() for output in trained_outputs(out)])
     if watched.unknown:
         names = ", ".join(sorted(watched.unknown))
         raise UncountedError(f"no FLOP formula for {names}: register one, or list it as free with a reason")
@@ -147,6 +160,14 @@ def _mapping() -> dict[Any, Callable[..., int]]:
     free = {name for names in FREE.values() for name in names}
     registered = {name for name in free if hasattr(ours, name)}
     return {**FORMULAS, **{getattr(ours, name): lambda *args, out_shape=None, **kwargs: 0 for name in registered}}
+
+
+class _Modules(ModuleTracker):
+    """Follows which modules run, but not into gradients of leaves: models that ask for those themselves would fail."""
+
+    def _fw_pre_hook(self, mod: nn.Module, input: Any) -> None:
+        followed = [one for one in tree_leaves(input) if not (isinstance(one, Tensor) and one.is_leaf)]
+        super()._fw_pre_hook(mod, followed)
 
 
 class _Watch(TorchDispatchMode):
@@ -193,7 +214,7 @@ class _CausalAttention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _second_opinion(model: nn.Module, sample: Tensor) -> fvcore_count.FvcoreCount | str:
+def _second_opinion(model: nn.Module, sample: Example) -> fvcore_count.FvcoreCount | str:
     """Return fvcore's count, or why it has none, as a sentence."""
     try:
         with torch.no_grad():

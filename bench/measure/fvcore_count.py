@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from bench.tasks.task import arguments
 from kernels import backend
+
+if TYPE_CHECKING:
+    from bench.tasks.task import Example
 
 PRODUCTS = frozenset({"conv", "linear", "matmul", "mm", "bmm", "addmm", "einsum"})
 """fvcore's own counters of multiply-adds; its other counters (norms, pooling, resizing) are not like work."""
@@ -38,7 +42,7 @@ class FvcoreCount:
     uncounted: dict[str, int]
 
 
-def count(model: nn.Module, sample: Tensor) -> FvcoreCount:
+def count(model: nn.Module, sample: Example) -> FvcoreCount:
     """Trace ``model`` on ``sample`` (one sample, on the CPU) and count.
 
     Raises:
@@ -52,7 +56,7 @@ def count(model: nn.Module, sample: Tensor) -> FvcoreCount:
             warnings.simplefilter("ignore")
             from fvcore.nn import FlopCountAnalysis
 
-            analysis = FlopCountAnalysis(model, (sample,))
+            analysis = FlopCountAnalysis(model, arguments(sample))
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             analysis.set_op_handle(**HANDLERS)
             by_operator = {name: int(value) for name, value in analysis.by_operator().items() if value}

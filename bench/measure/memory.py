@@ -7,13 +7,14 @@ from typing import Any, Protocol
 import torch
 
 from bench import nvml
-from bench.measure import out_of_memory
+from bench.measure import UnavailableError, out_of_memory
 from bench.measure.clock import Step
 from bench.measure.resident import ResidentMeter
 from bench.measure.steps import gradients, make_steps
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
 from bench.statistics import median
+from bench.tasks.task import arguments
 
 REPEATS = 3
 """Peaks of forward passes are taken this often, once in a quick run; the median counts."""
@@ -71,7 +72,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
             "memory_per_image",
             (larger - peak) / batch,
             "B",
-            f"difference of memory_peak at batch {2 * batch} and {batch}, an image",
+            f"difference of memory_peak at batch {2 * batch} and {batch}, an input",
             detail={"batches": [batch, 2 * batch], "peaks_b": [peak, larger]},
         ),
     ]
@@ -91,7 +92,7 @@ def _peaks(subject: Subject, meter: Meter, batch: int, repeats: int, *, training
     steps = make_steps(subject, batch, training=training, inputs=1)
     steps[0]()
     held = subject.make_inputs(batch, 1)[0]
-    size = held.numel() * held.element_size()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in arguments(held))
     del held
     peaks = []
     for _ in range(repeats):
@@ -108,6 +109,8 @@ def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measu
     try:
         with gradients(True):
             peaks = _peaks(subject, meter, batch, 1, training=True)
+    except UnavailableError as error:
+        return Measurement.missing(name, "B", str(error))
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             reason = f"a training step of batch {batch} does not fit in the memory of {subject.device}"

@@ -27,7 +27,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     official = import_module(f"{job.options['module']}.official")
     results = []
     for file in files:
-        golden = load_golden(golden_files.FOLDER / file)
+        golden = load_golden(golden_files.path(file))
         try:
             results.append(check_golden(golden, official, job.options.get("config", {}), subject.device))
         except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch.utils._pytree import tree_leaves
 from bench.measure import UnavailableError
 from bench.measure.clock import Step
 from bench.measure.subject import Subject
+
+if TYPE_CHECKING:
+    from bench.tasks.task import Example
 
 INPUTS = 4
 """How many inputs are used in turns, so that no result rests on one that is already in a cache."""
@@ -43,25 +46,41 @@ def make_steps(subject: Subject, batch: int, *, training: bool = False, inputs: 
     return _bind(forward, batches)
 
 
-def training_step(model: nn.Module, forward: Callable[[Tensor], Any]) -> Callable[[Tensor], None]:
-    """Return a step of forward pass, loss (mean square of all outputs), backward pass and plain SGD."""
-    model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+def training_step(model: nn.Module, forward: Callable[[Example], Any]) -> Callable[[Example], None]:
+    """Return a step of forward pass, loss (mean square of all outputs), backward pass and plain SGD.
 
-    def step(batch: Tensor) -> None:
+    Raises:
+        UnavailableError: by the step, there is nothing to train.
+    """
+    model.train()
+    optimizer = torch.optim.SGD([{"params": list(model.parameters())}], lr=1e-9)
+
+    def step(batch: Example) -> None:
         optimizer.zero_grad(set_to_none=True)
-        outputs = [o for o in tree_leaves(forward(batch)) if isinstance(o, Tensor) and o.requires_grad]
+        outputs = trained_outputs(forward(batch))
         torch.stack([o.float().square().mean() for o in outputs]).sum().backward()
         optimizer.step()
 
     return step
 
 
-def _bind(function: Callable[[Tensor], Any], batches: Sequence[Tensor]) -> list[Step]:
+def trained_outputs(output: Any) -> list[Tensor]:
+    """Return the tensors in a model's output that depend on what can be trained.
+
+    Raises:
+        UnavailableError: none does.
+    """
+    found = [one for one in tree_leaves(output) if isinstance(one, Tensor) and one.requires_grad]
+    if not found:
+        raise UnavailableError("there is nothing to train: no output depends on a parameter that takes gradients")
+    return found
+
+
+def _bind(function: Callable[[Example], Any], batches: Sequence[Example]) -> list[Step]:
     return [partial(function, batch) for batch in batches]
 
 
-def _graphs(forward: Callable[[Tensor], Any], batches: Sequence[Tensor]) -> list[Step]:
+def _graphs(forward: Callable[[Example], Any], batches: Sequence[Example]) -> list[Step]:
     """Capture one CUDA graph for each input; they share one memory pool."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,10 @@ from bench.errors import UserError, unknown
 from bench.measure import UnavailableError
 from bench.measure.weights import digest, load_state, load_strictly
 from bench.records import Job, Settings
-from bench.tasks.task import Task
+from bench.tasks.task import Task, arguments
+
+if TYPE_CHECKING:
+    from bench.tasks.task import Example
 
 SEED = 0
 """The seed of random weights and of inputs."""
@@ -60,16 +63,17 @@ class Subject:
     task: Task = field(default_factory=lambda: tasks.get(tasks.DEFAULT))
     built_from: Mapping[str, Any] = field(default_factory=dict)
 
-    def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
+    def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Example]:
         """Return ``n`` example inputs (batch, *sample_shape) of the task, drawn on the CPU."""
         generator = generator or torch.Generator().manual_seed(SEED)
-        return [self.place(self._example(batch, generator)) for _ in range(n)]
+        drawn = (self._example(batch, generator) for _ in range(n))
+        return [tuple(map(self.place, one)) if isinstance(one, tuple) else self.place(one) for one in drawn]
 
-    def sample(self, batch: int) -> Tensor:
+    def sample(self, batch: int) -> Example:
         """Return one example input in its own precision on the CPU, as counting takes it."""
         return self._example(batch, torch.Generator().manual_seed(SEED))
 
-    def _example(self, batch: int, generator: torch.Generator) -> Tensor:
+    def _example(self, batch: int, generator: torch.Generator) -> Example:
         return self.task.example(self.sample_shape, batch, generator, self.built_from)
 
     def place(self, tensor: Tensor) -> Tensor:
@@ -78,12 +82,10 @@ class Subject:
         dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(device=self.device, dtype=dtype, memory_format=layout)
 
-    def forward(self) -> Callable[[Tensor], Any]:
+    def forward(self) -> Callable[[Example], Any]:
         """Return the forward pass in the subject's mode, but for the CUDA graph, which needs its input first."""
-        if self.mode == "compile":
-            compiled: Callable[[Tensor], Any] = torch.compile(self.model)
-            return compiled
-        return self.model
+        model = torch.compile(self.model) if self.mode == "compile" else self.model
+        return lambda example: model(*arguments(example))
 
 
 def load_subject(job: Job) -> Subject:

@@ -1,4 +1,4 @@
-"""Throughput: images a second at a given batch, or at the best one found."""
+"""Throughput: inputs a second at a given batch, or at the best one found."""
 
 from __future__ import annotations
 

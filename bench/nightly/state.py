@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import jsonl
+from bench.alone import alone as lock
 from bench.errors import UserError
 
 FOLDER = "nights"
@@ -97,18 +96,9 @@ def alone(results: Path, device: str) -> Iterator[None]:
     folder = results / FOLDER / device
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror}): choose another folder with --results"
         ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another night is running on {device} with these results: wait for it, or end it"
-            ) from error
+    with lock(folder, f"another night is running on {device} with these results: wait for it, or end it"):
         yield
-    finally:
-        os.close(descriptor)

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from bench import devices, environment, registry, trained
-from bench.claims import ATTENTION, TRAINED
+from bench import devices, environment, for_claims, registry, trained
+from bench.alone import folder_alone
 from bench.errors import UserError, unknown
-from bench.jsonl import write_whole
 from bench.measure import UnavailableError
 from bench.options import print_json
 from bench.process import Stop
@@ -89,7 +88,7 @@ def train(request: TrainRequest) -> int:
     if device.type == "cpu":
         torch.set_num_threads(1)  # so small a model gains nothing from more, and its times mean the same everywhere
     outcomes = []
-    with Stop() as stop:
+    with folder_alone(plan.folder), Stop() as stop:
         for seed in plan.seeds:
             folder = plan.folder / f"seed-{seed}"
             found = session.train(wish, seed, folder, resume=request.resume, stop=stop, tell=_tell)
@@ -141,7 +140,7 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
         epochs=request.epochs or (facts and facts.epochs) or recipe.epochs,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    folder = request.out or TRAINED / f"{variant.name}-{dataset.name}"
+    folder = request.folder(f"{variant.name}-{dataset.name}")
     return Plan(paper, variant, form, config, dataset, recipe, seeds, folder), split
 
 
@@ -191,8 +190,8 @@ def _keep_attention(plan: Plan, split: Split, library: Any) -> None:
     known, _ = split.queries(users, "test", plan.recipe.maxlen)
     with torch.inference_mode():
         means = model.last_attention(torch.from_numpy(known)).mean(1)
-    found = {"dataset": plan.dataset.name, "seed": plan.seeds[0], "users": len(users), "by_distance": means.tolist()}
-    write_whole(plan.folder / ATTENTION, json.dumps(found).encode() + b"\n")
+    figures = {"seed": plan.seeds[0], "users": len(users), "attention_by_distance": means.tolist()}
+    for_claims.leave(plan.folder, plan.paper.id, plan.variant.name, plan.dataset.name, figures)
 
 
 def _print_plan(plan: Plan, split: Split, as_json: bool) -> None:

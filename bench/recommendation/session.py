@@ -56,6 +56,7 @@ class Progress:
         epoch: epochs done. ``seconds``, ``drawing``: what they took, and the part of it that drew batches.
         best, best_epoch: the best validation NDCG@10 and when it was.
         curve: of every validation: the epoch, the mean loss since the last, Hit@10 and NDCG@10.
+        losses: of the epochs since the last validation.
     """
 
     epoch: int = 0
@@ -64,6 +65,7 @@ class Progress:
     best: float = -1.0
     best_epoch: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
     def over(self, recipe: Recipe) -> bool:
         """Whether training ends here."""
@@ -97,22 +99,22 @@ def train(wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, tell:
     trainer = Trainer(wish.build(), wish.split, wish.recipe, seed, wish.device)
     progress, best = _begin(folder, identity, trainer, resume)
     validation = draw(wish.split, "validation", seed)
-    losses: list[float] = []
     while not progress.over(wish.recipe):
         if stop.requested:
+            _save(folder, identity, trainer, progress, best)
             return None
         loss, seconds, drawing = trainer.epoch(progress.epoch + 1)
         kept = folder / CHECKPOINT
         checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=kept if kept.exists() else None)
-        losses.append(loss)
+        progress.losses.append(loss)
         progress.epoch += 1
         progress.seconds += seconds
         progress.drawing += drawing
         if progress.epoch % wish.recipe.every == 0 or progress.epoch == wish.recipe.epochs:
             scored = validation.sampled(trainer.score, wish.recipe.maxlen)
-            mean = float(np.mean(losses))
+            mean = float(np.mean(progress.losses))
             progress.curve.append({"epoch": progress.epoch, "loss": mean, "hit@10": scored.hit, "ndcg@10": scored.ndcg})
-            losses = []
+            progress.losses = []
             if scored.ndcg > progress.best:
                 progress.best, progress.best_epoch = scored.ndcg, progress.epoch
                 best = {name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()}

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from bench.errors import unknown
 from bench.evaluation.evaluate import spread
+from bench.evaluation.findings import by_one_process, circumstances
 from bench.evaluation.precheck import is_trained, weights_of
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
@@ -19,8 +20,9 @@ from bench.records import Job, Measurement
 from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from bench.segmentation.evaluate import Found, Labeller, Refine, Segmenter, evaluate
 from bench.segmentation.manifest import digest, listed
-from bench.segmentation.overlap import RESAMPLES, Overlap
+from bench.segmentation.overlap import Overlap
 from bench.segmentation.preprocessing import normalisation_of
+from bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 PROBE_SIDE = 65
@@ -31,11 +33,12 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Evaluate a model on a data set; quick runs take 50 pictures of it.
 
     Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``limit``, ``batch``; ``input`` (the paper's
-    preprocessing); ``module``, whose ``model.py`` may define ``upsample(scores, size)`` (bilinear without) and
-    ``refine(config)``, the stage after the network as :data:`bench.segmentation.evaluate.Refine`.
+    preprocessing); ``predictions``, the common name of the files that keep each picture's counts; ``module``, whose
+    ``model.py`` may define ``upsample(scores, size)`` (bilinear without) and ``refine(config)``, the stage after the
+    network as :data:`bench.segmentation.evaluate.Refine`.
 
     Raises:
-        UnavailableError: there is no data set, or the weights are random.
+        UnavailableError: there is no data set, the weights are random, or the model cannot be scored as the job says.
         UserError: the data are not what they should be, or not for this model.
     """
     dataset = dataset_of(job)
@@ -45,15 +48,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         raise UnavailableError("needs trained weights: random ones score at chance")
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
+    by_one_process(job, "segmentation models are scored")
     network = _labeller(subject) or _segmenter(subject, job)
     pairs = listed(dataset, job.options["data"], network.classes, partial=bool(job.options.get("partial")))
     limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
-    if isinstance(network, Labeller):
-        with torch.inference_mode():
-            before, after = network.evaluate(dataset, chosen), None
-    else:
-        before, after = evaluate(network, dataset, chosen, job.options.get("batch") or 1)
     detail = {
         "dataset": dataset.name,
         "images": len(chosen),
@@ -67,9 +66,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         **({"partial": True} if dataset.pictures and len(pairs) != dataset.pictures else {}),
         **weights_of(job),
     }
+    stages, kept = evaluate(network, dataset, chosen, job, {**circumstances(subject, job), **detail})
+    before, after = stages[0], stages[1] if len(stages) > 1 else None
     whole = dataset.pictures or len(pairs)
     what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
-    return [_row(dataset, score, before, after, what, detail) for score in SCORES]
+    return [_row(dataset, score, before, after, what, detail | kept) for score in SCORES]
 
 
 def dataset_of(job: Job) -> Masks:

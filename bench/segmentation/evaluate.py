@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.evaluation.findings import look
+from bench.records import Job
 from bench.segmentation import reading
 from bench.segmentation.catalogue import BAND, Masks
 from bench.segmentation.layout import Pair
-from bench.segmentation.overlap import Overlap
-from bench.segmentation.preprocessing import Normalisation, prepared
+from bench.segmentation.manifest import sizes
+from bench.segmentation.overlap import Overlap, counts_of
+from bench.segmentation.preprocessing import Normalisation, padded, prepared
 from bench.segmentation.trimap import bands
 
 WIDTHS = (1, 2, BAND, 8, 16, 32)
@@ -24,23 +27,44 @@ Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a picture (H, W, 3) in RGB and class probabilities (C, H, W) to better probabilities."""
 
 
+Counts = dict[str, list[list[int]]]
+"""One picture's counts, JSON-ready: everywhere (``whole``) and by the width of a band, for each class that occurs its
+number and how many pixels are right, labelled so and predicted so."""
+
+WHOLE = "whole"
+
+
+def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Counts:
+    """Return how the labels predicted for a picture (H, W) overlap its mask (H, W)."""
+    narrow = {str(width): where for width, where in bands(labels, WIDTHS).items()}
+    each = {name: counts_of(labels, predicted, classes, where) for name, where in {WHOLE: None, **narrow}.items()}
+    return {
+        name: [[int(i), *counts[:, i].tolist()] for i in np.flatnonzero(counts.any(0))] for name, counts in each.items()
+    }
+
+
 @dataclass
 class Found:
     """How labels overlap masks: everywhere, and by the width of a band around boundaries."""
 
     whole: Overlap
-    narrow: dict[float, Overlap] = field(default_factory=dict)
+    narrow: dict[float, Overlap]
 
     @classmethod
-    def empty(cls, classes: int) -> Found:
-        """Return the counts of no picture."""
-        return cls(Overlap(classes), {width: Overlap(classes) for width in WIDTHS})
+    def of(cls, pictures: Iterable[Counts], classes: int) -> Found:
+        """Return the counts of many pictures."""
+        found = cls(Overlap(classes), {width: Overlap(classes) for width in WIDTHS})
+        for picture in pictures:
+            for name, overlap in ((WHOLE, found.whole), *((str(width), each) for width, each in found.narrow.items())):
+                counts = np.zeros((3, classes), np.int64)
+                for place, *numbers in picture[name]:
+                    counts[:, place] = numbers
+                overlap.take(counts)
+        return found
 
-    def add(self, labels: np.ndarray, predicted: np.ndarray) -> None:
-        """Count one picture: masks and predictions (H, W)."""
-        self.whole.add(labels, predicted)
-        for width, where in bands(labels, WIDTHS).items():
-            self.narrow[width].add(labels, predicted, where)
+
+Stages = list[Counts]
+"""One picture's counts after each stage: the network, and its refinement where there is one."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,28 @@ class Segmenter:
     def preprocessing(self, dataset: Masks) -> dict[str, Any]:
         """Return what is done to a picture before the network sees it, for the evidence of a score."""
         return vars(self.normalisation) | {"pad": dataset.pad}
+
+    def groups(self, dataset: Masks, pairs: Sequence[Pair], batch: int) -> list[list[Pair]]:
+        """Return the pictures in order, up to ``batch`` neighbours of one padded size together."""
+        found: list[list[Pair]] = []
+        before: tuple[int, ...] = ()
+        for pair in pairs:
+            size = padded(reading.size(pair), dataset.pad) if batch > 1 else ()
+            if found and size == before and len(found[-1]) < batch:
+                found[-1].append(pair)
+            else:
+                found.append([pair])
+            before = size
+        return found
+
+    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Stages]:
+        """Yield how the labels of each picture, which have one padded size, overlap its mask after each stage."""
+        both = [reading.both(pair, dataset, self.classes) for pair in pairs]
+        inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
+        found = self.probabilities(inputs, [labels.shape for _, labels in both])
+        for (picture, labels), probabilities in zip(both, found, strict=True):
+            stages = [probabilities, *([self.refine(picture, probabilities)] if self.refine is not None else [])]
+            yield [counted(labels, each.argmax(0), self.classes) for each in stages]
 
     def probabilities(self, inputs: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
         """Yield class probabilities (C, H, W) of each input (1, 3, H', W'), cut to its picture's size."""
@@ -97,52 +143,37 @@ class Labeller:
         """Return what is done to a picture, which is the same for all data sets."""
         return self.steps
 
-    def evaluate(self, dataset: Masks, pairs: Sequence[Pair]) -> Found:
-        """Return how its labels overlap the masks; see :func:`evaluate`."""
-        found = Found.empty(self.classes)
+    def groups(self, dataset: Masks, pairs: Sequence[Pair], batch: int) -> list[list[Pair]]:
+        """Return the pictures that are looked at together: each alone."""
+        return [[pair] for pair in pairs]
+
+    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Stages]:
+        """Yield how the labels of each picture overlap its mask."""
         for pair in pairs:
             picture, labels = reading.both(pair, dataset, self.classes)
-            found.add(labels, self.label(picture))
-        return found
+            yield [counted(labels, self.label(picture), self.classes)]
 
 
-def evaluate(segmenter: Segmenter, dataset: Masks, pairs: Sequence[Pair], batch: int = 1) -> tuple[Found, Found | None]:
-    """Return how a network's labels overlap the masks before and after refinement (None where there is none).
+def evaluate(
+    network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[Pair], job: Job, what: Mapping[str, Any]
+) -> tuple[list[Found], dict[str, str]]:
+    """Return how a network's labels overlap the masks after each stage, and the file that keeps each picture's counts.
 
     Args:
-        segmenter: the network.
+        network: what labels the pictures.
         dataset: whose pictures they are.
         pairs: the pictures and masks.
-        batch: how many pictures of one padded size go through the network at once.
+        job: its options ``batch`` (pictures of one padded size that go through the network at once) and
+            ``predictions``; see :func:`bench.evaluation.findings.look`.
+        what: all that the labels depend on, JSON-ready.
 
     Raises:
         UserError: a file cannot be read or does not fit; names it.
     """
-    before = Found.empty(segmenter.classes)
-    after = Found.empty(segmenter.classes) if segmenter.refine is not None else None
-    for group in _groups(segmenter, dataset, pairs, batch):
-        sizes = [labels.shape for _, labels, _ in group]
-        found = segmenter.probabilities([each for *_, each in group], sizes)
-        for (picture, labels, _), probabilities in zip(group, found, strict=True):
-            before.add(labels, probabilities.argmax(0))
-            if after is not None and segmenter.refine is not None:
-                after.add(labels, segmenter.refine(picture, probabilities).argmax(0))
-    return before, after
-
-
-Sample = tuple[np.ndarray, np.ndarray, Tensor]
-"""A picture (H, W, 3), its mask (H, W) and the network's input (1, 3, H', W')."""
-
-
-def _groups(segmenter: Segmenter, dataset: Masks, pairs: Sequence[Pair], batch: int) -> Iterator[list[Sample]]:
-    """Yield the pictures in order, up to ``batch`` neighbours of one padded size together."""
-    group: list[Sample] = []
-    for pair in pairs:
-        picture, labels = reading.both(pair, dataset, segmenter.classes)
-        sample = (picture, labels, prepared(picture, segmenter.normalisation, dataset.pad))
-        if group and (len(group) == batch or group[-1][2].shape != sample[2].shape):
-            yield group
-            group = []
-        group.append(sample)
-    if group:
-        yield group
+    batch = job.options.get("batch") or 1
+    groups = network.groups(dataset, pairs, batch)
+    named = ({"/".join(pair.picture.parts[-2:]): pair for pair in group} for group in groups)
+    told = {**what, "batch": batch, "pictures": sizes(pairs)}
+    with torch.inference_mode():
+        found, kept = look(job, told, named, lambda group: network.see(dataset, group))
+    return [Found.of(stage, network.classes) for stage in zip(*found, strict=True)], kept

@@ -64,3 +64,10 @@ def checked(
 def digest(pairs: Sequence[Pair]) -> str:
     """Return a digest of the names of the pictures that were looked at."""
     return hashlib.sha256("\n".join(pair.name for pair in pairs).encode(errors="surrogateescape")).hexdigest()
+
+
+def sizes(pairs: Sequence[Pair]) -> str:
+    """Return a digest of the names and the files' sizes: the same for the same pictures and masks."""
+    files = [(pair.name, file) for pair in pairs for file in (pair.picture, pair.mask)]
+    found = [(name, file.stat().st_size if file.exists() else 0) for name, file in files]
+    return hashlib.sha256(repr(found).encode()).hexdigest()

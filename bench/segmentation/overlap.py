@@ -7,13 +7,35 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.segmentation.catalogue import VOID
+from bench.statistics import bootstrap_interval, resampled
 
-RESAMPLES = 1000
+
+def counts_of(labels: np.ndarray, predicted: np.ndarray, classes: int, where: np.ndarray | None = None) -> np.ndarray:
+    """Return one picture's counts (3, classes): pixels that are right, that are labelled so, that are predicted so.
+
+    Args:
+        labels: (H, W), :data:`VOID` where a pixel does not count.
+        predicted: (H, W) class numbers.
+        classes: how many there are.
+        where: (H, W), the pixels to count; None for all.
+
+    Raises:
+        ValueError: the shapes differ, or a class does not exist.
+    """
+    if labels.shape != predicted.shape:
+        raise ValueError(f"labels are {labels.shape} and predictions {predicted.shape}")
+    counted = labels != VOID
+    if where is not None:
+        counted &= where
+    true, found = labels[counted].astype(np.int64), predicted[counted].astype(np.int64)
+    if len(true) and max(true.max(), found.max()) >= classes:
+        raise ValueError(f"a label or prediction is not below {classes}")
+    return np.stack([np.bincount(each, minlength=classes) for each in (true[true == found], true, found)])
 
 
 @dataclass
 class Overlap:
-    """Counts of each picture: pixels of each class that are right, that are labelled so, and that are predicted so.
+    """The counts of many pictures; see :func:`counts_of`.
 
     Attributes:
         classes: how many there are.
@@ -23,28 +45,12 @@ class Overlap:
     _counts: list[np.ndarray] = field(default_factory=list)
 
     def add(self, labels: np.ndarray, predicted: np.ndarray, where: np.ndarray | None = None) -> None:
-        """Count one picture.
+        """Count one picture; see :func:`counts_of`."""
+        self.take(counts_of(labels, predicted, self.classes, where))
 
-        Args:
-            labels: (H, W), :data:`VOID` where a pixel does not count.
-            predicted: (H, W) class numbers.
-            where: (H, W), the pixels to count; None for all.
-
-        Raises:
-            ValueError: the shapes differ, or a class does not exist.
-        """
-        if labels.shape != predicted.shape:
-            raise ValueError(f"labels are {labels.shape} and predictions {predicted.shape}")
-        counted = labels != VOID
-        if where is not None:
-            counted &= where
-        true, found = labels[counted].astype(np.int64), predicted[counted].astype(np.int64)
-        if len(true) and max(true.max(), found.max()) >= self.classes:
-            raise ValueError(f"a label or prediction is not below {self.classes}")
-        right = np.bincount(true[true == found], minlength=self.classes)
-        self._counts.append(
-            np.stack([right, np.bincount(true, minlength=self.classes), np.bincount(found, minlength=self.classes)])
-        )
+    def take(self, counts: np.ndarray) -> None:
+        """Take the counts (3, classes) of one picture."""
+        self._counts.append(counts)
 
     def __len__(self) -> int:
         """Return how many pictures were counted."""
@@ -74,12 +80,8 @@ class Overlap:
         if len(self._counts) < 2:
             return None
         counts = np.stack(self._counts).reshape(len(self._counts), -1).astype(np.float64)
-        weights = np.random.default_rng(seed).multinomial(
-            len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES
-        )
-        means = _mean(_ratios((weights @ counts).reshape(RESAMPLES, 3, self.classes)))
-        low, high = np.nanpercentile(means, [2.5, 97.5])
-        return float(low), float(high)
+        totals = resampled(len(counts), seed) @ counts
+        return bootstrap_interval(_mean(_ratios(totals.reshape(-1, 3, self.classes))))
 
     def _total(self) -> np.ndarray:
         empty = np.zeros((3, self.classes), np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +50,20 @@ def normalisation_of(given: Mapping[str, Any] | None) -> Normalisation:
     return Normalisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def prepared(picture: np.ndarray, normalisation: Normalisation, pad: int) -> Tensor:
-    """Return (1, 3, H', W') in float32 for a picture (H, W, 3) in RGB; what is padded is the mean.
+def padded(size: Sequence[int], pad: int) -> tuple[int, int]:
+    """Return the size (H', W') that a picture (H, W) is padded to.
 
     H' is ``pad``, or where H is larger the next multiple of 8 plus 1; W' likewise.
     """
+    height, width = (max(pad, -(-(side - 1) // STRIDE) * STRIDE + 1) for side in size)
+    return height, width
+
+
+def prepared(picture: np.ndarray, normalisation: Normalisation, pad: int) -> Tensor:
+    """Return (1, 3, H', W') in float32 for a picture (H, W, 3) in RGB, padded (:func:`padded`) with the mean."""
     ordered = picture[..., ::-1] if normalisation.bgr else picture
     pixels = torch.from_numpy(np.array(ordered)).permute(2, 0, 1)[None].float()
     mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (normalisation.mean, normalisation.std))
-    height, width = (max(pad, -(-(side - 1) // STRIDE) * STRIDE + 1) for side in picture.shape[:2])
+    height, width = padded(picture.shape[:2], pad)
     normal = (pixels / normalisation.divisor - mean) / std
     return F.pad(normal, (0, width - picture.shape[1], 0, height - picture.shape[0]))

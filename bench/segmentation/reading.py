@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.errors import UserError
-from bench.pictures import opened, rgb
+from bench.pictures import header, opened, rgb
 from bench.segmentation.catalogue import VOID, Masks
 from bench.segmentation.layout import Pair
 
@@ -27,6 +27,16 @@ def picture(pair: Pair) -> np.ndarray:
         UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
     """
     return rgb(pair.picture, LEAST_SIDE, "can be segmented")
+
+
+def size(pair: Pair) -> tuple[int, int]:
+    """Return a picture's (H, W); its pixels are not read.
+
+    Raises:
+        UserError: it is missing or no picture; names it.
+    """
+    with header(pair.picture, "picture") as image:
+        return image.height, image.width
 
 
 def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:

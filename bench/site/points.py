@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from bench import metrics
+from bench import metrics, tasks
 from bench.figures import Figure
+from bench.measure import sampled
 from bench.metrics import TRAINING
 from bench.quantities import Quantity
 from bench.rounding import Printed
 from bench.site.gather import PaperResults
 from bench.site.text import words
-from bench.spec import Paper, Reported
+from bench.spec import InputSpec, Paper, Reported
 
 IMAGENET = {"top1": "imagenet1k_top1", "top5": "imagenet1k_top5"}
 """The axis on which a measured score of 1,000 classes stands; others have axes of their own."""
@@ -45,7 +46,7 @@ class Point:
         paper, task, model, form: whose it is.
         evidence: ``measured`` or ``reported``.
         device, precision, batch, mode: how it was run; empty where that plays no part or is not stated.
-        size: the input in pixels, as text.
+        size: the input, as its task says it.
         values: (value, low, high, ``m`` or ``r``) by axis, in the axis's unit.
         run, time: of the newest figure in it.
         quick: whether it was measured with less effort.
@@ -122,7 +123,7 @@ def _point(
     several = len({figure.form for figure in result.figures if figure.subject == subject}) > 1
     shown = form if several or _has_forms(paper, subject) else ""
     point = Point(paper.id, paper.task, words(subject), words(shown), "measured")
-    point.size = "x".join(str(side) for side in first.sample_shape[1:])
+    point.size = tasks.shown(first.options).size(first.sample_shape)
     if timed:
         point.device, point.precision, point.batch = first.device, words(settings.precision), str(first.batch or "")
         mode = [words(settings.mode), "channels last" if settings.channels_last else ""]
@@ -157,7 +158,15 @@ def _axis_of(figure: Figure) -> Axis:
             return Axis(IMAGENET[base], quantity.title, quantity.unit, quantity.better, "quality")
         what = f"{classes} classes" if classes != 1000 else "1,000 images"
         return Axis(words(f"{figure.row} {what}"), words(f"{row.title} ({what})"), row.unit, row.better, "quality")
-    return Axis(words(figure.row), words(row.title), row.unit, row.better, row.kind)
+    return _axis_of_row(figure.row, tasks.shown(figure.options).sample)
+
+
+def _axis_of_row(name: str, sample: str) -> Axis:
+    """Return the axis of a measured row. Rates of other inputs than pictures have axes of their own."""
+    row = metrics.row(name)
+    unit = sampled(row.unit, sample)
+    key = words(name) if unit == row.unit else words(f"{name} {unit}")
+    return Axis(key, words(row.title), words(unit), row.better, row.kind)
 
 
 def _reported_scores(
@@ -181,7 +190,7 @@ def _reported_scores(
         quantity = metrics.quantity(one.metric)
         value = _value(one)
         if quantity.kind == "quality" and value is not None:
-            axis = _reported_axis(one.metric, quantity)
+            axis = _reported_axis(paper, one.metric, quantity)
             axes.setdefault(axis.key, axis)
             found.setdefault(axis.key, (value, None, None, "r"))
     return found
@@ -189,9 +198,12 @@ def _reported_scores(
 
 def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
     """Yield the points of what sources state: counts and scores with each reported speed, or alone."""
-    named = [(v.name, v.reported, v.input.size, paper.default_form(v)) for v in paper.variants]
-    named += [(b.model, b.reported, 0, "") for b in paper.baselines]
-    for model, reported, size, default in named:
+    named: list[tuple[str, tuple[Reported, ...], InputSpec | None, str]] = [
+        *((v.name, v.reported, v.input, paper.default_form(v)) for v in paper.variants),
+        *((b.model, b.reported, None, "") for b in paper.baselines),
+    ]
+    for model, reported, given, default in named:
+        size = given.size if given is not None and given.shape is None else 0
         shown = _has_forms(paper, model)
         for form in dict.fromkeys(r.form or default for r in reported):
             mine = [r for r in reported if (r.form or default) == form and r.value is not None]
@@ -207,30 +219,37 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
                     point.device, point.precision = words(timed[0].device), words(timed[0].precision)
                     point.batch = str(timed[0].batch or "")
                 pixels = (timed[0].input_size if timed else None) or size
-                point.size = f"{pixels}x{pixels}" if pixels else ""
+                point.size = _size(paper, given, pixels)
                 for one in (*still, *timed):
                     if (one.input_size or size) == pixels:
-                        _add(point, one, axes)
+                        _add(paper, point, one, axes)
                 yield point
 
 
-def _add(point: Point, one: Reported, axes: dict[str, Axis]) -> None:
+def _size(paper: Paper, given: InputSpec | None, pixels: int) -> str:
+    """Return the input of a reported figure: the side that it states, or else what the variant takes."""
+    shape = (3, pixels, pixels) if pixels else given.sample_shape() if given is not None else ()
+    return tasks.shown({"task": paper.task}).size(shape)
+
+
+def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> None:
     value = _value(one)
     if value is None:
         return
     quantity = metrics.quantity(one.metric)
-    axis = _reported_axis(one.metric, quantity)
+    axis = _reported_axis(paper, one.metric, quantity)
     axes.setdefault(axis.key, axis)
-    if axis.key in metrics.ROWS:  # printed in another unit than tables show: 22,000 (k) is 22 M
-        value = float(Decimal(repr(value)) * quantity.answers[0].scale / metrics.row(axis.key).scale)
+    if quantity.answers and (quantity.kind != "quality" or axis.key in metrics.ROWS):
+        # Printed in another unit than tables show: 22,000 (k) is 22 M.
+        answer = quantity.answers[0]
+        value = float(Decimal(repr(value)) * answer.scale / metrics.row(answer.row).scale)
     point.values.setdefault(axis.key, (value, None, None, "r"))
 
 
-def _reported_axis(name: str, quantity: Quantity) -> Axis:
+def _reported_axis(paper: Paper, name: str, quantity: Quantity) -> Axis:
     """Return the axis of a reported metric: that of the measured row that answers it, unless it is a score."""
     if quantity.answers and quantity.kind != "quality":
-        row = metrics.row(quantity.answers[0].row)
-        return Axis(quantity.answers[0].row, row.title, row.unit, row.better, row.kind)
+        return _axis_of_row(quantity.answers[0].row, tasks.shown({"task": paper.task}).sample)
     return Axis(name, quantity.title, quantity.unit, quantity.better, quantity.kind)
 
 

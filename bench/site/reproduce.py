@@ -6,11 +6,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bench import measure, metrics
+from bench import measure, metrics, tasks
 from bench.rows import Row
 from bench.spec import Paper
 
-_METRICS = {name: metric for metric, rows in measure.ROWS.items() for name, _ in rows}
+_METRICS = {name: "accuracy" for task in tasks.known().values() for name in task.rows} | {
+    name: metric for metric, rows in measure.ROWS.items() for name, _ in rows
+}
 """Which of ``bench run --metrics`` gives a row."""
 
 
@@ -27,7 +29,7 @@ def command(paper: Paper, row: Row) -> str:
     if row.figure is not None:
         words += _settings(row, metric)
     elif metric == "accuracy":
-        words += ["--weights", "official", "--data", "FOLDER"]
+        words += ["--weights", "official", *_data("", name)]
     return " ".join(shlex.quote(str(word)) for word in words)
 
 
@@ -75,6 +77,17 @@ def _settings(row: Row, metric: str) -> list[str]:
     words += ["--training"] if settings.training else []
     words += ["--quick"] if settings.quick else []
     if metric == "accuracy":
-        weights = "official" if settings.weights == "random" else settings.weights
-        words += ["--weights", weights, "--data", "FOLDER"]
+        if settings.weights != "random" or figure.value is None:  # what is trained where it is scored needs none
+            words += ["--weights", "official" if settings.weights == "random" else settings.weights]
+        words += _data(str(figure.options.get("dataset") or ""), figure.row)
     return words
+
+
+def _data(dataset: str, row: str) -> list[str]:
+    """Return the options that name what a score is measured on: a data set, and where a user has it."""
+    for task in tasks.known().values():
+        own = task.datasets.get(dataset) or next((d for d in task.datasets.values() if row in dict(d.rows)), None)
+        if own is not None and row in task.rows:
+            named = [] if own.name == task.default else ["--dataset", own.name]
+            return named if own.has_package else [*named, "--data", "FOLDER"]
+    return ["--data", "FOLDER"]

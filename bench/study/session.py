@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import environment
+from bench.alone import alone
 from bench.process import Interrupted, Stop
 from bench.records import Measurement, Record
 from bench.store import Store
@@ -63,10 +64,17 @@ def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: b
         resumed: whether the plan is on the disk already.
 
     Raises:
-        UserError: the folder cannot be written; what was stored before stays, and the study can be resumed.
+        UserError: the folder cannot be written, or another process is at work on this study; what was stored before
+            stays, and the study can be resumed.
     """
     if not resumed:
         plans.save(results, plan)
+    folder = plans.unfinished(results, plan.run)
+    with alone(folder, f"another process is at work on study {plan.run}: wait for it, or end it"):
+        return _run(plan, results, stop, listener)
+
+
+def _run(plan: Plan, results: Path, stop: Stop, listener: Listener) -> Ended:
     ledger = _Ledger(plan, results)
     done = ledger.done()
     failed: list[str] = []

@@ -15,7 +15,9 @@ from bench.plan import model_options
 from bench.records import Job, Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from bench.tasks.task import Example
 
 TIMM = "timm:"
 
@@ -174,7 +176,7 @@ def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | 
         return count(model, sample, training=training).flops / batch, ""
 
 
-def _sample(shape: tuple[int, ...], batch: int, job: Job) -> Tensor:
+def _sample(shape: tuple[int, ...], batch: int, job: Job) -> Example:
     import torch
 
     return tasks.of(job.options).example(shape, batch, torch.Generator().manual_seed(0), job.options.get("config", {}))

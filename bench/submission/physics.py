@@ -9,7 +9,6 @@ from typing import Any
 
 from bench import sanity
 from bench.measure import REPEATED
-from bench.quantities import POINTS
 from bench.statistics import median
 from bench.submission.case import Case
 from bench.submission.counts import facts_of
@@ -30,14 +29,15 @@ CPU_WATTS = 1000.0
 CORES_A_PACKAGE = 256
 
 
-@rule("not-positive", "Every figure but a difference between scores is more than nothing, or nothing for parity.")
+@rule(
+    "not-positive",
+    "A figure is more than nothing. Parity and what can be trained may be nothing, a score that is no % also less.",
+)
 def _not_positive(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
         row = entry.record.measurement
         assert row.value is not None
-        if row.unit == POINTS:
-            continue
-        if row.value < 0 or (row.value == 0 and row.metric != "parity"):
+        if sanity.too_low(entry.record):
             yield entry, f"it is {row.value:g}"
         elif entry.record.job.metric != "accuracy" and any(sample <= 0 for sample in entry.samples):
             yield entry, "one of its samples is no time at all, or less"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.evaluation.findings import by_one_process, circumstances, look
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
 from bench.records import Job, Measurement
 from bench.superres import pairs, resize, rrdbnet
 from bench.superres.rows import METHODS, UNITS, row_names
-from bench.superres.scores import Scores, compare
+from bench.superres.scores import compare
 from bench.superres.sets import SCALES, SETS, PictureSet
 from bench.superres.tiles import enlarge, tiling_of
 
@@ -56,7 +57,8 @@ class Task:
 def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
     """Return PSNR and SSIM of a model, of bicubic interpolation and of RRDBNet on one set.
 
-    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, and ``config``, whose ``upscale`` is the scale.
+    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``predictions`` (the
+    common name of the files that keep each picture's scores), and ``config``, whose ``upscale`` is the scale.
 
     Raises:
         UnavailableError: the set is not at hand.
@@ -67,13 +69,24 @@ def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
     if "data" not in job.options:
         raise UnavailableError(f"needs the pictures of {chosen.title}: give their folder with --data")
     found = pairs.find(chosen, job.options["data"] or "", scale, bool(job.options.get("partial")))
+    by_one_process(job, "super-resolution models are scored")
     task = Task(chosen, scale, found)
     methods: dict[str, Method | str] = {
         "": _network(subject, scale) if trained else "needs trained weights: random ones say nothing of a network",
         "bicubic": lambda small: resize.upscale(small, scale),
         "rrdbnet": _rrdbnet(scale, subject.device),
     }
-    return [row for name in METHODS for row in _rows(name, methods[name], task)]
+    able = {name: method for name, method in methods.items() if not isinstance(method, str)}
+    what = {**circumstances(subject, job), **task.detail(), "methods": list(able)}
+    seen, _ = look(job, what, ({pair.name: pair} for pair in found), lambda group: _see(able, group, scale))
+    rows = []
+    for name in METHODS:
+        method = methods[name]
+        if isinstance(method, str):
+            rows += _missing(name, method, task)
+        else:
+            rows += _rows(name, [[_number(value) for value in picture[name]] for picture in seen], task)
+    return rows
 
 
 def scale_of(job: Job) -> int:
@@ -81,28 +94,36 @@ def scale_of(job: Job) -> int:
     return int((job.options.get("config") or {}).get("upscale", SCALES[-1]))
 
 
-def _rows(name: str, method: Method | str, task: Task) -> list[Measurement]:
+def _see(methods: Mapping[str, Method], group: Sequence[pairs.Pair], scale: int) -> Iterator[dict[str, list[Any]]]:
+    """Yield PSNR and SSIM of each method on each picture, JSON-ready: nothing stands for infinite."""
+    for pair in group:
+        large, small = pairs.load(pair, scale)
+        each = {name: compare(method(small), large, scale) for name, method in methods.items()}
+        yield {name: [score.psnr if isfinite(score.psnr) else None, score.ssim] for name, score in each.items()}
+
+
+def _number(value: float | None) -> float:
+    return inf if value is None else value
+
+
+def _missing(name: str, reason: str, task: Task) -> list[Measurement]:
     names = row_names(task.chosen.name, task.scale, name)
-    if isinstance(method, str):
-        return [Measurement.missing(row, unit, method) for row, unit in zip(names, UNITS, strict=True)]
-    each = [_score(method, pair, task.scale) for pair in task.found]
-    values = [[score.psnr for score in each], [score.ssim for score in each]]
-    what = f"{len(each)} pictures of {task.chosen.title}, x{task.scale}"
+    return [Measurement.missing(row, unit, reason) for row, unit in zip(names, UNITS, strict=True)]
+
+
+def _rows(name: str, scores: list[list[float]], task: Task) -> list[Measurement]:
+    """Return PSNR and SSIM of one method, from both on every picture."""
+    names = row_names(task.chosen.name, task.scale, name)
+    what = f"{len(scores)} pictures of {task.chosen.title}, x{task.scale}"
+    values = [list(figures) for figures in zip(*scores, strict=True)]
     return [
         _mean(row, unit, figures, what, task.detail()) for row, unit, figures in zip(names, UNITS, values, strict=True)
     ]
 
 
-def _score(method: Method, pair: pairs.Pair, scale: int) -> Scores:
-    large, small = pairs.load(pair, scale)
-    return compare(method(small), large, scale)
-
-
 def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
     """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
-    if not all(map(isfinite, values)):
-        return Measurement.missing(row, unit, "a picture came out without any error, for which PSNR is infinite")
-    spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
+    spread = {"standard_deviation": stdev(values)} if len(values) > 1 and all(map(isfinite, values)) else {}
     return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
 
 

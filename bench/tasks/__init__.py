@@ -65,7 +65,7 @@ def shown(options: Mapping[str, Any]) -> Task:
 
 def _modules() -> Iterator[str]:
     yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.name not in _NOT_TASKS)
-    yield from (point.value for point in entry_points(group=GROUP))
+    yield from (point.module for point in entry_points(group=GROUP))
     import reproductions
 
     folders = [folder for root in reproductions.__path__ for folder in sorted(Path(root).glob("*/task.py"))]

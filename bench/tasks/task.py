@@ -17,10 +17,17 @@ from bench.quantities import Quantity, Row
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+    Example = Tensor | tuple[Tensor, ...]
+    """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""
+
     from bench.measure.subject import Subject
     from bench.process import Stop
     from bench.records import Job, Measurement
     from bench.tasks.checks import Shown
+
+
+TRAINED = Path("trained")
+"""Where ``bench train`` leaves models unless told otherwise, a folder each."""
 
 
 class Scored(Protocol):
@@ -102,6 +109,10 @@ class TrainRequest:
     json: bool = False
     results: Path = field(default=Path("results"))
 
+    def folder(self, name: str) -> Path:
+        """Return where the training leaves what it makes: ``--out``, or a folder called ``name`` in :data:`TRAINED`."""
+        return self.out or TRAINED / name
+
     def refuse_others(self, task: str, *taken: str) -> None:
         """Refuse every option that was given and that a trainer does not take.
 
@@ -117,6 +128,11 @@ class TrainRequest:
         if given:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise UserError(f"training for {task} takes no {names}: leave it out")
+
+
+def arguments(example: Example) -> tuple[Tensor, ...]:
+    """Return what a model is called with: the tensors of an example."""
+    return example if isinstance(example, tuple) else (example,)
 
 
 class Task:
@@ -160,10 +176,10 @@ class Task:
         """Return how tables print the shape of one sample; empty where it says nothing."""
         return f"{'x'.join(map(str, shape[1:]))} px" if len(shape) == 3 else ""
 
-    def example(self, shape: tuple[int, ...], batch: int, generator: Generator, config: Mapping[str, Any]) -> Tensor:
+    def example(self, shape: tuple[int, ...], batch: int, generator: Generator, config: Mapping[str, Any]) -> Example:
         """Return a batch (batch, *shape) of inputs that the model of ``config`` could be given, on the CPU.
 
-        Standard normal unless a task says otherwise.
+        Standard normal unless a task says otherwise; a tuple for a model that takes several arguments.
         """
         import torch
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import pickle
 import random
-import uuid
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ import numpy
 import torch
 
 from bench.errors import UserError
-from bench.jsonl import sync_folder
+from bench.jsonl import replacing
 
 
 class DivergedError(UserError):
@@ -39,18 +37,9 @@ def save(path: Path | str, state: dict[str, Any]) -> None:
         UserError: the disk is full or the file cannot be written; the old content is still there.
     """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with scratch.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        with replacing(path) as file:
+            torch.save(state, file)
     except (OSError, RuntimeError) as error:  # torch's writer turns a failed write into a RuntimeError
         raise UserError(
             f"checkpoint {path} cannot be written ({_reason(error)}); the one before it is kept: make room and resume"

@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 
 from bench import devices
-from bench.claims import TRAINED
 from bench.options import console, print_json
 from bench.process import Stop
 from bench.tasks.task import TrainRequest
@@ -38,7 +37,7 @@ def train(request: TrainRequest) -> int:
     if request.dry_run:
         _print_plan(plan, count, request.json)
         return 0
-    ended = _train(plan, request, request.out or TRAINED / plan.variant.replace("@", "_"), place)
+    ended = _train(plan, request, request.folder(plan.variant.replace("@", "_")), place)
     if distributed.rank() == 0:
         _print_end(plan, ended, request.json)
     return 0 if ended.finished else 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import signal
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,16 @@ class Pictures:
     def synsets(self) -> bool:
         """Whether the classes are named by WordNet ids, as ImageNet's are."""
         return all(re.fullmatch(r"n\d{8}", name) for name in self.train.classes)
+
+    def describe(self) -> str:
+        """Return how many there are and a digest of their names, which tells one data set from another."""
+        names = hashlib.sha256()
+        for part in (self.train, self.validate):
+            names.update(repr(part.classes).encode(errors="surrogateescape"))
+            root = len(str(getattr(part, "root", "")))
+            for path, _ in getattr(part, "samples", ()):
+                names.update(f"{path[root:]}\n".encode(errors="surrogateescape"))
+        return f"{len(self.train):,} and {len(self.validate):,} pictures ({names.hexdigest()[:12]})"
 
 
 def open_pictures(root: Path, dataset: str = "") -> Pictures:

@@ -19,11 +19,12 @@ class Log:
     Args:
         folder: of the run.
         steps: steps already taken: later lines are removed.
+        epochs: epochs already finished, validation and all: what was said at the end of a later one is removed.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, steps: int, epochs: int = 0) -> None:
         self.path = folder / METRICS
-        self._forget(steps)
+        self._forget(steps, epochs)
         self._board = _board(folder / BOARD, steps)
 
     def write(self, lines: list[dict[str, Any]]) -> None:
@@ -48,12 +49,21 @@ class Log:
         if self._board is not None:
             self._board.close()
 
-    def _forget(self, steps: int) -> None:
+    def _forget(self, steps: int, epochs: int) -> None:
         if not self.path.exists():
             return
         lines, _ = jsonl.read(self.path)
-        kept = [line for line in lines if line and orjson.loads(line)["steps"] <= steps]
+        kept = [line for line in lines if line and _is_past(line, steps, epochs)]
         jsonl.write_whole(self.path, b"".join(line + b"\n" for line in kept))
+
+
+def _is_past(line: bytes, steps: int, epochs: int) -> bool:
+    """Tell whether a line tells of what a run will not do again; one that cannot be read does not."""
+    try:
+        found = orjson.loads(line)
+        return bool(found["steps"] <= steps and (found["kind"] != "epoch" or found["epoch"] < epochs))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return False
 
 
 def _board(folder: Path, steps: int) -> Any | None:

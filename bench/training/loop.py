@@ -94,7 +94,8 @@ class Loop:
             UserError: a picture or the disk is broken.
         """
         if self.group.first:
-            self._log = Log(self.folder, self.place.epoch * self.learner.steps + self.place.step)
+            done = self.place.epoch * self.learner.steps + self.place.step
+            self._log = Log(self.folder, done, self.place.epoch)
         try:
             while self.place.epoch < self.learner.schedule.epochs:
                 if not self._train_epoch(stop, watcher):

@@ -94,13 +94,14 @@ class Schedule:
             updates_per_epoch=steps,
         )
         self.epochs = recipe.epochs + recipe.cooldown_epochs
-        self._steps = steps
+        self._steps, self._lag = steps, recipe.lag_epochs
 
     def set(self, epoch: int, step: int) -> None:
         """Give the optimizer the learning rate of a step."""
         assert self._scheduler is not None
-        self._scheduler.step(epoch)
-        self._scheduler.step_update(epoch * self._steps + step)
+        late = max(epoch - self._lag, 0)
+        self._scheduler.step(late)
+        self._scheduler.step_update(late * self._steps + step)
 
 
 def mixing_of(recipe: Recipe, classes: int) -> Any | None:

@@ -68,6 +68,7 @@ class Plan:
         share: pictures of one pass on one device. ``accumulate``: passes a step.
         precision: of the forward pass.
         deviations: sentences on what differs from the paper's recipe.
+        pictures: which these are, in words; empty until they have been opened.
     """
 
     wish: Wish
@@ -83,6 +84,7 @@ class Plan:
     accumulate: int
     precision: str
     deviations: tuple[str, ...]
+    pictures: str = ""
 
     @property
     def batch(self) -> int:
@@ -103,6 +105,7 @@ class Plan:
             "seed": self.wish.seed,
             "precision": self.precision,
             "data set": self.wish.dataset,
+            "data": self.pictures,
             "start weights": self.wish.start,
             "hyper-parameters": _plain(self.config),
             **{f"recipe's {name}": _plain(value) for name, value in values.items() if value not in ({}, [])},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import environment
+from bench.alone import folder_alone
 from bench.errors import UserError
 from bench.jsonl import write_whole
 from bench.training import checkpoint, data, distributed, intact, transforms
@@ -82,8 +84,10 @@ def train(
     if distributed.rank() == 0:
         for part in (pictures.validate, pictures.train):
             intact.check(part, _data(plan))
-    state = _checkpoint(plan, folder, resume)
-    with distributed.joined(device) as group:
+    plan = replace(plan, pictures=pictures.describe())
+    _check_folder(folder, resume)
+    with _alone(folder), distributed.joined(device) as group:
+        state = _checkpoint(plan, folder, resume)
         passes = data.Passes(
             len(pictures.train),
             plan.batch,
@@ -154,17 +158,25 @@ def _check_counts(plan: Plan, pictures: data.Pictures, passes: data.Passes, size
         raise UserError(f"data folder {plan.wish.data} has fewer validation pictures than there are processes")
 
 
+def _check_folder(folder: Path, resume: bool) -> None:
+    """Check that a folder holds a run exactly where one is to be gone on with."""
+    if not resume and (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder} already holds a run: go on with it (--resume), or name another folder (--out)")
+    if resume and not any((folder / name).exists() for name in (CHECKPOINT, RUN)):
+        raise UserError(f"{folder} holds no run to resume: leave out --resume, or name its folder with --out")
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep other trainings out of a folder; of several processes the first does."""
+    return nullcontext() if distributed.rank() else folder_alone(folder)
+
+
 def _checkpoint(plan: Plan, folder: Path, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from; None for a new run, or for one that was cut off before its first checkpoint."""
+    _check_folder(folder, resume)
     path = folder / CHECKPOINT
-    if not resume:
-        if path.exists():
-            raise UserError(f"{folder} already holds a run: go on with it (--resume), or name another folder (--out)")
-        return None
     if not path.exists():
-        if (folder / RUN).exists():
-            return None
-        raise UserError(f"{folder} holds no run to resume: leave out --resume, or name its folder with --out")
+        return None
     state = checkpoint.load(path)
     try:
         found, asked = state["identity"], plan.identity()

@@ -67,6 +67,7 @@ def _idle(recipe: Recipe, name: str) -> bool:
         or (name in ("scale_ends", "lr_batch") and recipe.lr_batch is None)
         or (name in ("each_step", "min_lr") and recipe.schedule == "constant")
         or (name == "warmup_lr" and not recipe.warmup_epochs)
+        or (name == "lag_epochs" and not recipe.lag_epochs)
         or (name == "color_jitter" and bool(recipe.auto_augment))
     )
 

@@ -79,16 +79,19 @@ def upsample(scores: Tensor, size: Sequence[int], *, aligned: bool = True) -> Te
     Args:
         scores: at an eighth of the size.
         size: of the picture.
-        aligned: as the authors do: each position goes to every eighth pixel, from the first on, and what stands over is
-            cut off. Else as the PyTorch port does: the map is stretched over the picture.
+        aligned: as the authors do: each position goes to every eighth pixel and what stands over is cut off. The first
+            goes to the first pixel; but the padding of 2x2 pools puts one position more before it, of which 7 pixels
+            are cut off. Such maps stand over by 8 pixels at least, others by 7 at most. Else as the PyTorch port does:
+            the map is stretched over the picture.
     """
     if not aligned:
         return F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False)
     whole = [STRIDE * (side - 1) + 1 for side in scores.shape[2:]]
-    enough = [max(a, b) for a, b in zip(whole, size, strict=True)]
-    full = F.interpolate(scores, size=whole, mode="bilinear", align_corners=True)
-    if enough != whole:
-        full = F.pad(full, (0, enough[1] - whole[1], 0, enough[0] - whole[0]), mode="replicate")
+    top, left = (STRIDE - 1 if a >= b + STRIDE else 0 for a, b in zip(whole, size, strict=True))
+    full = F.interpolate(scores, size=whole, mode="bilinear", align_corners=True)[..., top:, left:]
+    missing = [max(b - a, 0) for a, b in zip(full.shape[2:], size, strict=True)]
+    if any(missing):
+        full = F.pad(full, (0, missing[1], 0, missing[0]), mode="replicate")
     return full[..., : size[0], : size[1]]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.claims import ATTENTION, TRAINED, ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from reproductions.costs import growth, times
 from reproductions.sasrec.baselines import Caser, GRU4Rec
 from reproductions.sasrec.model import build
@@ -90,7 +88,7 @@ def time_by_length(context: ClaimContext) -> ClaimResult:
 
 def attention_by_distance(context: ClaimContext) -> ClaimResult:
     """Compare how far back models that ``bench train`` made here attend, on sparse and on dense data."""
-    found = {name: _attention(name) for name in ("amazon-games", "movielens-100k")}
+    found = {name: _attention(context, name) for name in ("amazon-games", "movielens-100k")}
     evidence = tuple(
         Evidence(f"{name}, block {number}: share of attention on the latest 5 of 15 items", share)
         for name, shares in found.items()
@@ -108,9 +106,9 @@ def attention_by_distance(context: ClaimContext) -> ClaimResult:
     return ClaimResult("holds" if sparse > dense else "fails", evidence, limits)
 
 
-def _attention(dataset: str) -> list[float]:
-    """Return the shares that a training on a data set left in the working folder, a block each; none without one."""
-    for file in sorted(TRAINED.glob(f"*-{dataset}/{ATTENTION}")):
-        profiles = json.loads(file.read_text(encoding="utf-8"))["by_distance"]
-        return [sum(weights[:5]) / sum(weights[:15]) for weights in profiles]
+def _attention(context: ClaimContext, dataset: str) -> list[float]:
+    """Return the shares that a training on a data set left, a block each; none without one."""
+    for model in context.trained():
+        if model.dataset == dataset and (profiles := model.figures.get("attention_by_distance")):
+            return [sum(weights[:5]) / sum(weights[:15]) for weights in profiles]
     return []

@@ -83,10 +83,12 @@ class ViTAEv2VSA(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    # The official windows start from PyTorch's random convolutions; the rest is a vision transformer's.
-    windows = [child for name, child in module.named_modules() if name.endswith(("offsets", "scales"))]
+    # The official attention in varied windows is made of convolutions, which start as PyTorch draws them; the rest is
+    # a vision transformer's.
+    windows = (child for child in module.modules() if isinstance(child, VariedWindowAttention))
+    drawn = {part for window in windows for part in window.modules()}
     for child in module.modules():
-        if isinstance(child, nn.Linear) and child not in windows:
+        if isinstance(child, nn.Linear) and child not in drawn:
             trunc_normal_(child.weight, std=0.02)
             nn.init.zeros_(child.bias) if child.bias is not None else None
 

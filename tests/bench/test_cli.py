@@ -287,3 +287,16 @@ def test_a_reader_that_goes_away_is_no_error(environment, tmp_path):
         process.stdout.close()
         time.sleep(0.1)
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_an_interrupt_that_no_command_has_seen_is_said(monkeypatch, capsys):
+    from bench import __main__, registry
+
+    def pressed(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "paper", pressed)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main(["show", "van"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "bench: interrupted\n"

@@ -149,3 +149,16 @@ def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
     jsonl.write_whole(path, b"second")
     assert path.read_bytes() == b"second"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    file = tmp_path / "weights"
+    left, other = tmp_path / f".weights.{'0a' * 16}", tmp_path / ".weights.lock"
+    for path in (left, other, tmp_path / f".weightsmore.{'0a' * 16}"):
+        path.write_bytes(b"half")
+    with jsonl.replacing(file) as first:
+        first.write(b"first")
+        jsonl.write_whole(file, b"second")
+        assert not left.exists()
+    assert file.read_bytes() == b"first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".weights.lock", f".weightsmore.{'0a' * 16}", "weights"]

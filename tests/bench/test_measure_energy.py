@@ -1,5 +1,7 @@
 """Energy from counters that are faked, and the sentence where there is none."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from bench import nvml
 from bench.measure import UnavailableError, energy
 from bench.measure.subject import Subject
 from bench.records import Job, Settings
+from bench.tasks.task import Task
 
 
 @pytest.fixture
@@ -81,3 +84,14 @@ def test_a_counter_that_may_not_be_read_says_so(rapl, monkeypatch):
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(UnavailableError, match="may not be read"):
         energy.counter(torch.device("cpu"))
+
+
+def test_joules_are_those_of_one_input_of_the_task(subject, rapl, monkeypatch):
+    monkeypatch.setattr(energy, "LEAST_S", 0.05)
+    joules = iter((0.0, 12.0))
+    monkeypatch.setattr(energy, "counter", lambda device: (lambda: next(joules), "a made-up counter"))
+    words = type("Words", (Task,), {"sample": "words"})()
+    job = Job("", "x", "", "energy", Settings(batch=2, quick=True), options={"budget_s": 0.05})
+    (row,) = energy.measure(replace(subject, task=words), job)
+    assert row.unit == "J/words"
+    assert row.value == pytest.approx(12 / row.detail["images"])

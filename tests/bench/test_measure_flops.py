@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from bench.measure import flops, fvcore_count
+from bench.measure import UnavailableError, flops, fvcore_count, memory
 from bench.measure import rows as expected_rows
 from bench.measure.flop_rules import attention_pairs
 from bench.measure.subject import Subject
@@ -171,3 +171,40 @@ def test_a_model_that_fvcore_cannot_trace_gets_a_row_that_says_so():
     assert "no tracing" in found["macs_fvcore"].reason
     with pytest.raises(RuntimeError):
         fvcore_count.count(Untraceable(), torch.zeros(1, 4, 4))
+
+
+class Gradient(nn.Module):
+    """The gradient of a classifier's scores by its input, as attribution methods take it; nothing to train."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 4, bias=False)).requires_grad_(False)
+
+    def forward(self, x):
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.clone().detach().requires_grad_()
+            return torch.autograd.grad(self.classifier(x).sum(), x)[0]
+
+
+def test_a_model_that_takes_gradients_itself_is_counted_forward_and_backward():
+    assert rows(Gradient(), (6,))["macs"].value == 2 * (6 * 5 + 5 * 4)
+
+
+def test_training_a_model_with_nothing_to_train_is_one_sentence():
+    with pytest.raises(UnavailableError, match="nothing to train"):
+        rows(Gradient(), (6,), training=True)
+    subject = Subject(Gradient().eval(), (6,), "test", torch.device("cpu"), torch.float32)
+    found = memory.measure(subject, Job("", "test", "", "memory", Settings(quick=True)))
+    assert {row.metric: row.reason.partition(":")[0] for row in found}["memory_training"] == "there is nothing to train"
+
+
+ACTIVATIONS = (
+    *("ELU", "CELU", "SELU", "GELU", "GLU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid", "Mish"),
+    *("PReLU", "ReLU", "ReLU6", "Sigmoid", "SiLU", "Softplus", "Tanh"),
+)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_free_in_both_directions(name):
+    model = nn.Sequential(nn.Linear(6, 4, bias=False), getattr(nn, name)())
+    assert rows(model, (6,), training=True)["macs"].value == 2 * 6 * 4

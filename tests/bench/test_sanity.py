@@ -30,6 +30,7 @@ def test_ordinary_results_are_silent():
         record("top1", 80.0, job_metric="accuracy", classes=1000, images=50_000, correct=40_000),
         record("top5", 95.0, job_metric="accuracy"),
         record("parity", 0.0, passed=True),
+        record("params_trainable", 0),
     ]
     assert rules(*ordinary, environments={"env": H200}) == []
 
@@ -45,10 +46,11 @@ def test_nothing_is_zero(metric):
     assert rules(record(metric, 0)) == ["not-positive"]
 
 
-def test_a_difference_between_scores_may_be_nothing_or_less():
-    gain = record("probe_gain", -1.2)
-    assert rules(gain) == ["not-positive"]
-    assert rules(replace(gain, measurement=replace(gain.measurement, unit="points"))) == []
+@pytest.mark.parametrize("unit", ["points", "bits", ""])
+def test_a_score_that_is_no_share_may_be_nothing_or_less(unit):
+    gain = record("probe_gain", -1.2, job_metric="accuracy")
+    assert rules(replace(gain, measurement=replace(gain.measurement, unit=unit))) == []
+    assert rules(replace(gain, measurement=replace(gain.measurement, unit="%"))) == ["not-positive"]
 
 
 def test_chance_is_pointed_out():

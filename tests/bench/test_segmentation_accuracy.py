@@ -1,5 +1,6 @@
 """The metric accuracy of a segmentation model: what it yields, what it refuses, and the stage after the network."""
 
+import json
 import sys
 from types import ModuleType
 
@@ -10,10 +11,12 @@ from torch import nn
 
 from bench import metrics, tasks
 from bench.errors import UserError
+from bench.evaluation.journal import Count
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
 from bench.process import Stop
 from bench.records import Job, Settings
+from bench.segmentation.accuracy import PROBE_SIDE
 from bench.segmentation.catalogue import DATASETS, SCORES
 from tests.bench import segmentation_data as made
 
@@ -129,3 +132,71 @@ def test_a_classifier_has_no_map_of_scores(data):
     model.model = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
     with pytest.raises(UnavailableError, match="no score for each class and position"):
         TASK.evaluate(model, job(data))
+
+
+class Fragile(Knowing):
+    """Knows, and stops working after some passes."""
+
+    def __init__(self, passes=10**9):
+        super().__init__()
+        self.left, self.seen = passes, 0
+
+    def forward(self, x):
+        if x.shape[-1] != PROBE_SIDE:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("power cut")
+            self.seen += len(x)
+        return super().forward(x)
+
+
+def fragile(passes=10**9):
+    return Subject(Fragile(passes).eval(), (3, 40, 33), "fragile", torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def several(tmp_path):
+    """Seven pictures, some of which are larger; class 2 is nowhere in most."""
+    masks = {f"p{i}": made.squares(i, (40 + 8 * (i // 3), 33)) for i in range(7)}
+    return made.folder(tmp_path / "several", masks)
+
+
+@pytest.mark.parametrize(("batch", "done"), [(1, 3), (2, 5)])
+def test_what_was_seen_before_a_cut_is_not_looked_at_again(several, tmp_path, batch, done, monkeypatch):
+    stages(monkeypatch, refine=lambda config: lambda picture, probabilities: probabilities[[1, 0, 2]])
+    options = {"batch": batch, "module": "made_up_paper", "config": {}}
+    whole = TASK.evaluate(fragile(), job(several, **options))
+    base = tmp_path / "predictions" / "run"
+    asked = job(several, predictions=str(base), **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        TASK.evaluate(fragile(passes=3), asked)
+    assert Count(base).text() == f"{done} of 7 pictures"
+    resumed = fragile()
+    found = TASK.evaluate(resumed, asked)
+    assert resumed.model.seen == 7 - done
+    for row, expected in zip(found, whole, strict=True):
+        assert (row.value, row.low, row.high) == (expected.value, expected.low, expected.high)
+    assert found[0].detail["predictions_file"] == "predictions/run.jsonl"
+    lines = [json.loads(line) for line in (tmp_path / "predictions" / "run.jsonl").read_text().splitlines()]
+    assert [line["picture"] for line in lines[1:]] == [f"images/p{i}.png" for i in range(7)]
+
+
+@pytest.mark.parametrize("change", ["weights", "batch", "mask"])
+def test_counts_of_another_evaluation_are_not_gone_on_with(several, tmp_path, change):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"1")
+    options = {"predictions": str(tmp_path / "run"), "weights_file": str(weights), "batch": 1}
+    TASK.evaluate(fragile(), job(several, **options))
+    if change == "weights":
+        weights.write_bytes(b"2")
+    elif change == "mask":
+        made.write(several / "masks" / "p3.png", np.full((48, 33), 1, np.uint8))
+    again = fragile()
+    TASK.evaluate(again, job(several, **(options | ({"batch": 2} if change == "batch" else {}))))
+    assert again.model.seen == 7
+
+
+@pytest.mark.parametrize("options", [{"devices": ["cpu", "cpu"]}, {"group": "evaluation0"}])
+def test_nothing_is_shared_among_processes(data, options):
+    with pytest.raises(UnavailableError, match="scored by one process on one device only"):
+        TASK.evaluate(subject(), job(data, **options))

@@ -29,24 +29,59 @@ def load(monkeypatch):
     tasks.problems.cache_clear()
 
 
-def rows_of(result):
+def report_of(result):
     assert result.returncode == 0, result.stderr
-    return {row["metric"]: row for row in json.loads(result.stdout)["reports"][0]["rows"]}
+    return json.loads(result.stdout)["reports"][0]
+
+
+def rows_of(result):
+    return {row["metric"]: row for row in report_of(result)["rows"]}
 
 
 def test_a_strangers_task_is_measured_and_shown(strange, tmp_path):
-    metrics_asked = "params,flops,throughput,accuracy"
+    """Its model takes two tensors, of integers and of truths, and gives a dict."""
+    asked = "params,flops,throughput,memory,parity,accuracy"
     (tmp_path / "words.txt").write_text("000011\n000111\n000000\n111111\n")
     rows = rows_of(
-        strange("run", "--paper", "parity_bits", "--metrics", metrics_asked, "--quick", "--no-store", "--json", "-",
+        strange("run", "--paper", "parity_bits", "--metrics", asked, "--quick", "--no-store", "--json", "-",
                 "--data", "words.txt")
     )  # fmt: skip
     assert (rows["params"]["measured"], rows["params"]["verdict"]) == ("25", "exact")
     assert rows["macs"]["value"] == pytest.approx(16e-9)
-    assert rows["throughput"]["unit"] == "words/s"
-    assert rows["throughput"]["conditions"].startswith("12 bits, batch 4")
+    assert rows["macs_fvcore"]["value"] is not None
+    speed = rows["throughput_words_s"]
+    assert (speed["title"], speed["unit"], speed["verdict"]) == ("Throughput", "words/s", "not comparable")
+    assert speed["conditions"].startswith("12 bits, batch 4")
+    assert rows["memory_training"]["value"] > 0
+    assert rows["parity"]["verdict"] in ("exact", "within rounding")
     assert rows["parity_exact"]["title"] == "Right parities"
     assert rows["parity_exact"]["value"] in (25, 50, 75, 100, 0)
+
+
+def test_its_golden_beside_it_is_verified(strange):
+    found = strange("verify", "--golden", PAPERS / "parity_bits" / "goldens" / "counter.json")
+    assert found.returncode == 0, found.stderr
+    assert "logits" in found.stdout
+    assert "ones" in found.stdout
+
+
+def test_what_its_training_leaves_is_scored_and_asked_by_its_claims(strange, tmp_path):
+    (tmp_path / "words.txt").write_text("000001\n000111\n100000\n111111\n")
+    run = ("run", "--paper", "parity_bits", "--metrics", "accuracy", "--json", "-", "--data", "words.txt")
+    before = report_of(strange(*run, "--no-store"))
+    assert before["claims"][0]["verdict"] == "not tested"
+    assert "bench train --paper parity_bits" in before["claims"][0]["limits"]
+    trained = strange("train", "--paper", "parity_bits", "--data", "words.txt")
+    assert trained.returncode == 0, trained.stderr
+    after = report_of(strange(*run, "--weights", "trained/counter-bits/best.safetensors"))
+    rows = {row["metric"]: row for row in after["rows"]}
+    assert rows["parity_exact"]["value"] == 25
+    assert rows["parity_gain"]["value"] == pytest.approx(-1.347, abs=1e-3)
+    assert (rows["parity_gain"]["unit"], rows["parity_gain"]["verdict"]) == ("bits", "differs")
+    assert (after["claims"][0]["verdict"], after["claims"][0]["evidence"]) == (
+        "fails",
+        "gain: -1.347 bits (reported 0.5)",
+    )
 
 
 def test_what_its_scores_lack_is_said_in_its_row(strange):
@@ -77,10 +112,11 @@ def test_a_task_that_is_not_the_papers(bench):
     assert bench("run", "--paper", "fake", "--task", "sleeping", "--no-store").returncode == 2
 
 
-def test_training_for_a_task_without_a_trainer_is_refused(strange):
-    found = strange("train", "--paper", "parity_bits")
-    assert found.returncode == 2
-    assert found.stderr == "bench: bench train cannot train for bit parity (parity_bits)\n"
+def test_training_for_a_task_without_a_trainer_is_refused():
+    task = Task()
+    task.title = "Bit parity"
+    with pytest.raises(UserError, match=r"^bench train cannot train for bit parity \(p\)$"):
+        task.train(TrainRequest("p"))
 
 
 def test_a_broken_task_says_why_and_hurts_no_other(tmp_path, monkeypatch, load):

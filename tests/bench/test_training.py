@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 
 from bench import registry, trained
+from bench.alone import folder_alone
 from bench.errors import UserError
 from bench.training import checkpoint, data, intact, session
 from bench.training.distributed import Group
 from bench.training.learner import Learner
+from bench.training.loop import Loop
 from bench.training.plan import Wish, resolve
 from bench.training.show import watching
 
@@ -310,6 +312,15 @@ def copy_of(digits, tmp_path):
     return Path(shutil.copytree(digits, tmp_path / "data"))
 
 
+def test_a_run_is_not_gone_on_with_on_other_pictures(digits, tmp_path):
+    root = copy_of(digits, tmp_path)
+    train(plan_of(digits), tmp_path / "run", stop_after=1)
+    next((root / "train" / "3").iterdir()).rename(root / "train" / "3" / "other.png")
+    with pytest.raises(UserError, match=r"its data is '160 and 40 pictures \(.*\)', now it is '160 and 40 pictures"):
+        train(plan_of(root), tmp_path / "run", resume=True)
+    assert train(plan_of(copy_of(digits, tmp_path / "moved")), tmp_path / "run", resume=True).finished
+
+
 def test_too_few_classes(digits, tmp_path):
     root = copy_of(digits, tmp_path)
     for part in ("train", "val"):
@@ -446,3 +457,35 @@ def test_half_precision_trains_too(digits, tmp_path):
     plan = replace(plan_of(digits, recipe="short"), precision="bf16")
     assert train(plan, tmp_path).finished
     assert all(value.dtype == torch.float32 for value in weights(tmp_path).values())
+
+
+def test_an_epoch_that_was_told_of_before_its_checkpoint_is_told_of_once(digits, tmp_path, monkeypatch):
+    plan = plan_of(digits)
+    train(plan, tmp_path / "whole")
+    keeps = []
+
+    def dies(self):
+        keeps.append(1)
+        if len(keeps) == 4:
+            raise KeyboardInterrupt  # after the second epoch's line, before its checkpoint
+        own(self)
+
+    own = Loop.keep
+    monkeypatch.setattr(Loop, "keep", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, tmp_path / "cut")
+    assert len(lines(tmp_path / "cut", "epoch")) == 2
+    monkeypatch.setattr(Loop, "keep", own)
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write("no line of a run\n")
+    assert train(plan, tmp_path / "cut", resume=True).finished
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_two_trainings_in_one_folder_are_refused(digits, tmp_path):
+    folder = tmp_path / "run"
+    train(plan_of(digits), folder, stop_after=2)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with folder_alone(folder), pytest.raises(UserError, match=r"another process is training in .*run: wait for it"):
+        train(plan_of(digits), folder, resume=True)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

@@ -1,4 +1,4 @@
-"""DeepLab against the PyTorch port's golden records, its exact sizes, and how atrous convolution behaves."""
+"""DeepLab against golden records of the port and of the authors' layer tables, its sizes, and atrous convolution."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def tiny(request):
 
 
 @pytest.mark.parametrize("name", support.golden_names("deeplab"))
-def test_equals_the_port(name):
+def test_equals_the_golden_record(name):
     support.check_golden("deeplab", name)
 
 
@@ -116,6 +116,26 @@ def test_upsampling_puts_each_score_on_every_eighth_pixel():
     torch.testing.assert_close(full[..., 0, 4], (scores[..., 0, 0] + scores[..., 0, 1]) / 2)
     torch.testing.assert_close(deeplab.upsample(scores, (30, 20)), full[..., :30, :20])
     assert torch.equal(deeplab.upsample(scores, (35, 25))[..., -1, :], full[..., -1, :])
+
+
+def test_upsampling_cuts_the_position_off_that_padded_2x2_pools_add():
+    """The authors' test.prototxt of the 4x4 form: 306 pixels, 41 scores, 321 pixels, less 7 before and 8 after."""
+    scores = torch.randn(1, 2, 41, 41, dtype=torch.float64)
+    full = deeplab.upsample(scores, (306, 306))
+    torch.testing.assert_close(full[..., 1::8, 1::8], scores[..., 1:-1, 1:-1])
+    assert torch.equal(full, deeplab.upsample(scores, (321, 321))[..., 7:-8, 7:-8])
+    assert torch.equal(deeplab.upsample(scores, (306, 321)), deeplab.upsample(scores, (321, 321))[..., 7:-8, :])
+
+
+@pytest.mark.parametrize(("kernel", "over"), [(3, range(8)), (2, range(8, 16))])
+def test_how_far_a_map_stands_over_tells_its_pools(kernel, over):
+    with torch.device("meta"):
+        backbone = VGG16(kernel)
+        for size in range(8, 120):
+            side = size
+            for pool in backbone.pools:
+                side = pool(torch.zeros(1, 1, side, side)).shape[-1]
+            assert 8 * (side - 1) + 1 - size in over
 
 
 @pytest.mark.parametrize("branches", [1, 4])

@@ -1,12 +1,12 @@
 """SASRec against the port's golden records, and how the model behaves in each of its forms."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.claims import ClaimContext
+from bench.claims import ClaimContext, Trained
 from bench.golden import golden_state
 from reproductions.sasrec import claims, official
 from reproductions.sasrec import model as sasrec
@@ -173,7 +173,6 @@ def test_the_baselines_look_back_only(model):
 
 
 def test_claims_say_what_they_found(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
     for name, value in (("BATCH", 4), ("MAXLEN", 10), ("SMALL_BATCH", 2), ("TABLE_V", {10: 75, 100: 157, 400: 965})):
         monkeypatch.setattr(claims, name, value)
     context = ClaimContext(lambda subject, form, metric: None)
@@ -182,11 +181,10 @@ def test_claims_say_what_they_found(monkeypatch, tmp_path):
     assert [e.reported for e in speed.evidence] == ["1.7", "30.7", "19.1", "18", "11"]
     assert [e.reported for e in claims.time_by_length(context).evidence] == ["2.1", "12.9", "1.3"]
     assert claims.attention_by_distance(context).verdict == "untested"
+    left = []
     for dataset, near in (("amazon-games", 0.9), ("movielens-100k", 0.4)):
-        folder = tmp_path / "trained" / f"x-{dataset}"
-        folder.mkdir(parents=True)
         profile = [near / 5] * 5 + [(1 - near) / 10] * 10
-        (folder / "attention.json").write_text(json.dumps({"by_distance": [profile, profile]}))
-    found = claims.attention_by_distance(context)
+        left.append(Trained("x", dataset, tmp_path, {"attention_by_distance": [profile, profile]}))
+    found = claims.attention_by_distance(replace(context, trained=lambda: tuple(left)))
     assert found.verdict == "holds"
     assert [e.value for e in found.evidence] == pytest.approx([0.9, 0.9, 0.4, 0.4])

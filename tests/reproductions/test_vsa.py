@@ -183,3 +183,15 @@ def test_the_overhead_is_judged_by_the_whole_model():
 def test_windows_without_predictions_are_the_default_ones():
     result = claims.starts_fixed(ClaimContext(lambda subject, form, metric: None))
     assert result.verdict == "holds"
+
+
+def test_attention_starts_as_the_official_convolutions_do():
+    torch.manual_seed(0)
+    model = vsa.build(TINY)
+    for window in (m for m in model.modules() if isinstance(m, VariedWindowAttention)):
+        for layer in (window.qkv, window.proj):
+            bound = layer.in_features**-0.5
+            for start in (layer.weight, layer.bias):
+                assert 0.8 * bound < start.abs().max() <= bound
+    assert model.head.weight.std() < 0.03
+    assert not model.head.bias.any()

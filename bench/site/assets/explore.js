@@ -92,7 +92,7 @@ document.addEventListener("DOMContentLoaded", () => {
     && (!chosenOnly.on() || chosen().has(identity(point)));
 
   const text = (key, [value, low, high]) => `${claimbench.number(value)} ${axes.get(key).unit} ${claimbench.spread(value, low, high)}`.trim();
-  const where = (point) => [point.device, point.precision, point.batch && `batch ${point.batch}`, point.mode, point.size && `${point.size} px`, point.quick && "quick"].filter(Boolean).join(", ");
+  const where = (point) => [point.device, point.precision, point.batch && `batch ${point.batch}`, point.mode, point.size, point.quick && "quick"].filter(Boolean).join(", ");
 
   // Speeds rank only within one machine, precision, batch and mode; counts and scores rank everywhere.
   function group(point, keyX, keyY) {
@@ -112,7 +112,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const one = {
         x: a[0], x_low: a[1] ?? a[0], x_high: a[2] ?? a[0], y: b[0], y_low: b[1] ?? b[0], y_high: b[2] ?? b[0],
         x_text: `${axes.get(keyX).title}: ${text(keyX, a)}`, y_text: `${axes.get(keyY).title}: ${text(keyY, b)}`,
-        model: name(point), paper: point.paper, evidence: basis, where: timed(keyX) || timed(keyY) ? where(point) : point.size && `${point.size} px`,
+        model: name(point), paper: point.paper, evidence: basis, where: timed(keyX) || timed(keyY) ? where(point) : point.size,
         group: group(point, keyX, keyY), on_front: false, named: false, href: link(point), index: point.index,
       };
       const same = [one.model, one.paper, one.evidence, one.group, one.x, one.y].join("|");

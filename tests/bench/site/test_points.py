@@ -100,3 +100,24 @@ def test_reported_speeds_keep_their_machine(tmp_path):
         ("A100", "128", 1000.0, 5.0),
         ("V100", "128", 500.0, 5.0),
     }
+
+
+def test_other_inputs_than_pictures_keep_their_unit_and_their_size(tmp_path):
+    figures = [("throughput_seq_s", "900"), ("params_m", "2.0")]
+    reported = [{"metric": metric, "value": value, "source": "a", "device": "box"} for metric, value in figures]
+    variant = {"name": "small", "input": {"shape": [50]}, "reported": reported}
+    paper = Paper.model_validate(
+        {"id": "words", "title": "Words", "task": "sequential-recommendation", "variants": [variant]}
+    )
+    options = {"module": "words", "task": "sequential-recommendation", "sample_shape": [50]}
+    store = Store(tmp_path)
+    environment = store.add_environment({"device": "box"})
+    same = {"run": "20260101T000000Z-000001", "environment": environment, "form": "model", "options": options}
+    store.append(record("throughput", 800.0, paper="words", subject="small", unit="seq/s", **same), device="box")
+    found, axes = of(store, paper)
+    for evidence in ("measured", "reported"):
+        (point,) = only(found, model="small", evidence=evidence)
+        assert point.size == "50 items"
+        assert "throughput" not in point.values
+        assert point.values["throughput seq/s"][0] > 0
+    assert axes["throughput seq/s"].unit == "seq/s"

@@ -28,6 +28,16 @@ def test_a_row_that_was_not_measured_says_what_would():
     assert found["imagenet1k_top1"].endswith("--metrics accuracy --weights official --data FOLDER")
 
 
+def test_a_score_names_its_own_data_set():
+    def measured(task, row, **more):
+        options = {"task": task, **more}
+        same = {"subject": "demo_t", "form": "model", "job_metric": "accuracy", "options": options}
+        return commands(record(row, 80.0, **same))[row].partition("--mode eager")[2].split()
+
+    assert measured("representation-probing", "elpv_probe_top1") == []
+    assert measured("super-resolution", "psnr_set5_x4", dataset="set5") == ["--dataset", "set5", "--data", "FOLDER"]
+
+
 def test_a_metric_that_no_run_measures_has_no_command():
     assert commands(record("unheard_of", 1.0, subject="demo_t", form="model"))["unheard_of"] == ""
 

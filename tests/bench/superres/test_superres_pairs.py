@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import UserError
-from bench.superres import evaluate, pairs, pictures, resize
+from bench.superres import pairs, pictures, resize
 from bench.superres.check import check
 from bench.superres.sets import SETS
 from tests.bench.superres.conftest import SET5
@@ -203,9 +203,3 @@ def test_one_picture_under_two_names_is_refused(set5):
     stop = SimpleNamespace(requested=False)
     with pytest.raises(UserError, match=r"baby\.png and .*head\.png are one and the same picture"):
         check([job], stop, lambda title: nullcontext())
-
-
-def test_a_picture_without_any_error_has_no_mean_psnr():
-    row = evaluate._mean("set5_x2_psnr", "dB", [30.0, float("inf")], "2 pictures", {})
-    assert (row.value, row.status) == (None, "unavailable")
-    assert "PSNR is infinite" in row.reason

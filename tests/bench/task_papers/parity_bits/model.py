@@ -5,16 +5,18 @@ from torch import nn
 
 
 class Counter(nn.Module):
-    """Integers (B, N) of 0 and 1 to logits (B,)."""
+    """Integers (B, N) of 0 and 1, and which of them count (B, N), to ``{"logits": (B,), "ones": (B,)}``."""
 
     def __init__(self, width):
         super().__init__()
         self.up, self.down = nn.Linear(1, width), nn.Linear(width, 1)
 
-    def forward(self, bits):
-        if bits.is_floating_point():
-            raise TypeError("bits are integers")
-        return self.down(torch.relu(self.up(bits.sum(1, keepdim=True).to(self.up.weight.dtype)))).squeeze(1)
+    def forward(self, bits, counted):
+        if bits.is_floating_point() or counted.dtype != torch.bool:
+            raise TypeError("bits are integers, and what counts is true or false")
+        ones = (bits * counted).sum(1)
+        logits = self.down(torch.relu(self.up(ones[:, None].to(self.up.weight.dtype)))).squeeze(1)
+        return {"logits": logits, "ones": ones}
 
 
 def build(config, form=""):

@@ -1,0 +1,48 @@
+"""What ``bench train`` leaves beside a model for the claims of its paper: any figures, one file a model.
+
+A task's trainer calls :func:`leave`; an experiment in ``claims.py`` finds them in ``ClaimContext.trained()``. Neither
+needs to know where the file lies, nor the engine what stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.claims import Trained
+from bench.errors import UserError
+from bench.jsonl import write_whole
+
+NAME = "for_claims.json"
+
+
+def leave(folder: Path, paper: str, variant: str, dataset: str, figures: Mapping[str, Any]) -> None:
+    """Write what the claims of ``paper`` may ask about the model in ``folder``; what was left before is replaced.
+
+    Raises:
+        UserError: the disk is full or the file cannot be written.
+    """
+    left = {"paper": paper, "variant": variant, "dataset": dataset, "figures": figures}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / NAME, json.dumps(left).encode() + b"\n")
+
+
+def read(root: Path, paper: str) -> tuple[Trained, ...]:
+    """Return what the trainings in the folders of ``root`` left for one paper, in the order of their names.
+
+    Raises:
+        UserError: a file is damaged; names it.
+    """
+    found = []
+    for file in sorted(root.glob(f"*/{NAME}")):
+        try:
+            left = json.loads(file.read_text(encoding="utf-8"))
+            owner, variant, dataset, figures = (left[key] for key in ("paper", "variant", "dataset", "figures"))
+            dict(figures)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} is damaged ({type(error).__name__}): train again, or remove it") from error
+        if owner == paper:
+            found.append(Trained(variant, dataset, file.parent, figures))
+    return tuple(found)

@@ -1,0 +1,82 @@
+"""Scores of a network on a set of pictures: the same after a cut, and never mixed with another network's."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from bench import tasks
+from bench.evaluation.journal import Count
+from bench.measure import UnavailableError
+from bench.measure.subject import Subject
+from bench.records import Job, Settings
+
+TASK = tasks.get("super-resolution")
+
+
+class Nearest(nn.Module):
+    """Repeats every pixel; stops working after some pictures."""
+
+    def __init__(self, pictures=10**9):
+        super().__init__()
+        self.left, self.seen = pictures, 0
+
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("power cut")
+        self.seen += 1
+        return nn.functional.interpolate(x, scale_factor=4)
+
+
+@pytest.fixture
+def data(tmp_path):
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "Set5"
+    folder.mkdir()
+    for name in ("baby", "bird", "butterfly"):
+        pixels = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    Image.fromarray(np.full((32, 32, 3), 9, np.uint8)).save(folder / "head.png")
+    return folder
+
+
+def subject(model):
+    return Subject(model, (3, 8, 8), "nearest", torch.device("cpu"), torch.float32)
+
+
+def job(data, **options):
+    given = {"task": TASK.name, "dataset": "set5", "data": str(data), "partial": True, "config": {"upscale": 4}}
+    return Job("made-up", "nearest", "model", "accuracy", Settings(weights="official"), options={**given, **options})
+
+
+def scores(model, asked):
+    return {row.metric: (row.value, row.samples) for row in TASK.evaluate(subject(model), asked) if row.samples}
+
+
+def test_what_was_seen_before_a_cut_is_not_looked_at_again(data, tmp_path):
+    asked = job(data, predictions=str(tmp_path / "run"))
+    whole = scores(Nearest(), job(data))
+    assert whole["psnr_set5_x4"][0] == np.inf
+    assert np.isfinite(whole["psnr_set5_x4"][1][:3]).all()
+    with pytest.raises(RuntimeError, match="power cut"):
+        TASK.evaluate(subject(Nearest(pictures=2)), asked)
+    assert Count(tmp_path / "run").text() == "2 of 4 pictures"
+    model = Nearest()
+    assert scores(model, asked) == whole
+    assert model.seen == 2
+
+
+def test_scores_of_other_pictures_are_not_gone_on_with(data, tmp_path):
+    asked = job(data, predictions=str(tmp_path / "run"))
+    scores(Nearest(), asked)
+    Image.fromarray(np.full((32, 32, 3), 10, np.uint8)).save(data / "head.png")
+    model = Nearest()
+    scores(model, asked)
+    assert model.seen == 4
+
+
+def test_nothing_is_shared_among_processes(data):
+    with pytest.raises(UnavailableError, match="scored by one process on one device only"):
+        TASK.evaluate(subject(Nearest()), job(data, group="evaluation0"))
