@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from bench.errors import DEBUG, UserError
+
+LONGEST = 200
+"""Letters of a file's name that a sentence shows."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,6 +24,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; nothing is left to say
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None or error.strerror is None or os.environ.get(DEBUG) == "1":
+            _fail(error)
+        _say(f"{str(error.filename)[:LONGEST]} cannot be read or written ({error.strerror})")
+        sys.exit(2)
+    except MemoryError as error:
+        _say(f"the memory does not suffice ({str(error) or 'no more can be had'}): take less at once, as by --batch")
+        sys.exit(1)
     except KeyboardInterrupt:
         _say("interrupted")
         sys.exit(130)
@@ -28,10 +40,15 @@ def main(arguments: list[str] | None = None) -> None:
             _say("interrupted")
         raise
     except Exception as error:  # whatever it is, a user gets a sentence
-        if os.environ.get(DEBUG) == "1":
-            raise
-        _say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
-        sys.exit(1)
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    """End because of a mistake of ours."""
+    if os.environ.get(DEBUG) == "1":
+        raise error
+    _say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
+    sys.exit(1)
 
 
 def _is_interrupt(ended: SystemExit) -> bool:

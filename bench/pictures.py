@@ -7,18 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bench.errors import UserError
+
+DEEP = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
+"""Pillow's modes of pictures whose pixels are numbers of more than 8 bits; it cuts them off at 255 in others."""
 
 
 def header(file: Path, kind: str) -> Image.Image:
     """Return a picture whose pixels have not been read; ``kind`` is what sentences call it.
 
     Raises:
-        UserError: it is missing or no picture.
+        UserError: it is missing, no file or no picture.
     """
     with _named(file, kind):
+        if file.exists() and not file.is_file():
+            raise UserError(f"the {kind} {file} is no file")
         return Image.open(file)
 
 
@@ -26,7 +31,7 @@ def opened(file: Path, kind: str) -> Image.Image:
     """Return a picture whose pixels have been read; ``kind`` is what sentences call it.
 
     Raises:
-        UserError: it is missing, is no picture, or is damaged.
+        UserError: it is missing, is no file, is no picture, or is damaged.
     """
     image = header(file, kind)
     with _named(file, kind):
@@ -41,8 +46,10 @@ def _named(file: Path, kind: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"the {kind} {file} is missing") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"the {kind} {file} cannot be read (it is no picture, or damaged)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0]
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
         raise UserError(f"the {kind} {file} cannot be read ({reason})") from error
 
 
@@ -55,9 +62,13 @@ def rgb(file: Path, least: int, aim: str) -> np.ndarray:
         aim: what that many are needed for, for the sentence: "can be segmented".
 
     Raises:
-        UserError: it is missing, is no picture, is damaged, or is too small.
+        UserError: it is missing, is no picture, is damaged, is too small, or has greys beyond 255.
     """
     with opened(file, "picture") as image:
+        if image.mode in DEEP:
+            raise UserError(
+                f"the picture {file} has greys that are no bytes ({image.mode}): save it with 8 bits a pixel"
+            )
         width, height = image.size
         if min(width, height) < least:
             sides = f"{width}x{height} {'pixel' if width == height == 1 else 'pixels'}"

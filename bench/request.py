@@ -288,7 +288,7 @@ def _datasets(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]])
         fitting = [name for name, d in task.datasets.items() if all(d.reported & names for names in reported)]
         own = fitting[0] if fitting else task.default
         found[paper.id] = options.dataset if options.dataset in task.datasets else own
-    if options.dataset:
+    if options.dataset and chosen:  # else what is wrong was said before
         if options.dataset not in known:
             raise unknown("data set", options.dataset, known)
         named = known[options.dataset]

@@ -119,7 +119,8 @@ def run(
         bool, typer.Option("--claims/--no-claims", help="Whether to test the paper's claims; some train for minutes.")
     ] = True,
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds for one job; 900 by default, none for accuracy.")
+        float | None,
+        typer.Option(min=0.001, max=31_536_000, help="Seconds for one job; 900 by default, none for accuracy."),
     ] = None,
     results: Results = Path(RESULTS),
     no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing on the disk.")] = False,

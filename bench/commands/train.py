@@ -42,15 +42,26 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Begin with these weights: the official layout, or made by bench train.")
     ] = None,
-    classes: Annotated[int, typer.Option(min=0, help="Classes of the head; 0 for the recipe's.")] = 0,
+    classes: Annotated[int, typer.Option(min=0, max=1_000_000, help="Classes of the head; 0 for the recipe's.")] = 0,
     input_size: Annotated[int, typer.Option(min=0, max=8192, help="Side of the pictures; 0 for the recipe's.")] = 0,
-    epochs: Annotated[int, typer.Option(min=0, help="Epochs before the cool-down; 0 for the recipe's.")] = 0,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate, not scaled; 0 for the recipe's.")] = 0.0,
-    global_batch: Annotated[int, typer.Option(min=0, help="Pictures a step over all devices; 0 for the recipe's.")] = 0,
-    batch: Annotated[
-        int, typer.Option(min=0, help="Pictures a device takes at once; passes are added up to the recipe's step.")
+    epochs: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Epochs before the cool-down; 0 for the recipe's.")
     ] = 0,
-    accumulate: Annotated[int, typer.Option(min=0, help="Passes a step; with --batch these make up the step.")] = 0,
+    lr: Annotated[
+        float, typer.Option(min=0, max=1e6, help="Peak learning rate, not scaled; 0 for the recipe's.")
+    ] = 0.0,
+    global_batch: Annotated[
+        int, typer.Option(min=0, max=10_000_000, help="Pictures a step over all devices; 0 for the recipe's.")
+    ] = 0,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1_000_000, help="Pictures a device takes at once; passes are added up to the recipe's step."
+        ),
+    ] = 0,
+    accumulate: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Passes a step; with --batch these make up the step.")
+    ] = 0,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is the recipe's on a GPU.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; under torchrun a GPU each.")] = "auto",
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Shard the weights over the processes (FSDP2).")] = False,
@@ -58,7 +69,10 @@ def train(
         int | None, typer.Option(min=0, max=256, help="Processes that read pictures, for each device; else up to 4.")
     ] = None,
     checkpoint_steps: Annotated[
-        int | None, typer.Option(min=0, help="Steps between checkpoints inside an epoch, 1000 unless said; 0 for none.")
+        int | None,
+        typer.Option(
+            min=0, max=1_000_000_000, help="Steps between checkpoints inside an epoch, 1000 unless said; 0 for none."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of weights, order and augmentation.")] = 0,
     seeds: Annotated[

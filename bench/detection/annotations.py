@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from bench.detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTU
 from bench.detection.layout import ListedObject, Listing, Runs, parse
 from bench.errors import UserError
 from bench.measure.weights import digest
+
+MARGIN = 0.1
+"""How far a box may stand over its picture's edge, in parts of its sides; corners in the place of sides go beyond."""
 
 Objects = tuple[dict[str, Any], ...]
 """Objects as COCO's library takes them, but that ``category_id`` is the position in
@@ -105,6 +109,15 @@ def _pictures(listing: Listing, file: Path, folder: Path) -> tuple[Picture, ...]
 
 def _objects(listing: Listing, file: Path, pictures: Mapping[int, Picture]) -> Objects:
     names = {category.id: category.name for category in listing.categories}
+    for kind, values in (
+        ("category", [c.id for c in listing.categories]),
+        ("annotation", [a.id for a in listing.annotations]),
+    ):
+        if len(set(values)) < len(values):
+            twice = Counter(values).most_common(1)[0][0]
+            raise UserError(f"{file} lists the {kind} {twice} twice")
+    if len(set(names.values())) < len(names):
+        raise UserError(f"{file} lists the category {Counter(names.values()).most_common(1)[0][0]} under two numbers")
     places = {name: place for place, name in enumerate(CLASSES)}
     found = []
     for number, each in enumerate(listing.annotations, start=1):
@@ -118,6 +131,8 @@ def _objects(listing: Listing, file: Path, pictures: Mapping[int, Picture]) -> O
         if each.image_id not in pictures:
             raise UserError(f"{file}: the annotation {each.id} is of the picture {each.image_id}, which is not listed")
         found.append(_object(number, each, places[name] + 1, pictures[each.image_id], file))
+    if found and all(max(each["bbox"]) <= 1 for each in found):
+        raise UserError(f"{file}: no box goes beyond 1: they must be in pixels, and not parts of the picture's sides")
     return tuple(found)
 
 
@@ -125,6 +140,8 @@ def _object(number: int, each: ListedObject, category: int, picture: Picture, fi
     """Return one object; numbers start at 1, as COCO's library takes 0 for no match."""
     x, y, width, height = each.bbox
     corners = [x, y, x + width, y + height]
+    what = f"{file}: the annotation {each.id}"
+    _check_inside(corners, picture, f"{what}, whose box is left, top, width and height,", MARGIN)
     outline: Any = each.segmentation
     if isinstance(outline, Runs):
         if outline.size != (picture.height, picture.width) or sum(outline.counts) != picture.height * picture.width:
@@ -133,15 +150,20 @@ def _object(number: int, each: ListedObject, category: int, picture: Picture, fi
     elif outline:
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in outline):
             raise UserError(f"{file}: an outline of the annotation {each.id} is no polygon of 3 corners or more")
-        corners += [value for polygon in outline for value in polygon]
-    _check_inside(corners, picture, f"{file}: the annotation {each.id}")
+        outer = [value for polygon in outline for value in polygon]
+        _check_inside(outer, picture, what)
+        if min(outer[::2]) > x + width or max(outer[::2]) < x or min(outer[1::2]) > y + height or max(outer[1::2]) < y:
+            raise UserError(f"{what} has its outline beside its box: they are of different objects")
     known = {"id": number, "image_id": each.image_id, "category_id": category, "bbox": list(each.bbox)}
     known |= {"area": each.area, "iscrowd": each.iscrowd}
     return known | ({"segmentation": outline} if outline else {})
 
 
-def _check_inside(corners: list[float], picture: Picture, what: str) -> None:
-    """Refuse coordinates (x, y, x, y, ...) far from the picture; COCO's own may stand over its edge by a little."""
+def _check_inside(corners: list[float], picture: Picture, what: str, margin: float = 1.0) -> None:
+    """Refuse coordinates (x, y, x, y, ...) outside of the picture by more than a part of its sides.
+
+    COCO's own may stand over its edge by a little.
+    """
     for values, side in ((corners[::2], picture.width), (corners[1::2], picture.height)):
-        if min(values) < -side or max(values) > 2 * side:
+        if min(values) < -margin * side or max(values) > (1 + margin) * side:
             raise UserError(f"{what} lies outside of its picture, which has {picture.width}x{picture.height} pixels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,7 +69,7 @@ def parse(file: Path) -> Listing:
         UserError: it is missing, is no JSON, or holds something else; one sentence.
     """
     try:
-        return Listing.model_validate_json(file.read_bytes())
+        return Listing.model_validate_json(file.read_bytes().removeprefix(BOM_UTF8))
     except FileNotFoundError as error:
         raise UserError(f"{file} is missing: give {NEEDS} with --data") from error
     except OSError as error:

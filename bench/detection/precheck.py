@@ -25,6 +25,10 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
             truth = checked(data, partial=partial, progress=watching(stop, progress))
         if truth.partial:
             notes.append(how_many(truth))
+        if flat := sum(1 for each in truth.objects if not min(each["bbox"][2:])):
+            notes.append(
+                f"{flat:,} of the objects of {TITLE} have a box without an area, which nothing can be found to be"
+            )
     return notes
 
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.evaluation.pictures import Problem, several, some
-from bench.evaluation.scan import Entry, Scan, is_picture, natural
+from bench.evaluation.scan import (
+    DEPTH,
+    SPLITS,
+    Entry,
+    Scan,
+    below,
+    children_of,
+    is_document,
+    is_hidden,
+    is_picture,
+    natural,
+)
 from bench.evaluation.sources import Members
 
 LABELS = ("cls", "cls.txt")
@@ -23,6 +34,7 @@ LABEL_KEYS = ("label", "class_id", "cls")
 
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.tar)")
+_LABEL = re.compile(rb"\s*\d{1,9}\s*")
 
 
 @dataclass
@@ -55,8 +67,12 @@ def archives_in(data: Path) -> list[Path]:
         UserError: it is a compressed archive, or a file of another kind.
     """
     if data.is_dir():
-        found = sorted((p for p in data.glob("*.tar") if not p.name.startswith(".")), key=lambda p: natural(p.name))
-        return [] if any(p.is_dir() for p in data.iterdir() if not p.name.startswith(".")) else found
+        folders = {name for name, is_folder in children_of(data) if is_folder}
+        found = _tars(data)
+        if not found:
+            inside = (_tars(data / split) for split in SPLITS if split in folders)
+            return next((tars for tars in inside if tars), [])
+        return [] if folders else _of_split(found, data)
     if data.suffix.lower() in _COMPRESSED:
         raise UserError(f"{data} is compressed, so that single pictures cannot be read from it: unpack it first")
     if data.suffix.lower() != ".tar":
@@ -64,23 +80,54 @@ def archives_in(data: Path) -> list[Path]:
     return [data]
 
 
+def _tars(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("*.tar") if not p.name.startswith(".")), key=lambda p: natural(p.name))
+
+
+def _of_split(found: list[Path], data: Path) -> list[Path]:
+    """Return the archives of the split that is evaluated, where their names begin with those of splits.
+
+    Raises:
+        UserError: there are numbered shards of the training split only.
+    """
+    splits = [re.split(r"[^a-z]", path.name.lower())[0] for path in found]
+    if "train" in splits:
+        for split in SPLITS:
+            if split in splits:
+                return [path for path, own in zip(found, splits, strict=True) if own == split]
+        if set(splits) == {"train"} and _NUMBERED.fullmatch(found[0].name):
+            raise UserError(f"{data} holds a training split only: accuracy is measured on the validation split")
+    return found
+
+
 def index(archives: list[Path]) -> Index:
     """Return where each file of the archives lies; what cannot be read is a problem."""
     found = Index(archives)
-    broken = []
+    broken: list[str] = []
+    links: list[str] = []
     for number, path in enumerate(archives):
         try:
             found.changed.append(path.stat().st_mtime_ns)
+            if not path.is_file():
+                raise OSError("it is no file")
             with tarfile.open(path, "r:") as archive:
                 for member in archive:
-                    if member.isfile() and not PurePosixPath(member.name).name.startswith("."):
-                        found.names.append(member.name.removeprefix("./"))
+                    name = member.name.removeprefix("./")
+                    if any(is_hidden(part) for part in PurePosixPath(name).parts):
+                        continue
+                    if member.isfile():
+                        found.names.append(name)
                         found.places.append((number, member.offset_data, member.size))
+                    elif not member.isdir():
+                        links.append(name)
         except (tarfile.TarError, OSError, EOFError) as error:
             broken.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
     if broken:
         what = several(len(broken), "archive is broken or cut off", "archives are broken or cut off")
         found.problems.append(Problem(f"{what}: {some(broken)}"))
+    if links:
+        what = several(len(links), "member is a link, and no file", "members are links, and no files")
+        found.problems.append(Problem(f"{what}: {some(links)}", excusable=True))
     missing = _missing_shards(archives)
     if missing:
         what = several(len(missing), "shard is missing", "shards are missing")
@@ -88,24 +135,66 @@ def index(archives: list[Path]) -> Index:
     return found
 
 
-def as_scan(found: Index, root: Path) -> tuple[Scan, Members]:
-    """Return the members as the content of class folders; a class is a folder in an archive, or an archive."""
+def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Scan, Members]:
+    """Return the members as the content of class folders; a class is a folder in an archive, or an archive.
+
+    The members come in the order of ``entries()``, and after them those that lie in no class folder.
+
+    Args:
+        found: the members.
+        root: what the user gave.
+        named: what the names of class folders look like; None for any.
+
+    Raises:
+        UserError: there is a training split only.
+    """
     listing = Scan(root)
+    parts = [PurePosixPath(name).parts for name in found.names]
+    top = _class_root(parts, named, str(root))
     own = len(found.archives) > 1
     listed: list[tuple[str, Entry, int]] = []
-    for number, (name, (archive, _, length)) in enumerate(zip(found.names, found.places, strict=True)):
-        folder = PurePosixPath(name).parent.name or (found.archives[archive].stem if own else "")
-        entry = Entry(f"{folder}/{PurePosixPath(name).name}", length, found.changed[archive])
-        if not is_picture(name):
-            (listing.strays if folder else listing.ignored).append(name)
-        elif folder:
-            listed.append((folder, entry, number))
+    loose: list[int] = []
+    nested: dict[str, None] = {}
+    for number, ((archive, _, length), path) in enumerate(zip(found.places, parts, strict=True)):
+        if path[: len(top)] != top:
+            continue
+        *folders, file = path[len(top) :]
+        if own and not folders:
+            folders = [found.archives[archive].stem]
+        if len(folders) > 1:
+            nested["/".join(folders[:2])] = None
+        elif not is_picture(file):
+            (listing.strays if folders and not is_document(file) else listing.ignored).append("/".join(path))
+        elif folders:
+            listed.append((folders[0], Entry(f"{folders[0]}/{file}", length, found.changed[archive]), number))
         else:
-            listing.loose.append(entry)
+            listing.loose.append(Entry(file, length, found.changed[archive]))
+            loose.append(number)
+    listing.nested = list(nested)
     listed.sort(key=lambda item: (natural(item[0]), natural(item[1].name)))
     for folder, entry, _ in listed:
         listing.classes.setdefault(folder, []).append(entry)
-    return listing, Members(found.archives, [found.places[number] for _, _, number in listed])
+    counts = Counter((archive, name) for name, (archive, _, _) in zip(found.names, found.places, strict=True))
+    found.problems += _problem(
+        [name for (_, name), count in counts.items() if count > 1], "member is", "members are", False, "there twice"
+    )
+    order = [number for _, _, number in listed] + loose
+    return listing, Members(found.archives, [found.places[number] for number in order])
+
+
+def _class_root(paths: list[tuple[str, ...]], named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
+    """Return the path of the folder that holds the class folders, as :func:`bench.evaluation.scan.class_root` does."""
+    inside: dict[tuple[str, ...], dict[str, bool]] = {}
+    for path in paths:
+        for depth in range(min(len(path), DEPTH + 2)):
+            inside.setdefault(path[:depth], {})[path[depth]] = depth < len(path) - 1
+    top: tuple[str, ...] = ()
+    for _ in range(DEPTH):
+        inner = below(lambda name, o=top: list(inside.get((*o, *filter(None, [name])), {}).items()), named, place)  # type: ignore[misc]
+        if not inner:
+            break
+        top = (*top, inner)
+    return top
 
 
 @dataclass
@@ -131,23 +220,26 @@ def as_shards(found: Index) -> Shards:
         parts[ending] = number
     content = Members(found.archives, found.places)
     names, labels, chosen = [], [], []
-    pictureless, unlabelled = [], []
+    pictureless, unlabelled, crowded = [], [], []
     for (_, key), parts in samples.items():
-        picture = next((number for ending, number in parts.items() if is_picture(f"x.{ending}")), None)
+        pictures = [number for ending, number in parts.items() if "." not in ending and is_picture(f"x.{ending}")]
         label = _label(parts, content)
-        if picture is None:
+        if not pictures:
             pictureless.append(key)
+        elif len(pictures) > 1:
+            crowded.append(key)
         elif label is None:
             unlabelled.append(key)
         else:
-            names.append(found.names[picture])
+            names.append(found.names[pictures[0]])
             labels.append(label)
-            chosen.append(picture)
+            chosen.append(pictures[0])
     repeated += [name for name, count in Counter(names).items() if count > 1]
     problems = [
         *_problem(pictureless, "sample has no picture", "samples have no picture", True),
         *_problem(unlabelled, "sample has no class number (.cls)", "samples have no class number (.cls)", True),
-        *_problem(repeated, "sample is there twice", "samples are there twice", False),
+        *_problem(crowded, "sample has several pictures", "samples have several pictures", True),
+        *_problem(repeated, "sample is", "samples are", False, "there twice"),
     ]
     places = [found.places[number] for number in chosen]
     stamps = [(length, found.changed[archive]) for archive, _, length in places]
@@ -165,17 +257,20 @@ def _label(parts: dict[str, int], content: Members) -> int | None:
     try:
         for ending in LABELS:
             if ending in parts:
-                return int(content.encoded(parts[ending]))
+                data = content.encoded(parts[ending])
+                return int(data) if _LABEL.fullmatch(data) else None
         if "json" in parts:
             facts: Any = json.loads(content.encoded(parts["json"]))
-            return next((int(facts[key]) for key in LABEL_KEYS if key in facts), None)
+            label = next((facts[key] for key in LABEL_KEYS if key in facts), None)
+            return label if type(label) is int and label >= 0 else None
     except (ValueError, TypeError, OSError):
         return None
     return None
 
 
-def _problem(names: list[str], one: str, many: str, excusable: bool) -> list[Problem]:
-    return [Problem(f"{several(len(names), one, many)}: {some(names)}", excusable)] if names else []
+def _problem(names: list[str], one: str, many: str, excusable: bool, what: str = "") -> list[Problem]:
+    text = f"{several(len(names), one, many)} {what}".strip()
+    return [Problem(f"{text}: {some(names)}", excusable)] if names else []
 
 
 def _missing_shards(archives: list[Path]) -> list[str]:

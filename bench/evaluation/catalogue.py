@@ -32,6 +32,7 @@ class DataSet:
         small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
         needs: what a user gives, one phrase.
         source: where the protocol stands.
+        names: of the classes, in order, where a table of another data set could be taken for it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DataSet:
     small: bool = False
     needs: str = "its folder with one sub-folder a class, a .tar of it, or WebDataset shards"
     source: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def synsets(self) -> bool:
@@ -117,6 +119,7 @@ _ALL = (
         1_000,
         small=True,
         needs="the folder that holds cifar-10-batches-py",
+        names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
     DataSet(
         "cifar100",
@@ -139,6 +142,18 @@ _ALL = (
         1_000,
         small=True,
         needs="the folder that holds t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or FashionMNIST/raw with them)",
+        names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
     ),
     DataSet(
         "digits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 PREFIX = "hf:"
 """What stands before the name of a data set on the hub."""
+
+_LABELS = ("fine_label", "label", "labels", "cls")
+"""What columns of classes are called, the likeliest first."""
+
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
+_LEAST_WORDS = 0.2
+"""The share of ImageNet's words that a table in the usual order has at least: lists call many classes otherwise."""
 
 _SAVED = ("dataset_dict.json", "state.json")
 
@@ -67,11 +75,9 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
 
     table = _evaluated(_load(data), data)
     pictures = [name for name, kind in table.features.items() if isinstance(kind, datasets.Image)]
-    labels = [name for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)]
-    labels = labels or [name for name in ("label", "labels", "cls", "fine_label") if name in table.features]
-    if not pictures or not labels:
-        raise UserError(f"{data} has no column of {'pictures' if not pictures else 'classes'}: {list(table.features)}")
-    column = "fine_label" if "fine_label" in labels else labels[0]
+    column = _column(table, datasets.ClassLabel, data)
+    if not pictures:
+        raise UserError(f"{data} has no column of pictures: {list(table.features)}")
     table = table.cast_column(pictures[0], datasets.Image(decode=False))
     names = list(getattr(table.features[column], "names", None) or [])
     numbers = _numbers(dataset, names)
@@ -79,13 +85,28 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
     return Pictures(
         names=[f"{number:08d}" for number in range(len(table))],
         labels=[(numbers.get(label, label),) for label in given],
-        classes=list(synsets.indices()) if dataset.synsets else names,
+        classes=list(synsets.indices()) if dataset.synsets else list(dataset.names) or names,
         source=Rows(table, pictures[0]),
         stamps=[(0, _fingerprint(table))] * len(table),
         place=data,
         problems=_name_problems(dataset, names),
         expected=dataset.images,
     )
+
+
+def _column(table: Any, kind: type, data: str) -> str:
+    """Return the name of the column of classes.
+
+    Raises:
+        UserError: there is none, or any of several could be meant.
+    """
+    usual = next((name for name in _LABELS if name in table.features), "")
+    found = [name for name, feature in table.features.items() if isinstance(feature, kind)]
+    if usual or len(found) == 1:
+        return usual or found[0]
+    if found:
+        raise UserError(f"{data} has several columns of classes ({', '.join(found)}) and none is called label")
+    raise UserError(f"{data} has no column of classes: {list(table.features)}")
 
 
 def _classes(table: Any, column: str, data: str) -> list[int]:
@@ -107,9 +128,15 @@ def _is_class(label: object) -> bool:
 
 
 def _numbers(dataset: DataSet, names: Sequence[str]) -> dict[int, int]:
-    """Return ImageNet's numbers of classes that are named by WordNet id, whatever their order in the table."""
-    known = synsets.indices() if dataset.synsets else {}
-    return {number: known[name] for number, name in enumerate(names) if name in known}
+    """Return the data set's numbers of classes that are named as there, whatever their order in the table."""
+    known = synsets.indices() if dataset.synsets else {_plain(name): n for n, name in enumerate(dataset.names)}
+    called = [name if dataset.synsets else _plain(name) for name in names]
+    return {number: known[name] for number, name in enumerate(called) if name in known}
+
+
+def _plain(name: str) -> str:
+    """Return a name without what its spellings differ by: ``T - shirt / top`` and ``T-shirt/top``."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _name_problems(dataset: DataSet, names: Sequence[str]) -> list[Problem]:
@@ -119,12 +146,21 @@ def _name_problems(dataset: DataSet, names: Sequence[str]) -> list[Problem]:
     """
     if not names or dataset.classes is None:
         return []
-    known = synsets.indices() if dataset.synsets else {}
-    strangers = [name for name in names if name not in known]
+    strangers = [name for name in names if name not in synsets.indices()] if dataset.synsets else list(names)
+    if dataset.names:
+        own = {_plain(name) for name in dataset.names}
+        strangers = [name for name in names if _plain(name) not in own]
     if dataset.synsets and 0 < len(strangers) < len(names):
         return [Problem(f"{several(len(strangers), 'class is', 'classes are')} not ImageNet's: {some(strangers)}")]
-    if strangers and len(names) != dataset.classes:
+    if (strangers or dataset.names) and len(names) != dataset.classes:
         return [Problem(f"its {several(len(names), 'class', 'classes')} are others: {some(names)}")]
+    if strangers and dataset.names:
+        what = several(len(strangers), "of its classes is another", "of its classes are others")
+        return [Problem(f"{what}: {some(strangers)}")]
+    if strangers and dataset.synsets:
+        same = sum(word in name.lower() for word, name in zip(synsets.words(), names, strict=True))
+        if same < _LEAST_WORDS * len(names):
+            return [Problem(f"its classes are not ImageNet's in the usual order: {some(names)}")]
     return []
 
 
@@ -139,8 +175,11 @@ def _load(data: str) -> Any:
         if data.startswith(PREFIX):
             return datasets.load_dataset(data.removeprefix(PREFIX))
         if files := _parquet(Path(data)):
+            _check_parquet(files, data)
             return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
         return datasets.load_from_disk(data)
+    except UserError:
+        raise
     except Exception as error:  # the library raises whatever its back ends raise
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {reason[:200]}") from error
@@ -160,3 +199,15 @@ def _parquet(folder: Path) -> list[Path]:
     """Return the Parquet files of the split that is evaluated, or all where none is named for one."""
     files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
     return next((chosen for split in SPLITS if (chosen := [f for f in files if f.name.startswith(split)])), files)
+
+
+def _check_parquet(files: Sequence[Path], data: str) -> None:
+    """Raise UserError where the files are of a training split, or not all of those that their names speak of."""
+    if all(file.name.startswith("train") for file in files):
+        raise UserError(f"{data} holds a training split only: accuracy is measured on the validation split")
+    parts = [match for file in files if (match := _SHARD.fullmatch(file.name))]
+    there = {(match[1], int(match[2])) for match in parts}
+    wanted = {(match[1], number, match[3]) for match in parts for number in range(int(match[3]))}
+    missing = sorted(f"{head}-{n:05}-of-{all_}.parquet" for head, n, all_ in wanted if (head, n) not in there)
+    if missing:
+        raise UserError(f"{data}: {several(len(missing), 'file is', 'files are')} missing: {some(missing)}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from bench.evaluation import synsets
 from bench.evaluation.catalogue import DATASETS, DataSet
-from bench.evaluation.pictures import Pictures, Problem, Source, several, some
+from bench.evaluation.copies import copies
+from bench.evaluation.pictures import Encoded, Pictures, Problem, several, some
 from bench.evaluation.scan import Entry, Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
@@ -24,7 +26,7 @@ def folder_names(dataset: DataSet) -> re.Pattern[str] | None:
     return synsets.SYNSET if dataset.synsets else None
 
 
-def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
+def from_scan(dataset: DataSet, found: Scan, source: Encoded) -> Pictures:
     """Return the pictures of class folders; ``source`` reads them in the order of ``found.entries()``."""
     numbers = class_numbers(dataset, found)
     entries: list[Entry] = []
@@ -39,12 +41,13 @@ def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
             kept += range(position, position + len(members))
         position += len(members)
     left_out = len(found.strays) + len(found.loose) + position - len(kept)
+    problems += _class_problems(dataset, found, numbers)
+    problems += _odd_problems(found)
+    problems += _copied(dataset, found, source)
     if len(kept) < position:
         from bench.evaluation.sources import Chosen
 
         source = Chosen(source, kept)
-    problems += _class_problems(dataset, found, numbers)
-    problems += _odd_problems(found)
     return Pictures(
         names=[entry.name for entry in entries],
         labels=labels,
@@ -53,7 +56,7 @@ def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
         stamps=[(entry.size, entry.changed) for entry in entries],
         place=str(found.root),
         problems=problems,
-        notes=_notes(found),
+        notes=_notes(dataset, found),
         expected=dataset.images,
         left_out=left_out,
     )
@@ -96,6 +99,10 @@ def count_problems(dataset: DataSet, labels: Iterable[tuple[int, ...]], names: S
         numbers = some([str(number) for number in beyond])
         return [Problem(f"labels go beyond the {dataset.classes:,} classes, 0 to {dataset.classes - 1:,}: {numbers}")]
     problems = []
+    strangers = sorted(set(counts) - set(expected))
+    if strangers:
+        numbers = some([_shown(dataset, number, names) for number in strangers])
+        problems.append(Problem(f"labels are of classes that {dataset.title} does not have: {numbers}"))
     missing = [number for number in expected if not counts[number]]
     if missing:
         shown = some([_shown(dataset, number, names) for number in missing])
@@ -161,6 +168,19 @@ def _repeated_names(found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
     return [Problem(f"{what}: {some(twice)}")]
 
 
+def _copied(dataset: DataSet, found: Scan, source: Encoded) -> list[Problem]:
+    """Return the class folders that hold the same pictures; in ImageNet val their names tell, whatever they hold."""
+    if dataset.layout in ("synsets", "corruptions") and not dataset.subset:
+        return []
+    members = {name: [(e.name.rpartition("/")[2], e.size) for e in entries] for name, entries in found.classes.items()}
+    starts = dict(zip(members, accumulate(map(len, members.values()), initial=0), strict=False))
+    same = copies(members, lambda name, position: source.encoded(starts[name] + position))
+    if not same:
+        return []
+    shown = some([" and ".join(group[:2]) for group in same])
+    return [Problem(f"class folders hold the very same pictures: {shown}", excusable=True)]
+
+
 def _odd_problems(found: Scan) -> list[Problem]:
     """Return what lies in the folders and should not."""
     loose = [entry.name for entry in found.loose]
@@ -177,13 +197,28 @@ def _odd_problems(found: Scan) -> list[Problem]:
         Problem(f"{several(len(names), one, many)} {rest}: {some(names)}", excusable)
         for names, one, many, rest, excusable in kinds
         if names
-    ]
+    ] + _flat(found)
 
 
-def _notes(found: Scan) -> list[str]:
-    if not found.ignored:
+def _flat(found: Scan) -> list[Problem]:
+    """Say what to do with ImageNet val as it comes: one folder of pictures whose classes stand in the devkit."""
+    if found.classes or not found.loose or not all(OFFICIAL.fullmatch(entry.name) for entry in found.loose):
         return []
-    return [f"{several(len(found.ignored), 'file', 'files')} beside the class folders ignored: {some(found.ignored)}"]
+    how = "sort them into class folders with torchvision.datasets.ImageNet (it reads the devkit) or valprep.sh"
+    return [Problem(f"the names of its pictures do not tell their classes: {how}")]
+
+
+def _notes(dataset: DataSet, found: Scan) -> list[str]:
+    notes = []
+    if found.ignored:
+        files = several(len(found.ignored), "file", "files")
+        notes.append(f"{files} beside the pictures ignored: {some(found.ignored)}")
+    if dataset.layout == "any" and sorted(found.classes) != (order := sorted(found.classes, key=natural)):
+        notes.append(
+            f"classes are numbered by the numbers in their names: {some(order)}; torchvision's ImageFolder sorts them "
+            "as text, so that weights trained with it would not match"
+        )
+    return notes
 
 
 def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:

@@ -11,6 +11,7 @@ import orjson
 from bench.errors import UserError
 from bench.evaluation import archive, synsets
 from bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
+from bench.evaluation.copies import copies
 from bench.evaluation.hub import is_hub, open_hub
 from bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
 from bench.evaluation.packaged import open_packaged
@@ -56,7 +57,7 @@ def _classes(dataset: DataSet, path: Path) -> Pictures:
     found = archive.index(archives)
     if found.is_webdataset():
         return _shards(dataset, path, found)
-    listing, members = archive.as_scan(found, path)
+    listing, members = archive.as_scan(found, path, folder_names(dataset))
     pictures = _hinted(dataset, path, listing, from_scan(dataset, listing, members))
     pictures.problems[:0] = found.problems
     return pictures
@@ -98,16 +99,20 @@ def _real(dataset: DataSet, path: Path) -> Pictures:
     answers = _real_labels(file)
     archives = archive.archives_in(path)
     if archives:
-        listing, reader = archive.as_scan(archive.index(archives), path)
-        entries: list[Entry] = listing.entries()
+        index = archive.index(archives)
+        listing, reader = archive.as_scan(index, path, synsets.SYNSET)
+        entries: list[Entry] = [*listing.entries(), *listing.loose]
         source: Source = reader
+        problems = index.problems
     else:
         listing = scan(class_root(path, synsets.SYNSET))
         entries = [*listing.entries(), *listing.loose]
         source = Files(listing.root, [entry.name for entry in entries])
+        problems = []
     numbered = [(int(match[1]), at) for at, e in enumerate(entries) if (match := _official(e.name))]
     numbered = sorted((number, at) for number, at in numbered if 1 <= number <= REAL_IMAGES)
-    problems = _real_problems(entries, [number for number, _ in numbered])
+    unused = len(entries) - len(numbered)
+    problems = [*problems, *_real_problems(entries, [number for number, _ in numbered])]
     numbered = [(number, at) for number, at in numbered if answers[number - 1]]
     chosen = [at for _, at in numbered]
     return Pictures(
@@ -120,6 +125,7 @@ def _real(dataset: DataSet, path: Path) -> Pictures:
         problems=problems,
         notes=[f"labels of {file}"],
         expected=sum(bool(labels) for labels in answers),
+        left_out=unused,
     )
 
 
@@ -164,9 +170,11 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
     whole = Pictures([], [], list(synsets.indices()), Files(path, []), place=str(path), expected=dataset.images)
     names: list[str] = []
     absent = []
+    parts: dict[str, list[tuple[str, int]]] = {}
+    roots: dict[str, Path] = {}
     for corruption in CORRUPTIONS:
-        folders = [path / corruption, *sorted(path.glob(f"*/{corruption}"))]
-        folder = next((f for f in folders if f.is_dir()), None)
+        places = [path / corruption, *sorted(path.glob(f"*/{corruption}")), *sorted(path.glob(f"*/*/{corruption}"))]
+        folder = next((f for f in places if f.is_dir()), None)
         for severity in SEVERITIES:
             if folder is None or not (folder / severity).is_dir():
                 absent.append(f"{corruption}/{severity}")
@@ -182,12 +190,18 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
             whole.left_out += part.left_out
             problems = [*part.problems, *_balanced(dataset, part)]
             whole.problems += [Problem(f"{corruption}/{severity}: {p.text}", p.excusable) for p in problems]
+            parts[f"{corruption}/{severity}"] = [(entry.name, entry.size) for entry in found.entries()]
+            roots[f"{corruption}/{severity}"] = root
     if absent:
         text = f"{len(absent)} of {len(CORRUPTIONS) * len(SEVERITIES)} corruptions and severities are missing"
         whole.problems.insert(0, Problem(f"{text}: {some(absent)}", excusable=len(names) > 0))
     if not names and (other := hint(dataset, path, None)):
         whole.problems.append(Problem(other))
     whole.source = Files(path, names)
+    same = copies(parts, lambda part, position: (roots[part] / parts[part][position][0]).read_bytes())
+    if same:
+        shown = some([" and ".join(group[:2]) for group in same])
+        whole.problems.append(Problem(f"different corruptions hold the very same pictures: {shown}", excusable=True))
     return whole
 
 

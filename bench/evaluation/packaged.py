@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,35 +69,13 @@ def _has_md5(path: Path, md5: str) -> bool:
 def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
     from torchvision.datasets import FashionMNIST
 
-    for folder in (data, data / "FashionMNIST" / "raw", data / "raw", data / "fashion-mnist"):
-        files = [_plain_or_gz(folder / name) for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")]
-        if all(files):
-            images, labels = (_idx(file) for file in files if file is not None)
-            break
-    else:
+    from bench.study import fashion_mnist
+
+    folder = fashion_mnist.inside(data, "test")
+    if folder is None:
         raise UserError(f"{data} does not hold {dataset.title}: give {dataset.needs}")
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
-        raise UserError(f"the files of {dataset.title} in {folder} do not fit each other: fetch them again")
-    return images, labels, list(FashionMNIST.classes)
-
-
-def _plain_or_gz(path: Path) -> Path | None:
-    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
-
-
-def _idx(path: Path) -> Any:
-    """Return the array in an IDX file of bytes: two zeros, type 8, the number of axes, their lengths, the content."""
-    import numpy as np
-
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        axes = data[3]
-        shape = np.frombuffer(data, ">u4", axes, offset=4).astype(int)
-        if data[:3] != b"\0\0\x08":
-            raise ValueError("it does not start like an IDX file of bytes")
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
+    images, labels = fashion_mnist.read(folder, "test")
+    return images[:, 0].numpy(), labels.numpy(), list(FashionMNIST.classes)
 
 
 def _digits() -> tuple[Any, Any, list[str]]:

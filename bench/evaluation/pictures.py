@@ -95,12 +95,17 @@ def decode(data: bytes, mode: str = "RGB") -> Image:
     """Return the picture in ``data`` in a colour mode.
 
     Raises:
-        OSError: it is no picture that can be read, or not a whole one.
+        OSError: it is no picture that can be read, or not a whole one, or its greys go beyond 255: Pillow would cut
+            them off there, and leave a white picture.
     """
     from PIL import Image
 
+    from bench.pictures import DEEP
+
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if image.mode in DEEP:
+                raise OSError(f"its greys are no bytes ({image.mode}): save it with 8 bits a pixel")
             return image.convert(mode)
     except (Image.DecompressionBombError, ValueError, SyntaxError, MemoryError, EOFError, ArithmeticError) as error:
         raise OSError(str(error) or type(error).__name__) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,10 @@ SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold what is evaluated, the likeliest first."""
 
 DEPTH = 4
-_SYSTEM = frozenset(("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"))
+_SYSTEM = frozenset(("__macosx", "@eadir", "lost+found", "$recycle.bin", "thumbs.db", "desktop.ini"))
+_DOCUMENT = re.compile(r"(?:readme|license|licence)(?:\.\w+)?", re.IGNORECASE)
+_MOST_DIGITS = 1000
+"""Python turns no more than 4,300 digits into a number, and no file is numbered so."""
 
 
 class Entry(NamedTuple):
@@ -64,12 +67,22 @@ class Scan:
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts ``a2`` before ``a10``."""
     parts = re.split(r"(\d+)", text)
-    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
+    return [(1, int(p), p) if p.isdecimal() and len(p) <= _MOST_DIGITS else (0, 0, p) for p in parts]
 
 
 def is_picture(name: str) -> bool:
     """Tell whether a file is a picture by its name."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 - called for each of millions of names
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is none of the user's: hidden, or left by an operating system."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def is_document(name: str) -> bool:
+    """Tell whether a file tells people about the data: such a one does no harm, wherever it lies."""
+    return _DOCUMENT.fullmatch(name) is not None
 
 
 def class_root(folder: Path, named: re.Pattern[str] | None) -> Path:
@@ -83,19 +96,39 @@ def class_root(folder: Path, named: re.Pattern[str] | None) -> Path:
         UserError: it holds a training split only, or may not be read.
     """
     for _ in range(DEPTH):
-        folders = {name for name, is_folder in _children(folder) if is_folder}
-        if named is not None and any(named.fullmatch(name) for name in folders):
-            return folder
-        inner = next((split for split in SPLITS if split in folders), None)
-        if inner is None and named is not None:
-            wrapped = folders - {"train"}
-            if "train" in folders and not wrapped:
-                raise UserError(f"{folder} holds a training split only: accuracy is measured on the validation split")
-            inner = wrapped.pop() if len(wrapped) == 1 and not _holds_pictures(folder / min(wrapped)) else None
-        if inner is None:
+        inner = below(lambda name, outer=folder: children_of(outer / name), named, str(folder))  # type: ignore[misc]
+        if not inner:
             return folder
         folder = folder / inner
     return folder
+
+
+Children = Callable[[str], list[tuple[str, bool]]]
+"""From the name of a folder within another (empty: that one itself) to what lies in it: names, and which are folders"""
+
+
+def below(children: Children, named: re.Pattern[str] | None, place: str) -> str:
+    """Return the folder within another that holds the class folders or leads there; empty where it does so itself.
+
+    That is the evaluation split, or the only folder where no classes are beside it. A class may be called like a
+    split: a folder that holds pictures itself is a class, where classes may have any name.
+
+    Raises:
+        UserError: there is a training split only.
+    """
+    folders = sorted(name for name, is_folder in children("") if is_folder)
+    if named is not None and any(named.fullmatch(name) for name in folders):
+        return ""
+    for split in SPLITS:
+        inner = next((name for name in folders if name.lower() == split), "")
+        if inner and (named is not None or not _holds_pictures(children(inner))):
+            return inner
+    if len(folders) == 1 and folders[0].lower() == "train" and (named or not _holds_pictures(children(folders[0]))):
+        raise UserError(f"{place} holds a training split only: accuracy is measured on the validation split")
+    only = [name for name in folders if name.lower() != "train"] if named is not None else folders
+    if len(only) != 1 or _holds_pictures(children(only[0])):
+        return ""
+    return only[0] if named is not None or _holds_folders(children(only[0])) else ""
 
 
 def scan(root: Path) -> Scan:
@@ -108,7 +141,7 @@ def scan(root: Path) -> Scan:
     here = os.path.realpath(root)
     seen: dict[str, str] = {}
     for item in _sorted(root, found):
-        if item.name in _SYSTEM or not _exists(item, item.name, found):
+        if not _exists(item, item.name, found):
             continue
         if item.is_dir():
             real = os.path.realpath(item.path)
@@ -130,7 +163,7 @@ def _class(folder: Path, name: str, found: Scan) -> Iterator[Entry]:
     """Yield the pictures of one class folder; write everything else down."""
     for item in _sorted(folder, found, name):
         place = f"{name}/{item.name}"
-        if item.name in _SYSTEM or not _exists(item, place, found):
+        if not _exists(item, place, found):
             continue
         if item.is_dir():
             real = os.path.realpath(item.path)
@@ -139,7 +172,7 @@ def _class(folder: Path, name: str, found: Scan) -> Iterator[Entry]:
         elif item.is_file() and is_picture(item.name):
             yield from _entry(item, place, found)
         else:
-            found.strays.append(place)
+            (found.ignored if is_document(item.name) else found.strays).append(place)
 
 
 def _entry(item: os.DirEntry[str], place: str, found: Scan) -> Iterator[Entry]:
@@ -173,7 +206,7 @@ def _sorted(folder: Path, found: Scan, name: str = "") -> list[os.DirEntry[str]]
     """Return what lies in a folder, in natural order, without hidden files."""
     try:
         with os.scandir(folder) as items:
-            return sorted((i for i in items if not i.name.startswith(".")), key=lambda i: natural(i.name))
+            return sorted((i for i in items if not is_hidden(i.name)), key=lambda i: natural(i.name))
     except OSError as error:
         if not name:
             raise UserError(f"data folder {folder} cannot be read ({error.strerror})") from error
@@ -181,10 +214,15 @@ def _sorted(folder: Path, found: Scan, name: str = "") -> list[os.DirEntry[str]]
         return []
 
 
-def _children(folder: Path) -> list[tuple[str, bool]]:
+def children_of(folder: Path) -> list[tuple[str, bool]]:
+    """Return what lies in a folder but for hidden files: names, and which are folders.
+
+    Raises:
+        UserError: it may not be read.
+    """
     try:
         with os.scandir(folder) as items:
-            return [(item.name, _is_folder(item)) for item in items if not item.name.startswith(".")]
+            return [(item.name, _is_folder(item)) for item in items if not is_hidden(item.name)]
     except OSError as error:
         raise UserError(f"data folder {folder} cannot be read ({error.strerror})") from error
 
@@ -196,6 +234,10 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _holds_pictures(folder: Path) -> bool:
+def _holds_pictures(children: list[tuple[str, bool]]) -> bool:
     """Tell whether pictures lie directly in a folder: it is then a class and not a split."""
-    return any(is_picture(name) for name, is_folder in _children(folder) if not is_folder)
+    return any(is_picture(name) for name, is_folder in children if not is_folder)
+
+
+def _holds_folders(children: list[tuple[str, bool]]) -> bool:
+    return any(is_folder for _, is_folder in children)

@@ -30,6 +30,11 @@ def _lemmas() -> dict[str, str]:
     return {synset: lemma.split(",")[0] for synset, _, lemma in pairs}
 
 
+def words() -> list[str]:
+    """Return the first word of each class, in the order of their numbers, in lower case."""
+    return [_lemmas().get(synset, "").lower() for synset in indices()]
+
+
 def described(synset: str) -> str:
     """Return a WordNet id with its first word: ``n01440764 (tench)``."""
     word = _lemmas().get(synset)

@@ -15,8 +15,8 @@ from bench.weights import content
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "module")
-"""Keys under which training scripts keep the weights beside their optimiser state."""
+_WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "ema", "params_ema", "params", "module")
+"""Keys under which training scripts keep the weights beside their optimiser state; BasicSR tests its average."""
 
 
 def load_state(path: Path | str) -> dict[str, Tensor]:
@@ -31,7 +31,8 @@ def load_state(path: Path | str) -> dict[str, Tensor]:
     training) is removed.
 
     Raises:
-        UserError: the file cannot be read, is refused, or holds no tensors; names the file.
+        UserError: the file cannot be read, is refused, or holds no tensors, or tensors that are no weights; names the
+            file.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,7 +45,24 @@ def load_state(path: Path | str) -> dict[str, Tensor]:
         state = _unwrap(_torch_file(path), path)
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    _check_tensors(state, path)
     return state
+
+
+def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Refuse entries that a model would take with a change of meaning, or that make every result not a number."""
+    import torch
+
+    for name, tensor in state.items():
+        what = ""
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+            what = "no plain tensor"
+        elif tensor.dtype == torch.int8 and tensor.dim() > 1:
+            what = "quantized to int8"
+        elif tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+            what = "not a number everywhere: the file is damaged, or its training diverged"
+        if what:
+            raise UserError(f"weights file {path}: {name} is {what}")
 
 
 def load_strictly(model: nn.Module, state: dict[str, Tensor], path: str, label: str) -> None:
@@ -128,5 +146,6 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
         raise UserError(f"weights file {path} holds {type(loaded).__name__}, expected a mapping of names to tensors")
     state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not state:
-        raise UserError(f"weights file {path} holds no tensors")
+        known = ", ".join(_WRAPPERS)
+        raise UserError(f"weights file {path} holds no tensors, neither itself nor under {known}: save its state dict")
     return state

@@ -89,8 +89,15 @@ def _kept(file: Path, parts: dict[str, Pictures]) -> dict[str, Tensor] | None:
         found = load_file(file)
     except (OSError, SafetensorError):
         return None
-    fits = {part: len(tokens) for part, tokens in found.items()} == {part: len(each) for part, each in parts.items()}
-    return found if fits else None
+    counts = {part: len(tokens) for part, tokens in found.items()} == {part: len(each) for part, each in parts.items()}
+    return found if counts and _are_tokens(list(found.values())) else None
+
+
+def _are_tokens(found: list[Tensor]) -> bool:
+    """Tell whether tensors are what :func:`_extract` makes: (n, N, D) in float16, finite, with one N for all."""
+    shapes = {tokens.shape[1:] for tokens in found}
+    plain = all(tokens.dim() == 3 and tokens.dtype == torch.float16 for tokens in found)
+    return plain and len(shapes) == 1 and all(bool(tokens.isfinite().all()) for tokens in found)
 
 
 def _keep(file: Path, tokens: dict[str, Tensor]) -> None:

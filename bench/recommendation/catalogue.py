@@ -19,6 +19,7 @@ class DataSet:
         prefix: what its rows begin with.
         needs: what a user gives, one phrase.
         users, items, actions: how many it must have; None where any will do.
+        content: the digest of its actions in their order, :attr:`Interactions.digest`; empty where it is not known.
         url, sha256: where its file can be fetched, and that file's digest.
         package: the installed package that it comes with, and the file in it.
         source: where its protocol stands.
@@ -31,6 +32,7 @@ class DataSet:
     users: int | None = None
     items: int | None = None
     actions: int | None = None
+    content: str = ""
     url: str = ""
     sha256: str = ""
     package: tuple[str, str] | None = None
@@ -60,6 +62,7 @@ _ALL = (
         users=31_013,
         items=23_715,
         actions=287_107,
+        content="5eeecba27b6a13c5c65543abcc483ed4c0c52e7c54a69522eb093494515a13e8",
         url="https://raw.githubusercontent.com/kang205/SASRec/e3738967fddab206d6eeb4fda433e7a7034dd8b1/data/Video.txt",
         sha256="b7376fe24430743f411dc7f567285657b2adb3f74361cc7ba0aee94f3024b651",
     ),
@@ -70,10 +73,11 @@ _ALL = (
         "movielens-100k",
         "MovieLens-100K",
         "ml100k",
-        needs="ml-100k.inter: user, item, rating and time of day a line, divided by tabs, under a line of names",
+        needs="ml-100k.inter or u.data: user, item, rating and time of day a line, divided by tabs",
         users=943,
         items=1_349,
         actions=99_287,
+        content="f9d65daac1f9de7c441b37a9f686c8bba6f08733d28beb47f0fb955ee938c916",
         package=("recbole", "dataset_example/ml-100k/ml-100k.inter"),
         source="the same; users and items with fewer than 5 actions left out, equal times in a fixed random order",
     ),

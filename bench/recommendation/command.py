@@ -21,6 +21,7 @@ from bench.process import Stop
 from bench.recommendation import session
 from bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
 from bench.recommendation.opening import opened
+from bench.recommendation.precheck import few_items
 from bench.recommendation.seeds import store
 from bench.recommendation.session import Progress, Wish
 from bench.recommendation.split import Split
@@ -77,6 +78,8 @@ def train(request: TrainRequest) -> int:
     request.refuse_others("sequential recommendation", *TAKEN)
     device = torch.device(devices.resolve(request.device))
     plan, split = resolve(request)
+    for note in few_items(split):
+        print(f"bench: {note}", file=sys.stderr)
     if request.dry_run:
         _print_plan(plan, split, request.json)
         return 0
@@ -123,6 +126,8 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
         split = opened(dataset, request.data)
     except UnavailableError as error:
         raise UserError(f"bench train --dataset {dataset.name} {error}") from error
+    if request.batch > max(split.data.users, Recipe.batch):
+        raise UserError(f"--batch {request.batch:,} is more than the {split.data.users:,} users that a step draws from")
     config = {**variant.config, "items": split.data.items}
     facts = paper.recipe
     form = facts.form if facts and facts.form else paper.default_form(variant)

@@ -92,7 +92,9 @@ def lines_of(path: Path) -> list[str]:
         UserError: it cannot be read, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file")
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

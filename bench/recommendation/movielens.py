@@ -1,8 +1,12 @@
-"""Timed ratings as RecBole's atomic files hold them: ``user_id:token item_id:token rating:float timestamp:float``."""
+"""Timed ratings as RecBole's atomic files hold them: ``user_id:token item_id:token rating:float timestamp:float``.
+
+GroupLens's own file of MovieLens-100K, ``u.data``, holds the same columns without a line of names.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +19,8 @@ FEWEST = 5
 """Users and items with fewer actions are left out, again and again until all have as many."""
 
 _NAMES = ("user_id", "item_id", "timestamp")
+_GROUPLENS = "user_id\titem_id\trating\ttimestamp"
+"""What stands in a line of GroupLens's own ``u.data``, which does not say so."""
 
 
 def read_timed(path: Path) -> Interactions:
@@ -27,13 +33,19 @@ def read_timed(path: Path) -> Interactions:
     Raises:
         UserError: the file cannot be read, or is something else; names the line.
     """
-    lines = lines_of(path)
+    lines, first = lines_of(path), 2
+    if lines and re.fullmatch(r"\d+\t\d+\t\d+\t\d+", lines[0]):
+        lines, first = [_GROUPLENS, *lines], 1
     names = [name.partition(":")[0] for name in (lines[0] if lines else "").split("\t")]
     absent = [name for name in _NAMES if name not in names]
     if absent:
-        raise UserError(f"{path}: its first line names no {' and no '.join(absent)}; expected RecBole's .inter format")
+        raise UserError(
+            f"{path}: its first line names no {' and no '.join(absent)}; expected RecBole's .inter format, or u.data"
+        )
     columns = [names.index(name) for name in _NAMES]
-    found = [_action(path, number, line, len(names), columns) for number, line in enumerate(lines[1:], 2) if line]
+    found = [
+        _action(path, number, line, len(names), columns) for number, line in enumerate(lines[1:], first) if line.strip()
+    ]
     if not found:
         raise UserError(f"{path} holds no action")
     names_of_users, names_of_items, times = zip(*found, strict=True)
@@ -50,7 +62,9 @@ def _action(path: Path, number: int, line: str, width: int, columns: list[int]) 
     fields = line.split("\t")
     if len(fields) != width:
         raise UserError(f"{path}: line {number} has {len(fields)} columns where the first line names {width}")
-    user, item, time = (fields[column] for column in columns)
+    user, item, time = (fields[column].strip() for column in columns)
+    if not user or not item:
+        raise UserError(f"{path}: line {number} names no {'user' if not user else 'item'}")
     try:
         seconds = float(time)
     except ValueError:
@@ -62,7 +76,7 @@ def _action(path: Path, number: int, line: str, width: int, columns: list[int]) 
 
 def _numbered(names: Sequence[str]) -> Ids:
     """Number names from 1, numbers in their own order."""
-    known = sorted(set(names), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    known = sorted(set(names), key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name))
     numbers = {name: number for number, name in enumerate(known, 1)}
     return np.array([numbers[name] for name in names], dtype=np.int64)
 

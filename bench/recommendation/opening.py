@@ -53,6 +53,11 @@ def _checked(dataset: DataSet, found: Interactions) -> Interactions:
                 f"{found.name} is not {dataset.title}: it has {count:,} {kind} where that has {wanted:,}; for a file "
                 "of your own say --dataset pairs"
             )
+    if dataset.content and found.digest != dataset.content:
+        raise UserError(
+            f"{found.name} is not {dataset.title}: it has as many users, items and actions, but other actions, or "
+            "users' actions in another order; fetch the file again"
+        )
     return found
 
 

@@ -104,7 +104,8 @@ def train(wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, tell:
             _save(folder, identity, trainer, progress, best)
             return None
         loss, seconds, drawing = trainer.epoch(progress.epoch + 1)
-        checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=folder / CHECKPOINT)
+        kept = folder / CHECKPOINT
+        checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=kept if kept.exists() else None)
         progress.losses.append(loss)
         progress.epoch += 1
         progress.seconds += seconds

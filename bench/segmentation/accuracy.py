@@ -135,6 +135,9 @@ def _row(
     if found is None:
         return Measurement.missing(name, "%", "this paper has no stage after the network")
     overlap = found.narrow[BAND] if score.startswith("trimap") else found.whole
+    if not overlap.counts:
+        nothing = "no boundary lies in them" if overlap is not found.whole else "they are void everywhere"
+        return Measurement.missing(name, "%", f"no pixel counts in the masks of these pictures: {nothing}")
     shared = ("dataset", "images", "classes", "pictures_sha256", "partial", "sample_shape")
     evidence = {key: detail[key] for key in shared if key in detail}
     if score == "pixel_accuracy":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.evaluation.pictures import EXTENSIONS
+from bench.evaluation.scan import is_hidden
 from bench.segmentation.catalogue import Masks
 
 
@@ -33,7 +34,10 @@ def find(dataset: Masks, data: str) -> tuple[Pair, ...]:
     root = Path(data).expanduser()
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give {dataset.needs} with --data")
-    return _FINDERS[dataset.layout](dataset, root)
+    try:
+        return _FINDERS[dataset.layout](dataset, root)
+    except OSError as error:
+        raise UserError(f"{error.filename or root} cannot be read ({error.strerror or error})") from error
 
 
 def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
@@ -42,10 +46,10 @@ def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
     )
     listing = inside / "ImageSets" / "Segmentation" / "val.txt"
     try:
-        names = listing.read_text(encoding="utf-8").split()
+        names = listing.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{listing} cannot be read ({_reason(error)}): give {dataset.needs} with --data") from error
-    odd = next((name for name in names if Path(name).name != name), None)
+    odd = next((name for name in names if Path(name).name != name or "\0" in name), None)
     if odd is not None:
         raise UserError(f"{listing} names {odd!r}, which is no name of a picture")
     return tuple(
@@ -68,7 +72,13 @@ def _ade20k(dataset: Masks, root: Path) -> tuple[Pair, ...]:
 
 
 def _folder(dataset: Masks, root: Path) -> tuple[Pair, ...]:
-    return _beside(*_inside(dataset, root, "images", "masks"))
+    pictures, masks = _inside(dataset, root, "images", "masks")
+    pairs = _beside(pictures, masks)
+    stems = {pair.name for pair in pairs}
+    alone = sorted(f for f in masks.glob("*.png") if f.stem not in stems and not is_hidden(f.name))
+    if pairs and alone:
+        raise UserError(f"the mask {alone[0]} has no picture of its name in {pictures}: add that, or remove the mask")
+    return pairs
 
 
 _FINDERS = {"voc": _voc, "cityscapes": _cityscapes, "ade20k": _ade20k, "folder": _folder}
@@ -82,8 +92,20 @@ def _inside(dataset: Masks, root: Path, pictures: str, masks: str) -> tuple[Path
 
 
 def _beside(pictures: Path, masks: Path) -> tuple[Pair, ...]:
+    """Return the pictures of a folder, each with the mask of its name in another.
+
+    Raises:
+        UserError: two pictures have one name.
+    """
     files = sorted(file for file in pictures.iterdir() if file.suffix.lower() in EXTENSIONS and file.is_file())
-    return tuple(Pair(file.stem, file, masks / f"{file.stem}.png") for file in files)
+    files = [file for file in files if not is_hidden(file.name)]
+    endings = {file.stem: file.name for file in masks.iterdir() if file.suffix.lower() == ".png"}
+    stems: dict[str, Path] = {}
+    for file in files:
+        if file.stem in stems:
+            raise UserError(f"{stems[file.stem]} and {file.name} have one name, and so one mask: remove one of them")
+        stems[file.stem] = file
+    return tuple(Pair(stem, file, masks / endings.get(stem, f"{stem}.png")) for stem, file in stems.items())
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

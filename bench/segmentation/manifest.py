@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bench.errors import UserError
 from bench.segmentation import reading
-from bench.segmentation.catalogue import Masks
+from bench.segmentation.catalogue import VOID, Masks
 from bench.segmentation.layout import Pair, find
 
 Progress = Callable[[int, int], None]
@@ -47,13 +47,17 @@ def checked(
         progress: told how many files were read, of how many.
 
     Raises:
-        UserError: something is wrong; one sentence names the file.
+        UserError: something is wrong, or no pixel has a label; one sentence names the file.
     """
     pairs = listed(dataset, data, classes, partial=partial)
+    counted = False
     for number, pair in enumerate(pairs):
-        reading.both(pair, dataset, classes)
+        labels = reading.both(pair, dataset, classes)[1]
+        counted = counted or bool((labels != VOID).any())
         if progress is not None:
             progress(number + 1, len(pairs))
+    if not counted:
+        raise UserError(f"no pixel counts in the masks of {data}: all of them are void ({VOID}) everywhere")
     return pairs
 
 

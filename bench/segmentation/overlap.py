@@ -56,6 +56,11 @@ class Overlap:
         """Return how many pictures were counted."""
         return len(self._counts)
 
+    @property
+    def counts(self) -> bool:
+        """Whether any pixel was counted."""
+        return bool(self._total()[1].any())
+
     def per_class(self) -> list[float | None]:
         """Return the intersection over union of each class, as fractions; None for one that occurs nowhere."""
         ratios = _ratios(self._total())

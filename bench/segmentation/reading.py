@@ -16,6 +16,10 @@ MASK_MODES = ("P", "L", "1", "I", "I;16")
 """Pillow's modes of pictures whose pixels are numbers and not colours."""
 
 
+LOSSY = ("JPEG", "MPO", "WEBP")
+"""Pillow's names of formats that keep no exact values, whatever a file is called."""
+
+
 def picture(pair: Pair) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
@@ -39,9 +43,12 @@ def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
     """Return a mask as (H, W) class numbers in uint8, :data:`VOID` where a pixel does not count.
 
     Raises:
-        UserError: it is missing, holds colours, or holds a value that is no label of the data set; names it.
+        UserError: it is missing, holds colours, is of a format that keeps no exact values, or holds a value that is no
+            label of the data set; names it.
     """
     with opened(pair.mask, "mask") as image:
+        if image.format in LOSSY:
+            raise UserError(f"the mask {pair.mask} is a {image.format}, which changes labels: it must be a PNG")
         if image.mode not in MASK_MODES:
             raise UserError(
                 f"the mask {pair.mask} holds colours ({image.mode}) where each pixel must be the number of a class"

@@ -7,6 +7,7 @@ cache, into which torchvision downloads it.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import struct
 import zlib
@@ -26,7 +27,15 @@ FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-_INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"))
+SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+"""Of the published files, unpacked: MNIST's and KMNIST's have the same names and sizes."""
+
+_INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"), Path("fashion-mnist"))
 _UNSIGNED_BYTES = 8
 
 
@@ -42,7 +51,7 @@ def locate(given: Path | None, *, download: bool = True) -> Path:
         UserError: the folder that was given does not hold them, or they cannot be downloaded.
     """
     if given is not None:
-        found = _inside(given)
+        found = inside(given)
         if found is None:
             missing = [name for names in FILES.values() for name in names if _file(given, name) is None]
             raise UserError(
@@ -51,12 +60,12 @@ def locate(given: Path | None, *, download: bool = True) -> Path:
             )
         return found
     for folder in (DEBIAN, cache()):
-        found = _inside(folder)
+        found = inside(folder)
         if found is not None:
             return found
     if download:
         _download(cache())
-    found = _inside(cache())
+    found = inside(cache())
     if found is None:
         raise UserError(_BY_HAND.format(reason="it is not on this machine", folder=cache()))
     return found
@@ -71,8 +80,6 @@ def read(folder: Path, part: Part) -> tuple[Tensor, Tensor]:
     images_name, labels_name = FILES[part]
     images = _idx(folder, images_name, (COUNTS[part], 28, 28))
     labels = _idx(folder, labels_name, (COUNTS[part],))
-    if labels.max() > 9:
-        raise UserError(f"{folder / labels_name} holds the label {labels.max()}, Fashion-MNIST has classes 0 to 9")
     return images[:, None], labels.long()
 
 
@@ -93,12 +100,12 @@ def _download(folder: Path) -> None:
         raise UserError(_BY_HAND.format(reason=f"the download failed: {reason}", folder=folder)) from error
 
 
-def _inside(folder: Path) -> Path | None:
-    """Return the folder at or below ``folder`` that holds all four files."""
-    names = [name for pair in FILES.values() for name in pair]
-    for inside in _INSIDE:
-        if all(_file(folder / inside, name) is not None for name in names):
-            return folder / inside
+def inside(folder: Path, *parts: Part) -> Path | None:
+    """Return the folder at or below ``folder`` that holds the files of some parts, of both where none is named."""
+    names = [name for part in parts or FILES for name in FILES[part]]
+    for place in _INSIDE:
+        if all(_file(folder / place, name) is not None for name in names):
+            return folder / place
     return None
 
 
@@ -119,4 +126,8 @@ def _idx(folder: Path, name: str, shape: tuple[int, ...]) -> Tensor:
     head = struct.unpack(f">HBB{len(shape)}I", data[:start]) if len(data) >= start else ()
     if head != (0, _UNSIGNED_BYTES, len(shape), *shape) or len(data) != start + int(np.prod(shape)):
         raise UserError(f"{path} is not Fashion-MNIST's: it must hold {' x '.join(map(str, shape))} bytes (IDX)")
+    if hashlib.sha256(data).hexdigest() != SHA256[name]:
+        raise UserError(
+            f"{path} is not Fashion-MNIST's: its content is another (SHA-256), as that of MNIST or of a damaged file is"
+        )
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())

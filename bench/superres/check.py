@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import UserError
+from bench.measure.weights import digest
 from bench.superres import pairs
 from bench.superres.evaluate import scale_of
 from bench.superres.sets import SETS
@@ -15,11 +18,21 @@ if TYPE_CHECKING:
     from bench.records import Job
 
 
+def _same(found: Sequence[pairs.Pair]) -> tuple[Path, Path] | None:
+    """Return two large pictures whose files are the same, if any are."""
+    seen: dict[str, Path] = {}
+    for pair in found:
+        first = seen.setdefault(digest(pair.high), pair.high)
+        if first != pair.high:
+            return first, pair.high
+    return None
+
+
 def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
     """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
 
     Raises:
-        UserError: a picture is missing, damaged, too small or of the wrong size.
+        UserError: a picture is missing, damaged, too small, of the wrong size, or there under two names.
         Interrupted: a signal asked to stop.
     """
     notes, seen = [], set()
@@ -36,6 +49,15 @@ def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
                 tell(done, len(found))
                 pairs.load(pair, scale)
             tell(len(found), len(found))
+        if same := _same(found):
+            raise UserError(
+                f"{same[0]} and {same[1]} are one and the same picture: {SETS[name].title} has no two alike"
+            )
+        if others := pairs.unused(SETS[name], data, scale):
+            notes.append(
+                f"{SETS[name].title}: small pictures for x{scale} are made by bicubic interpolation; those in "
+                f"{', '.join(others)} are not read (they are looked for in LR_bicubic/X{scale})"
+            )
         if len(found) < SETS[name].images:
             notes.append(f"{SETS[name].title}: {len(found)} of its {SETS[name].images} pictures are there")
     return notes

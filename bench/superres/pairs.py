@@ -22,6 +22,7 @@ from bench.superres.sets import PictureSet, packaged
 
 HIGH = ("HR", "GTmod{scale}", "GTmod12", "GT", "original")
 LOW = ("LR_bicubic/X{scale}", "LRbicx{scale}", "X{scale}")
+_LOW = re.compile(r"(?i)LR|X\d|image_SRF")
 _MARKS = r"(?i)([_-]?x{scale}|_SRF_{scale}_[HL]R)$"
 
 
@@ -42,8 +43,11 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
     """
     if not data:
         return [Pair(path.stem, path, None) for path in packaged(chosen)]
-    folder = _folder(chosen, Path(data))
-    high, low = _files(folder, scale)
+    try:
+        folder = _folder(chosen, Path(data))
+        high, low = _files(folder, scale)
+    except OSError as error:
+        raise UserError(f"{error.filename or data} cannot be read ({error.strerror or error})") from error
     if not high:
         kinds = ", ".join(pictures.ENDINGS)
         raise UserError(f"{folder} holds no pictures of {chosen.title} ({kinds}), neither itself nor under HR")
@@ -53,8 +57,13 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
         raise UserError(f"{folder} has more than one picture for {twice[0]}: keep one of them")
     chosen.check_names(list(names), partial)
     small = {_name(path, scale): path for path in low}
+    if len(small) < len(low):
+        twice = sorted(path.name for path in low if small[_name(path, scale)] != path)
+        raise UserError(f"{folder} has more than one small picture for {twice[0]}: keep one of them")
     if small and (without := sorted(set(names) - set(small))):
         raise UserError(f"{folder} has small pictures for x{scale}, but none for {', '.join(without[:5])}")
+    if small and not partial and (alone := sorted(set(small) - set(names))):
+        raise UserError(f"{folder} has small pictures for x{scale}, but no large ones for {', '.join(alone[:5])}")
     return [Pair(name, path, small.get(name)) for name, path in sorted(names.items())]
 
 
@@ -66,10 +75,10 @@ def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """
     high = pictures.read(pair.high)
     height, width = (side // scale for side in high.shape[:2])
-    if min(height, width) * scale < scores.smallest(scale):
+    least = -(-scores.smallest(scale) // scale) * scale
+    if min(height, width) * scale < least:
         raise UserError(
-            f"{pair.high} has {high.shape[1]}x{high.shape[0]} pixels: scoring at x{scale} takes at least "
-            f"{scores.smallest(scale)} a side"
+            f"{pair.high} has {high.shape[1]}x{high.shape[0]} pixels: scoring at x{scale} takes at least {least} a side"
         )
     high = high[: height * scale, : width * scale]
     if pair.low is None:
@@ -112,7 +121,18 @@ def _files(folder: Path, scale: int) -> tuple[list[Path], list[Path]]:
 
 
 def _existing(folder: Path, names: tuple[str, ...], scale: int) -> Iterator[Path]:
-    return (path for name in names if (path := folder / name.format(scale=scale)).is_dir())
+    """Yield the folders that are there, whatever the case of the scale's mark: X4 or x4."""
+    for name in names:
+        named = name.format(scale=scale)
+        yield from (path for path in (folder / named, folder / named.replace("X", "x")) if path.is_dir())
+
+
+def unused(chosen: PictureSet, data: str, scale: int) -> list[str]:
+    """Return the folders of a set that seem to hold small pictures and are not read at this scale."""
+    folder = _folder(chosen, Path(data)) if data else None
+    if folder is None or next(_existing(folder, LOW, scale), None) or (folder / f"image_SRF_{scale}").is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and _LOW.match(path.name))
 
 
 def _pictures(folder: Path) -> list[Path]:

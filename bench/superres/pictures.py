@@ -12,6 +12,12 @@ from bench.errors import UserError
 ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
+BITS = 8
+COLOURS = ("RGB", "RGBA", "LA")
+BITS_AT = 24
+"""Where a PNG says how many bits a channel has: after its signature, its first chunk's head, width and height."""
+
+
 def read(path: Path) -> np.ndarray:
     """Return a picture as RGB, (H, W, 3) uint8.
 
@@ -22,8 +28,12 @@ def read(path: Path) -> np.ndarray:
         UserError: the file is no picture, is damaged, or has transparent parts, more than 8 bits a channel, or other
             channels than grey and RGB.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file")
     try:
         with Image.open(path) as opened:
+            if opened.format == "PNG" and opened.mode in COLOURS and _bits(path) > BITS:
+                raise UserError(f"{path} has {_bits(path)} bits a channel: only {BITS}, grey or RGB, are scored")
             opened.load()
             picture = opened.copy()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -41,6 +51,11 @@ def read(path: Path) -> np.ndarray:
     if picture.mode != "RGB":
         raise UserError(f"{path} has the pixel format {picture.mode}: only 8 bits a channel, grey or RGB, are scored")
     return np.asarray(picture)
+
+
+def _bits(path: Path) -> int:
+    """Return the bits a channel of a PNG: Pillow cuts those of colours to 8 and does not tell."""
+    return path.read_bytes()[BITS_AT]
 
 
 def _short(error: Exception) -> str:

@@ -50,6 +50,9 @@ class PictureSet:
             )
         if len(found) > self.images:
             raise UserError(f"{self.title} has {self.images} pictures, but {len(found)} were found: it is another set")
+        strange = sorted({name.lower() for name in found} - set(self.names)) if self.names else []
+        if strange:
+            raise UserError(f"{self.title} has no picture {', '.join(strange[:3])}: it is another set")
         if len(found) < self.images and not partial:
             raise UserError(
                 f"{self.title} has {self.images} pictures, but {len(found)} were found: complete the folder, or say "

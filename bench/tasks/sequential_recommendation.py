@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.quantities import Answer, Quantity, Row
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from bench.measure.subject import Subject
+    from bench.process import Stop
     from bench.records import Job, Measurement
+    from bench.tasks.checks import Shown
 
 _TITLES = {
     "hit@10": "Hit@10",
@@ -66,6 +68,12 @@ class SequentialRecommendation(Task):
         from bench.recommendation.evaluate import measure
 
         return measure(subject, job)
+
+    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+        """Read the files that the user named, see :mod:`bench.recommendation.precheck`."""
+        from bench.recommendation.precheck import precheck
+
+        return precheck(jobs, shown)
 
     def train(self, request: TrainRequest) -> int:
         """Train with each seed and store the mean of the seeds, see :mod:`bench.recommendation.command`."""

@@ -69,7 +69,7 @@ def open_pictures(root: Path, dataset: str = "") -> Pictures:
         UserError: there is no such folder, a class is empty, or the two parts have different classes.
     """
     if not root.is_dir():
-        raise UserError(f"data folder {root} does not exist")
+        raise UserError(f"data folder {root} {'is no folder' if root.exists() else 'does not exist'}")
     train, validate = (_open_part(root, dataset, names) for names in (TRAIN, VALIDATE))
     for part, other, where in ((train, validate, VALIDATE[0]), (validate, train, TRAIN[0])):
         if missing := sorted(set(part.classes) - set(other.classes)):
@@ -105,17 +105,23 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
 
 
 def _folder(folder: Path) -> Labelled:
-    """Return the pictures of a folder, its classes numbered in natural order, as evaluation numbers them."""
+    """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from bench.evaluation.scan import natural
+    from bench.evaluation.pictures import decode
+    from bench.evaluation.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):
         def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
-            classes = sorted(super().find_classes(directory)[0], key=natural)
+            found = super().find_classes(directory)[0]
+            classes = sorted((name for name in found if not is_hidden(name)), key=natural)
             return classes, {name: number for number, name in enumerate(classes)}
 
-    return Folder(str(folder))
+    def valid(file: str) -> bool:
+        inside = Path(file).relative_to(folder).parts
+        return is_picture(file) and not any(is_hidden(part) for part in inside)
+
+    return Folder(str(folder), loader=lambda file: decode(Path(file).read_bytes()), is_valid_file=valid)
 
 
 def _empty(text: str) -> str:

@@ -43,6 +43,7 @@ def refused(done, *sentences, status=2):
         (("run", "--resume", "latest"), "there is no run to resume"),
         (("run", "--resume", "x", "--paper", "fake"), "a resumed run keeps the plan"),
         (("show", "overlok"), "did you mean overlock"),
+        (("train", "--paper", "van", "--data", "a" * 300), "cannot be read or written (File name too long)"),
         (("compare",), "no records are stored under results"),
         (("compare", "--format", "pdf"), "unknown format 'pdf'"),
         (("kernels", "check", "--operator", "layer_nrm_2d"), "did you mean layer_norm_2d"),
@@ -52,12 +53,29 @@ def test_names_that_do_not_exist(bench, arguments, sentence):
     refused(bench(*arguments), sentence)
 
 
+def test_data_are_not_judged_by_a_variant_that_does_not_exist(bench):
+    done = bench(*FAKE, "--variant", "fake_z", "--dataset", "folder", "--data", ".")
+    refused(done, "unknown variant 'fake_z'")
+    assert "unknown data set" not in done.stderr
+
+
 def test_all_that_is_wrong_is_said_at_once(bench):
     done = bench(*FAKE, "--variant", "fake_z", "--metrics", "flop", "--device", "gpu", "--weights", "x.pth")
     refused(done, "'fake_z'", "'flop'", "'gpu'", "weights file x.pth does not exist")
 
 
-@pytest.mark.parametrize("arguments", [("run", "--no-such-option"), ("run", "--rounds", "0"), ("rnu",), ("show",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--no-such-option"),
+        ("run", "--rounds", "0"),
+        (*FAKE, "--timeout", "inf"),
+        (*FAKE, "--timeout", "nan"),
+        ("train", "--paper", "sasrec", "--lr", "inf"),
+        ("rnu",),
+        ("show",),
+    ],
+)
 def test_wrong_usage(bench, arguments):
     done = bench(*arguments)
     assert done.returncode == 2
@@ -253,6 +271,22 @@ def test_a_job_that_takes_too_long_is_a_row(bench, tmp_path):
     done = bench(*FAKE, "--variant", "fake_s", "--metrics", "params", "--timeout", "0.01")
     assert done.returncode == 1
     assert "not done after 0.01 s (--timeout)" in done.stdout
+
+
+def test_where_memory_does_not_suffice_a_sentence_says_so(environment):
+    code = """
+import bench.listing
+from bench.__main__ import main
+def greedy(**options):
+    raise MemoryError("Unable to allocate 1.46 TiB")
+bench.listing.print_list = greedy
+main(["list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "bench: the memory does not suffice (Unable to allocate 1.46 TiB): take less at once, as by --batch\n"
+    )
 
 
 @pytest.mark.parametrize("debug", [False, True])

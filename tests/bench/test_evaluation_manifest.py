@@ -4,11 +4,14 @@ import os
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.errors import UserError
 from bench.evaluation import integrity, synsets
 from bench.evaluation.catalogue import CORRUPTIONS, DATASETS
+from bench.evaluation.copies import copies
 from bench.evaluation.manifest import checked
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
@@ -116,7 +119,7 @@ def test_files_that_do_no_harm_are_a_note(data):
     (data / "valprep.sh").write_text("x")
     (data / ".DS_Store").write_text("x")
     (data / SYNSETS[0] / "._ILSVRC2012_val_00000001.JPEG").write_text("x")
-    assert checked(SMALL, str(data)).notes == ["1 file beside the class folders ignored: valprep.sh"]
+    assert checked(SMALL, str(data)).notes == ["1 file beside the pictures ignored: valprep.sh"]
 
 
 def test_links_in_a_circle_and_to_nowhere_are_named(data):
@@ -205,7 +208,7 @@ def test_the_check_is_right_where_its_memory_cannot_be_kept(data, tmp_path, monk
 
 def test_corruptions_and_severities_that_are_missing_are_named(tmp_path):
     imagenet(tmp_path / "c" / "blur" / "defocus_blur" / "1", each=1)
-    imagenet(tmp_path / "c" / "fog" / "5", each=1)
+    imagenet(tmp_path / "c" / "fog" / "5", each=1, first=9)
     dataset = replace(DATASETS["imagenet-c"], subset="small", per_class=1)
     text = said(tmp_path / "c", dataset)
     assert "73 of 75 corruptions and severities are missing: gaussian_noise/1" in text
@@ -214,3 +217,79 @@ def test_corruptions_and_severities_that_are_missing_are_named(tmp_path):
     assert found.names[0].startswith("defocus_blur/1/n01440764/")
     assert found.source.image(5, "RGB").size == (24, 20)
     assert len(CORRUPTIONS) == 15
+
+
+FOLDER = DATASETS["folder"]
+
+
+def test_greys_beyond_255_are_named_and_not_cut_off(data):
+    """Pillow turns them into a picture that is white nearly everywhere."""
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 24)).astype(np.uint16)
+    for kind, mode in (("PNG", "I;16"), ("TIFF", "I;16")):
+        Image.fromarray(deep).save(data / SYNSETS[1] / "ILSVRC2012_val_00000003.JPEG", kind)
+        assert f"its greys are no bytes ({mode}): save it with 8 bits a pixel" in said(data)
+    Image.fromarray((deep / 65535).astype(np.float32)).save(data / SYNSETS[1] / "ILSVRC2012_val_00000003.JPEG", "TIFF")
+    assert "its greys are no bytes (F)" in said(data)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_pictures_of_eight_bits_are_read_whatever_their_channels(data, mode):
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    Image.new("RGB", (9, 7), "red").convert(mode).save(data / SYNSETS[1] / "ILSVRC2012_val_00000003.JPEG", kind)
+    assert len(checked(SMALL, str(data))) == 6
+
+
+def test_class_folders_that_are_copies_are_named(tmp_path):
+    own = imagenet(tmp_path / "own", names=["cat", "dog"])
+    shutil.copytree(own / "cat", own / "cat copy")
+    assert "class folders hold the very same pictures: cat and cat copy" in said(own, FOLDER)
+    assert len(checked(FOLDER, str(own), partial=True)) == 6
+    (own / "cat copy" / "ILSVRC2012_val_00000002.JPEG").write_bytes(jpeg(2)[:-2] + b"\xff\xd9")
+    v2 = imagenet(tmp_path / "v2", names=["0", "1"])
+    shutil.rmtree(v2 / "1")
+    shutil.copytree(v2 / "0", v2 / "1")
+    assert "class folders hold the very same pictures: 0 and 1" in said(v2, DATASETS["imagenet-v2"])
+
+
+def test_folders_are_compared_no_further_than_to_the_first_difference():
+    read = []
+
+    def content(folder, position):
+        read.append((folder, position))
+        return b"same" if position == 0 or folder != "c" else b"other"
+
+    members = [("0.bmp", 5), ("1.bmp", 5), ("2.bmp", 5)]
+    assert copies({"a": members, "b": members, "c": members, "d": members[:2]}, content) == [["a", "b"]]
+    assert read == [(f, n) for n in (0, 1) for f in "abc"] + [("a", 2), ("b", 2)]
+
+
+def test_corruptions_that_are_copies_are_named(tmp_path):
+    imagenet(tmp_path / "c" / "noise" / "shot_noise" / "1", each=1)
+    shutil.copytree(tmp_path / "c" / "noise" / "shot_noise" / "1", tmp_path / "c" / "noise" / "shot_noise" / "2")
+    dataset = replace(DATASETS["imagenet-c"], subset="small", per_class=1)
+    text = "different corruptions hold the very same pictures: shot_noise/1 and shot_noise/2"
+    assert text in said(tmp_path / "c", dataset)
+
+
+@pytest.mark.parametrize("names", [("test", "control"), ("valid", "invalid"), ("eval", "train")])
+def test_classes_may_be_called_like_splits(tmp_path, names):
+    assert checked(FOLDER, str(imagenet(tmp_path / "own", names=names))).classes == sorted(names)
+
+
+def test_a_wrapping_folder_and_capital_letters_do_not_hide_the_split(tmp_path):
+    imagenet(tmp_path / "a" / "data" / "Val", names=["cat", "dog"])
+    imagenet(tmp_path / "a" / "data" / "Train", names=["emu", "fox"])
+    assert checked(FOLDER, str(tmp_path / "a")).classes == ["cat", "dog"]
+
+
+def test_files_about_the_data_and_of_systems_do_no_harm_in_class_folders(data):
+    for name in ("README.md", "LICENSE", "Thumbs.db", "Desktop.ini"):
+        (data / SYNSETS[0] / name).write_text("x")
+    names = f"{SYNSETS[0]}/LICENSE, {SYNSETS[0]}/README.md"
+    assert checked(SMALL, str(data)).notes == [f"2 files beside the pictures ignored: {names}"]
+
+
+def test_an_order_of_classes_that_is_not_torchvisions_is_said(tmp_path):
+    found = checked(FOLDER, str(imagenet(tmp_path / "own", names=["1", "2", "10"])))
+    assert "classes are numbered by the numbers in their names: 1, 2, 10" in found.notes[0]
+    assert checked(FOLDER, str(imagenet(tmp_path / "padded", names=["01", "02", "10"]))).notes == []

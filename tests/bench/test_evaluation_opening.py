@@ -4,14 +4,16 @@ import gzip
 import json
 import pickle
 import struct
-from hashlib import md5
+from hashlib import md5, sha256
 
 import numpy as np
 import pytest
 
 from bench.errors import UserError
+from bench.evaluation import synsets
 from bench.evaluation.catalogue import DATASETS
 from bench.evaluation.manifest import checked
+from bench.study import fashion_mnist
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]
@@ -130,20 +132,28 @@ def idx(array):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_fashion_mnist_is_read_packed_or_not(tmp_path, packed):
+def test_fashion_mnist_is_read_packed_or_not(tmp_path, monkeypatch, packed):
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
     images = np.arange(10_000, dtype=np.uint32).astype(np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
     labels = np.repeat(np.arange(10, dtype=np.uint8), 1000)
     for name, array in (("t10k-images-idx3-ubyte", images), ("t10k-labels-idx1-ubyte", labels)):
+        monkeypatch.setitem(fashion_mnist.SHA256, name, sha256(idx(array)).hexdigest())
         data = gzip.compress(idx(array), 1) if packed else idx(array)
         (folder / (name + ".gz" * packed)).write_bytes(data)
     found = opened(tmp_path, DATASETS["fashion-mnist"], partial=False)
     assert (len(found), found.classes[9], found.labels[-1]) == (10_000, "Ankle boot", (9,))
     assert found.source.image(7, "L").getpixel((3, 3)) == 7
     file = next(folder.glob("*images*"))
-    file.write_bytes(file.read_bytes()[:-5000])
-    assert "is damaged" in said(tmp_path, DATASETS["fashion-mnist"])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5000])
+    assert f"{file} is " in said(tmp_path, DATASETS["fashion-mnist"])
+    other = idx(images[::-1])
+    file.write_bytes(gzip.compress(other, 1) if packed else other)
+    assert "its content is another (SHA-256)" in said(tmp_path, DATASETS["fashion-mnist"])
+    if packed:
+        file.write_bytes(whole[:40] + b"\xff" * 40 + whole[80:])
+        assert f"{file} is damaged" in said(tmp_path, DATASETS["fashion-mnist"])
 
 
 def test_cifar_files_are_checked_by_their_published_digest(tmp_path, monkeypatch):
@@ -243,3 +253,56 @@ def test_own_folders_are_sorted_naturally_and_empty_ones_named(tmp_path):
     assert opened(tmp_path / "own", FOLDER, partial=False).classes == ["c1", "c2", "c10"]
     (tmp_path / "own" / "c3").mkdir()
     assert "1 class folder holds no pictures: c3" in said(tmp_path / "own", FOLDER)
+
+
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def test_tables_of_ten_other_classes_and_of_another_order_are_told_apart(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    kinds = {"fashion": list(DATASETS["fashion-mnist"].names), "mnist": list("0123456789"), "turned": CIFAR10[::-1]}
+    tables = {n: hub_table(tmp_path / n, [0, 1], datasets.ClassLabel(names=names)) for n, names in kinds.items()}
+    assert "10 of its classes are others: T-shirt/top" in said(tables["fashion"], DATASETS["cifar10"])
+    assert "10 of its classes are others: 0, 1" in said(tables["mnist"], DATASETS["fashion-mnist"])
+    found = opened(tables["turned"], DATASETS["cifar10"])
+    assert (found.labels, found.classes) == ([(9,), (8,)], CIFAR10)
+    spelt = [name.replace("-", " - ").replace("/", " / ") for name in kinds["fashion"]]
+    table = hub_table(tmp_path / "spelt", [0, 1], datasets.ClassLabel(names=spelt))
+    assert opened(table, DATASETS["fashion-mnist"]).labels == [(0,), (1,)]
+
+
+def test_a_thousand_words_in_another_order_are_not_imagenet(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    words = [f"{word}, {number}" for number, word in enumerate(synsets.words())]
+    usual = hub_table(tmp_path / "usual", [0, 999], datasets.ClassLabel(names=words))
+    assert opened(usual).labels == [(0,), (999,)]
+    by_letters = hub_table(tmp_path / "letters", [0, 999], datasets.ClassLabel(names=sorted(words)))
+    assert "its classes are not ImageNet's in the usual order" in said(by_letters)
+
+
+def test_the_column_of_classes_is_the_one_called_so(tmp_path):
+    datasets = pytest.importorskip("datasets")
+
+    def table(name, **columns):
+        kinds = {c: datasets.ClassLabel(names=list("xyz")) for c in columns}
+        features = datasets.Features({"image": datasets.Image(), **kinds})
+        (tmp_path / name).mkdir()
+        rows = datasets.Dataset.from_dict({"image": [{"bytes": jpeg(1), "path": None}], **columns}, features=features)
+        rows.to_parquet(str(tmp_path / name / "test.parquet"))
+        return tmp_path / name
+
+    assert opened(table("a", coarse_label=[2], label=[1]), FOLDER).labels == [(1,)]
+    assert opened(table("b", kind=[2]), FOLDER).labels == [(2,)]
+    assert "several columns of classes (kind, sort) and none is called label" in said(
+        table("c", kind=[2], sort=[1]), FOLDER
+    )
+
+
+def test_parquet_files_of_training_or_with_parts_missing_are_refused(tmp_path):
+    train = hub_table(tmp_path / "train", [0, 1])
+    (train / "validation.parquet").rename(train / "train-00000-of-00001.parquet")
+    assert "holds a training split only" in said(train, FOLDER)
+    part = hub_table(tmp_path / "part", [0, 1])
+    (part / "validation.parquet").rename(part / "validation-00001-of-00003.parquet")
+    text = "2 files are missing: validation-00000-of-00003.parquet, validation-00002-of-00003.parquet"
+    assert text in said(part, FOLDER)

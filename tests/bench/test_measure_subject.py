@@ -123,6 +123,39 @@ def test_weight_files_without_tensors_are_named(tmp_path):
         load_state(tmp_path / "absent.pth")
 
 
+@pytest.mark.parametrize(
+    ("tensor", "what"),
+    [
+        (torch.eye(3).mul(50).to(torch.int8), "conv.weight is quantized to int8"),
+        (torch.eye(3).to_sparse(), "conv.weight is no plain tensor"),
+        (torch.empty(3, 3, device="meta"), "conv.weight is no plain tensor"),
+        (torch.full((3, 3), torch.nan), "conv.weight is not a number everywhere"),
+    ],
+    ids=["int8", "sparse", "meta", "nan"],
+)
+def test_entries_that_are_no_weights_are_named(tmp_path, tensor, what):
+    torch.save({"conv.bias": torch.zeros(3), "conv.weight": tensor}, tmp_path / "file.pth")
+    with pytest.raises(UserError, match=f"file.pth: {what}"):
+        load_state(tmp_path / "file.pth")
+
+
+def test_numbers_and_masks_beside_the_weights_are_no_mistake(tmp_path):
+    kept = {"index": torch.arange(9).view(3, 3), "steps": torch.tensor(3), "mask": torch.full((2, 2), -torch.inf)}
+    torch.save(kept, tmp_path / "file.pth")
+    assert load_state(tmp_path / "file.pth").keys() == kept.keys()
+
+
+@pytest.mark.parametrize("key", ["ema", "params_ema", "params"])
+def test_weights_are_found_where_other_trainers_keep_them(tmp_path, key):
+    torch.save({key: {"conv.weight": torch.ones(2)}, "params": {"conv.weight": torch.ones(2)}}, tmp_path / "file.pth")
+    assert load_state(tmp_path / "file.pth")["conv.weight"].tolist() == [1, 1]
+
+
+def test_the_average_of_basicsr_goes_before_what_it_is_of(tmp_path):
+    torch.save({"params": {"a": torch.zeros(1)}, "params_ema": {"a": torch.ones(1)}}, tmp_path / "file.pth")
+    assert load_state(tmp_path / "file.pth")["a"].item() == 1
+
+
 def test_a_users_own_factory_is_called_with_its_config(file):
     subject = load_subject(job(f"{file}:small", config={"width": 9}))
     assert subject.model.out_channels == 9

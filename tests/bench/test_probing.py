@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench import tasks
@@ -183,6 +184,22 @@ class TestCache:
         file.write_bytes(file.read_bytes()[:40])
         features.load("elpv", "")
         assert sum(counted.seen) == 2 * 3 * 7
+
+    @pytest.mark.parametrize("damage", ["nan", "flat", "float32", "unlike"])
+    def test_a_file_that_holds_no_tokens_is_made_again(self, counted, damage):
+        features.load("elpv", "")
+        [file] = counted.cache.iterdir()
+        tokens = load_file(file)
+        good = tokens["train"]
+        tokens["train"] = {
+            "nan": good.masked_fill(torch.arange(5)[None, :, None] == 2, torch.nan),
+            "flat": good.mean(1),
+            "float32": good.float(),
+            "unlike": good[:, :3].contiguous(),
+        }[damage]
+        save_file(tokens, file)
+        found, _ = features.load("elpv", "")
+        assert torch.equal(found["train"].tokens, good)
 
     def test_a_cache_that_cannot_be_written_is_named(self, counted, monkeypatch, tmp_path):
         (tmp_path / "file").write_text("no folder")

@@ -1,6 +1,10 @@
 """Files of interactions are read whole or refused in a sentence; each part of a split holds what it should."""
 
+import os
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from bench.recommendation import opening
 from bench.recommendation.catalogue import DATASETS, DataSet
 from bench.recommendation.interactions import from_pairs, read_pairs
 from bench.recommendation.movielens import read_timed
+from bench.recommendation.precheck import precheck
 from bench.recommendation.split import Split
 from bench.weights.screen import Screen
 from tests.bench.file_server import running
@@ -203,3 +208,48 @@ def test_another_file_at_the_address_or_in_the_cache_is_refused(fetched, tmp_pat
     (tmp_path / "cache" / "data" / "far" / "far.txt").write_text("1 1\n")
     with pytest.raises(UserError, match="is not the published file"):
         opening.opened(dataset, None, screen=Screen(quiet=True))
+
+
+def test_grouplens_own_file_is_read_as_recboles(write):
+    rows = timed([*FULL, (9, 11, 1)])
+    assert read_timed(write(rows.partition("\n")[2], "u.data")).digest == read_timed(write(rows)).digest
+    with pytest.raises(UserError, match="line 2 has 3 columns"):
+        read_timed(write("1\t2\t3\t4\n1\t2\t3\n", "u.data"))
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode(), GOOD + "\n \n"])
+def test_marks_of_byte_order_ends_of_lines_and_blank_lines_do_no_harm(write, text):
+    assert read_pairs(write(text)).digest == read_pairs(write(GOOD)).digest
+
+
+def test_names_of_thousands_of_digits_are_names_and_none_is_no_name(write):
+    rows = timed(FULL)
+    assert read_timed(write(rows.replace("\n1\t", "\n" + "9" * 5000 + "\t"))).users == 6
+    assert read_timed(write(rows.replace("\n1\t", "\n1 \t") + " \n")).digest == read_timed(write(rows)).digest
+    with pytest.raises(UserError, match="line 38 names no user"):
+        read_timed(write(rows + "\t2\t3\t4\n"))
+
+
+def test_the_published_counts_in_another_order_are_another_data_set(write):
+    found = read_pairs(write(GOOD))
+    named = replace(PAIRS, title="Amazon Games", users=3, items=4, actions=7, content=found.digest)
+    assert opening.opened(named, write(GOOD)).data.digest == found.digest
+    turned = "\n".join(reversed(GOOD.splitlines()))
+    with pytest.raises(UserError, match="is not Amazon Games: it has as many users, items and actions, but other"):
+        opening.opened(named, write(turned))
+    assert all(len(DATASETS[name].content) == 64 for name in ("amazon-games", "movielens-100k"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is no file"):
+        opening.opened(PAIRS, tmp_path / "pipe")
+
+
+def test_few_items_are_said_before_the_run(write):
+    job = SimpleNamespace(options={"dataset": "pairs", "data": str(write(GOOD))})
+    (note,) = precheck([job], lambda title: nullcontext())
+    assert "holds 4 items: 100 drawn negatives repeat them" in note
+    job.options["data"] = str(write("1,2\n"))
+    with pytest.raises(UserError, match="line 1 has 1 columns"):
+        precheck([job], lambda title: nullcontext())

@@ -175,6 +175,7 @@ def test_trains_stores_and_measures_from_the_shell(bench, pairs, tmp_path):
         (("--dataset", "steam"), "bench train --dataset steam needs the data set Steam: give the authors'"),
         (("--dataset", "pairs", "--data", "own.txt", "--seed", "1", "--seeds", "2"), "give --seed or --seeds"),
         (("--data", "own.txt"), "own.txt is not Amazon Games"),
+        (("--dataset", "pairs", "--data", "own.txt", "--batch", "1000000"), "--batch 1,000,000 is more than the"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_said_in_a_sentence(bench, pairs, arguments, words):
@@ -191,3 +192,8 @@ def test_a_dry_run_says_what_would_be_trained(bench, pairs):
     assert (plan["variant"], plan["form"], plan["seeds"]) == ("sasrec_ml1m", "paper", [0, 1, 2])
     assert plan["recipe"]["patience"] == 20
     assert plan["config"]["items"] == 120 or plan["config"]["items"] < 120
+
+
+def test_a_loss_that_is_no_number_names_no_checkpoint_that_is_not_there(wish, tmp_path):
+    with pytest.raises(UserError, match=r"became nan in epoch 0, .*no checkpoint was written before"):
+        run(wish(lr=1e30), tmp_path)

@@ -1,5 +1,7 @@
 """Segmentation data sets: each layout is found, and each thing that can be wrong is one sentence about one file."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -154,3 +156,58 @@ def test_a_list_cannot_reach_outside(tmp_path):
     made.voc(tmp_path, MASKS)
     (tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_text("../../secret\n")
     assert "is no name of a picture" in refusal(tmp_path, 21, DATASETS["voc12"])
+
+
+def test_masks_that_lost_their_values_and_pictures_beyond_255_are_refused(tmp_path):
+    made.folder(tmp_path, MASKS)
+    mask = tmp_path / "masks" / "p1.png"
+    Image.fromarray(MASKS["p1"]).save(mask, "JPEG")
+    assert "p1.png is a JPEG, which changes labels: it must be a PNG" in refusal(tmp_path)
+    made.write(mask, MASKS["p1"])
+    made.write(tmp_path / "images" / "p1.png", np.full(MASKS["p1"].shape, 40_000, np.uint16))
+    assert "p1.png has greys that are no bytes (I;16): save it with 8 bits a pixel" in refusal(tmp_path)
+
+
+def test_pictures_and_masks_that_do_not_pair_are_named(tmp_path):
+    made.folder(tmp_path, MASKS)
+    Image.fromarray(made.painted(MASKS["p1"])).save(tmp_path / "images" / "p1.jpg")
+    assert "p1.jpg and p1.png have one name, and so one mask" in refusal(tmp_path)
+    (tmp_path / "images" / "p1.jpg").unlink()
+    made.write(tmp_path / "masks" / "p9.png", MASKS["p1"])
+    assert "p9.png has no picture of its name in" in refusal(tmp_path)
+
+
+def test_hidden_files_and_capital_endings_do_no_harm(tmp_path):
+    made.folder(tmp_path, MASKS)
+    for place in ("images/._p0.png", "images/.DS_Store", "images/Thumbs.db", "masks/._p0.png", "images/README.md"):
+        (tmp_path / place).write_bytes(b"x")
+    (tmp_path / "masks" / "p2.png").rename(tmp_path / "masks" / "p2.PNG")
+    assert len(checked(FOLDER, str(tmp_path), 3)) == 3
+
+
+def test_masks_without_any_label_are_refused_and_one_of_them_is_not(tmp_path):
+    made.folder(tmp_path, MASKS)
+    made.write(tmp_path / "masks" / "p1.png", np.full_like(MASKS["p1"], VOID))
+    assert len(checked(FOLDER, str(tmp_path), 3)) == 3
+    for name in MASKS:
+        made.write(tmp_path / "masks" / f"{name}.png", np.full_like(MASKS[name], VOID))
+    assert "no pixel counts in the masks of" in refusal(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    made.folder(tmp_path, MASKS)
+    (tmp_path / "masks" / "p1.png").unlink()
+    os.mkfifo(tmp_path / "masks" / "p1.png")
+    assert "p1.png is no file" in refusal(tmp_path)
+    (tmp_path / "masks" / "p1.png").unlink()
+    (tmp_path / "masks" / "p1.png").mkdir()
+    assert "p1.png is no file" in refusal(tmp_path)
+
+
+def test_the_list_of_voc_may_begin_with_a_mark_of_byte_order(tmp_path):
+    root = made.voc(tmp_path, MASKS)
+    listing = next(root.rglob("val.txt"))
+    listing.write_bytes(b"\xef\xbb\xbf" + listing.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(checked(DATASETS["voc12"], str(root), 21, partial=True)) == 3
+    listing.write_bytes(b"p0\0\n")
+    assert "no name of a picture" in refusal(root, 21, DATASETS["voc12"])

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -26,8 +27,11 @@ def small(monkeypatch, tmp_path):
     for part, (images, labels) in fashion_mnist.FILES.items():
         n = fashion_mnist.COUNTS[part]
         pixels = generator.integers(0, 256, (n, 28, 28), np.uint8)
-        (folder / f"{images}.gz").write_bytes(gzip.compress(struct.pack(">IIII", 0x803, n, 28, 28) + pixels.tobytes()))
+        written = struct.pack(">IIII", 0x803, n, 28, 28) + pixels.tobytes()
+        (folder / f"{images}.gz").write_bytes(gzip.compress(written))
         (folder / labels).write_bytes(struct.pack(">II", 0x801, n) + bytes(i % 10 for i in range(n)))
+        monkeypatch.setitem(fashion_mnist.SHA256, images, sha256(written).hexdigest())
+        monkeypatch.setitem(fashion_mnist.SHA256, labels, sha256((folder / labels).read_bytes()).hexdigest())
     return folder
 
 
@@ -71,9 +75,10 @@ def test_a_damaged_file_is_named(small, damage):
         data.read("fashion-mnist", "train", small, 28)
 
 
-def test_labels_of_another_data_set_are_refused(small):
-    (small / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 10) + bytes([46] * 10))
-    with pytest.raises(UserError, match="label 46"):
+def test_files_of_another_data_set_are_refused(small):
+    """MNIST's and KMNIST's have the same names, sizes and classes."""
+    (small / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 10) + bytes([4] * 10))
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte is not Fashion-MNIST's: its content is another"):
         data.read("fashion-mnist", "test", small, 28)
 
 

@@ -10,13 +10,15 @@ from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import registry, trained
 from bench.alone import folder_alone
 from bench.errors import UserError
-from bench.training import checkpoint, data, session
+from bench.training import checkpoint, data, intact, session
 from bench.training.distributed import Group
 from bench.training.learner import Learner
 from bench.training.loop import Loop
@@ -31,8 +33,6 @@ CLASSES = 10
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """A folder of real pictures: 16 of each digit to train on, 4 to validate with."""
-    import numpy
-    from PIL import Image
     from sklearn.datasets import load_digits
 
     root = tmp_path_factory.mktemp("data") / "digits"
@@ -41,17 +41,18 @@ def digits(tmp_path_factory):
         for digit in range(CLASSES):
             folder = root / part / str(digit)
             folder.mkdir(parents=True)
-            for index in numpy.flatnonzero(found.target == digit)[first:last]:
+            for index in np.flatnonzero(found.target == digit)[first:last]:
                 grey = (found.images[index] * 15.9).astype("uint8")
                 Image.fromarray(grey).resize((16, 16)).save(folder / f"{index}.png")
     return root
 
 
 @pytest.fixture(autouse=True)
-def tiny_paper(monkeypatch):
+def tiny_paper(monkeypatch, tmp_path):
     """Make the paper that trains in seconds known in this process, and to those that it starts."""
     import reproductions
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(PAPERS)])
     monkeypatch.setenv("BENCH_PAPERS", str(PAPERS))
     registry.entries.cache_clear()
@@ -60,8 +61,6 @@ def tiny_paper(monkeypatch):
 
 
 def test_classes_are_numbered_in_natural_order_as_evaluation_numbers_them(tmp_path):
-    from PIL import Image
-
     for part in ("train", "val"):
         for name in ("1", "2", "10"):
             (tmp_path / part / name).mkdir(parents=True)
@@ -366,6 +365,8 @@ def test_broken_data_folders(digits, tmp_path):
     root = copy_of(digits, tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         data.open_pictures(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"0\.png is no folder"):
+        data.open_pictures(next((root / "train" / "0").glob("0.png")))
     with pytest.raises(UserError, match="has no folder 'train'"):
         data.open_pictures(tmp_path)
     (root / "val" / "9").rename(root / "val" / "nine")
@@ -387,6 +388,40 @@ def test_a_broken_picture_is_named(digits, tmp_path):
     broken.write_bytes(broken.read_bytes()[:60])
     with pytest.raises(UserError, match=f"{broken.name} is not a whole picture"):
         train(plan_of(root), tmp_path / "run")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_path, part):
+    root = copy_of(digits, tmp_path)
+    one, two, *_ = sorted((root / part / "5").iterdir())
+    one.write_bytes(b"")
+    two.unlink()
+    two.symlink_to("nowhere")
+    with pytest.raises(UserError, match=rf"{one.name} is not a whole picture \(empty file\), nor are 1 more"):
+        train(plan_of(root), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    one.unlink()
+    two.unlink()
+    deep = np.full((8, 8), 40_000, np.uint16)
+    Image.fromarray(deep).save(one.with_suffix(".png"))
+    with pytest.raises(UserError, match=r"\(its greys are no bytes \(I;16\)"):
+        train(plan_of(root), tmp_path / "run")
+
+
+def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(intact, "MOST", 3)
+    monkeypatch.setattr("bench.evaluation.integrity.unreadable", lambda pictures: pytest.fail("decoded"))
+    assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
+
+
+def test_hidden_files_and_folders_are_no_pictures_and_no_classes(digits, tmp_path):
+    root = copy_of(digits, tmp_path)
+    before = len(data.open_pictures(root).train)
+    for place in ("train/5/._0.png", "train/5/.DS_Store", "train/.ipynb_checkpoints/0.png", "val/5/@eaDir/0.png"):
+        (root / place).parent.mkdir(exist_ok=True)
+        (root / place).write_bytes(b"x")
+    found = data.open_pictures(root)
+    assert (len(found.train), found.classes) == (before, 10)
 
 
 def test_fewer_pictures_than_a_step_takes(digits, tmp_path):

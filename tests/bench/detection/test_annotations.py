@@ -109,3 +109,43 @@ def test_a_grey_picture_is_read_as_colours(tmp_path):
     pixels = reading.pixels(annotations.Picture(1, tmp_path / "grey.png", 64, 48))
     assert pixels.shape == (48, 64, 3)
     assert (pixels == 7).all()
+
+
+def test_boxes_by_their_corners_or_as_parts_of_the_sides_are_refused(data):
+    made.write(data, changed(annotations={"bbox": [40, 30, 60, 44], "segmentation": []}))
+    with pytest.raises(UserError, match="whose box is left, top, width and height, lies outside of its picture"):
+        read(data)
+    said = deepcopy(made.facts())
+    for each in said["annotations"]:
+        each |= {"bbox": [0.1, 0.2, 0.3, 0.4], "segmentation": []}
+    made.write(data, said)
+    with pytest.raises(UserError, match="no box goes beyond 1: they must be in pixels"):
+        read(data)
+
+
+def test_an_outline_beside_its_box_is_refused(data):
+    made.write(data, changed(annotations={"bbox": [40, 30, 6, 6], "segmentation": [[1, 1, 9, 1, 9, 9]]}))
+    with pytest.raises(UserError, match="has its outline beside its box: they are of different objects"):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "sentence"),
+    [
+        ("annotations", {}, "lists the annotation 0 twice"),
+        ("categories", {}, "lists the category 1 twice"),
+        ("categories", {"id": 77}, "lists the category person under two numbers"),
+    ],
+)
+def test_what_is_listed_twice_is_refused(data, kind, fields, sentence):
+    said = deepcopy(made.facts())
+    said[kind].append(said[kind][0] | fields)
+    made.write(data, said)
+    with pytest.raises(UserError, match=sentence):
+        read(data)
+
+
+def test_a_mark_of_byte_order_does_no_harm(data):
+    file = data / annotations.ANNOTATIONS
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(read(data).pictures) == 2

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import struct
+import zlib
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +15,9 @@ from PIL import Image
 
 from bench.errors import UserError
 from bench.superres import pairs, pictures, resize
+from bench.superres.check import check
 from bench.superres.sets import SETS
+from tests.bench.superres.conftest import SET5
 
 CHOSEN = SETS["set5"]
 
@@ -102,7 +109,7 @@ def test_damaged_pictures_are_named(set5, damage):
 @pytest.mark.parametrize("size", [(1, 1), (14, 200), (200, 14)])
 def test_pictures_too_small_to_be_scored_are_named(set5, picture, size):
     picture(0, *size).save(set5 / "HR" / "head.png")
-    with pytest.raises(UserError, match=rf"head\.png has {size[1]}x{size[0]} pixels: scoring at x2 takes at least 15"):
+    with pytest.raises(UserError, match=rf"head\.png has {size[1]}x{size[0]} pixels: scoring at x2 takes at least 16"):
         pairs.load(find(set5)[3], 2)
 
 
@@ -142,3 +149,57 @@ def test_empty_and_missing_folders_are_named(tmp_path):
         find(tmp_path)
     with pytest.raises(UserError, match="is not a folder: give that of Set5"):
         find(tmp_path / "missing")
+
+
+def test_colours_of_16_bits_are_refused_which_pillow_reads_as_8(set5):
+    """Written by hand: Pillow writes no such file."""
+    raw = b"".join(b"\0" + bytes(50 * 6) for _ in range(41))
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", 50, 41, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts]
+    (set5 / "HR" / "head.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(UserError, match=r"head\.png has 16 bits a channel: only 8"):
+        pairs.load(find(set5)[3], 2)
+
+
+def test_pictures_of_another_set_are_refused_though_some_may_be_missing(set5):
+    (set5 / "HR" / "head.png").rename(set5 / "HR" / "lenna.png")
+    with pytest.raises(UserError, match="Set5 has no picture lenna: it is another set"):
+        pairs.find(SETS["set5"], str(set5), 2, True)
+
+
+def test_small_pictures_that_do_not_pair_are_named(set5, picture):
+    low = set5 / "LR_bicubic" / "x2"
+    low.mkdir(parents=True)
+    for seed, name in enumerate(SET5):
+        picture(seed, (41 + seed) // 2, 25).save(low / f"{name}x2.png")
+    assert all(pair.low for pair in find(set5))
+    picture(0, 20, 25).save(low / "bird.png")
+    with pytest.raises(UserError, match=r"more than one small picture for birdx?2?\.png"):
+        find(set5)
+    (low / "bird.png").rename(low / "lenna.png")
+    with pytest.raises(UserError, match="small pictures for x2, but no large ones for lenna"):
+        find(set5)
+
+
+@pytest.mark.parametrize("place", ["LR", "LR_bicubic", "LR_bicubic/X3", "X3", "image_SRF_3"])
+def test_small_pictures_that_are_not_read_are_said(set5, picture, place):
+    (set5 / place).mkdir(parents=True)
+    picture(0, 20, 25).save(set5 / place / "bird.png")
+    assert pairs.unused(SETS["set5"], str(set5), 2) == [place.partition("/")[0]]
+    (set5 / "LR_bicubic" / "X2").mkdir(parents=True)
+    assert pairs.unused(SETS["set5"], str(set5), 2) == []
+
+
+def test_what_is_no_file_is_not_waited_for(set5):
+    (set5 / "HR" / "head.png").unlink()
+    os.mkfifo(set5 / "HR" / "head.png")
+    with pytest.raises(UserError, match=r"head\.png is no file"):
+        pairs.load(find(set5)[3], 2)
+
+
+def test_one_picture_under_two_names_is_refused(set5):
+    (set5 / "HR" / "head.png").write_bytes((set5 / "HR" / "baby.png").read_bytes())
+    job = SimpleNamespace(options={"dataset": "set5", "data": str(set5), "config": {"upscale": 2}})
+    stop = SimpleNamespace(requested=False)
+    with pytest.raises(UserError, match=r"baby\.png and .*head\.png are one and the same picture"):
+        check([job], stop, lambda title: nullcontext())
