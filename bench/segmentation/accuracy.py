@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.evaluation.evaluate import spread
 from bench.evaluation.findings import by_one_process, circumstances
 from bench.evaluation.precheck import is_trained, weights_of
 from bench.measure import UnavailableError
-from bench.measure.subject import Subject
+from bench.measure.subject import Subject, load_subject
 from bench.records import Job, Measurement
 from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from bench.segmentation.evaluate import Found, Labeller, Refine, Segmenter, evaluate
@@ -83,6 +84,20 @@ def dataset_of(job: Job) -> Masks:
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     return DATASETS[name]
+
+
+def classes_of(job: Job) -> int:
+    """Return how many classes a job's model tells apart, from the model without its weights, on the CPU.
+
+    Raises:
+        UnavailableError: this machine cannot build it, or it gives no score for each class and position.
+        UserError: the model or a setting is wrong; one sentence.
+    """
+    settings = replace(job.settings, device="cpu", precision="fp32", mode="eager", weights="random")
+    options = {name: value for name, value in job.options.items() if not name.startswith("weights")}
+    subject = load_subject(replace(job, settings=settings, options=options))
+    labeller = _labeller(subject)
+    return labeller.classes if labeller is not None else _classes(subject)
 
 
 def _labeller(subject: Subject) -> Labeller | None:

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.measure import UnavailableError
 from bench.process import Stop
 from bench.records import Job
-from bench.segmentation.accuracy import dataset_of
+from bench.segmentation.accuracy import classes_of, dataset_of
 from bench.segmentation.catalogue import VOID
 from bench.segmentation.manifest import checked
 from bench.tasks.checks import Shown, watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
-    """Check each data set once; where it does not say how many classes it has, any number below void will do.
+    """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
 
     Raises:
         UserError: data are missing or damaged; one sentence names the file.
         Interrupted: a signal asked to stop.
     """
-    places = {(dataset_of(job).name, job.options["data"], bool(job.options.get("partial"))): job for job in jobs}
-    for (_, data, partial), job in places.items():
-        dataset = dataset_of(job)
+    places: dict[tuple[str, str, bool], list[Job]] = {}
+    for job in jobs:
+        place = (dataset_of(job).name, job.options["data"], bool(job.options.get("partial")))
+        places.setdefault(place, []).append(job)
+    for (_, data, partial), own in places.items():
+        dataset = dataset_of(own[0])
         with shown(dataset.title) as progress:
-            checked(dataset, data, len(dataset.classes) or VOID, partial=partial, progress=watching(stop, progress))
+            classes = len(dataset.classes) or min(map(_classes, own))
+            checked(dataset, data, classes, partial=partial, progress=watching(stop, progress))
     return []
+
+
+def _classes(job: Job) -> int:
+    """Return how many classes a model has; as many as there can be where its row will say why it cannot be scored."""
+    try:
+        return classes_of(job)
+    except UnavailableError:
+        return VOID

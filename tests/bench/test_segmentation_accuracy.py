@@ -2,6 +2,8 @@
 
 import json
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -121,10 +123,26 @@ def test_a_limit_takes_pictures_spread_over_the_set(data):
     assert found[0].method == "2 of 3 pictures"
 
 
+def checked(place, classes=3):
+    """Check the data before anything is measured, for a user's own model of so many classes."""
+    file = place.parent / "own.py"
+    file.write_text(
+        f"from tests.bench.test_segmentation_accuracy import Knowing\n\n\ndef build():\n    return Knowing({classes})\n"
+    )
+    mine = replace(job(place), subject=f"{file}:build")
+    return TASK.check([mine], Stop(), lambda title: nullcontext())
+
+
 def test_the_check_reads_every_file(data):
+    assert checked(data) == []
     (data / "masks" / "p1.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"masks/p1\.png cannot be read"):
-        TASK.check([job(data)], Stop(), lambda title: __import__("contextlib").nullcontext())
+        checked(data)
+
+
+def test_the_check_knows_how_many_classes_the_model_has(data):
+    with pytest.raises(UserError, match=r"holds the unknown label 2: .* 0 to 1, 255"):
+        checked(data, 2)
 
 
 def test_a_classifier_has_no_map_of_scores(data):
