@@ -43,15 +43,21 @@ def test_the_second_is_refused_and_a_killed_one_holds_nothing(tmp_path, holder):
 
 def test_a_forked_process_does_not_hold_its_parents_lock(tmp_path):
     """As those of a data loader, which outlive a killed training by seconds."""
-    reader, writer = os.pipe()
+    (ready, tell), (wait, let) = os.pipe(), os.pipe()
     with alone(tmp_path, "taken"):
         child = os.fork()
         if child == 0:
-            os.read(reader, 1)
+            os.close(let)  # so that it ends with its parent, whatever comes
+            os.write(tell, b".")
+            os.read(wait, 1)
             os._exit(0)
-    with alone(tmp_path, "taken"):
-        os.write(writer, b".")
-    assert os.waitpid(child, 0)[1] == 0
+        os.read(ready, 1)
+    try:
+        with alone(tmp_path, "taken"):
+            pass
+    finally:
+        os.close(let)
+        os.waitpid(child, 0)
 
 
 def test_the_place_must_be_there(tmp_path):
