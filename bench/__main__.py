@@ -32,12 +32,15 @@ def main(arguments: list[str] | None = None) -> None:
     except MemoryError as error:
         _say(f"the memory does not suffice ({str(error) or 'no more can be had'}): take less at once, as by --batch")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted")
+    except KeyboardInterrupt as interrupt:
+        _interrupted(interrupt)
         sys.exit(130)
     except SystemExit as ended:
-        if _is_interrupt(ended):
-            _say("interrupted")
+        cause = ended.__context__
+        if cause is not None and isinstance(
+            cause.__cause__, KeyboardInterrupt
+        ):  # typer made this out of it, and is silent
+            _interrupted(cause.__cause__)
         raise
     except Exception as error:  # whatever it is, a user gets a sentence
         _fail(error)
@@ -51,10 +54,9 @@ def _fail(error: Exception) -> NoReturn:
     sys.exit(1)
 
 
-def _is_interrupt(ended: SystemExit) -> bool:
-    """Tell whether typer made this out of a Ctrl-C that no command has seen; it says nothing itself."""
-    cause = ended.__context__
-    return cause is not None and isinstance(cause.__cause__, KeyboardInterrupt)
+def _interrupted(interrupt: KeyboardInterrupt) -> None:
+    """Say that Ctrl-C ended the command, and how to go on where who was interrupted knows."""
+    _say(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
 
 
 def _run(given: list[str]) -> None:

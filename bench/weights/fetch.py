@@ -196,8 +196,9 @@ class Fetcher:
                 raise
             except KeyboardInterrupt:
                 here = cache.size_text(part.size)
-                self.screen.say(f"interrupted: the next fetch of {place.paper}/{place.variant} goes on after {here}")
-                raise
+                raise KeyboardInterrupt(
+                    f"the next fetch of {place.paper}/{place.variant} goes on after {here}"
+                ) from None
         return commit, stated
 
     def _accept(self, place: Place, file: Path, stated: str, commit: str = "") -> Locked:

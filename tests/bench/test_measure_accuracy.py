@@ -109,9 +109,9 @@ def test_a_limit_spreads_over_all_classes(folder):
 
 
 def test_five_classes_give_a_top5(folder):
-    for name in ("d", "e"):
+    for name, colour in (("d", "black"), ("e", "white")):
         (folder / name).mkdir()
-        Image.new("RGB", (20, 24)).save(folder / name / "0.png")
+        Image.new("RGB", (20, 24), colour).save(folder / name / "0.png")
     top1, top5 = accuracy.measure(subject(5), job(folder))
     assert top5.value == 100
     assert top1.value < 100
