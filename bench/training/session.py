@@ -13,6 +13,7 @@ from bench import environment
 from bench.alone import folder_alone
 from bench.errors import UserError
 from bench.jsonl import write_whole
+from bench.process import Interrupted
 from bench.training import checkpoint, data, distributed, intact, transforms
 from bench.training.learner import Learner
 from bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher
@@ -82,8 +83,11 @@ def train(
     pictures = data.open_pictures(_data(plan), plan.wish.dataset)
     check_classes(plan, pictures)
     if distributed.rank() == 0:
-        for part in (pictures.validate, pictures.train):
-            intact.check(part, _data(plan))
+        try:
+            for part in (pictures.validate, pictures.train):
+                intact.check(part, _data(plan), stop)
+        except Interrupted:
+            raise KeyboardInterrupt("while the pictures were looked at; nothing was trained") from None
     plan = replace(plan, pictures=pictures.describe())
     _check_folder(folder, resume)
     with _alone(folder), distributed.joined(device) as group:

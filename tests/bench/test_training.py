@@ -79,8 +79,8 @@ def plan_of(digits, **changes):
 
 
 def train(plan, folder, *, resume=False, stop_after=None, every=0):
-    """Train in this process; stop after so many looks at a loss."""
-    stop = SimpleNamespace(requested=False)
+    """Train in this process; stop after so many looks at a loss, with none before the pictures are looked at."""
+    stop = SimpleNamespace(requested=stop_after == 0)
     looks = iter(range(10**9))
 
     class Watching:
@@ -410,8 +410,16 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
 
 def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(intact, "MOST", 3)
-    monkeypatch.setattr("bench.evaluation.integrity.unreadable", lambda pictures: pytest.fail("decoded"))
+    monkeypatch.setattr("bench.evaluation.integrity.unreadable", lambda *given: pytest.fail("decoded"))
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
+
+
+def test_the_look_at_the_pictures_can_be_interrupted(digits, tmp_path):
+    root = copy_of(digits, tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="while the pictures were looked at; nothing was trained"):
+        train(plan_of(root), tmp_path / "run", stop_after=0)
+    assert not (tmp_path / "run").exists()
+    assert train(plan_of(root), tmp_path / "run", stop_after=1) is not None
 
 
 def test_hidden_files_and_folders_are_no_pictures_and_no_classes(digits, tmp_path):
