@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,18 +258,27 @@ def _create_timm(name: str, arguments: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, **{k: v for k, v in arguments.items() if k != "img_size"})
 
 
+class _AsWritten(SourceFileLoader):
+    """Compiles a file each time: cached bytecode is told by second and size, which an edit may leave as they were."""
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError(f"no cached bytecode for {path}")
+
+
 def _from_file(job: Job) -> nn.Module:
     path, _, factory = job.subject.rpartition(":")
     file = Path(path)
     if not file.is_file():
         raise UserError(f"{path} does not exist; a model of your own is given as <file.py>:<factory>")
     name = f"bench_subject_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise UserError(f"{path} is not a Python file")
+    loader = _AsWritten(name, str(file))
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
+    assert spec is not None  # with a loader given there is always one
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     make = getattr(module, factory, None)
     if not callable(make):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]

@@ -1,6 +1,8 @@
 """What a job names is built as asked, and every wrong name or file gets one sentence."""
 
+import os
 import pickle
+import sys
 
 import pytest
 import torch
@@ -160,6 +162,16 @@ def test_a_users_own_factory_is_called_with_its_config(file):
     subject = load_subject(job(f"{file}:small", config={"width": 9}))
     assert subject.model.out_channels == 9
     assert subject.sample_shape == (3, 224, 224)
+
+
+def test_an_edit_of_the_same_second_and_size_is_seen(file, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    times = file.stat()
+    build = lambda: load_subject(job(f"{file}:small")).model.out_channels  # noqa: E731
+    assert build() == 6
+    file.write_text(FACTORY.replace("width=6", "width=7"))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert build() == 7
 
 
 def test_wrong_factories_are_explained(file, tmp_path):

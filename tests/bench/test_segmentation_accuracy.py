@@ -125,7 +125,7 @@ def test_a_limit_takes_pictures_spread_over_the_set(data):
 
 def checked(place, classes=3):
     """Check the data before anything is measured, for a user's own model of so many classes."""
-    file = place.parent / "own.py"
+    file = place / "own.py"
     file.write_text(
         f"from tests.bench.test_segmentation_accuracy import Knowing\n\n\ndef build():\n    return Knowing({classes})\n"
     )
