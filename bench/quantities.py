@@ -23,6 +23,7 @@ class Row:
         unit: what tables print it in.
         scale: the measured figure divided by this is in ``unit``.
         better: which way is better; empty where neither is.
+        least, most: the measured figure lies between them, inclusive; None where there is no such bound.
     """
 
     title: str
@@ -30,6 +31,8 @@ class Row:
     unit: str
     scale: Decimal = Decimal(1)
     better: Better = ""
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import metrics
 from bench.records import Record
 
 CHANCE_FACTOR = 3
@@ -115,6 +116,26 @@ def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
             yield Finding("not-positive", message, (record.job.key(),))
 
 
+def out_of_range(record: Record) -> str:
+    """Say between what a measured figure has to lie, where it does not; empty for one that does."""
+    row, value = metrics.row(record.measurement.metric), _value(record)
+    low, high = row.least, row.most
+    if low is not None and value < low and not too_low(record):
+        return f"at least {low:g}"
+    if high is not None and value > high:
+        return f"at most {high:g}"
+    return ""
+
+
+def _out_of_range(records: Iterable[Record]) -> Iterator[Finding]:
+    """A figure lies between the least and the most that its row can be."""
+    for record in records:
+        bound = out_of_range(record)
+        if bound:
+            message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}, and can be {bound}"
+            yield Finding("out-of-range", message, (record.job.key(),))
+
+
 def _chance(records: Iterable[Record]) -> Iterator[Finding]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
@@ -213,6 +234,7 @@ def _above_peak(records: Sequence[Record], environments: Mapping[str, Mapping[st
 
 RULES: tuple[Callable[[list[Record]], Iterator[Finding]], ...] = (
     _not_positive,
+    _out_of_range,
     _chance,
     _same_score,
     _same_size,

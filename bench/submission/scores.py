@@ -67,6 +67,14 @@ def _predictions_problem(detail: dict[str, Any], evidence: FullScore) -> str:
     return ""
 
 
+@rule("out-of-range", "A figure lies between the least and the most that its metric can be.")
+def _beyond(case: Case) -> Iterator[Doubt]:
+    for entry in case.measured:
+        bound = sanity.out_of_range(entry.record)
+        if bound and entry.record.measurement.metric not in ("top1", "top5"):
+            yield entry, f"it is {entry.record.measurement.value:g}, and can be {bound}"
+
+
 @rule("random-weights", "A score needs trained weights.")
 def _random(case: Case) -> Iterator[Doubt]:
     for entry, _ in case.rows("top1", "top5"):
@@ -82,7 +90,7 @@ def _sane(case: Case) -> Iterator[Doubt]:
         places = [e for e in good if e.record.job.key() in finding.jobs]
         if finding.rule in REFUSED:
             yield from ((entry, finding.message) for entry in places)
-        elif finding.rule != "not-positive":
+        elif finding.rule not in ("not-positive", "out-of-range"):
             case.note(finding.message)
 
 

@@ -123,7 +123,12 @@ def _rows(name: str, scores: list[list[float]], task: Task) -> list[Measurement]
 
 def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
     """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
-    spread = {"standard_deviation": stdev(values)} if len(values) > 1 and all(map(isfinite, values)) else {}
+    exact = [name for name, value in zip(detail["pictures"], values, strict=True) if not isfinite(value)]
+    if exact:
+        more = f" and {len(exact) - 1} more" if len(exact) > 1 else ""
+        reason = f"{exact[0]}{more} came out without a difference: no PSNR is that high, nor is there a mean"
+        return Measurement.missing(row, unit, reason)
+    spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
     return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from bench.tasks.checks import Shown
 
 ROWS = {
-    "top1": Row("Top-1 accuracy", "quality", "%", better="higher"),
-    "top5": Row("Top-5 accuracy", "quality", "%", better="higher"),
-    "imagenet_c_mce": Row("ImageNet-C mean corruption error", "quality", "%", better="lower"),
-    "imagenet_c_top1": Row("ImageNet-C mean top-1", "quality", "%", better="higher"),
+    "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),
+    "top5": Row("Top-5 accuracy", "quality", "%", better="higher", least=0, most=100),
+    "imagenet_c_mce": Row("ImageNet-C mean corruption error", "quality", "%", better="lower", least=0),
+    "imagenet_c_top1": Row("ImageNet-C mean top-1", "quality", "%", better="higher", least=0, most=100),
     **{
-        row: Row(f"{dataset.title} top-{row[-1]}", "quality", "%", better="higher")
+        row: Row(f"{dataset.title} top-{row[-1]}", "quality", "%", better="higher", least=0, most=100)
         for dataset in catalogue.DATASETS.values()
         for row, _ in dataset.rows
         if dataset.name not in (catalogue.DEFAULT, "imagenet-c")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bench.tasks.checks import Shown
 
 ROWS = {
-    catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher"),
-    catalogue.MASK_AP: Row("COCO mask AP", "quality", "%", better="higher"),
+    catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),
+    catalogue.MASK_AP: Row("COCO mask AP", "quality", "%", better="higher", least=0, most=100),
 }
 COCO = DataSet(
     "coco",

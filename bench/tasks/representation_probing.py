@@ -38,10 +38,13 @@ DATASETS = {
     )
     for name, (title, needs, source) in SOURCES.items()
 }
+WHAT = (("probing accuracy", 0), ("gain over a linear probe", -100))
+"""The rows of each data set: what it is, and the least that it can be."""
+
 ROWS = {
-    row: Row(f"{dataset.title}, {what}, on {ENCODER}", "quality", unit, better="higher")
+    row: Row(f"{dataset.title}, {what}, on {ENCODER}", "quality", unit, better="higher", least=least, most=100)
     for dataset in DATASETS.values()
-    for (row, unit), what in zip(dataset.rows, ("probing accuracy", "gain over a linear probe"), strict=True)
+    for (row, unit), (what, least) in zip(dataset.rows, WHAT, strict=True)
 }
 _NEEDS = "needs ImageNet-1K and the paper's encoder"
 QUANTITIES = {

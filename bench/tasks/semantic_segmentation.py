@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.tasks.checks import Shown
 
 ROWS = {
-    f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher")
+    f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher", least=0, most=100)
     for dataset in catalogue.DATASETS.values()
     for score, title in catalogue.SCORES.items()
 }

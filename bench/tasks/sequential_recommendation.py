@@ -24,7 +24,7 @@ _TITLES = {
     "full_ndcg@10": "NDCG@10 among all items",
 }
 ROWS = {
-    f"{dataset.prefix}_{name}": Row(f"{dataset.title}: {title}", "quality", "", better="higher")
+    f"{dataset.prefix}_{name}": Row(f"{dataset.title}: {title}", "quality", "", better="higher", least=0, most=1)
     for dataset in catalogue.DATASETS.values()
     for name, title in _TITLES.items()
 }

@@ -35,9 +35,10 @@ def _titles() -> dict[str, Row]:
     for name, chosen in SETS.items():
         for scale in SCALES:
             for method in METHODS:
-                for row, score, unit in zip(row_names(name, scale, method), ("PSNR", "SSIM"), UNITS, strict=True):
-                    title = f"{chosen.title} x{scale} {score}{WHOSE[method]}"
-                    found[row] = Row(title, "quality", unit, better="higher")
+                psnr, ssim = row_names(name, scale, method)
+                what = f"{chosen.title} x{scale} %s{WHOSE[method]}"
+                found[psnr] = Row(what % "PSNR", "quality", UNITS[0], better="higher", least=0)
+                found[ssim] = Row(what % "SSIM", "quality", UNITS[1], better="higher", least=-1, most=1)
     return found
 
 

@@ -10,15 +10,15 @@ from bench.errors import UserError
 from bench.evaluation import integrity, pictures
 from bench.evaluation.sources import Files
 from bench.process import Stop
-from bench.tasks.checks import watching
+from bench.tasks.checks import Progress, watching
 
 MOST = 20_000
 """Parts of more pictures are not decoded before the run, which would take as long as an epoch; a look at each file's
 size takes seconds."""
 
 
-def check(part: Any, root: Path, stop: Stop) -> None:
-    """Check the files of one part of the data, where it is made of files.
+def check(part: Any, root: Path, stop: Stop, progress: Progress | None = None) -> None:
+    """Check the files of one part of the data, where it is made of files; ``progress`` is told how many were decoded.
 
     Raises:
         UserError: some are empty, may not be read or are no whole pictures; names the first.
@@ -40,7 +40,7 @@ def check(part: Any, root: Path, stop: Stop) -> None:
     if not broken and len(files) <= MOST:
         labels: list[tuple[int, ...]] = [()] * len(files)
         whole = pictures.Pictures(files, labels, [], Files(root, files), stamps, str(root))
-        broken = integrity.unreadable(whole, watching(stop, None))
+        broken = integrity.unreadable(whole, watching(stop, progress))
     if broken:
         first, reason = next(iter(broken.items()))
         more = f", nor are {len(broken) - 1:,} more," if len(broken) > 1 else ""

@@ -27,8 +27,11 @@ CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
 class Watcher(Protocol):
     """Who is told how far the run is."""
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        """Take note of a step."""
+    def looked(self, done: int, total: int) -> None:
+        """Take note of how many pictures were looked at before the run, of how many."""
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Take note of a step, of so many an epoch."""
 
     def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
         """Take note of a finished epoch."""
@@ -217,7 +220,7 @@ class Loop:
             self._epoch_loss += loss
         self._waiting.clear()
         self._write(lines)
-        watcher.step(epoch, step, loss)
+        watcher.step(epoch, step, self.learner.steps, loss)
 
     def _epoch_line(self, scores: dict[str, Score], loss: float) -> dict[str, Any]:
         line = {

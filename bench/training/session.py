@@ -85,7 +85,7 @@ def train(
     if distributed.rank() == 0:
         try:
             for part in (pictures.validate, pictures.train):
-                intact.check(part, _data(plan), stop)
+                intact.check(part, _data(plan), stop, watcher.looked)
         except Interrupted:
             raise KeyboardInterrupt("while the pictures were looked at; nothing was trained") from None
     plan = replace(plan, pictures=pictures.describe())

@@ -112,19 +112,26 @@ def print_plan(out: Console, plan: Plan, devices: int, parameters: int) -> None:
                 out.print(f"  {sentence}", markup=False)
 
 
-class _Lines:
+class Lines:
     """Tells of finished epochs, a line each; for every step, a bar if there is one."""
 
     def __init__(self, out: Console, epochs: int, bar: Any = None, task: Any = None) -> None:
         self.out, self.epochs, self.bar, self.task = out, epochs, bar, task
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
+    def looked(self, done: int, total: int) -> None:
+        """Fill the bar with the pictures that were looked at."""
+        self._show(done, total, "reading pictures")
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Fill the bar with the steps of an epoch."""
+        self._show(step + 1, steps, f"epoch {epoch + 1}/{self.epochs}, loss {loss:.4f}")
+
+    def _show(self, done: int, total: int, what: str) -> None:
         if self.bar is not None:
-            self.bar.update(
-                self.task, completed=step + 1, description=f"epoch {epoch + 1}/{self.epochs}, loss {loss:.4f}"
-            )
+            self.bar.update(self.task, completed=done, total=total, description=what)
 
     def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
+        """Write the epoch's line."""
         top1 = ", ".join(f"{score.top1:.2f} % top-1 ({name})" for name, score in scores.items())
         self.out.print(f"epoch {epoch}/{self.epochs}: loss {loss:.4f}, {top1}", markup=False)
 
@@ -132,7 +139,10 @@ class _Lines:
 class _Silent:
     """Says nothing: the first process speaks for all."""
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
+    def looked(self, done: int, total: int) -> None:
+        pass
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         pass
 
     def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
@@ -147,7 +157,7 @@ def watching(epochs: int, *, speaks: bool) -> Iterator[Watcher]:
         return
     out = console(stderr=True)
     if not out.is_terminal:
-        yield _Lines(out, epochs)
+        yield Lines(out, epochs)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -159,4 +169,4 @@ def watching(epochs: int, *, speaks: bool) -> Iterator[Watcher]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=out, transient=True) as bar:
-        yield _Lines(bar.console, epochs, bar, bar.add_task("reading pictures", total=None))
+        yield Lines(bar.console, epochs, bar, bar.add_task("reading pictures", total=None))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import sanity
+from bench import metrics, sanity
 from bench.records import Job, Measurement, Record, Settings
 
 H200 = {"device": "nvidia-h200", "gpu": {"name": "NVIDIA H200"}, "cpu": {}}
@@ -51,6 +51,30 @@ def test_a_score_that_is_no_share_may_be_nothing_or_less(unit):
     gain = record("probe_gain", -1.2, job_metric="accuracy")
     assert rules(replace(gain, measurement=replace(gain.measurement, unit=unit))) == []
     assert rules(replace(gain, measurement=replace(gain.measurement, unit="%"))) == ["not-positive"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "bound"),
+    [
+        ("games_hit@10", -0.1, "at least 0"),
+        ("games_full_ndcg@10", 1.01, "at most 1"),
+        ("psnr_set5_x4", -3, "at least 0"),
+        ("ssim_set5_x4", -1.5, "at least -1"),
+        ("elpv_probe_gain", -101, "at least -100"),
+        ("voc12_miou", 100.5, "at most 100"),
+        ("coco_box_ap", 101, "at most 100"),
+        ("imagenetv2_top1", 140, "at most 100"),
+    ],
+)
+def test_a_score_lies_where_its_row_can_be(metric, value, bound):
+    odd = record(metric, value, job_metric="accuracy")
+    odd = replace(odd, measurement=replace(odd.measurement, unit=metrics.row(metric).unit))
+    found = sanity.check([odd])
+    assert [finding.rule for finding in found] == ["out-of-range"]
+    assert found[0].message.endswith(f"and can be {bound}")
+    edge = float(bound.split()[-1])
+    if edge:
+        assert sanity.check([replace(odd, measurement=replace(odd.measurement, value=edge))]) == []
 
 
 def test_chance_is_pointed_out():

@@ -18,12 +18,11 @@ from PIL import Image
 from bench import registry, trained
 from bench.alone import folder_alone
 from bench.errors import UserError
-from bench.training import checkpoint, data, intact, session
+from bench.training import checkpoint, data, intact, session, show
 from bench.training.distributed import Group
 from bench.training.learner import Learner
 from bench.training.loop import Loop
 from bench.training.plan import Wish, resolve
-from bench.training.show import watching
 
 HERE = Path(__file__).parent
 PAPERS = HERE / "training_papers"
@@ -78,13 +77,17 @@ def plan_of(digits, **changes):
     return resolve(Wish(**values), devices=devices, on_gpu=False)
 
 
-def train(plan, folder, *, resume=False, stop_after=None, every=0):
+def train(plan, folder, *, resume=False, stop_after=None, every=0, looked=None):
     """Train in this process; stop after so many looks at a loss, with none before the pictures are looked at."""
     stop = SimpleNamespace(requested=stop_after == 0)
     looks = iter(range(10**9))
+    looked = [] if looked is None else looked
 
     class Watching:
-        def step(self, epoch, step, loss):
+        def looked(self, done, total):
+            looked.append((done, total))
+
+        def step(self, epoch, step, steps, loss):
             stop.requested = stop_after is not None and next(looks) + 1 >= stop_after
 
         def epoch(self, epoch, scores, loss):
@@ -414,6 +417,25 @@ def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatc
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
 
 
+def test_the_look_at_the_pictures_tells_how_far_it_is(digits, tmp_path):
+    looked = []
+    train(plan_of(copy_of(digits, tmp_path)), tmp_path / "run", stop_after=1, looked=looked)
+    parts = data.open_pictures(digits)
+    assert looked == [(len(part), len(part)) for part in (parts.validate, parts.train)]
+
+
+def test_the_bar_of_a_run_fills_with_pictures_and_then_with_steps():
+    class Bar:
+        def update(self, task, **shown):
+            seen.append((shown["completed"], shown["total"], shown["description"]))
+
+    seen = []
+    lines = show.Lines(None, 3, Bar(), 0)
+    lines.looked(256, 300)
+    lines.step(1, 4, 5, 0.25)
+    assert seen == [(256, 300, "reading pictures"), (5, 5, "epoch 2/3, loss 0.2500")]
+
+
 def test_the_look_at_the_pictures_can_be_interrupted(digits, tmp_path):
     root = copy_of(digits, tmp_path)
     with pytest.raises(KeyboardInterrupt, match="while the pictures were looked at; nothing was trained"):
@@ -478,7 +500,7 @@ def test_resuming_in_an_epoch_begins_where_it_stopped():
 
 
 def test_the_lines_of_a_run_are_silent_in_all_processes_but_the_first(capsys):
-    with watching(3, speaks=False) as watcher:
+    with show.watching(3, speaks=False) as watcher:
         watcher.epoch(1, {}, 0.5)
     assert capsys.readouterr().err == ""
 

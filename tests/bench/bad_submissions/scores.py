@@ -27,6 +27,15 @@ def _(draft):
     draft.first("top5")["measurement"] |= made_up_gpu.score(8, 8)
 
 
+@bad(GPU, "out-of-range", "of-another-data-set", "it is 120, and can be at most 100")
+def _(draft):
+    for job in draft.jobs():
+        if job["metric"] == "accuracy":
+            job["options"]["dataset"] = "imagenet-c"
+    for old, new, value in (("top1", "imagenet_c_mce", 120.0), ("top5", "imagenet_c_top1", 120.0)):
+        draft.first(old)["measurement"] |= {"metric": new, "value": value, "low": None, "high": None}
+
+
 @bad(GPU, "random-weights", "a-score", "with random weights")
 def _(draft):
     for job in draft.jobs():
