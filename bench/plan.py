@@ -47,6 +47,7 @@ class Request:
         datasets: what accuracy is measured on, by paper: the name of a data set of its task.
         data: where it lies; empty for nowhere.
         partial: whether accuracy is measured on what is there where data are missing.
+        multi_scale: whether it is measured over several sizes of each picture too, by tasks that do so.
         devices: where accuracy is measured, a process each; empty for ``device`` alone.
         workers: processes that read pictures for each of them; None for the measuring side's choice.
         baselines: timm models; None for those the papers name as default.
@@ -74,6 +75,7 @@ class Request:
     datasets: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
     partial: bool = False
+    multi_scale: bool = False
     devices: tuple[str, ...] = ()
     workers: int | None = None
     baselines: tuple[str, ...] | None = None
@@ -240,11 +242,14 @@ def _has_weights(subject: _Subject, request: Request) -> bool:
 def _evaluation(subject: _Subject, request: Request) -> dict[str, Any]:
     """Return the options of an accuracy job that say on what it is measured, and with how much help."""
     options: dict[str, Any] = dict(subject.accuracy)
-    dataset = tasks.of(subject.options).datasets.get(options["dataset"])
+    task = tasks.of(subject.options)
+    dataset = task.datasets.get(options["dataset"])
     if request.data or (dataset is not None and dataset.has_package):
         options["data"] = request.data
     if request.partial:
         options["partial"] = True
+    if request.multi_scale and task.multi_scale:
+        options["multi_scale"] = True
     if request.batches is not None and len(request.batches) == 1 and request.batches[0]:
         options["batch"] = request.batches[0]
     if len(request.devices) > 1:

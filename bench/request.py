@@ -47,6 +47,7 @@ class Options:
     dataset: str = ""
     data: str = ""
     partial: bool = False
+    multi_scale: bool = False
     devices: Sequence[str] = ()
     workers: int | None = None
     baselines: Sequence[str] = ()
@@ -118,6 +119,7 @@ def resolve(options: Options) -> Request:
     chosen = _with_forms(forms, chosen, problems)
     for needed in dict.fromkeys(paper.task_of(v) for paper, found in chosen for v in found if v in paper.networks):
         problems.catch(tasks.get(needed).require, None)
+    problems.catch(lambda: _check_multi_scale(options, metrics, chosen), None)
     weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
     problems.raise_any()
     loaded = _weights(options, chosen)
@@ -141,6 +143,7 @@ def resolve(options: Options) -> Request:
         datasets=datasets,
         data=data,
         partial=options.partial,
+        multi_scale=options.multi_scale,
         devices=several,
         workers=options.workers,
         baselines=baselines,
@@ -323,6 +326,20 @@ def _devices(options: Options, device: str) -> tuple[str, ...]:
     if device == "cpu":
         return ("cpu",) * len(asked)
     return tuple(devices.resolve(f"cuda:{int(name)}") for name in asked)
+
+
+def _check_multi_scale(
+    options: Options, metrics: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]]
+) -> None:
+    """Refuse ``--multi-scale`` where it would say nothing to anything."""
+    if not options.multi_scale:
+        return
+    if "accuracy" not in metrics:
+        raise UserError("--multi-scale is about scores: add accuracy to --metrics, or leave it out")
+    found = {paper.task_of(variant) for paper, variants in chosen for variant in variants}
+    if not any(tasks.get(name).multi_scale for name in found):
+        able = ", ".join(name for name, task in tasks.known().items() if task.multi_scale)
+        raise UserError(f"--multi-scale is for {able}, and nothing chosen is: give --task, or leave it out")
 
 
 def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> str:

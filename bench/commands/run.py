@@ -100,6 +100,12 @@ def run(
     partial: Annotated[
         bool, typer.Option("--partial", help="Evaluate what is there where data are missing; the row says how many.")
     ] = False,
+    multi_scale: Annotated[
+        bool,
+        typer.Option(
+            "--multi-scale", help="Score segmenters over several sizes and mirror images of each picture too: slow."
+        ),
+    ] = False,
     devices: Annotated[
         Names, typer.Option(help="Share an evaluation among GPUs: 0,1. On a CPU each number is a process.")
     ] = None,
@@ -153,6 +159,7 @@ def run(
         dataset=dataset,
         data=data,
         partial=partial,
+        multi_scale=multi_scale,
         devices=devices or (),
         workers=workers,
         baselines=baseline or (),

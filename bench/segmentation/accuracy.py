@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -19,7 +19,7 @@ from bench.measure import UnavailableError
 from bench.measure.subject import Subject, load_subject
 from bench.records import Job, Measurement
 from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
-from bench.segmentation.evaluate import Found, Labeller, Refine, Segmenter, evaluate
+from bench.segmentation.evaluate import NETWORK, REFINED, SCALES, Found, Labeller, Refine, Segmenter, evaluate
 from bench.segmentation.manifest import digest, listed
 from bench.segmentation.overlap import Overlap
 from bench.segmentation.preprocessing import normalisation_of
@@ -27,16 +27,23 @@ from bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 PROBE_SIDE = 65
-AFTER = "_crf"
+NOT_LOOKED = {
+    REFINED: "this paper has no stage after the network",
+    SCALES: "looks at each picture many times: ask for it with --multi-scale",
+}
+"""Why there are no labels of a kind."""
+
+ONE_SIZE = "no protocol says at which sizes this network would look at a picture: it is looked at once"
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Evaluate a model on a data set; quick runs take 50 pictures of it.
 
-    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``limit``, ``batch``; ``input`` (the paper's
-    preprocessing); ``predictions``, the common name of the files that keep each picture's counts; ``module``, whose
-    ``model.py`` may define ``upsample(scores, size)`` (bilinear without) and ``refine(config)``, the stage after the
-    network as :data:`bench.segmentation.evaluate.Refine`.
+    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``limit``, ``batch``; ``multi_scale``, whether
+    several sizes of each picture are looked at too; ``input`` (the paper's preprocessing); ``predictions``, the common
+    name of the files that keep each picture's counts; ``module``, whose ``model.py`` may define
+    ``upsample(scores, size)`` (bilinear without) and ``refine(config)``, the stage after the network as
+    :data:`bench.segmentation.evaluate.Refine`.
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or the model cannot be scored as the job says.
@@ -50,7 +57,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
     by_one_process(job, "segmentation models are scored")
-    network = _labeller(subject) or _segmenter(subject, job)
+    network = _labeller(subject, several=bool(job.options.get("multi_scale"))) or _segmenter(subject, job)
     pairs = listed(dataset, job.options["data"], network.classes, partial=bool(job.options.get("partial")))
     limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
@@ -67,11 +74,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         **({"partial": True} if dataset.pictures and len(pairs) != dataset.pictures else {}),
         **weights_of(job),
     }
-    stages, kept = evaluate(network, dataset, chosen, job, {**circumstances(subject, job), **detail})
-    before, after = stages[0], stages[1] if len(stages) > 1 else None
+    found, kept = evaluate(network, dataset, chosen, job, {**circumstances(subject, job), **detail})
     whole = dataset.pictures or len(pairs)
     what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
-    return [_row(dataset, score, before, after, what, detail | kept) for score in SCORES]
+    reasons = NOT_LOOKED if isinstance(network, Labeller) else {**NOT_LOOKED, SCALES: ONE_SIZE}
+    return [_row(dataset, score, found, reasons, what, detail | kept) for score in SCORES]
 
 
 def dataset_of(job: Job) -> Masks:
@@ -100,14 +107,16 @@ def classes_of(job: Job) -> int:
     return labeller.classes if labeller is not None else _classes(subject)
 
 
-def _labeller(subject: Subject) -> Labeller | None:
+def _labeller(subject: Subject, *, several: bool = False) -> Labeller | None:
     """Return a model that labels pictures by a ``label`` of its own; None for one that gives scores only."""
     model: Any = subject.model
     if not hasattr(model, "label"):
         return None
     if subject.mode != "eager" or subject.dtype != torch.float32:
         raise UnavailableError("a network around a backbone is scored in fp32 and eager mode only")
-    return Labeller(model.label, model.classes, model.preprocessing, model.tested_shape)
+    steps = model.preprocessing | ({"multi_scale": model.scales} if several else {})
+    over = model.label_over_scales if several else None
+    return Labeller(model.label, model.classes, over, steps, model.tested_shape)
 
 
 def _segmenter(subject: Subject, job: Job) -> Segmenter:
@@ -142,13 +151,14 @@ def _bilinear(scores: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _row(
-    dataset: Masks, score: str, before: Found, after: Found | None, what: str, detail: dict[str, Any]
+    dataset: Masks, score: str, ways: Mapping[str, Found], reasons: Mapping[str, str], what: str, detail: dict[str, Any]
 ) -> Measurement:
     """Return one score; those of the whole pictures carry the evidence of each class, and all bands."""
     name = f"{dataset.name}_{score}"
-    found = after if score.endswith(AFTER) else before
-    if found is None:
-        return Measurement.missing(name, "%", "this paper has no stage after the network")
+    way = next((way for way in reasons if score.endswith(way)), NETWORK)
+    if way not in ways:
+        return Measurement.missing(name, "%", reasons[way])
+    found = ways[way]
     overlap = found.narrow[BAND] if score.startswith("trimap") else found.whole
     if not overlap.counts:
         nothing = "no boundary lies in them" if overlap is not found.whole else "they are void everywhere"

@@ -21,11 +21,12 @@ SCORES: Mapping[str, str] = {
     "trimap_miou": f"mIoU within {BAND} px of boundaries",
     "trimap_miou_crf": f"mIoU within {BAND} px of boundaries after the CRF",
     "pixel_accuracy": "pixel accuracy",
+    "miou_ms": "mIoU over several sizes",
 }
 """What is scored on each data set: the end of the row's name, and the end of its title."""
 
-ONE_SCALE, SEVERAL_SCALES = "_ss", "_ms"
-"""How the names of reported figures end where papers say at how many sizes each picture was looked at."""
+ONE_SCALE = "_ss"
+"""How the names of reported figures end where papers say that each picture was looked at at one size."""
 
 Layout = Literal["voc", "cityscapes", "ade20k", "folder"]
 
@@ -69,9 +70,8 @@ class Masks:
 
     @property
     def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores: also at one scale, or averaged over several, by name."""
-        miou = f"{self.name}_miou"
-        return frozenset([*(row for row, _ in self.rows), f"{miou}{ONE_SCALE}", f"{miou}{SEVERAL_SCALES}"])
+        """The names under which papers report its scores."""
+        return frozenset([*(row for row, _ in self.rows), f"{self.name}_miou{ONE_SCALE}"])
 
     def values(self, classes: int) -> dict[int, int]:
         """Return the class, or :data:`VOID`, of each value that a mask may hold, for a model of so many classes."""

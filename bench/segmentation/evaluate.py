@@ -63,8 +63,12 @@ class Found:
         return found
 
 
-Stages = list[Counts]
-"""One picture's counts after each stage: the network, and its refinement where there is one."""
+NETWORK, REFINED, SCALES = "", "_crf", "_ms"
+"""Whose labels are counted, as names of scores end: the network's, those after its refinement, and those of the network
+over several sizes of a picture."""
+
+Ways = dict[str, Counts]
+"""One picture's counts by whose labels they are of."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,16 @@ class Segmenter:
             before = size
         return found
 
-    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Stages]:
-        """Yield how the labels of each picture, which have one padded size, overlap its mask after each stage."""
+    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Ways]:
+        """Yield how the labels of each picture, which have one padded size, overlap its mask."""
         both = [reading.both(pair, dataset, self.classes) for pair in pairs]
         inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
         found = self.probabilities(inputs, [labels.shape for _, labels in both])
         for (picture, labels), probabilities in zip(both, found, strict=True):
-            stages = [probabilities, *([self.refine(picture, probabilities)] if self.refine is not None else [])]
-            yield [counted(labels, each.argmax(0), self.classes) for each in stages]
+            ways = {NETWORK: probabilities}
+            if self.refine is not None:
+                ways[REFINED] = self.refine(picture, probabilities)
+            yield {way: counted(labels, each.argmax(0), self.classes) for way, each in ways.items()}
 
     def probabilities(self, inputs: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
         """Yield class probabilities (C, H, W) of each input (1, 3, H', W'), cut to its picture's size."""
@@ -129,6 +135,7 @@ class Labeller:
 
     Attributes:
         label: maps a picture (H, W, 3) in RGB to the class (H, W) of each of its pixels.
+        label_over_scales: the same from several sizes of it; None where that is not asked for.
         classes: how many there are.
         steps: what it does to a picture, for the evidence of a score.
         tested_shape: (3, height, width) into which it resizes pictures.
@@ -136,6 +143,7 @@ class Labeller:
 
     label: Callable[[np.ndarray], np.ndarray]
     classes: int
+    label_over_scales: Callable[[np.ndarray], np.ndarray] | None = None
     steps: dict[str, Any] = field(default_factory=dict)
     tested_shape: tuple[int, ...] = ()
 
@@ -147,17 +155,18 @@ class Labeller:
         """Return the pictures that are looked at together: each alone."""
         return [[pair] for pair in pairs]
 
-    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Stages]:
+    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Ways]:
         """Yield how the labels of each picture overlap its mask."""
+        ways = {NETWORK: self.label, SCALES: self.label_over_scales}
         for pair in pairs:
             picture, labels = reading.both(pair, dataset, self.classes)
-            yield [counted(labels, self.label(picture), self.classes)]
+            yield {way: counted(labels, label(picture), self.classes) for way, label in ways.items() if label}
 
 
 def evaluate(
     network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[Pair], job: Job, what: Mapping[str, Any]
-) -> tuple[list[Found], dict[str, str]]:
-    """Return how a network's labels overlap the masks after each stage, and the file that keeps each picture's counts.
+) -> tuple[dict[str, Found], dict[str, str]]:
+    """Return how labels overlap the masks, by whose labels they are, and the file that keeps each picture's counts.
 
     Args:
         network: what labels the pictures.
@@ -176,4 +185,4 @@ def evaluate(
     told = {**what, "batch": batch, "pictures": sizes(pairs)}
     with torch.inference_mode():
         found, kept = look(job, told, named, lambda group: network.see(dataset, group))
-    return [Found.of(stage, network.classes) for stage in zip(*found, strict=True)], kept
+    return {way: Found.of((picture[way] for picture in found), network.classes) for way in found[0]}, kept

@@ -26,7 +26,7 @@ ROWS = {
 
 
 def _reported(dataset: catalogue.Masks) -> dict[str, Quantity]:
-    """Return what papers report on a data set; mIoU also by how many sizes of a picture it is averaged over."""
+    """Return what papers report on a data set."""
     needs = f"needs the data set and trained weights: --metrics accuracy --dataset {dataset.name}"
     classes = len(dataset.classes) or None
     found = {
@@ -34,14 +34,8 @@ def _reported(dataset: catalogue.Masks) -> dict[str, Quantity]:
         for row, _ in dataset.rows
     }
     miou = f"{dataset.name}_miou"
-    one = found[miou]
-    several = replace(
-        one,
-        title=f"{one.title} over several scales",
-        answers=(),
-        needs="averaged over several sizes and mirror images of each picture; here each is looked at once",
-    )
-    return found | {f"{miou}{catalogue.ONE_SCALE}": one, f"{miou}{catalogue.SEVERAL_SCALES}": several}
+    several = replace(found[f"{miou}_ms"], needs=f"{needs} --multi-scale")
+    return found | {f"{miou}{catalogue.ONE_SCALE}": found[miou], f"{miou}_ms": several}
 
 
 QUANTITIES = {
@@ -63,6 +57,7 @@ class SemanticSegmentation(Task):
     quantities = QUANTITIES
     cpu_batch = 1
     memory_batch = 2
+    multi_scale = True
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
         """Return the scores of :mod:`bench.segmentation.accuracy`."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench import plan, registry
+from bench import plan, registry, tasks
 from bench.compare import compare
 from bench.errors import UserError
 from bench.integrations import install
@@ -54,6 +54,28 @@ def test_only_a_run_for_its_task_or_by_its_name_chooses_a_network(monkeypatch: p
     assert not any("upernet" in name for name in chosen(variants=("all",)))
     assert chosen(task="semantic-segmentation") == ["van_b0_upernet"]
     assert chosen(variants=("van_b2_mask_rcnn",)) == ["van_b2_mask_rcnn"]
+
+
+def test_several_sizes_are_looked_at_where_asked_and_by_segmenters_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "OPENMMLAB", ())
+    paper = registry.paper("van")
+    networks = tuple(n for n in paper.networks if n.name in ("van_b0_upernet", "van_b2_mask_rcnn"))
+    for asked in (False, True):
+        request = plan.Request(papers=((paper, networks),), modules={"van": "reproductions.van"}, multi_scale=asked)
+        told = {job.subject: job.options.get("multi_scale") for job in plan.plan(request) if job.metric == "accuracy"}
+        assert told == {"van_b0_upernet": True if asked else None} | dict.fromkeys(
+            (n.name for n in networks if n.name != "van_b0_upernet"), None
+        )
+    chosen = resolve(Options(papers=("van",), task="semantic-segmentation", multi_scale=True))
+    assert chosen.multi_scale
+
+
+def test_figures_over_several_sizes_are_answered_by_their_own_row() -> None:
+    task = tasks.get("semantic-segmentation")
+    quantity = task.quantities["ade20k_miou_ms"]
+    assert [answer.row for answer in quantity.answers] == ["ade20k_miou_ms"]
+    assert ("ade20k_miou_ms", "%") in task.expected("ade20k")
+    assert quantity.needs.endswith("--metrics accuracy --dataset ade20k --multi-scale")
 
 
 def test_without_the_packages_one_sentence_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:

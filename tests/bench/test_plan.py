@@ -160,6 +160,8 @@ def test_the_goldens_of_this_repository_are_planned_for_parity():
         ({"weights": "official"}, ["no official weights of fake/fake_s are published"]),
         ({"data": "nowhere"}, ["data folder nowhere does not exist"]),
         ({"baselines": ["convnext_tinny"]}, ["unknown baseline 'convnext_tinny'; did you mean convnext_tiny"]),
+        ({"multi_scale": True}, ["--multi-scale is for semantic-segmentation, and nothing chosen is: give --task"]),
+        ({"multi_scale": True, "metrics": ["params"]}, ["--multi-scale is about scores: add accuracy to --metrics"]),
         ({"against": ["nowhere.py:make"]}, ["nowhere.py cannot be read"]),
         ({"against": ["nowhere.py"]}, ["--against takes <file.py>:<factory>"]),
         ({"against": [f"{__file__}:reqest_of"]}, ["did you mean request_of"]),

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from bench.errors import UserError
 from bench.records import Job, Settings
 from bench.segmentation.catalogue import DATASETS, VOID
-from bench.segmentation.evaluate import WIDTHS, Segmenter, evaluate
+from bench.segmentation.evaluate import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
 from bench.segmentation.manifest import checked
 from bench.segmentation.overlap import Overlap
 from bench.segmentation.preprocessing import NORMALISATIONS, Normalisation, normalisation_of, prepared
@@ -135,7 +135,9 @@ def test_a_model_that_knows_scores_one(tmp_path):
     masks = {f"p{i}": made.squares(i, (40 + 8 * (i // 2), 33)) for i in range(4)}
     dataset = DATASETS["masks"]
     pairs = checked(dataset, str(made.folder(tmp_path, masks)), 3)
-    before = found_by(knowing(3), dataset, pairs, batch=3)[0]
+    found = found_by(knowing(3), dataset, pairs, batch=3)
+    assert list(found) == [NETWORK]
+    before = found[NETWORK]
     assert before.whole.mean() == 1
     assert len(before.whole) == 4
     assert all(overlap.mean() == 1 for overlap in before.narrow.values())
@@ -150,6 +152,6 @@ def test_refinement_is_counted_apart(tmp_path):
         assert np.allclose(probabilities.sum(0), 1)
         return np.eye(3)[0][:, None, None] + 0 * probabilities
 
-    before, after = found_by(knowing(3, spoil), dataset, pairs)
-    assert before.whole.mean() == 1
-    assert after.whole.per_class()[1] == 0
+    found = found_by(knowing(3, spoil), dataset, pairs)
+    assert found[NETWORK].whole.mean() == 1
+    assert found[REFINED].whole.per_class()[1] == 0

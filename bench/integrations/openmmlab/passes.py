@@ -41,7 +41,12 @@ class SegmenterPass(_Pass):
     """Backbone, neck and head: pictures (B, 3, H, W) to scores (B, classes, H, W).
 
     In train mode the auxiliary head takes part, and scores have the size of the maps.
+
+    Attributes:
+        scales: the sizes that :meth:`label_over_scales` looks at, for the evidence.
     """
+
+    scales = predict.SCALES
 
     @property
     def classes(self) -> int:
@@ -52,6 +57,10 @@ class SegmenterPass(_Pass):
     def label(self, picture: np.ndarray) -> np.ndarray:
         """Return the class (H, W) of each pixel of a picture (H, W, 3) in RGB, as the trained network is tested."""
         return predict.labels(self.network, self._settings, picture)
+
+    def label_over_scales(self, picture: np.ndarray) -> np.ndarray:
+        """Return the same from the mean over several sizes of the picture and of its mirror image."""
+        return predict.labels_over_scales(self.network, self._settings, picture)
 
     def forward(self, x: Tensor) -> Any:
         """Return the scores; in train mode those of every head."""

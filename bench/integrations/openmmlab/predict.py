@@ -20,9 +20,28 @@ OWN_STEPS = ("LoadImageFromFile", "LoadAnnotations")
 """Steps of a pipeline that are left out: pictures are read, and compared with what is true, by :mod:`bench`."""
 
 
+RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+"""Of the canvas that pictures are resized into, for scores over several sizes: what the papers' tables mean by it."""
+
+SCALES = f"ratios {', '.join(map(str, RATIOS))} of the canvas, each also mirrored; mean of the probabilities"
+
+
 def labels(network: BaseModel, settings: Network, picture: np.ndarray) -> np.ndarray:
     """Return the class (H, W) of each pixel of a picture (H, W, 3) in RGB."""
     found: np.ndarray = _predicted(network, settings, picture).pred_sem_seg.data[0].cpu().numpy()
+    return found
+
+
+def labels_over_scales(network: BaseModel, settings: Network, picture: np.ndarray) -> np.ndarray:
+    """Return the class (H, W) that is likeliest over all :data:`RATIOS` of a picture and its mirror image.
+
+    Each look gives probabilities in the picture's own pixels and the right way round; their mean decides.
+    """
+    total: Any = 0
+    for ratio in RATIOS:
+        for mirrored in (False, True):
+            total = total + _predicted(network, settings, picture, ratio, mirrored).seg_logits.data.softmax(0)
+    found: np.ndarray = total.argmax(0).cpu().numpy()
     return found
 
 
@@ -50,16 +69,22 @@ def preprocessing(network: Any, settings: Network) -> dict[str, Any]:
     }
 
 
-def _predicted(network: Any, settings: Network, picture: np.ndarray) -> Any:
+def _predicted(network: Any, settings: Network, picture: np.ndarray, ratio: float = 1.0, mirrored: bool = False) -> Any:
     """Return the toolbox's sample of one picture, in the picture's own pixels."""
     height, width = picture.shape[:2]
     read = {"img": picture[..., ::-1], "img_shape": (height, width), "ori_shape": (height, width)}
     with DefaultScope.overwrite_default_scope(settings.toolbox):
-        packed = _steps(settings.name)({**read, "img_id": 0, "img_path": ""})
+        packed = _steps(settings.name, ratio, mirrored)({**read, "img_id": 0, "img_path": ""})
         return network.test_step({"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]})[0]
 
 
 @cache
-def _steps(name: str) -> Compose:
-    settings = named(name)
-    return Compose([step for step in test_pipeline(settings) if step["type"] not in OWN_STEPS])
+def _steps(name: str, ratio: float, mirrored: bool) -> Compose:
+    steps = []
+    for step in test_pipeline(named(name)):
+        if step["type"] == "Resize":
+            steps.append({**step, "scale": tuple(int(side * ratio) for side in step["scale"])})
+            steps += [{"type": "RandomFlip", "prob": 1.0}] * mirrored
+        elif step["type"] not in OWN_STEPS:
+            steps.append(step)
+    return Compose(steps)

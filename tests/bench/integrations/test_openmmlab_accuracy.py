@@ -122,6 +122,41 @@ def test_a_segmenter_labels_as_its_toolbox_does(picture: np.ndarray) -> None:
     np.testing.assert_array_equal(found, other)
 
 
+def looks(network: Any, name: str, picture: np.ndarray, ratio: float, flip: int) -> torch.Tensor:
+    """Return the probabilities that the toolbox's own pipeline gives of one size of a picture or its mirror image."""
+    import mmcv
+
+    flipped = mmcv.imflip(picture) if flip else picture
+    network.cfg = config("van_b0", name)
+    own = resized_less(network.cfg.test_pipeline)
+    network.cfg.test_pipeline = [
+        step | ({"scale": tuple(int(side * ratio) for side in step["scale"])} if step["type"] == "Resize" else {})
+        for step in own
+    ]
+    from mmengine.registry import DefaultScope
+    from mmseg.apis import inference_model
+
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        scores = inference_model(network, flipped[..., ::-1]).seg_logits.data
+    return (scores.flip(2) if flip else scores).softmax(0)
+
+
+@pytest.mark.usefixtures("small")
+def test_over_several_sizes_the_mean_of_the_toolboxs_probabilities_decides(picture: np.ndarray) -> None:
+    model = built(job("UPerNet"))
+    with torch.inference_mode():
+        found = model.label_over_scales(picture)
+        ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+        each = [looks(model.network, "UPerNet", picture, ratio, flip) for ratio in ratios for flip in (0, 1)]
+        once = model.label(picture)
+    mean = torch.stack(each).mean(0)
+    first, second = mean.topk(2, dim=0).values
+    sure = ((first - second) > 1e-6).numpy()  # the order of a sum decides between equals
+    assert sure.mean() > 0.99
+    np.testing.assert_array_equal(found[sure], mean.argmax(0).numpy()[sure])
+    assert (found != once).any()
+
+
 @pytest.mark.usefixtures("small")
 def test_a_detectors_weights_are_loaded_and_scored_on_a_folder(tmp_path: Path) -> None:
     data = detection_data.folder(tmp_path / "coco")
@@ -151,6 +186,11 @@ def test_a_segmenters_weights_are_loaded_and_scored_on_ade20k(tmp_path: Path, pl
     assert rows["ade20k_miou"].method == "2 of 2,000 pictures"
     assert rows["ade20k_miou"].detail["partial"]
     assert rows["ade20k_miou"].detail["sample_shape"] == [3, 64, 256]
+    assert rows["ade20k_miou_ms"].reason == "looks at each picture many times: ask for it with --multi-scale"
+    asked = job("UPerNet", weights_file=file, data=str(tmp_path), dataset="ade20k", multi_scale=True)
+    rows = {row.metric: row for row in SEGMENTATION.evaluate(subject(asked), asked)}
+    assert rows["ade20k_miou_ms"].value == rows["ade20k_miou"].value == score
+    assert "mirrored" in rows["ade20k_miou_ms"].detail["preprocessing"]["multi_scale"]
 
 
 def test_pictures_are_resized_as_the_papers_do() -> None:
