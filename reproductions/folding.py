@@ -47,11 +47,20 @@ def fold_before(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tu
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """Return ``norm(conv(x))``, as one convolution where the norm is a fixed affine map; the padding is of zeros."""
-    if not is_affine(x, norm):
+    """Return ``norm(conv(x))``, as one convolution where the norm is a fixed affine map; the padding is of zeros.
+
+    Folding writes the weights once more, and not folding the map: where the map is the smaller, nothing is folded.
+    """
+    if not is_affine(x, norm) or _map_is_smaller(x, conv):
         return norm(conv(x))
     weight, bias = fold_after(conv.weight, conv.bias, norm)
     if x.is_contiguous(memory_format=torch.channels_last):
         # oneDNN picks its channels-last kernels by the layout of the weight too.
         weight = weight.contiguous(memory_format=torch.channels_last)
     return conv._conv_forward(x, weight, bias)
+
+
+def _map_is_smaller(x: Tensor, conv: nn.Conv2d) -> bool:
+    """Tell whether what ``conv`` makes of ``x`` has fewer elements than its weights; by its stride alone."""
+    positions = len(x) * x.shape[2] * x.shape[3]
+    return positions < conv.weight[0].numel() * conv.stride[0] * conv.stride[1]

@@ -112,3 +112,17 @@ def test_a_norm_before_a_pointwise_convolution_folds_into_it(bias):
 def test_a_norm_behind_a_dilated_depthwise_convolution_folds_into_it():
     x, norm, conv = torch.randn(2, 3, 9, 8).double(), random_norm(3), DepthwiseConv2d(3, 3, dilation=2).double()
     torch.testing.assert_close(conv_norm(x, conv, norm), norm(conv(x)))
+
+
+@pytest.mark.parametrize(("side", "folds"), [(6, False), (7, True)])
+@pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 4)])
+def test_a_norm_folds_into_a_convolution_where_the_map_is_not_smaller_than_the_weights(stride, groups, side, folds):
+    """With 5 channels a group and a 3x3 window an output has 45 weights: fewer than 7x7 positions, more than 6x6."""
+    side *= stride
+    conv, norm = nn.Conv2d(5 * groups, 8, 3, stride, groups=groups).double(), random_norm(8)
+    called = []
+    norm.register_forward_hook(lambda *given: called.append(True))
+    x = torch.randn(1, 5 * groups, side, side).double()
+    out = conv_norm(x, conv, norm)
+    assert called == [] if folds else called
+    torch.testing.assert_close(out, norm(conv(x)))
