@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench import tasks
 from bench.evaluation.journal import Count
 from bench.evaluation.precheck import has_data, is_trained
 from bench.process import Interrupted, Stop, run_jobs
@@ -49,10 +50,10 @@ class Dispatch:
 
     def prepare(self, job: Job) -> Job:
         """Return a job as it is to be run."""
-        if not has_data(job) or not is_trained(job):
+        if not has_data(job) or not (is_trained(job) or tasks.of(job.options).learns):
             return job
         told = replace(job, options={**job.options, "predictions": str(self.base(job).absolute())})
-        if self._store is None:
+        if self._store is None or not is_trained(job):
             return told
         told = replace(told, options={**told.options, "group": f"evaluation{self._posted}"})
         self._post(asdict(told))

@@ -73,12 +73,15 @@ class Journal(Lines):
 
 
 class Count:
-    """How many predictions the files of an evaluation hold, for those who watch it from outside."""
+    """How many predictions the files of an evaluation hold, for those who watch it from outside.
+
+    The first line of a file says how many there will be, and ``of`` what if not of pictures.
+    """
 
     def __init__(self, base: Path) -> None:
         self._base = base
         self._seen: dict[Path, tuple[int, int]] = {}
-        self._total = 0
+        self._total, self._of = 0, "pictures"
 
     def text(self) -> str:
         """Return it in words; empty while there is nothing. Only what was added since the last call is read."""
@@ -86,14 +89,16 @@ class Count:
             size, lines = self._seen.get(path, (0, 0))
             try:
                 with path.open("rb") as file:
-                    self._total = self._total or int(orjson.loads(file.readline())["evaluation"]["chosen"])
+                    if not self._total:
+                        head = orjson.loads(file.readline())["evaluation"]
+                        self._total, self._of = int(head["chosen"]), str(head.get("of", self._of))
                     file.seek(size)
                     data = file.read()
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             self._seen[path] = (size + len(data), lines + data.count(b"\n"))
         done = sum(lines - 1 for _, lines in self._seen.values())
-        return f"{min(done, self._total):,} of {self._total:,} pictures" if self._total else ""
+        return f"{min(done, self._total):,} of {self._total:,} {self._of}" if self._total else ""
 
 
 def _line(pictures: Pictures, index: int, top: Sequence[int], settled: bool) -> dict[str, Any]:

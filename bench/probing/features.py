@@ -61,6 +61,16 @@ def load(name: str, given: str) -> tuple[dict[str, Features], str]:
     return {part: Features(tokens[part], found.labels) for part, found in parts.items()}, sha256
 
 
+def digest_of(parts: dict[str, Features]) -> str:
+    """Return a digest of the tokens and labels of all parts."""
+    found = hashlib.sha256()
+    for part, each in sorted(parts.items()):
+        found.update(part.encode())
+        for tensor in (each.tokens, each.labels):
+            found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
     """Return a digest of all that tokens depend on."""
     found = hashlib.sha256(f"{side} {encoder.STAGES} {weights} {version('torch')} {version('timm')}".encode())

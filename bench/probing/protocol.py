@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from bench.evaluation.findings import circumstances, look
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
 from bench.probing import encoder, features, pictures
 from bench.probing.features import Features
 from bench.probing.training import Recipe, Trained, train
 from bench.records import Job, Measurement
-from bench.study.encoding import encode
+from bench.study.encoding import decode, encode
 from bench.study.paired import Difference, difference
 
 SEEDS = 5
@@ -27,7 +28,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Train the head of a job and a linear probe on frozen features, seed by seed, and compare them in pairs.
 
     The paper's head is built anew for the features: ``build`` is given its hyper-parameters with the features' ``dim``,
-    ``tokens`` and ``num_classes``.
+    ``tokens`` and ``num_classes``. Each training is kept as it ends, in the files of the job's option ``predictions``,
+    and not done again by the same evaluation.
 
     Raises:
         UnavailableError: the data set or the encoder is not here, or the head does not fit its tokens.
@@ -44,9 +46,25 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
     build = _builder(job, parts["train"], pictures.SETS[name].classes)
-    heads = [train(build, parts, recipe, seed) for seed in seeds]
     pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
-    linear = [train(_linear(parts["train"], pictures.SETS[name].classes), pooled, recipe, seed) for seed in seeds]
+    probe = _linear(parts["train"], pictures.SETS[name].classes)
+    asked = [(build, parts, seed) for seed in seeds] + [(probe, pooled, seed) for seed in seeds]
+    what = {
+        **circumstances(subject, job),
+        "of": "trainings",
+        "encoder_sha256": weights,
+        "features": features.digest_of(parts),
+        "recipe": vars(recipe),
+    }
+    tests = len(parts["test"].labels)
+    found, kept = look(
+        job,
+        what,
+        ({number: one} for number, one in enumerate(asked)),
+        lambda group: [_kept(train(made, given, recipe, seed)) for made, given, seed in group],
+    )
+    trained = [Trained(decode(right, tests), rate, validation) for right, rate, validation in found]
+    heads, linear = trained[: len(seeds)], trained[len(seeds) :]
     detail: dict[str, Any] = {
         "dataset": name,
         "encoder": encoder.NAME,
@@ -58,6 +76,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "batch": recipe.batch,
         "head": _evidence(heads),
         "linear": _evidence(linear),
+        **kept,
     }
     return _rows(name, heads, linear, detail)
 
@@ -84,6 +103,11 @@ def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
 def _linear(part: Features, classes: int) -> Callable[[], nn.Module]:
     dim = part.tokens.shape[-1]
     return lambda: nn.Sequential(nn.BatchNorm1d(dim, eps=1e-6, affine=False), nn.Linear(dim, classes))
+
+
+def _kept(trained: Trained) -> list[Any]:
+    """Return one training as it is kept on the disk, JSON-ready."""
+    return [encode(trained.right), trained.rate, trained.validation]
 
 
 def _evidence(trained: list[Trained]) -> dict[str, Any]:

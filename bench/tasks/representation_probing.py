@@ -63,6 +63,7 @@ class RepresentationProbing(Task):
     default = "elpv"
     rows = ROWS
     quantities = QUANTITIES
+    learns = True
 
     def size(self, shape: tuple[int, ...]) -> str:
         """Return "196 tokens of 768"."""

@@ -146,6 +146,7 @@ class Task:
         cpu_batch: the batch at which throughput is measured on a CPU unless the user says otherwise.
         memory_batch: the batch at which memory is measured unless the user says otherwise.
         multi_scale: whether ``--multi-scale`` says something to it: scores over several sizes of each picture.
+        learns: whether scoring trains something of its own, so that a model is scored whatever its weights.
         default: the data set meant where neither the user nor the paper's figures name one; empty for none.
         rows: the rows of its scores, for tables.
         quantities: the reported metrics that these rows answer, by the names that ``paper.yaml`` uses.
@@ -158,6 +159,7 @@ class Task:
     memory_batch: int = 1
     datasets: Mapping[str, Scored] = {}
     multi_scale: bool = False
+    learns: bool = False
     default: str = ""
     rows: Mapping[str, Row] = {}
     quantities: Mapping[str, Quantity] = {}

@@ -11,6 +11,8 @@ from torch import nn
 
 from bench import tasks
 from bench.errors import UserError
+from bench.evaluation.dispatch import dispatching
+from bench.evaluation.journal import Count
 from bench.measure import UnavailableError
 from bench.probing import encoder, features, pictures, protocol
 from bench.probing.features import Features
@@ -244,6 +246,48 @@ class TestProtocol:
         assert gain.value == pytest.approx(100 * (np.mean(head) - np.mean(linear)))
         assert accuracy.detail["pictures"] == {"train": 256, "validation": 96, "test": 160}
         assert len(accuracy.samples) == protocol.QUICK_SEEDS
+
+    def test_trainings_that_ended_before_a_cut_are_not_done_again(self, tmp_path, monkeypatch):
+        whole = protocol.measure(SUBJECT, job())
+        done = []
+
+        def cut(build, parts, recipe, seed):
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            done.append(seed)
+            return train(build, parts, recipe, seed)
+
+        asked = job()
+        asked.options["predictions"] = str(tmp_path / "probe")
+        monkeypatch.setattr(protocol, "train", cut)
+        with pytest.raises(KeyboardInterrupt):
+            protocol.measure(SUBJECT, asked)
+        assert Count(tmp_path / "probe").text() == "3 of 4 trainings"
+        del done[1:]
+        found = protocol.measure(SUBJECT, asked)
+        assert len(done) == 2
+        assert [(row.value, row.low, row.samples) for row in found] == [(r.value, r.low, r.samples) for r in whole]
+        assert found[0].detail["predictions_file"].endswith("probe.jsonl")
+
+    def test_trainings_of_another_head_are_not_gone_on_with(self, tmp_path, monkeypatch):
+        seen = []
+
+        def counted(build, *rest):
+            seen.append(build)
+            return train(build, *rest)
+
+        monkeypatch.setattr(protocol, "train", counted)
+        for queries in (4, 4, 2):
+            asked = job(num_queries=queries)
+            asked.options["predictions"] = str(tmp_path / "probe")
+            protocol.measure(SUBJECT, asked)
+        assert len(seen) == 8
+
+    def test_a_run_tells_it_where_to_keep_them(self, tmp_path):
+        with dispatching(tmp_path, "run") as dispatch:
+            asked = job()
+            asked.options["task"] = "representation-probing"
+            assert dispatch.prepare(asked).options["predictions"].startswith(str(tmp_path / "predictions/run"))
 
     def test_the_linear_probe_gains_nothing_over_itself(self):
         _, gain = protocol.measure(SUBJECT, job("linear_probe", "linear", form="official"))
