@@ -161,12 +161,21 @@ def _where(summary: Summary) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
+def _others(summary: Summary) -> list[str]:
+    """Return whence more seeds come, if they do."""
+    return [
+        f"with the seeds of run {run}" + (f" (commit {commit[:12]})" if commit else "")
+        for run, commit in summary.others
+    ]
+
+
 def _notes(summary: Summary, study: Study | None) -> list[str]:
     """Return what else there is to know, a sentence each."""
     unpaired = ", ".join(map(str, summary.unpaired))
     return [
         *([f"the comparison is from {study.source}"] if study else []),
         *([study.note] if study and study.note else []),
+        *_others(summary),
         *([f"only one arm is there for seed {unpaired}, which is left out"] if unpaired else []),
         *(f"failed: {text}" for text in summary.failed),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.encoding import StoredRecord
@@ -40,12 +40,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Summary:
-    """What one run says of one paper's study, or of a baseline.
+    """What is known of one paper's study, or of a baseline.
 
     Attributes:
         paper: its id; empty for a baseline.
         subject: the paper's or the baseline's name.
         run, device, commit, environment, day: where it comes from.
+        others: further runs and their commits, whose seeds count too.
         setting: how it was trained.
         precision, threads: likewise.
         arms: block and counterpart over the seeds that both have, or the baseline.
@@ -70,6 +71,7 @@ class Summary:
     difference: Difference | None
     unpaired: tuple[int, ...]
     failed: tuple[str, ...]
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -86,7 +88,8 @@ def summaries(
     """Return a summary for each subject, data set, effort and number of epochs.
 
     Where several runs have one, the run with the most seeds counts, and of these the newest: a run that was cut off
-    does not replace a whole one.
+    does not replace a whole one. Other runs of the same networks in the same setting add the seeds that it lacks, so
+    that a study repeated with other seeds becomes a study of more of them.
 
     Args:
         store: of the studies.
@@ -100,16 +103,46 @@ def summaries(
         if isinstance(setting, dict) and (papers is None or job.paper in papers):
             how = tuple(setting.get(name) for name in ("dataset", "effort", "epochs"))
             groups.setdefault((job.subject, record.device, *how, record.run), []).append(record)
-    chosen: dict[tuple[object, ...], Summary] = {}
-    for key, records in groups.items():  # runs come in the order of time
-        made, before = _summary(records), chosen.get(key[:-1])
-        if made is not None and (before is None or _seeds(made) >= _seeds(before)):
-            chosen[key[:-1]] = made
-    return sorted(chosen.values(), key=_order)
+    runs: dict[tuple[object, ...], list[_Run]] = {}
+    for key, records in groups.items():
+        made = _summary(records)
+        if made is not None:
+            runs.setdefault(key[:-1], []).append(_Run(records, made))
+    return sorted(map(_pooled, runs.values()), key=_order)
 
 
-def _seeds(summary: Summary) -> int:
-    return len(summary.arms[0].seeds) if summary.arms else 0
+@dataclass(frozen=True)
+class _Run:
+    """The records of one subject in one run, and what they say alone."""
+
+    records: list[StoredRecord]
+    summary: Summary
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.summary.arms[0].seeds if self.summary.arms else ()
+
+    def trained(self) -> tuple[object, ...]:
+        """Return what was trained and how, apart from the seeds."""
+        found = self.summary
+        hidden = {record.job.form: record.job.options.get("hidden") for record in self.records}
+        networks = [(arm.name, arm.parameters, arm.flops, hidden[arm.name]) for arm in found.arms]
+        return replace(found.setting, seeds=0), found.precision, found.pictures, networks
+
+
+def _pooled(runs: Sequence[_Run]) -> Summary:
+    """Return the summary of runs, which come in the order of time, over the seeds of all that trained the same."""
+    main = max(reversed(runs), key=lambda run: len(run.seeds))
+    records, seeds, others = list(main.records), set(main.seeds), []
+    for run in reversed(runs):
+        new = set(run.seeds) - seeds
+        if run is not main and new and run.trained() == main.trained():
+            records += [record for record in run.records if record.job.round in new]
+            seeds |= new
+            others.append((run.summary.run, run.summary.commit))
+    found = _summary(records) if others else main.summary
+    assert found is not None
+    return replace(found, others=tuple(others))
 
 
 def _order(summary: Summary) -> tuple[object, ...]:
