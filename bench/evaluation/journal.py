@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from bench import jsonl
 from bench.evaluation.lines import Lines, files
 from bench.evaluation.pictures import Pictures
 
@@ -84,7 +86,10 @@ class Count:
         self._total, self._of = 0, "pictures"
 
     def text(self) -> str:
-        """Return it in words; empty while there is nothing. Only what was added since the last call is read."""
+        """Return it in words; empty while there is nothing. Only what was added since the last call is read.
+
+        What goes before the first prediction is told where :func:`ahead` said so.
+        """
         for path in files(self._base):
             size, lines = self._seen.get(path, (0, 0))
             try:
@@ -98,7 +103,39 @@ class Count:
                 continue
             self._seen[path] = (size + len(data), lines + data.count(b"\n"))
         done = sum(lines - 1 for _, lines in self._seen.values())
-        return f"{min(done, self._total):,} of {self._total:,} {self._of}" if self._total else ""
+        return f"{min(done, self._total):,} of {self._total:,} {self._of}" if self._total else _read(_stage(self._base))
+
+
+@contextmanager
+def ahead(base: str | None, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is told how far the work before the first prediction is; :class:`Count` shows it while it lasts.
+
+    Args:
+        base: the common name of the evaluation's files; None for an evaluation that keeps none.
+        what: the work, in words: "pictures encoded".
+    """
+    file = None if base is None else _stage(Path(base))
+
+    def tell(done: int, total: int) -> None:
+        if file is not None:
+            jsonl.write_whole(file, f"{done:,} of {total:,} {what}".encode())
+
+    try:
+        yield tell
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
+def _stage(base: Path) -> Path:
+    return base.with_name(f"{base.name}.stage")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _line(pictures: Pictures, index: int, top: Sequence[int], settled: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,12 @@ VARIABLE = "BENCH_FEATURES"
 AT_ONCE = 4
 """Pictures that go through the encoder together: the maps of more leave the caches of a CPU."""
 
+PIECE = 128
+"""Pictures whose tokens are kept as soon as they are there: what an interrupt can cost."""
+
+Told = Callable[[int, int], None]
+"""Told of how many pictures the tokens are there, and of how many there will be."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -40,7 +47,7 @@ def folder() -> Path:
     return Path(named).expanduser() if named else user_cache_path("claimbench") / "features"
 
 
-def load(name: str, given: str) -> tuple[dict[str, Features], str]:
+def load(name: str, given: str, told: Told = lambda done, total: None) -> tuple[dict[str, Features], str]:
     """Return the features of each part of a data set, and the digest of the encoder's weights.
 
     Tokens are rounded to float16 whether or not they come out of the cache.
@@ -55,9 +62,7 @@ def load(name: str, given: str) -> tuple[dict[str, Features], str]:
     file = folder() / f"{name}-{_key(parts, side, sha256)}.safetensors"
     tokens = _kept(file, parts)
     if tokens is None:
-        model = encoder.load(weights)
-        tokens = {part: _extract(model, found.images, side) for part, found in parts.items()}
-        _keep(file, tokens)
+        tokens = _computed(encoder.load(weights), parts, side, file, told)
     return {part: Features(tokens[part], found.labels) for part, found in parts.items()}, sha256
 
 
@@ -78,6 +83,30 @@ def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
         found.update(part.encode())
         found.update(each.images.contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def _computed(
+    model: encoder.Encoder, parts: dict[str, Pictures], side: int, file: Path, told: Told
+) -> dict[str, Tensor]:
+    """Return the tokens of all parts and put them into ``file``; until it is there each piece has a file of its own."""
+    pieces: list[Path] = []
+    found: dict[str, list[Tensor]] = {part: [] for part in parts}
+    done, total = 0, sum(len(each) for each in parts.values())
+    for part, whole in parts.items():
+        for images, labels in zip(whole.images.split(PIECE), whole.labels.split(PIECE), strict=True):
+            pieces.append(file.with_name(f"{file.stem}.{len(pieces)}.safetensors"))
+            kept = _kept(pieces[-1], {part: Pictures(images, labels)})
+            if kept is None:
+                kept = {part: _extract(model, images, side)}
+                _keep(pieces[-1], kept)
+            found[part].append(kept[part])
+            done += len(images)
+            told(done, total)
+    tokens = {part: torch.cat(each) for part, each in found.items()}
+    _keep(file, tokens)
+    for piece in pieces:
+        piece.unlink(missing_ok=True)
+    return tokens
 
 
 def _extract(model: encoder.Encoder, images: Tensor, side: int) -> Tensor:

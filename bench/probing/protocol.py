@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from bench.evaluation.findings import circumstances, look
+from bench.evaluation.journal import ahead
 from bench.measure import UnavailableError
 from bench.measure.subject import Subject
 from bench.probing import encoder, features, pictures
@@ -42,7 +43,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         )
     if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
         raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
-    parts, weights = features.load(name, job.options.get("data") or "")
+    with ahead(job.options.get("predictions"), "pictures encoded") as told:
+        parts, weights = features.load(name, job.options.get("data") or "", told)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
     build = _builder(job, parts["train"], pictures.SETS[name].classes)

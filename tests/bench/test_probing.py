@@ -12,7 +12,7 @@ from torch import nn
 from bench import tasks
 from bench.errors import UserError
 from bench.evaluation.dispatch import dispatching
-from bench.evaluation.journal import Count
+from bench.evaluation.journal import Count, ahead
 from bench.measure import UnavailableError
 from bench.probing import encoder, features, pictures, protocol
 from bench.probing.features import Features
@@ -174,6 +174,34 @@ class TestCache:
         assert all(torch.equal(first[part].tokens, second[part].tokens) for part in first)
         assert len(list(counted.cache.iterdir())) == 1
 
+    def test_an_interrupt_costs_a_piece_and_how_far_it_is_can_be_watched(self, counted, monkeypatch, tmp_path):
+        monkeypatch.setattr(features, "PIECE", 4)
+        whole, seen = features._extract, []
+
+        def cut(model, images, side):
+            if len(counted.seen) == 3:
+                raise KeyboardInterrupt
+            return whole(model, images, side)
+
+        monkeypatch.setattr(features, "_extract", cut)
+        with ahead(str(tmp_path / "probe"), "pictures encoded") as told:
+
+            def watched(done, total):
+                told(done, total)
+                seen.append(Count(tmp_path / "probe").text())
+
+            with pytest.raises(KeyboardInterrupt):
+                features.load("elpv", "", watched)
+        assert seen == ["4 of 21 pictures encoded", "7 of 21 pictures encoded", "11 of 21 pictures encoded"]
+        assert Count(tmp_path / "probe").text() == ""
+        monkeypatch.setattr(features, "_extract", whole)
+        found, _ = features.load("elpv", "")
+        assert sum(counted.seen) == 3 * 7
+        assert len(list(counted.cache.iterdir())) == 1
+        monkeypatch.setenv(features.VARIABLE, str(tmp_path / "other"))
+        again, _ = features.load("elpv", "")
+        assert all(torch.equal(found[part].tokens, again[part].tokens) for part in found)
+
     def test_other_pictures_have_other_tokens(self, counted):
         features.load("elpv", "")
         counted.pictures["test"] = Pictures(counted.pictures["test"].images.flip(0), torch.zeros(7))
@@ -228,7 +256,7 @@ class TestTraining:
 class TestProtocol:
     @pytest.fixture(autouse=True)
     def given(self, monkeypatch, parts):
-        monkeypatch.setattr(features, "load", lambda name, given: (parts, "0" * 64))
+        monkeypatch.setattr(features, "load", lambda name, given, told: (parts, "0" * 64))
         monkeypatch.setattr(protocol, "QUICK_RECIPE", Recipe(epochs=12, batch=32, rates=(1e-2,)))
 
     def test_attention_finds_what_the_mean_drowns(self):
