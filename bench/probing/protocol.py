@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -47,25 +47,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         parts, weights = features.load(name, job.options.get("data") or "", told)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
-    build = _builder(job, parts["train"], pictures.SETS[name].classes)
-    pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
-    probe = _linear(parts["train"], pictures.SETS[name].classes)
-    asked = [(build, parts, seed) for seed in seeds] + [(probe, pooled, seed) for seed in seeds]
-    what = {
-        **circumstances(subject, job),
-        "of": "trainings",
-        "encoder_sha256": weights,
-        "features": features.digest_of(parts),
-        "recipe": vars(recipe),
-    }
-    tests = len(parts["test"].labels)
-    found, kept = look(
-        job,
-        what,
-        ({number: one} for number, one in enumerate(asked)),
-        lambda group: [_kept(train(made, given, recipe, seed)) for made, given, seed in group],
-    )
-    trained = [Trained(decode(right, tests), rate, validation) for right, rate, validation in found]
+    what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
+    trained, kept = _trained(job, parts, pictures.SETS[name].classes, recipe, seeds, what)
     heads, linear = trained[: len(seeds)], trained[len(seeds) :]
     detail: dict[str, Any] = {
         "dataset": name,
@@ -81,6 +64,28 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         **kept,
     }
     return _rows(name, heads, linear, detail)
+
+
+def _trained(
+    job: Job,
+    parts: dict[str, Features],
+    classes: int,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    what: dict[str, Any],
+) -> tuple[list[Trained], dict[str, str]]:
+    """Return the paper's head and then the linear probe over the seeds, and the file that keeps the trainings."""
+    build, probe = _builder(job, parts["train"], classes), _linear(parts["train"], classes)
+    pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
+    asked = [*((build, parts, seed) for seed in seeds), *((probe, pooled, seed) for seed in seeds)]
+    found, kept = look(
+        job,
+        {**what, "of": "trainings", "features": features.digest_of(parts)},
+        ({number: one} for number, one in enumerate(asked)),
+        lambda group: [_kept(train(make, given, recipe, seed)) for make, given, seed in group],
+    )
+    tests = len(parts["test"].labels)
+    return [Trained(decode(right, tests), rate, validation) for right, rate, validation in found], kept
 
 
 def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
