@@ -104,7 +104,8 @@ def lines_of(path: Path) -> list[str]:
 def _pair(path: Path, number: int, line: str) -> tuple[int, int]:
     fields = line.split()
     if len(fields) != 2:
-        raise UserError(f"{path}: line {number} has {len(fields)} columns; expected a user and an item, as in `1 6393`")
+        columns = f"{len(fields)} column{'s' * (len(fields) > 1)}"
+        raise UserError(f"{path}: line {number} has {columns}; expected a user and an item, as in `1 6393`")
     user, item = fields
     if not (user.isascii() and user.isdigit() and item.isascii() and item.isdigit()):
         raise UserError(f"{path}: line {number} is {line.strip()[:40]!r}; expected two whole numbers, as in `1 6393`")

@@ -48,7 +48,7 @@ def test_reads_users_in_any_order_and_keeps_each_ones_own(write):
     [
         ("", "holds no action"),
         ("1 2 3\n", "line 1 has 3 columns; expected a user and an item"),
-        ("1 1\n5\n", "line 2 has 1 columns"),
+        ("1 1\n5\n", "line 2 has 1 column;"),
         ("user item\n", "line 1 is 'user item'; expected two whole numbers"),
         ("1 -2\n", "expected two whole numbers"),
         ("1 1.0\n", "expected two whole numbers"),
@@ -251,5 +251,5 @@ def test_few_items_are_said_before_the_run(write):
     (note,) = precheck([job], lambda title: nullcontext())
     assert "holds 4 items: 100 drawn negatives repeat them" in note
     job.options["data"] = str(write("1,2\n"))
-    with pytest.raises(UserError, match="line 1 has 1 columns"):
+    with pytest.raises(UserError, match="line 1 has 1 column;"):
         precheck([job], lambda title: nullcontext())
