@@ -57,7 +57,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
     by_one_process(job, "segmentation models are scored")
-    network = _labeller(subject, several=bool(job.options.get("multi_scale"))) or _segmenter(subject, job)
+    several = bool(job.options.get("multi_scale"))
+    network = _labeller(subject, several=several) or _segmenter(subject, job)
     pairs = listed(dataset, job.options["data"], network.classes, partial=bool(job.options.get("partial")))
     limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
@@ -77,7 +78,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     found, kept = evaluate(network, dataset, chosen, job, {**circumstances(subject, job), **detail})
     whole = dataset.pictures or len(pairs)
     what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
-    reasons = NOT_LOOKED if isinstance(network, Labeller) else {**NOT_LOOKED, SCALES: ONE_SIZE}
+    able = isinstance(network, Labeller) and not several
+    reasons = NOT_LOOKED if able else {**NOT_LOOKED, SCALES: ONE_SIZE}
     return [_row(dataset, score, found, reasons, what, detail | kept) for score in SCORES]
 
 
@@ -114,8 +116,8 @@ def _labeller(subject: Subject, *, several: bool = False) -> Labeller | None:
         return None
     if subject.mode != "eager" or subject.dtype != torch.float32:
         raise UnavailableError("a network around a backbone is scored in fp32 and eager mode only")
-    steps = model.preprocessing | ({"multi_scale": model.scales} if several else {})
-    over = model.label_over_scales if several else None
+    over = getattr(model, "label_over_scales", None) if several else None
+    steps = model.preprocessing | ({"multi_scale": model.scales} if over else {})
     return Labeller(model.label, model.classes, over, steps, model.tested_shape)
 
 

@@ -218,3 +218,21 @@ def test_counts_of_another_evaluation_are_not_gone_on_with(several, tmp_path, ch
 def test_nothing_is_shared_among_processes(data, options):
     with pytest.raises(UnavailableError, match="scored by one process on one device only"):
         TASK.evaluate(subject(), job(data, **options))
+
+
+class Labelling(nn.Module):
+    """Labels every pixel 1, and looks at a picture once only."""
+
+    classes, preprocessing, tested_shape = 3, {}, (3, 8, 8)
+
+    def label(self, picture):
+        return np.ones(picture.shape[:2], np.int64)
+
+
+@pytest.mark.parametrize("model", [Labelling, Knowing])
+def test_a_model_that_looks_once_says_so_where_several_sizes_are_asked_for(data, model):
+    asked = subject()
+    asked.model = model()
+    rows = {row.metric: row for row in TASK.evaluate(asked, job(data, multi_scale=True))}
+    assert rows["masks_miou"].status == "measured"
+    assert rows["masks_miou_ms"].reason.startswith("no protocol says at which sizes this network")
