@@ -6,6 +6,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.evaluation.pictures import Problem, some
+
 Members = Sequence[tuple[str, int]]
 """The files of a folder in order: their names in it, and their sizes."""
 
@@ -30,6 +32,13 @@ def copies(folders: Mapping[str, Members], read: Callable[[str, int], bytes]) ->
             groups = [same for group in groups for same in _same(group, position, read)]
         found += groups
     return found
+
+
+def problems(folders: Mapping[str, Members], read: Callable[[str, int], bytes], what: str) -> list[Problem]:
+    """Say which folders are :func:`copies` of one another; ``what`` is what sentences call them."""
+    same = copies(folders, read)
+    shown = some([" and ".join(group[:2]) for group in same])
+    return [Problem(f"{what} hold the very same pictures: {shown}", excusable=True)] if same else []
 
 
 def _same(folders: list[str], position: int, read: Callable[[str, int], bytes]) -> list[list[str]]:

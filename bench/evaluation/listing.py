@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from bench.evaluation import synsets
+from bench.evaluation import copies, synsets
 from bench.evaluation.catalogue import DATASETS, DataSet
-from bench.evaluation.copies import copies
 from bench.evaluation.pictures import Encoded, Pictures, Problem, several, some
 from bench.evaluation.scan import Entry, Scan, natural
 
@@ -174,11 +173,7 @@ def _copied(dataset: DataSet, found: Scan, source: Encoded) -> list[Problem]:
         return []
     members = {name: [(e.name.rpartition("/")[2], e.size) for e in entries] for name, entries in found.classes.items()}
     starts = dict(zip(members, accumulate(map(len, members.values()), initial=0), strict=False))
-    same = copies(members, lambda name, position: source.encoded(starts[name] + position))
-    if not same:
-        return []
-    shown = some([" and ".join(group[:2]) for group in same])
-    return [Problem(f"class folders hold the very same pictures: {shown}", excusable=True)]
+    return copies.problems(members, lambda name, position: source.encoded(starts[name] + position), "class folders")
 
 
 def _odd_problems(found: Scan) -> list[Problem]:

@@ -9,9 +9,8 @@ from pathlib import Path
 import orjson
 
 from bench.errors import UserError
-from bench.evaluation import archive, synsets
+from bench.evaluation import archive, copies, synsets
 from bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
-from bench.evaluation.copies import copies
 from bench.evaluation.hub import is_hub, open_hub
 from bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
 from bench.evaluation.packaged import open_packaged
@@ -198,10 +197,9 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
     if not names and (other := hint(dataset, path, None)):
         whole.problems.append(Problem(other))
     whole.source = Files(path, names)
-    same = copies(parts, lambda part, position: (roots[part] / parts[part][position][0]).read_bytes())
-    if same:
-        shown = some([" and ".join(group[:2]) for group in same])
-        whole.problems.append(Problem(f"different corruptions hold the very same pictures: {shown}", excusable=True))
+    whole.problems += copies.problems(
+        parts, lambda part, position: (roots[part] / parts[part][position][0]).read_bytes(), "different corruptions"
+    )
     return whole
 
 
