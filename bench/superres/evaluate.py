@@ -126,7 +126,8 @@ def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str,
     exact = [name for name, value in zip(detail["pictures"], values, strict=True) if not isfinite(value)]
     if exact:
         more = f" and {len(exact) - 1} more" if len(exact) > 1 else ""
-        reason = f"{exact[0]}{more} came out without a difference: no PSNR is that high, nor is there a mean"
+        reason = f"{exact[0]}{more} came out without a difference and has no finite PSNR, nor is there a mean: "
+        reason += "take it out of the folder and say --partial to score the others"
         return Measurement.missing(row, unit, reason)
     spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
     return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)

@@ -32,8 +32,8 @@ def read(path: Path) -> np.ndarray:
         raise UserError(f"{path} is no file")
     try:
         with Image.open(path) as opened:
-            if opened.format == "PNG" and opened.mode in COLOURS and _bits(path) > BITS:
-                raise UserError(f"{path} has {_bits(path)} bits a channel: only {BITS}, grey or RGB, are scored")
+            if opened.format == "PNG" and opened.mode in COLOURS and (bits := _bits(path)) > BITS:
+                raise UserError(f"{path} has {bits} bits a channel: only {BITS}, grey or RGB, are scored")
             opened.load()
             picture = opened.copy()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -55,7 +55,8 @@ def read(path: Path) -> np.ndarray:
 
 def _bits(path: Path) -> int:
     """Return the bits a channel of a PNG: Pillow cuts those of colours to 8 and does not tell."""
-    return path.read_bytes()[BITS_AT]
+    with path.open("rb") as file:
+        return file.read(BITS_AT + 1)[BITS_AT]
 
 
 def _short(error: Exception) -> str:

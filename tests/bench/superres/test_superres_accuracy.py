@@ -74,6 +74,7 @@ def test_a_picture_without_a_difference_has_no_psnr_and_is_named(data, tmp_path)
         psnr = rows["bicubic_psnr_set5_x4"]
         assert (psnr.value, psnr.status) == (None, "unavailable")
         assert psnr.reason.startswith("head came out without a difference")
+        assert psnr.reason.endswith("say --partial to score the others")
         assert 0 < rows["bicubic_ssim_set5_x4"].value < 1
 
 
