@@ -36,11 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
         _interrupted(interrupt)
         sys.exit(130)
     except SystemExit as ended:
-        cause = ended.__context__
-        if cause is not None and isinstance(
-            cause.__cause__, KeyboardInterrupt
-        ):  # typer made this out of it, and is silent
-            _interrupted(cause.__cause__)
+        cause = getattr(ended.__context__, "__cause__", None)
+        if isinstance(cause, KeyboardInterrupt):  # typer made this exit out of it, and is silent
+            _interrupted(cause)
         raise
     except Exception as error:  # whatever it is, a user gets a sentence
         _fail(error)

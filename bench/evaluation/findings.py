@@ -54,7 +54,8 @@ def look(
 
     Args:
         job: its option ``predictions`` is the common name of the files; without it nothing is kept.
-        what: all that the findings depend on, JSON-ready: :func:`circumstances` and what the task adds.
+        what: all that the findings depend on, JSON-ready: :func:`circumstances` and what the task adds; ``of`` says
+            what progress counts, if not pictures.
         groups: pictures that are looked at together, each by its :data:`Key`; no two have the same.
         see: finds, for the pictures of one group, something JSON-ready in each.
 

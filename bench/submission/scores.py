@@ -71,6 +71,7 @@ def _predictions_problem(detail: dict[str, Any], evidence: FullScore) -> str:
 def _beyond(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
         bound = sanity.out_of_range(entry.record)
+        # The rule above has said so of these two.
         if bound and entry.record.measurement.metric not in ("top1", "top5"):
             yield entry, f"it is {entry.record.measurement.value:g}, and can be {bound}"
 
