@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from bench.errors import DEBUG, UserError
+from claimbench.bench.errors import DEBUG, UserError
 
 LONGEST = 200
 """Letters of a file's name that a sentence shows."""
@@ -59,11 +59,11 @@ def _interrupted(interrupt: KeyboardInterrupt) -> None:
 
 def _run(given: list[str]) -> None:
     if given in (["list"], ["list", "--json"]):  # typer takes longer to load than the papers
-        from bench.listing import print_list
+        from claimbench.bench.listing import print_list
 
         print_list(json=len(given) == 2)
         return
-    from bench.cli import app
+    from claimbench.bench.cli import app
 
     app(given, prog_name="bench")
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bench import registry
-from bench.errors import UserError, unknown
-from bench.measure.weights import load_state
-from bench.spec import Paper, Variant
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure.weights import load_state
+from claimbench.bench.spec import Paper, Variant
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of the picture along a side of one position of each map."""

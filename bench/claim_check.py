@@ -1,4 +1,6 @@
-"""Puts a paper's claims to the test in a process of its own: ``python -m bench.claim_check`` runs one experiment."""
+"""Puts a paper's claims to the test in a process of its own: ``python -m claimbench.bench.claim_check`` runs one
+experiment.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import for_claims, jsonl
-from bench.claims import ClaimContext
-from bench.process import Interrupted, Stop, ask
-from bench.tasks.task import TRAINED
-from bench.worker import open_answer
+from claimbench.bench import for_claims, jsonl
+from claimbench.bench.claims import ClaimContext
+from claimbench.bench.process import Interrupted, Stop, ask
+from claimbench.bench.tasks.task import TRAINED
+from claimbench.bench.worker import open_answer
 
 if TYPE_CHECKING:
-    from bench.figures import Figure
-    from bench.spec import Claim
+    from claimbench.bench.figures import Figure
+    from claimbench.bench.spec import Claim
 
 TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What testing one claim gave, in words: as :class:`bench.report.ClaimOutcome` wants it."""
+    """What testing one claim gave, in words: as :class:`claimbench.bench.report.ClaimOutcome` wants it."""
 
     verdict: str
     evidence: str
@@ -61,7 +63,7 @@ def check(
             tell(f"{paper}: claim {number} of {len(claims)}, {claim.id}")
         task = {"paper": paper, "module": f"{module}.claims", "experiment": claim.experiment, "values": values}
         try:
-            yield claim.id, _outcome(ask("bench.claim_check", task, TIMEOUT_S, stop))
+            yield claim.id, _outcome(ask("claimbench.bench.claim_check", task, TIMEOUT_S, stop))
         except RuntimeError as error:
             yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import claim_check
-from bench.errors import UserError
-from bench.process import Interrupted, Stop
+from claimbench.bench import claim_check
+from claimbench.bench.errors import UserError
+from claimbench.bench.process import Interrupted, Stop
 
 if TYPE_CHECKING:
-    from bench.claim_check import Outcome
-    from bench.figures import Figure
-    from bench.runner import Ledger
-    from bench.spec import Paper
+    from claimbench.bench.claim_check import Outcome
+    from claimbench.bench.figures import Figure
+    from claimbench.bench.runner import Ledger
+    from claimbench.bench.spec import Paper
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Claims:
 
     def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
         """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on."""
-        from bench import registry
+        from claimbench.bench import registry
 
         run = self.ledger.run
         stored = {} if self.results is None else claim_check.stored(self.results, paper.id, run)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import (
+from claimbench.bench.commands import (
     compare,
     doctor,
     kernels,
@@ -23,7 +23,7 @@ from bench.commands import (
     verify,
     weights,
 )
-from bench.errors import DEBUG
+from claimbench.bench.errors import DEBUG
 
 EPILOG = (
     "Exit status: 0 all is well; 1 something that was measured or checked failed; 2 bad input; 130 interrupted. "

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench import metrics
-from bench.figures import Figure, Samples, figures, own_samples
-from bench.paired import paired_rows
-from bench.quantities import Quantity
-from bench.records import Record
-from bench.rounding import Printed, scaled, show_relative
-from bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
-from bench.spec import Deviation, Paper, Reported
-from bench.speed import ratio_rows
-from bench.verdicts import judge_figure
+from claimbench.bench import metrics
+from claimbench.bench.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.paired import paired_rows
+from claimbench.bench.quantities import Quantity
+from claimbench.bench.records import Record
+from claimbench.bench.rounding import Printed, scaled, show_relative
+from claimbench.bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
+from claimbench.bench.spec import Deviation, Paper, Reported
+from claimbench.bench.speed import ratio_rows
+from claimbench.bench.verdicts import judge_figure
 
 _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule", "seed", "size"))
 """Names with numbers that say how a figure on another task was obtained, and are none themselves."""

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from functools import cache
 
-from bench.errors import UserError, unknown
+from claimbench.bench.errors import UserError, unknown
 
 
 @cache
 def cuda_devices() -> int | str:
     """Return how many CUDA devices torch can use here, or why none, as a sentence."""
-    from bench import nvml
+    from claimbench.bench import nvml
 
     gpu = nvml.open_gpu("cuda")
     if isinstance(gpu, str):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import UserError
+from claimbench.bench.errors import UserError
 
 State = Literal["ok", "missing", "broken"]
 """``missing``: the suite works without it, with less. ``broken``: it does not work."""
@@ -66,7 +66,7 @@ def _torch() -> Iterator[Finding]:
 
 
 def _gpu() -> Finding:
-    from bench import devices, nvml
+    from claimbench.bench import devices, nvml
 
     found = devices.cuda_devices()
     if isinstance(found, str):
@@ -77,7 +77,7 @@ def _gpu() -> Finding:
 
 
 def _native() -> Finding:
-    from kernels import native
+    from claimbench.kernels import native
 
     why = native.unavailable()
     if why is not None:
@@ -95,8 +95,8 @@ def _triton() -> Finding:
 def _energy() -> Finding:
     import torch
 
-    from bench.measure import UnavailableError
-    from bench.measure.energy import counter
+    from claimbench.bench.measure import UnavailableError
+    from claimbench.bench.measure.energy import counter
 
     try:
         _, source = counter(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
@@ -110,9 +110,9 @@ def _data() -> Finding:
 
 
 def _weights() -> Finding:
-    from bench.weights import cache
-    from bench.weights.choice import choose
-    from bench.weights.listing import HERE, listed
+    from claimbench.bench.weights import cache
+    from claimbench.bench.weights.choice import choose
+    from claimbench.bench.weights.listing import HERE, listed
 
     folder = cache.folder()
     try:
@@ -139,7 +139,7 @@ def _results(folder: Path) -> Finding:
 
 
 def _papers() -> Iterator[Finding]:
-    from bench import registry
+    from claimbench.bench import registry
 
     listed = registry.checked()
     broken = [entry for entry in listed if entry.problem]

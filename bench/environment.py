@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench import nvml
-from kernels.build import is_built, is_current
+from claimbench.bench import nvml
+from claimbench.kernels.build import is_built, is_current
 
 LIBRARIES = (
     "torch",

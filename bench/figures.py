@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from bench import statistics
-from bench.encoding import StoredRecord
-from bench.metrics import TRAINING
-from bench.records import Job, Record, Settings, Status, resize
+from claimbench.bench import statistics
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.metrics import TRAINING
+from claimbench.bench.records import Job, Record, Settings, Status, resize
 
 Samples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""
@@ -32,7 +32,7 @@ class Figure:
         device: the device's short name.
         run, time, commit, environment: of the newest record in it.
         value, low, high: the figure and its 95 % interval, in ``unit``; None unless ``status`` is ``measured``.
-        unit, method, status, reason, detail: as in :class:`bench.records.Measurement`.
+        unit, method, status, reason, detail: as in :class:`claimbench.bench.records.Measurement`.
         rounds: how many processes measured it, and ``samples`` how many samples they took together.
         lost: how many further rounds failed.
         times: the samples of each round in seconds (an image for throughput), for comparing with other times.

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.claims import Trained
-from bench.errors import UserError
-from bench.jsonl import write_whole
+from claimbench.bench.claims import Trained
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import write_whole
 
 NAME = "for_claims.json"
 

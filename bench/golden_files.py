@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import registry
+from claimbench.bench import registry
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "goldens"
 

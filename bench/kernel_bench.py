@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import Any
 
-from bench.kernel_check import CHECKED, DTYPES, load_cases, names
-from bench.kernel_rows import BenchRow, Pass, measured
-from bench.kernel_timing import Question, layouts, shaped
-from bench.peaks import Peaks
-from kernels import operator_names
+from claimbench.bench.kernel_check import CHECKED, DTYPES, load_cases, names
+from claimbench.bench.kernel_rows import BenchRow, Pass, measured
+from claimbench.bench.kernel_timing import Question, layouts, shaped
+from claimbench.bench.peaks import Peaks
+from claimbench.kernels import operator_names
 
 Ask = Callable[[Question], dict[str, Any]]
 
@@ -34,7 +34,7 @@ def in_fresh_process(question: Question) -> dict[str, Any]:
     environment.pop("TRITON_INTERPRET", None)
     if question.threads is not None:
         environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(question.threads)
-    command = [sys.executable, "-m", "bench.kernel_timing"]
+    command = [sys.executable, "-m", "claimbench.bench.kernel_timing"]
     body = json.dumps(asdict(question))
     try:
         done = subprocess.run(
@@ -173,7 +173,7 @@ class _Bench:
 
     def _blank(self, question: Question, args: tuple[Any, ...], ceiling: Peaks | str) -> BenchRow:
         """Return a row with what is known before anything is timed: the problem and its roofline."""
-        cost = import_module(f"kernels.{question.operator}.cost")
+        cost = import_module(f"claimbench.kernels.{question.operator}.cost")
         shapes = [tuple(a.shape) if hasattr(a, "shape") else a for a in args]
         itemsize = DTYPES[question.dtype].itemsize
         flops, moved = cost.forward_flops(*shapes), cost.forward_bytes(*shapes, itemsize)

@@ -1,8 +1,8 @@
 """Proves every backend of every operator against its float64 reference: what ``bench kernels check`` runs.
 
 Triton kernels are checked on a CPU in Triton's interpreter, which must be switched on before Triton is imported, so
-those checks run in a process of their own: ``python -m bench.kernel_check`` reads one :class:`Request` as JSON on
-stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
+those checks run in a process of their own: ``python -m claimbench.bench.kernel_check`` reads one :class:`Request` as
+JSON on stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, Literal
 
 import torch
 
-from bench.errors import UserError, unknown
-from kernels import find_operator, operator_names
-from kernels.backend import BACKENDS, BackendRefusedError
-from kernels.cases import Case
-from kernels.check import TOLERANCE, Difference, check
-from kernels.operator import Operator
+from claimbench.bench.errors import UserError, unknown
+from claimbench.kernels import find_operator, operator_names
+from claimbench.kernels.backend import BACKENDS, BackendRefusedError
+from claimbench.kernels.cases import Case
+from claimbench.kernels.check import TOLERANCE, Difference, check
+from claimbench.kernels.operator import Operator
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in TOLERANCE}
 CHECKED = tuple(name for name in BACKENDS if name != "reference")
@@ -140,7 +140,7 @@ def check_operator(
 
 def load_cases(name: str, kind: Literal["CHECK", "BENCH"]) -> tuple[Case, ...]:
     """Return the cases an operator is checked (``CHECK``) or timed (``BENCH``) on."""
-    cases: tuple[Case, ...] = getattr(import_module(f"kernels.{name}.cases"), kind)
+    cases: tuple[Case, ...] = getattr(import_module(f"claimbench.kernels.{name}.cases"), kind)
     return cases
 
 
@@ -188,7 +188,7 @@ def _interpreted_rows(request: Request) -> Iterator[CheckRow]:
     """Yield the rows of a request as a process with Triton's interpreter switched on finds them."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     environment.pop("BENCH_KERNELS", None)
-    command = [sys.executable, "-m", "bench.kernel_check"]
+    command = [sys.executable, "-m", "claimbench.bench.kernel_check"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         assert process.stdin is not None

@@ -6,8 +6,8 @@ import inspect
 from dataclasses import dataclass
 from importlib import import_module
 
-from kernels import find_operator, operator_names
-from kernels.backend import BACKENDS, preference
+from claimbench.kernels import find_operator, operator_names
+from claimbench.kernels.backend import BACKENDS, preference
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def list_operators() -> list[OperatorRow]:
 
 
 def _row(name: str) -> OperatorRow:
-    module = import_module(f"kernels.{name}")
+    module = import_module(f"claimbench.kernels.{name}")
     function = getattr(module, name)
     summary = (inspect.getdoc(function) or inspect.getdoc(module) or "").partition("\n")[0]
     parameters = ", ".join(inspect.signature(function).parameters)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from bench.peaks import Peaks
-from bench.records import Status
-from bench.statistics import combine, compare
+from claimbench.bench.peaks import Peaks
+from claimbench.bench.records import Status
+from claimbench.bench.statistics import combine, compare
 
 Pass = Literal["forward", "forward+backward"]
 
@@ -44,7 +44,7 @@ class BenchRow:
     Attributes:
         operator, case, dtype, device, threads: the problem and where it ran.
         direction: ``forward``, or ``forward+backward`` with the gradients of all tensors.
-        implementation: a backend or a baseline (``bench.kernel_timing``).
+        implementation: a backend or a baseline (``claimbench.bench.kernel_timing``).
         status, reason: ``failed`` if its check is red or it died, ``unavailable`` if it cannot run here, and why.
         seconds, low, high: the median time of a call and its 95 % interval.
         samples: all samples in seconds, one tuple for each process.

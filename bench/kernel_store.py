@@ -11,10 +11,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench import environment, jsonl
-from bench.kernel_rows import BenchRow
-from bench.render.markdown import escape
-from bench.store import Store, slug
+from claimbench.bench import environment, jsonl
+from claimbench.bench.kernel_rows import BenchRow
+from claimbench.bench.render.markdown import escape
+from claimbench.bench.store import Store, slug
 
 TITLES = ("Operator", "Problem", "Pass", "Implementation", "Time", "Peak memory", "Of roofline", "Speed", "Against")
 

@@ -1,6 +1,7 @@
 """The process that times one operator on one problem: a :class:`Question` as JSON on stdin, its answer on stdout.
 
-Every implementation is called on the same tensors; ``bench.kernel_rows`` says what the names of baselines mean.
+Every implementation is called on the same tensors; ``claimbench.bench.kernel_rows`` says what the names of baselines
+mean.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bench.kernel_check import DTYPES, check_operator, load_cases, sentence
-from bench.kernel_rows import BASELINES
-from bench.measure.heap import return_freed_memory, trim
-from bench.peaks import measure_peaks
-from bench.statistics import relative_halfwidth
-from kernels import backend as backends
-from kernels import find_operator
-from kernels.cases import Case
-from kernels.check import TOLERANCE
-from kernels.operator import Operator
+from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases, sentence
+from claimbench.bench.kernel_rows import BASELINES
+from claimbench.bench.measure.heap import return_freed_memory, trim
+from claimbench.bench.peaks import measure_peaks
+from claimbench.bench.statistics import relative_halfwidth
+from claimbench.kernels import backend as backends
+from claimbench.kernels import find_operator
+from claimbench.kernels.cases import Case
+from claimbench.kernels.check import TOLERANCE
+from claimbench.kernels.operator import Operator
 
 Call = Callable[[], list[Tensor]]
 
@@ -75,7 +76,7 @@ def answer(question: Question) -> dict[str, Any]:
             those that cannot run here, both empty if green.
         ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
-        ``peaks``: the fields of :class:`bench.peaks.Peaks`.
+        ``peaks``: the fields of :class:`claimbench.bench.peaks.Peaks`.
     """
     if question.threads is not None:
         torch.set_num_threads(question.threads)

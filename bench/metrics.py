@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from bench import tasks
-from bench.quantities import Answer, Quantity, Row
+from claimbench.bench import tasks
+from claimbench.bench.quantities import Answer, Quantity, Row
 
 TRAINING = "_training"
 """What ends the name of a row measured on training steps: it never answers a figure about inference."""
@@ -33,7 +33,7 @@ ROWS: Mapping[str, Row] = {
     "parity": Row("Difference from the official code", "parity", "", better="lower"),
     **{name: row for task in tasks.known().values() for name, row in task.rows.items()},
 }
-"""Every row that ``bench.measure`` emits, in the order of tables."""
+"""Every row that ``claimbench.bench.measure`` emits, in the order of tables."""
 
 _AS_MACS = (
     ("macs", ""),

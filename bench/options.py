@@ -52,7 +52,7 @@ def check_output(file: str) -> None:
     Raises:
         UserError: it is a folder, or its folder does not exist.
     """
-    from bench.errors import UserError
+    from claimbench.bench.errors import UserError
 
     path = Path(file)
     if file not in ("", "-") and (path.is_dir() or not path.parent.is_dir()):
@@ -87,14 +87,14 @@ def console(*, stderr: bool = False) -> Console:
 
 def complete_papers(incomplete: str) -> list[str]:
     """Return the papers that begin with what was typed, for shell completion."""
-    from bench import registry
+    from claimbench.bench import registry
 
     return [name for name in (*registry.entries(), "all") if name.startswith(incomplete)]
 
 
 def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the variants that begin with what was typed, of the papers named before."""
-    from bench import registry
+    from claimbench.bench import registry
 
     named = ctx.params.get("paper") or list(registry.entries())
     found = [variant for name in named if name in registry.entries() for variant in registry.entry(name).variants]
@@ -103,7 +103,7 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_datasets(incomplete: str) -> list[str]:
     """Return the data sets that begin with what was typed."""
-    from bench import tasks
+    from claimbench.bench import tasks
 
     names = dict.fromkeys(name for task in tasks.known().values() for name in task.datasets)
     return [name for name in names if name.startswith(incomplete)]
@@ -111,14 +111,14 @@ def complete_datasets(incomplete: str) -> list[str]:
 
 def complete_tasks(incomplete: str) -> list[str]:
     """Return the tasks that begin with what was typed."""
-    from bench import tasks
+    from claimbench.bench import tasks
 
     return [name for name in tasks.known() if name.startswith(incomplete)]
 
 
 def complete_metrics(incomplete: str) -> list[str]:
     """Return the metrics that begin with what was typed, after the last comma."""
-    from bench.measure import METRICS
+    from claimbench.bench.measure import METRICS
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in METRICS if name.startswith(last)]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
 
-from bench import statistics
-from bench.evaluation.scoring import unpacked
-from bench.figures import Figure
-from bench.rows import Row, measured_row
+from claimbench.bench import statistics
+from claimbench.bench.evaluation.scoring import unpacked
+from claimbench.bench.figures import Figure
+from claimbench.bench.rows import Row, measured_row
 
 LEVEL = 0.05
 """A difference counts if one at least as uneven has a smaller chance than this between equals."""

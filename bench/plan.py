@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bench import golden_files, tasks
-from bench.measure import METRICS, REPEATED
-from bench.records import Job, Settings
+from claimbench.bench import golden_files, tasks
+from claimbench.bench.measure import METRICS, REPEATED
+from claimbench.bench.records import Job, Settings
 
 if TYPE_CHECKING:
-    from bench.spec import Baseline, Paper, Variant
+    from claimbench.bench.spec import Baseline, Paper, Variant
 
 STATIC = ("params", "flops")
 """Metrics that depend on the model alone: one figure for every device, batch, precision and mode."""
@@ -35,11 +35,11 @@ class Request:
         papers: what to measure: each paper with those of its variants that were chosen.
         modules: the Python package of each paper, by id.
         forms: forms by name; empty for the defaults.
-        metrics: names of ``bench.measure.METRICS``.
+        metrics: names of ``claimbench.bench.measure.METRICS``.
         device: ``cpu``, ``cuda`` or ``cuda:<index>``.
         batches: batch sizes; None for the default, (0,) for the best found by search.
         precisions, modes: each of them is measured.
-        channels_last, threads, input_size, training, quick: as in :class:`bench.records.Settings`.
+        channels_last, threads, input_size, training, quick: as in :class:`claimbench.bench.records.Settings`.
         weights: ``random``, ``official`` or a label for the files below.
         weights_files: by paper and variant, what a job needs to know of its weights' file: ``weights_file`` and its
             ``weights_sha256``, ``weights_url`` for official ones.
@@ -86,7 +86,9 @@ class Request:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A model to be measured: as in :class:`bench.records.Job`, with the forms each kind of metric looks at."""
+    """A model to be measured: as in :class:`claimbench.bench.records.Job`, with the forms each kind of metric looks
+    at.
+    """
 
     paper: str
     name: str

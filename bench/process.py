@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from bench.errors import DEBUG
-from bench.records import Job, Measurement
-from bench.worker import missing
+from claimbench.bench.errors import DEBUG
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.worker import missing
 
-WORKER = "bench.worker"
+WORKER = "claimbench.bench.worker"
 """The module that runs jobs."""
 
 _FOREVER_S = 1e7

@@ -1,4 +1,4 @@
-"""What a measured row and a reported metric are, as types; :mod:`bench.metrics` and the tasks name them."""
+"""What a measured row and a reported metric are, as types; :mod:`claimbench.bench.metrics` and the tasks name them."""
 
 from __future__ import annotations
 

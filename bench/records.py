@@ -53,7 +53,7 @@ class Job:
         paper: the paper's id; empty for a baseline that belongs to no paper.
         subject: the variant's name, ``timm:<model>`` or ``<file.py>:<factory>`` for a baseline.
         form: the form of the variant (``paper.yaml`` names them, for example ``plain`` and ``merged``).
-        metric: a name of ``bench.measure.METRICS``.
+        metric: a name of ``claimbench.bench.measure.METRICS``.
         settings: how.
         round: which repetition this is, for metrics that are repeated in fresh processes.
         options: further arguments of the metric, for example a golden file or a data folder.

@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import yaml_text
-from bench.errors import UserError, unknown
+from claimbench.bench import yaml_text
+from claimbench.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from bench.spec import Paper
+    from claimbench.bench.spec import Paper
 
 GROUP = "bench.papers"
 _LISTED = ("id", "title", "task", "arxiv", "venue", "variants")
@@ -31,7 +31,7 @@ class Entry:
     Attributes:
         id: the name of its folder, and its name on the command line.
         folder: where its ``paper.yaml`` lies.
-        module: its Python package, for example ``reproductions.overlock``.
+        module: its Python package, for example ``claimbench.reproductions.overlock``.
         title, task, arxiv, venue: as ``paper.yaml`` has them; empty where it is broken.
         variants: the names of its variants.
         problem: what is wrong with it, one sentence; empty if nothing is known to be.
@@ -87,10 +87,10 @@ def checked() -> list[Entry]:
 
 
 def _from_folders() -> list[Entry]:
-    import reproductions
+    from claimbench import reproductions
 
     files = [file for folder in reproductions.__path__ for file in sorted(Path(folder).glob("*/paper.yaml"))]
-    return [_read(file.parent.name, file.parent, f"reproductions.{file.parent.name}") for file in files]
+    return [_read(file.parent.name, file.parent, f"claimbench.reproductions.{file.parent.name}") for file in files]
 
 
 def _from_entry_points() -> list[Entry]:
@@ -142,7 +142,7 @@ def _read_whole(name: str, folder: Path, module: str) -> Entry:
 
 
 def _load(name: str, folder: Path) -> Paper:
-    from bench import spec
+    from claimbench.bench import spec
 
     file = folder / "paper.yaml"
     paper = spec.load(file)

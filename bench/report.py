@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from bench.compare import compare_figures
-from bench.figures import Figure, Samples, figures, own_samples
-from bench.metrics import row
-from bench.records import Record
-from bench.rows import Row
-from bench.spec import Paper
-from bench.speed import Pair, pairs
-from bench.store import Store
+from claimbench.bench.compare import compare_figures
+from claimbench.bench.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.metrics import row
+from claimbench.bench.records import Record
+from claimbench.bench.rows import Row
+from claimbench.bench.spec import Paper
+from claimbench.bench.speed import Pair, pairs
+from claimbench.bench.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -1,4 +1,4 @@
-"""What a user typed becomes a :class:`bench.plan.Request`; all that is wrong with it is said at once."""
+"""What a user typed becomes a :class:`claimbench.bench.plan.Request`; all that is wrong with it is said at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import devices, registry, tasks
-from bench.errors import UserError, unknown
-from bench.measure import METRICS
-from bench.plan import MODES, PRECISIONS, Request
+from claimbench.bench import devices, registry, tasks
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import METRICS
+from claimbench.bench.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
-    from bench.spec import Paper, Variant
-    from bench.tasks.task import Scored
-    from bench.weights.run import Weights
+    from claimbench.bench.spec import Paper, Variant
+    from claimbench.bench.tasks.task import Scored
+    from claimbench.bench.weights.run import Weights
 
 T = TypeVar("T")
 LARGEST_BATCH = 1_000_000
@@ -355,7 +355,7 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
 
 def _weights(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
     """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
-    from bench.weights import run
+    from claimbench.bench.weights import run
 
     if options.weights == "random":
         return run.Weights()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from bench import metrics, tasks
-from bench.figures import Figure
-from bench.measure import sampled
-from bench.rounding import Printed, scaled, show
-from bench.verdicts import Judgement, Verdict, missing
+from claimbench.bench import metrics, tasks
+from claimbench.bench.figures import Figure
+from claimbench.bench.measure import sampled
+from claimbench.bench.rounding import Printed, scaled, show
+from claimbench.bench.verdicts import Judgement, Verdict, missing
 
 NOISY = 0.05
 """Rounds whose medians lie further apart than this are pointed out."""

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.alone import alone as lock
-from bench.errors import UserError, unknown
-from bench.records import Job
-from bench.worker import read_job
+from claimbench.bench.alone import alone as lock
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.records import Job
+from claimbench.bench.worker import read_job
 
 FOLDER = "runs"
 
@@ -45,7 +45,7 @@ def save(results: Path, plan: RunFile) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    from bench import jsonl
+    from claimbench.bench import jsonl
 
     body = json.dumps(asdict(plan), indent=1, default=str).encode() + b"\n"
     try:
@@ -75,7 +75,9 @@ def load(results: Path, run: str) -> RunFile:
 
 
 def alone(results: Path, run: str) -> AbstractContextManager[None]:
-    """Keep other processes from working on a run whose plan is on the disk; see :func:`bench.alone.alone`."""
+    """Keep other processes from working on a run whose plan is on the disk; see
+    :func:`claimbench.bench.alone.alone`.
+    """
     return lock(_path(results, run), f"another process is at work on run {run}: wait for it, or end it")
 
 

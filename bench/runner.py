@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bench import environment
-from bench.encoding import StoredRecord
-from bench.errors import UserError
-from bench.plan import processes
-from bench.process import Interrupted, Stop, run_jobs
-from bench.records import Job, Measurement, Record
-from bench.run_file import RunFile
-from bench.store import Store
+from claimbench.bench import environment
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.errors import UserError
+from claimbench.bench.plan import processes
+from claimbench.bench.process import Interrupted, Stop, run_jobs
+from claimbench.bench.records import Job, Measurement, Record
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.store import Store
 
 TIMEOUT_S = {"accuracy": 7 * 24 * 3600.0}
 """Seconds that a job of a metric may take; :data:`OTHER_TIMEOUT_S` for all others."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import metrics
-from bench.records import Record
+from claimbench.bench import metrics
+from claimbench.bench.records import Record
 
 CHANCE_FACTOR = 3
 """A score below this many times chance is chance."""
@@ -56,7 +56,7 @@ def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any
 
     Args:
         records: any set of records, for example one run's.
-        environments: what :func:`bench.environment.capture` gave, by digest; needed to know a device's peak.
+        environments: what :func:`claimbench.bench.environment.capture` gave, by digest; needed to know a device's peak.
     """
     measured = [r for r in records if r.measurement.status == "measured" and r.measurement.value is not None]
     found = [finding for rule in RULES for finding in rule(measured)]

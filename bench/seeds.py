@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.errors import UserError
-from bench.request import split
+from claimbench.bench.errors import UserError
+from claimbench.bench.request import split
 
 MOST = 1000
 

@@ -8,19 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import run_file
-from bench.errors import UserError
-from bench.plan import Request, plan
-from bench.process import Interrupted, Stop, run_jobs
-from bench.run_file import RunFile
-from bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
+from claimbench.bench import run_file
+from claimbench.bench.errors import UserError
+from claimbench.bench.plan import Request, plan
+from claimbench.bench.process import Interrupted, Stop, run_jobs
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 
 if TYPE_CHECKING:
-    from bench.claim_run import Claims
-    from bench.records import Job, Record
-    from bench.report import Report
-    from bench.spec import Paper
-    from bench.store import Store
+    from claimbench.bench.claim_run import Claims
+    from claimbench.bench.records import Job, Record
+    from claimbench.bench.report import Report
+    from claimbench.bench.spec import Paper
+    from claimbench.bench.store import Store
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def new_plan(request: Request, timeout: float | None, claims: bool = True) -> Ru
     Raises:
         UserError: the weights file that was given does not fit.
     """
-    from bench.store import new_run
+    from claimbench.bench.store import new_run
 
     jobs = plan(request)
     if request.weights not in ("random", "official"):
@@ -115,7 +115,7 @@ def _run(
     prepare: Callable[[Job], Job],
     testing: Callable[[str], None] | None,
 ) -> Ended:
-    from bench.claim_run import Claims
+    from claimbench.bench.claim_run import Claims
 
     ledger = Ledger(plan_.run, plan_.device, store)
     before = done(store, plan_.run)
@@ -143,28 +143,28 @@ def as_json(ended: Ended) -> dict[str, Any]:
     """Return a run's end, JSON-ready: each report as ``bench compare --format json`` writes it."""
     import json
 
-    from bench.render import render
+    from claimbench.bench.render import render
 
     reports = [json.loads(render(report, "json")) for report in ended.reports]
     return {**asdict(replace(ended, reports=())), "reports": reports, "status": ended.status()}
 
 
 def _open(results: Path | None) -> Store | None:
-    from bench.store import Store
+    from claimbench.bench.store import Store
 
     return None if results is None else Store(results)
 
 
 def _papers(plan_: RunFile) -> list[Paper]:
-    from bench import registry
+    from claimbench.bench import registry
 
     return [registry.paper(name) for name in plan_.papers]
 
 
 def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims) -> Report:
     """Compare one paper with the run's records; its claims too, unless the plan or another task leaves them out."""
-    from bench.figures import figures
-    from bench.report import report
+    from claimbench.bench.figures import figures
+    from claimbench.bench.report import report
 
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
@@ -185,7 +185,7 @@ def _records_of(paper: Paper, plan_: RunFile, records: Iterable[Record]) -> Iter
 
 
 def _findings(ledger: Ledger, records: list[Record]) -> tuple[str, ...]:
-    from bench import sanity
+    from claimbench.bench import sanity
 
     environments = {record.environment: ledger.environment(record.environment) for record in records}
     return tuple(dict.fromkeys(finding.message for finding in sanity.check(records, environments)))

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 
-from bench import metrics, statistics
-from bench.figures import Figure
-from bench.metrics import TRAINING
-from bench.rounding import Printed, show
-from bench.rows import Row, conditions, measured_row
-from bench.spec import Baseline, Paper, Reported, Variant
-from bench.verdicts import Judgement, judge_bounds
+from claimbench.bench import metrics, statistics
+from claimbench.bench.figures import Figure
+from claimbench.bench.metrics import TRAINING
+from claimbench.bench.rounding import Printed, show
+from claimbench.bench.rows import Row, conditions, measured_row
+from claimbench.bench.spec import Baseline, Paper, Reported, Variant
+from claimbench.bench.verdicts import Judgement, judge_bounds
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 

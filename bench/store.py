@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bench import jsonl
-from bench.encoding import PAPER, Decoder, StoredRecord, Undecodable, decode_samples, encode, samples_key_of
-from bench.errors import UserError, unknown
-from bench.records import Record
+from claimbench.bench import jsonl
+from claimbench.bench.encoding import PAPER, Decoder, StoredRecord, Undecodable, decode_samples, encode, samples_key_of
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.records import Record
 
 _PAPER = re.compile(re.escape(PAPER) + rb'([^"\\]*)"')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import claim_check, kernel_store
-from bench.jsonl import write_whole
-from bench.render import render
-from bench.report import paper_records, report
-from bench.spec import Paper
-from bench.store import Store
-from bench.study import report as study_report
-from bench.study.facts import study_of
-from bench.study.session import store as study_store
-from bench.study.summary import summaries
+from claimbench.bench import claim_check, kernel_store
+from claimbench.bench.jsonl import write_whole
+from claimbench.bench.render import render
+from claimbench.bench.report import paper_records, report
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
+from claimbench.bench.study import report as study_report
+from claimbench.bench.study.facts import study_of
+from claimbench.bench.study.session import store as study_store
+from claimbench.bench.study.summary import summaries
 
 
 def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]:
@@ -41,7 +41,7 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             write_whole(path, render(found, "markdown").encode())
             written.append(path)
     for device in kernel_store.devices(store.root):
-        path = out / f"kernels.{device}.md"
+        path = out / f"claimbench.kernels.{device}.md"
         write_whole(path, kernel_store.page(store.root, device).encode())
         written.append(path)
     studies = study_store(store.root)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.errors import UserError
+from claimbench.bench.errors import UserError
 
 _KEY = "claimbench"
 """The entry of a safetensors file's metadata that says what the weights are."""
@@ -48,7 +48,7 @@ def save(path: Path, state: Mapping[str, Tensor], description: Description) -> N
     """
     from safetensors.torch import save as serialise
 
-    from bench.jsonl import write_whole
+    from claimbench.bench.jsonl import write_whole
 
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     write_whole(path, serialise(tensors, metadata={_KEY: json.dumps(asdict(description))}))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from bench.figures import Figure
-from bench.quantities import Answer, Quantity
-from bench.rounding import Printed, relative, scaled, show_relative
-from bench.spec import Reported
+from claimbench.bench.figures import Figure
+from claimbench.bench.quantities import Answer, Quantity
+from claimbench.bench.rounding import Printed, relative, scaled, show_relative
+from claimbench.bench.spec import Reported
 
 Verdict = Literal[
     "exact",

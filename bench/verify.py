@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench import golden_files, registry
-from bench.errors import UserError, unknown
-from bench.golden import Golden, GoldenResult, check_golden, load_golden
+from claimbench.bench import golden_files, registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.golden import Golden, GoldenResult, check_golden, load_golden
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Verified:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison, JSON-ready."""
-        from bench.measure.parity import as_detail
+        from claimbench.bench.measure.parity import as_detail
 
         golden = self.golden
         named = {"golden": str(golden.path), "paper": golden.paper, "variant": golden.variant, "passed": self.passed}

@@ -1,6 +1,6 @@
 """The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
-Which jobs share a process is the plan's affair (:func:`bench.plan.processes`).
+Which jobs share a process is the plan's affair (:func:`claimbench.bench.plan.processes`).
 Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
@@ -18,12 +18,12 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.errors import UserError, unknown
-from bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
-from bench.records import Job, Measurement, Settings
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
+from claimbench.bench.records import Job, Measurement, Settings
 
 if TYPE_CHECKING:
-    from bench.measure.subject import Subject
+    from claimbench.bench.measure.subject import Subject
 
 _BUILT_FROM = ("module", "config", "sample_shape", "weights_file", "task", "around")
 """The options of a job that say which model it measures."""
@@ -78,7 +78,7 @@ def prepare(job: Job) -> None:
     if job.settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
     if job.metric == "memory":
-        from bench.measure.heap import return_freed_memory
+        from claimbench.bench.measure.heap import return_freed_memory
 
         return_freed_memory()
 
@@ -91,8 +91,8 @@ class Loader:
         self._subject: Subject | None = None
 
     def __call__(self, job: Job) -> Subject:
-        """Return the subject; see :func:`bench.measure.subject.load_subject` for what it raises."""
-        from bench.measure.subject import load_subject
+        """Return the subject; see :func:`claimbench.bench.measure.subject.load_subject` for what it raises."""
+        from claimbench.bench.measure.subject import load_subject
 
         built_from = {name: job.options.get(name) for name in _BUILT_FROM}
         settings = replace(job.settings, batch=None, quick=False, training=False)

@@ -1,8 +1,8 @@
 """Shared operators: each folder is one operator with a reference, a native and a Triton backend.
 
 Public names are imported from the operator's own folder, for example
-``from kernels.neighborhood_aggregate import neighborhood_aggregate``. Nothing here knows of any paper, and nothing
-but torch (and Triton where present) is imported.
+``from claimbench.kernels.neighborhood_aggregate import neighborhood_aggregate``. Nothing here knows of any paper, and
+nothing but torch (and Triton where present) is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernels.operator import Operator
+    from claimbench.kernels.operator import Operator
 
 __all__ = ["find_operator", "operator_names"]
 
@@ -23,12 +23,12 @@ def operator_names() -> list[str]:
 
 
 def find_operator(name: str) -> Operator:
-    """Return the :class:`~kernels.operator.Operator` called ``name``.
+    """Return the :class:`~claimbench.kernels.operator.Operator` called ``name``.
 
     Raises:
         KeyError: no operator has that name.
     """
     if name not in operator_names():
         raise KeyError(name)
-    found: Operator = import_module(f"kernels.{name}").OPERATOR
+    found: Operator = import_module(f"claimbench.kernels.{name}").OPERATOR
     return found

@@ -11,12 +11,12 @@ STALE = "the native operators were built from other sources than those that are 
 
 def is_built(level: str) -> bool:
     """Return whether there is a module for an instruction-set level, up to date or not."""
-    return find_spec(f"kernels._native_{level}") is not None
+    return find_spec(f"claimbench.kernels._native_{level}") is not None
 
 
 def is_current(level: str) -> bool:
     """Return whether the module of a level was built from the C++ sources beside it, or there are none to compare."""
-    spec = find_spec(f"kernels._native_{level}")
+    spec = find_spec(f"claimbench.kernels._native_{level}")
     digest = sources(Path(__file__).parent)
     return digest is None or (
         spec is not None and spec.origin is not None and digest.encode() in Path(spec.origin).read_bytes()

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import backend as backends
-from kernels.cases import Case
-from kernels.operator import Operator
+from claimbench.kernels import backend as backends
+from claimbench.kernels.cases import Case
+from claimbench.kernels.operator import Operator
 
 # Largest allowed ||result - reference|| / ||reference||. The reference sees the inputs as rounded to the dtype, so
 # only the arithmetic and the rounding of the result are judged.

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import torch
 
-from kernels.build import STALE, is_built, is_current
+from claimbench.kernels.build import STALE, is_built, is_current
 
 _LEVELS = {
     "AVX512": ("x86_64_v4", "x86_64_v3", "baseline"),
@@ -40,7 +40,7 @@ def module() -> ModuleType:
     name = level()
     if name is None:
         raise ImportError(unavailable())
-    return import_module(f"kernels._native_{name}")
+    return import_module(f"claimbench.kernels._native_{name}")
 
 
 @cache
@@ -52,7 +52,7 @@ def unavailable() -> str | None:
     if not is_current(name):
         return STALE
     try:
-        import_module(f"kernels._native_{name}")
+        import_module(f"claimbench.kernels._native_{name}")
     except ImportError as error:
         return f"the native operators were built but cannot be loaded ({error}): run `pip install` again"
     return None

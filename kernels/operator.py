@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from kernels import backend as backends
+from claimbench.kernels import backend as backends
 
 _LIBRARY = torch.library.Library("claimbench", "FRAGMENT")
 
@@ -90,7 +90,7 @@ class Operator:
         torch.library.register_autograd(
             f"claimbench::{name}", self._autograd, setup_context=self._setup_context, lib=library
         )
-        cost = import_module(f"kernels.{name}.cost")
+        cost = import_module(f"claimbench.kernels.{name}.cost")
         register_flop_formula(getattr(torch.ops.claimbench, name))(
             lambda *args, out_shape=None, **kwargs: cost.forward_flops(*args)
         )
@@ -102,7 +102,7 @@ class Operator:
         """Return the backend's module, or the sentence that says why it cannot be loaded on this machine."""
         if backend not in self._loaded:
             try:
-                module = import_module(f"kernels.{self.name}.{backend}")
+                module = import_module(f"claimbench.kernels.{self.name}.{backend}")
                 self._loaded[backend] = module.unavailable() or module
             except ImportError as error:
                 self._loaded[backend] = f"{backend} cannot be imported: {error}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kernels import backend
+from claimbench.kernels import backend
 
 __all__ = ["growth", "macs", "parameters", "times"]
 

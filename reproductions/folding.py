@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kernels import backend
+from claimbench.kernels import backend
 
 __all__ = ["affine", "conv_norm", "fold_after", "fold_before", "is_affine"]
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels import backend
+from claimbench.kernels import backend
 
 __all__ = ["by_pieces", "is_plain_inference", "pointwise"]
 

@@ -8,11 +8,11 @@ import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from kernels import backend
-from kernels.depthwise_conv2d import depthwise_conv2d
-from kernels.layer_norm_2d import layer_norm_2d
-from reproductions.folding import conv_norm
-from reproductions.inference import is_plain_inference
+from claimbench.kernels import backend
+from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
+from claimbench.kernels.layer_norm_2d import layer_norm_2d
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inference import is_plain_inference
 
 __all__ = [
     "ConvNorm2d",

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from kernels.biased_attention import biased_attention
-from kernels.neighborhood_attention import neighborhood_attention
+from claimbench.kernels.biased_attention import biased_attention
+from claimbench.kernels.neighborhood_attention import neighborhood_attention
 
 __all__ = ["GlobalAttention", "GridAttention", "NeighborhoodAttention", "relative_position_index"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproductions.layers import LayerNorm2d
+from claimbench.reproductions.layers import LayerNorm2d
 
 __all__ = ["ChannelsFirst", "TwoInTurn", "head_count"]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from reproductions.costs import parameters
+from claimbench.reproductions.costs import parameters
 
 __all__ = ["on_whole_patches", "patch_grid", "same_size", "started_by_width"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import UserError, unknown
-from bench.options import RESULTS, Json, Results, SeveralValues, complete_papers, console
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_papers, console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report import Report
-    from bench.store import Store
-    from bench.study.summary import Summary
+    from claimbench.bench.report import Report
+    from claimbench.bench.store import Store
+    from claimbench.bench.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
 EXAMPLES = (
@@ -42,9 +42,9 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare what was measured and stored with what the papers report; nothing is measured."""
-    from bench import registry
-    from bench.request import split
-    from bench.store import Store
+    from claimbench.bench import registry
+    from claimbench.bench.request import split
+    from claimbench.bench.store import Store
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -56,7 +56,7 @@ def compare(
     known = [name for name, entry in registry.entries().items() if not entry.problem]
     names = known if not asked or "all" in asked else asked
     if tables:
-        from bench.tables import write_tables
+        from claimbench.bench.tables import write_tables
 
         for path in write_tables(store, [registry.paper(name) for name in names], results / "tables"):
             typer.echo(path)
@@ -71,8 +71,8 @@ def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
     """Return the small-scale studies of the papers, or of all; they are no part of any run of `bench run`."""
     if run:
         return []
-    from bench.study.session import store
-    from bench.study.summary import summaries
+    from claimbench.bench.study.session import store
+    from claimbench.bench.study.summary import summaries
 
     studies = store(results)
     found = summaries(studies, papers=None if not papers or "all" in papers else papers)
@@ -93,8 +93,8 @@ def _run(store: Store, run: str) -> str | None:
 
 def _report(store: Store, name: str, run: str | None) -> Report | None:
     """Return the report on one paper; None if nothing of it was measured."""
-    from bench import claim_check, registry
-    from bench.report import paper_records, report
+    from claimbench.bench import claim_check, registry
+    from claimbench.bench.report import paper_records, report
 
     paper = registry.paper(name)
     records = paper_records(store, paper, run=run)
@@ -106,14 +106,14 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
 
 def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
     """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
-    from bench.study import report as study_report
-    from bench.study.facts import study_of
+    from claimbench.bench.study import report as study_report
+    from claimbench.bench.study.facts import study_of
 
     shown = studies if format in ("terminal", "markdown") else []
     if not reports and not shown:
         raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
     if format == "terminal" and output is None:
-        from bench.render.terminal import renderable
+        from claimbench.bench.render.terminal import renderable
 
         out = console()
         for report in reports:
@@ -122,7 +122,7 @@ def _emit(reports: list[Report], studies: list[Summary], format: str, output: Pa
             out.rule("Small-scale studies")
             out.print(study_report.renderable(shown, study_of))
         return
-    from bench.render import render
+    from claimbench.bench.render import render
 
     texts = [render(report, format) for report in reports]
     if format == "markdown":
@@ -132,7 +132,7 @@ def _emit(reports: list[Report], studies: list[Summary], format: str, output: Pa
     if output is None:
         typer.echo(text, nl=False)
         return
-    from bench.jsonl import write_whole
+    from claimbench.bench.jsonl import write_whole
 
     write_whole(output, text.encode())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from bench.options import RESULTS, Json, Results, console, print_json
+from claimbench.bench.options import RESULTS, Json, Results, console, print_json
 
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 EXAMPLES = "Examples: `bench doctor`, `bench doctor --json`. Exit status: 0 a run can work, 1 something is broken."
@@ -23,7 +23,7 @@ def doctor(results: Results = Path(RESULTS), json: Json = False) -> None:
 
     from rich.markup import escape
 
-    from bench.doctor import examine
+    from claimbench.bench.doctor import examine
 
     out = console()
     found = []

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import RESULTS, Json, Results, SeveralValues, console, print_json
+from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, console, print_json
 
 if TYPE_CHECKING:
-    from bench.kernel_check import CheckRow
-    from bench.kernel_rows import BenchRow
+    from claimbench.bench.kernel_check import CheckRow
+    from claimbench.bench.kernel_rows import BenchRow
 
 Names = list[str] | None
 Operators = Annotated[Names, typer.Option("--operator", help="Operators by name; else all of them.")]
@@ -31,7 +31,7 @@ def list_(json: Json = False) -> None:
     """List the operators, and say which backends can run here and why others cannot."""
     from dataclasses import asdict
 
-    from bench.kernel_list import list_operators
+    from claimbench.bench.kernel_list import list_operators
 
     found = list_operators()
     if json:
@@ -66,9 +66,9 @@ def check(
     """Prove each backend against the float64 reference, forward and backward, on odd shapes."""
     from dataclasses import asdict
 
-    from bench import devices
-    from bench.kernel_check import any_failed, check_all
-    from bench.request import split
+    from claimbench.bench import devices
+    from claimbench.bench.kernel_check import any_failed, check_all
+    from claimbench.bench.request import split
 
     def show(row: CheckRow) -> None:
         if verbose or row.status == "failed":
@@ -109,10 +109,10 @@ def bench(
     json: Json = False,
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
-    from bench import devices
-    from bench.kernel_bench import bench_all
-    from bench.kernel_store import KernelLog
-    from bench.request import split
+    from claimbench.bench import devices
+    from claimbench.bench.kernel_bench import bench_all
+    from claimbench.bench.kernel_store import KernelLog
+    from claimbench.bench.request import split
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

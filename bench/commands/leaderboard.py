@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import RESULTS, Results
+from claimbench.bench.options import RESULTS, Results
 
 if TYPE_CHECKING:
-    from bench.site.source import Source
+    from claimbench.bench.site.source import Source
 
 leaderboard = typer.Typer(help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True)
 
@@ -33,8 +33,8 @@ def build(
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
-    from bench.site import build as site
-    from bench.site.folder import check
+    from claimbench.bench.site import build as site
+    from claimbench.bench.site.folder import check
 
     check(out)
     made = site.build(_source(results), out)
@@ -51,8 +51,8 @@ def serve(
     """Build the site and show it on this machine, until interrupted."""
     import tempfile
 
-    from bench.site import build as site
-    from bench.site.serve import bind
+    from claimbench.bench.site import build as site
+    from claimbench.bench.site.serve import bind
 
     with tempfile.TemporaryDirectory(prefix="claimbench-site-") as scratch:
         folder = out or Path(scratch) / "site"
@@ -73,10 +73,10 @@ def publish(
     results: Results = Path(RESULTS),
 ) -> None:
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
-    from bench.errors import UserError
-    from bench.site import publish as publishing
-    from bench.site.branch import Branch
-    from bench.site.folder import check
+    from claimbench.bench.errors import UserError
+    from claimbench.bench.site import publish as publishing
+    from claimbench.bench.site.branch import Branch
+    from claimbench.bench.site.folder import check
 
     if to is not None and archive is not None:
         raise UserError("--to and --archive are two places to publish to: choose one")
@@ -93,7 +93,7 @@ def publish(
 
 
 def _source(results: Path) -> Source:
-    from bench.site.source import Source
+    from claimbench.bench.site.source import Source
 
     return Source.installed(results)
 

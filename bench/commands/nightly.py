@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.regress import SUMMARY
-from bench.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers, print_json
+from claimbench.bench.commands.regress import SUMMARY
+from claimbench.bench.options import (
+    RESULTS,
+    Json,
+    Results,
+    SeveralValues,
+    complete_metrics,
+    complete_papers,
+    print_json,
+)
 
 if TYPE_CHECKING:
-    from bench.nightly.night import Result
-    from bench.nightly.state import Night
-    from bench.regress.findings import Outcome
+    from claimbench.bench.nightly.night import Result
+    from claimbench.bench.nightly.state import Night
+    from claimbench.bench.regress.findings import Outcome
 
 EXAMPLES = (
     "Examples: `bench nightly --budget 2h` · `bench nightly --paper overlock --metrics latency --budget 20m` · "
@@ -58,10 +66,10 @@ def nightly(
 
     A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
     """
-    from bench.nightly.night import Asked, run_night
-    from bench.process import Stop
-    from bench.progress import shown
-    from bench.request import Options
+    from claimbench.bench.nightly.night import Asked, run_night
+    from claimbench.bench.process import Stop
+    from claimbench.bench.progress import shown
+    from claimbench.bench.request import Options
 
     if accept:
         _accept(results, device)
@@ -87,8 +95,8 @@ def nightly(
 
 
 def _accept(results: Path, device: str) -> None:
-    from bench import devices, environment
-    from bench.nightly.night import accept
+    from claimbench.bench import devices, environment
+    from claimbench.bench.nightly.night import accept
 
     night = accept(results, environment.device_name(devices.resolve(device)))
     typer.echo(f"night {night.night} counts as good: the next one is compared with it")
@@ -96,10 +104,10 @@ def _accept(results: Path, device: str) -> None:
 
 def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -> None:
     """Write the summary, and the issue if one is wanted."""
-    from bench.jsonl import write_whole
-    from bench.nightly import issue as issues
-    from bench.nightly.state import file_of
-    from bench.nightly.summary import render
+    from claimbench.bench.jsonl import write_whole
+    from claimbench.bench.nightly import issue as issues
+    from claimbench.bench.nightly.state import file_of
+    from claimbench.bench.nightly.summary import render
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())
@@ -112,7 +120,7 @@ def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -
 
 def _print(result: Result, json: bool) -> None:
     """Say how a night ended."""
-    from bench.regress import text
+    from claimbench.bench.regress import text
 
     night = result.night
     if json:

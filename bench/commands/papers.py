@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import Json, complete_papers, console, print_json
+from claimbench.bench.options import Json, complete_papers, console, print_json
 
 if TYPE_CHECKING:
-    from bench.spec import Paper
+    from claimbench.bench.spec import Paper
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def list_papers(
     json: Json = False,
 ) -> None:
     """List the papers and their variants."""
-    from bench.listing import print_list
+    from claimbench.bench.listing import print_list
 
     print_list(json=json, check=check)
 
@@ -33,7 +33,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what a paper reports, where it says so, and which claims can be tested."""
-    from bench import registry
+    from claimbench.bench import registry
 
     found = registry.paper(paper)
     if json:

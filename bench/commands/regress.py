@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import RESULTS, Json, Results, complete_metrics, complete_papers, console, print_json
+from claimbench.bench.options import RESULTS, Json, Results, complete_metrics, complete_papers, console, print_json
 
 if TYPE_CHECKING:
-    from bench.regress.bisect import Bisected, Task
-    from bench.regress.findings import Outcome
+    from claimbench.bench.regress.bisect import Bisected, Task
+    from claimbench.bench.regress.findings import Outcome
 
 EXAMPLES = (
     "Examples: `bench regress --baseline 1a2b3c4` · `bench regress --baseline main --candidate latest --markdown "
@@ -73,9 +73,9 @@ def regress(
     json: Json = False,
 ) -> None:
     """Compare two sets of records and say what got slower, larger or wrong, and whether the code can be the cause."""
-    from bench.errors import UserError
-    from bench.regress.comparison import compare_named
-    from bench.request import split
+    from claimbench.bench.errors import UserError
+    from claimbench.bench.regress.comparison import compare_named
+    from claimbench.bench.request import split
 
     if bisect:
         raise typer.Exit(_bisect(_task(command, good, bad, paper, metrics, repo, build, rounds, timeout), json))
@@ -92,10 +92,10 @@ def regress(
 
 def _print(outcome: Outcome, markdown: Path | None, json: bool) -> None:
     """Print a comparison in the ways that were asked for."""
-    from bench.jsonl import write_whole
-    from bench.regress import text
-    from bench.regress.markdown import render
-    from bench.regress.terminal import show
+    from claimbench.bench.jsonl import write_whole
+    from claimbench.bench.regress import text
+    from claimbench.bench.regress.markdown import render
+    from claimbench.bench.regress.terminal import show
 
     page = render(outcome)
     if markdown is not None and str(markdown) != "-":
@@ -124,9 +124,9 @@ def _task(
     rounds: int,
     timeout: float,
 ) -> Task:
-    from bench.errors import UserError
-    from bench.regress.bisect import Task, command_of
-    from bench.request import split
+    from claimbench.bench.errors import UserError
+    from claimbench.bench.regress.bisect import Task, command_of
+    from claimbench.bench.request import split
 
     if not good:
         raise UserError("say where all was well: --good takes a commit")
@@ -136,7 +136,7 @@ def _task(
 
 def _bisect(task: Task, json: bool) -> int:
     """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
-    from bench.regress.bisect import as_json, bisect
+    from claimbench.bench.regress.bisect import as_json, bisect
 
     found = bisect(task, lambda line: typer.echo(line, err=True))
     if json:
@@ -147,7 +147,7 @@ def _bisect(task: Task, json: bool) -> int:
 
 
 def _print_bisected(task: Task, found: Bisected) -> None:
-    from bench.regress.worktree import describe
+    from claimbench.bench.regress.worktree import describe
 
     if found.first_bad:
         typer.echo(f"first bad commit: {found.first_bad}")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
-from bench.options import RESULTS, Json, Results, console, print_json
+from claimbench.bench.errors import UserError
+from claimbench.bench.options import RESULTS, Json, Results, console, print_json
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from bench.submission.check import Verdict
+    from claimbench.bench.submission.check import Verdict
 
 CHECK = (
     "Examples: `bench results check mine.jsonl` · `bench results check *.jsonl --json`. "
@@ -49,7 +49,7 @@ def check(files: Files, json: Json = False) -> None:
 
 def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> None:
     """Check files, and put those that are good into the store; one that is there already is left as it is."""
-    from bench.submission.take_in import take_in
+    from claimbench.bench.submission.take_in import take_in
 
     verdicts, unreadable = _judge(files)
     taken = [take_in(verdict, results) for verdict in verdicts]
@@ -66,7 +66,7 @@ def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> N
 
 def rules(json: Json = False) -> None:
     """List what is checked: every rule by the name that stands behind its reasons."""
-    from bench.submission.check import sentences
+    from claimbench.bench.submission.check import sentences
 
     if json:
         print_json(sentences())
@@ -77,7 +77,7 @@ def rules(json: Json = False) -> None:
 
 def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
     """Return the verdicts, and what could not be read at all, a sentence each."""
-    from bench.submission.check import Checker
+    from claimbench.bench.submission.check import Checker
 
     verdicts, unreadable = [], []
     with _status() as status:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import (
+from claimbench.bench.options import (
     RESULTS,
     Results,
     SeveralValues,
@@ -22,8 +22,8 @@ from bench.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.run_file import RunFile
-    from bench.session import Ended
+    from claimbench.bench.run_file import RunFile
+    from claimbench.bench.session import Ended
 
 EXAMPLES = (
     "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
@@ -134,11 +134,11 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
-    from bench.evaluation.dispatch import torchrun_rank
+    from claimbench.bench.evaluation.dispatch import torchrun_rank
 
     if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
         raise typer.Exit(_help())
-    from bench.request import Options, resolve
+    from claimbench.bench.request import Options, resolve
 
     options = Options(
         papers=paper or (),
@@ -168,8 +168,8 @@ def run(
         quick=quick,
         seed=seed,
     )
-    from bench import run_file, session
-    from bench.errors import UserError
+    from claimbench.bench import run_file, session
+    from claimbench.bench.errors import UserError
 
     check_output(json)
     if resume:
@@ -185,8 +185,8 @@ def run(
 
 def _help() -> int:
     """Do the share of one of torchrun's further processes; return the exit status."""
-    from bench.evaluation.dispatch import follow
-    from bench.process import Stop
+    from claimbench.bench.evaluation.dispatch import follow
+    from claimbench.bench.process import Stop
 
     with Stop() as stop:
         return follow(stop)
@@ -194,11 +194,11 @@ def _help() -> int:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
-    from bench import environment, session
-    from bench.evaluation.dispatch import dispatching
-    from bench.process import Interrupted, Stop
-    from bench.progress import checking, shown
-    from bench.tasks.checks import precheck
+    from claimbench.bench import environment, session
+    from claimbench.bench.evaluation.dispatch import dispatching
+    from claimbench.bench.process import Interrupted, Stop
+    from claimbench.bench.progress import checking, shown
+    from claimbench.bench.tasks.checks import precheck
 
     with Stop() as stop:
         try:
@@ -232,7 +232,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
 
 
 def _print(ended: Ended) -> None:
-    from bench.render.terminal import renderable
+    from claimbench.bench.render.terminal import renderable
 
     out = console()
     for number, report in enumerate(ended.reports):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import RESULTS, Results, SeveralValues, complete_papers, console
+from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers, console
 
 if TYPE_CHECKING:
-    from bench.process import Stop
-    from bench.study.plan import Plan
-    from bench.study.request import Options
-    from bench.study.session import Ended
+    from claimbench.bench.process import Stop
+    from claimbench.bench.study.plan import Plan
+    from claimbench.bench.study.request import Options
+    from claimbench.bench.study.session import Ended
 
 EXAMPLES = (
     "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
@@ -53,12 +53,12 @@ def study(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted study: its id, or latest.")] = "",
 ) -> None:
     """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
-    from bench.errors import UserError
-    from bench.options import check_output
-    from bench.process import Interrupted, Stop
-    from bench.study import plan as plans
-    from bench.study.request import Options
-    from bench.study.setting import EFFORTS
+    from claimbench.bench.errors import UserError
+    from claimbench.bench.options import check_output
+    from claimbench.bench.process import Interrupted, Stop
+    from claimbench.bench.study import plan as plans
+    from claimbench.bench.study.request import Options
+    from claimbench.bench.study.setting import EFFORTS
 
     efforts = [name for name, asked in (("quick", quick), ("default", default), ("full", full)) if asked]
     if len(efforts) > 1:
@@ -94,7 +94,7 @@ def study(
 
 def _make(options: Options, stop: Stop) -> Plan:
     """Make the plan, and say what is being looked at."""
-    from bench.study.plan import make
+    from claimbench.bench.study.plan import make
 
     out = console(stderr=True)
     with out.status("looking for the data") as status:
@@ -103,9 +103,9 @@ def _make(options: Options, stop: Stop) -> Plan:
 
 def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
     """Say what will be done, and do it."""
-    from bench.study import session
-    from bench.study.progress import shown
-    from bench.study.setting import Setting
+    from claimbench.bench.study import session
+    from claimbench.bench.study.progress import shown
+    from claimbench.bench.study.setting import Setting
 
     settings = dict.fromkeys(
         f"{job.options['setting']['dataset']}, {Setting.from_json(job.options['setting']).says()}" for job in plan.jobs
@@ -121,9 +121,9 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
 
 def _report(ended: Ended, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
-    from bench.options import write_json
-    from bench.study import report
-    from bench.study.facts import study_of
+    from claimbench.bench.options import write_json
+    from claimbench.bench.study import report
+    from claimbench.bench.study.facts import study_of
 
     status = ended.status()
     if json:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import UserError
-from bench.options import RESULTS, Json, Results, print_json
+from claimbench.bench.errors import UserError
+from claimbench.bench.options import RESULTS, Json, Results, print_json
 
 if TYPE_CHECKING:
-    from bench.submission.pack import Packed
+    from claimbench.bench.submission.pack import Packed
 
 EXAMPLES = (
     "Examples: `bench submit --run latest --out mine.jsonl` · `bench submit --run latest --dry-run` · "
@@ -38,8 +38,8 @@ def submit(
 
     `bench results check FILE` says whether it would be taken.
     """
-    from bench.submission import files
-    from bench.submission.pack import pack
+    from claimbench.bench.submission import files
+    from claimbench.bench.submission.pack import pack
 
     if out is None and not dry_run:
         raise UserError("say where to write with --out FILE, or look first with --dry-run")

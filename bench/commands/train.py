@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants
+from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants
 
 EXAMPLES = (
     "Examples: `bench train --paper van --variant van_b0 --dry-run` · `torchrun --nproc-per-node 8 -m bench train "
@@ -86,9 +86,9 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a model by its paper's own recipe; weights for `bench run --weights`, a log and a checkpoint are kept."""
-    from bench import registry, tasks
-    from bench.seeds import parse as parse_seeds
-    from bench.tasks.task import TrainRequest
+    from claimbench.bench import registry, tasks
+    from claimbench.bench.seeds import parse as parse_seeds
+    from claimbench.bench.tasks.task import TrainRequest
 
     request = TrainRequest(
         paper=paper,

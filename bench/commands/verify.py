@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import Json, SeveralValues, console, print_json
+from claimbench.bench.options import Json, SeveralValues, console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.verify import Verified
+    from claimbench.bench.verify import Verified
 
 EXAMPLES = (
     "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden *.json`. "
@@ -35,8 +35,8 @@ def verify(
     import os
 
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # read when torch is loaded
-    from bench import devices
-    from bench.verify import verify as check
+    from claimbench.bench import devices
+    from claimbench.bench.verify import verify as check
 
     out = console()
     results = check(golden, devices.resolve(device), None if json else lambda result: _print(out, result))
@@ -52,7 +52,7 @@ def _print(out: Console, result: Verified) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.verify import rows
+    from claimbench.bench.verify import rows
 
     golden = result.golden
     colour = "green" if result.passed else "red"

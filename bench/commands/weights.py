@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.options import Json, SeveralValues, complete_papers, complete_variants, console, print_json
+from claimbench.bench.options import Json, SeveralValues, complete_papers, complete_variants, console, print_json
 
 if TYPE_CHECKING:
-    from bench.weights.batch import Fetched
-    from bench.weights.check import Checked
-    from bench.weights.listing import Listed
+    from claimbench.bench.weights.batch import Fetched
+    from claimbench.bench.weights.check import Checked
+    from claimbench.bench.weights.listing import Listed
 
 Names = list[str] | None
 Papers = Annotated[Names, typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers)]
@@ -37,9 +37,9 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     """Say for each variant where its official weights are published, and whether they are here."""
     from dataclasses import asdict
 
-    from bench.weights.cache import folder
-    from bench.weights.choice import choose
-    from bench.weights.listing import listed
+    from claimbench.bench.weights.cache import folder
+    from claimbench.bench.weights.choice import choose
+    from claimbench.bench.weights.listing import listed
 
     root = folder(cache)
     rows = listed(choose(paper or (), variant or ()), root)
@@ -67,11 +67,11 @@ def fetch(
     """Bring official weights into the cache, record their SHA-256 at the first time, and verify them ever after."""
     from dataclasses import asdict
 
-    from bench.weights.batch import fetch_all
-    from bench.weights.cache import folder
-    from bench.weights.choice import choose
-    from bench.weights.download import Patience
-    from bench.weights.fetch import Fetcher
+    from claimbench.bench.weights.batch import fetch_all
+    from claimbench.bench.weights.cache import folder
+    from claimbench.bench.weights.choice import choose
+    from claimbench.bench.weights.download import Patience
+    from claimbench.bench.weights.fetch import Fetcher
 
     fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout))
     chosen = choose(paper or (), variant or ())
@@ -94,10 +94,10 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     """Prove the cached files: each has the recorded SHA-256 and loads strictly into the paper's model."""
     from dataclasses import asdict
 
-    from bench.weights.cache import folder
-    from bench.weights.check import FAILED
-    from bench.weights.check import check as run
-    from bench.weights.choice import choose
+    from claimbench.bench.weights.cache import folder
+    from claimbench.bench.weights.check import FAILED
+    from claimbench.bench.weights.check import check as run
+    from claimbench.bench.weights.choice import choose
 
     root = folder(cache)
     rows = run(choose(paper or (), variant or ()), root, None if json else _print_checked)
@@ -116,8 +116,8 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.weights.cache import size_text
-    from bench.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
+    from claimbench.bench.weights.cache import size_text
+    from claimbench.bench.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -141,7 +141,7 @@ def _print_list(rows: list[Listed], root: Path) -> None:
 
 
 def _print_fetched(row: Fetched) -> None:
-    from bench.weights.cache import size_text
+    from claimbench.bench.weights.cache import size_text
 
     name = f"{row.paper}/{row.variant}"
     if row.ok:
@@ -151,14 +151,14 @@ def _print_fetched(row: Fetched) -> None:
 
 
 def _print_checked(row: Checked) -> None:
-    from bench.weights.check import ABSENT, NONE
+    from claimbench.bench.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
         typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
 
 
 def _print_summary(rows: list[Checked], root: Path) -> None:
-    from bench.weights.check import ABSENT, NONE
+    from claimbench.bench.weights.check import ABSENT, NONE
 
     here = [row for row in rows if row.status not in (ABSENT, NONE)]
     for status, says in ((ABSENT, "not here"), (NONE, "none published")):

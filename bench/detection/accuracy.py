@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.detection.annotations import GroundTruth, Picture, read
-from bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
-from bench.detection.precheck import how_many
-from bench.detection.precision import Found, Kind, Results, average_precision
-from bench.detection.reading import pixels
-from bench.evaluation.evaluate import spread
-from bench.evaluation.findings import by_one_process, circumstances, look
-from bench.evaluation.precheck import is_trained, weights_of
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
-from bench.statistics import RESAMPLES
+from claimbench.bench.detection.annotations import GroundTruth, Picture, read
+from claimbench.bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
+from claimbench.bench.detection.precheck import how_many
+from claimbench.bench.detection.precision import Found, Kind, Results, average_precision
+from claimbench.bench.detection.reading import pixels
+from claimbench.bench.evaluation.evaluate import spread
+from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
+from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))

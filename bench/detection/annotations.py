@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
-from bench.detection.layout import ListedObject, Listing, Runs, parse
-from bench.errors import UserError
-from bench.measure.weights import digest
+from claimbench.bench.detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
+from claimbench.bench.detection.layout import ListedObject, Listing, Runs, parse
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import digest
 
 MARGIN = 0.1
 """How far a box may stand over its picture's edge, in parts of its sides; corners in the place of sides go beyond."""
 
 Objects = tuple[dict[str, Any], ...]
 """Objects as COCO's library takes them, but that ``category_id`` is the position in
-:data:`~bench.detection.catalogue.CLASSES` plus 1."""
+:data:`~claimbench.bench.detection.catalogue.CLASSES` plus 1."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.detection.annotations import GroundTruth, Picture
-from bench.detection.catalogue import CLASSES
-from bench.detection.resampling import means
-from bench.statistics import bootstrap_interval, resampled
+from claimbench.bench.detection.annotations import GroundTruth, Picture
+from claimbench.bench.detection.catalogue import CLASSES
+from claimbench.bench.detection.resampling import means
+from claimbench.bench.statistics import bootstrap_interval, resampled
 
 Kind = Literal["bbox", "segm"]
 
@@ -28,7 +28,7 @@ class Found:
     Attributes:
         boxes: (N, 4), left, top, right and bottom in pixels of the picture.
         scores: (N,).
-        classes: (N,), positions in :data:`~bench.detection.catalogue.CLASSES`.
+        classes: (N,), positions in :data:`~claimbench.bench.detection.catalogue.CLASSES`.
         masks: (N, H, W), bool; None for a detector that gives boxes only.
     """
 

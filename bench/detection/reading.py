@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.detection.annotations import GroundTruth, Picture, read
-from bench.errors import UserError
-from bench.pictures import rgb
+from claimbench.bench.detection.annotations import GroundTruth, Picture, read
+from claimbench.bench.errors import UserError
+from claimbench.bench.pictures import rgb
 
 LEAST_SIDE = 8
 """Pixels; one position of the finest map that detectors look at stands for half as many."""
@@ -35,7 +35,7 @@ def checked(data: str, *, partial: bool = False, progress: Progress | None = Non
 
     Args:
         data: the folder.
-        partial: as in :func:`~bench.detection.annotations.read`.
+        partial: as in :func:`~claimbench.bench.detection.annotations.read`.
         progress: told how many pictures were read, of how many.
 
     Raises:

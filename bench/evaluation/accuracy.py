@@ -11,25 +11,25 @@ from typing import Any
 
 import torch
 
-from bench.errors import UserError, unknown
-from bench.evaluation import launch
-from bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
-from bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
-from bench.evaluation.findings import circumstances
-from bench.evaluation.group import Alone, joined
-from bench.evaluation.journal import TOP, Journal, Predictions
-from bench.evaluation.lines import whole_file
-from bench.evaluation.listing import expected_classes
-from bench.evaluation.manifest import check_classes, checked
-from bench.evaluation.pictures import Pictures
-from bench.evaluation.precheck import is_trained, weights_of
-from bench.evaluation.preprocessing import preprocessing_of
-from bench.evaluation.ranking import logits_of
-from bench.evaluation.scoring import corruption_rows, hits, packed, per_class, score
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.measure.weights import digest
-from bench.records import Job, Measurement
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.evaluation import launch
+from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
+from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
+from claimbench.bench.evaluation.findings import circumstances
+from claimbench.bench.evaluation.group import Alone, joined
+from claimbench.bench.evaluation.journal import TOP, Journal, Predictions
+from claimbench.bench.evaluation.lines import whole_file
+from claimbench.bench.evaluation.listing import expected_classes
+from claimbench.bench.evaluation.manifest import check_classes, checked
+from claimbench.bench.evaluation.pictures import Pictures
+from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.evaluation.preprocessing import preprocessing_of
+from claimbench.bench.evaluation.ranking import logits_of
+from claimbench.bench.evaluation.scoring import corruption_rows, hits, packed, per_class, score
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.records import Job, Measurement
 
 QUICK_IMAGES = 1000
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bench.errors import UserError
-from bench.evaluation.pictures import Problem, several, some
-from bench.evaluation.scan import (
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.pictures import Problem, several, some
+from claimbench.bench.evaluation.scan import (
     DEPTH,
     SPLITS,
     Entry,
@@ -24,7 +24,7 @@ from bench.evaluation.scan import (
     is_picture,
     natural,
 )
-from bench.evaluation.sources import Members
+from claimbench.bench.evaluation.sources import Members
 
 LABELS = ("cls", "cls.txt")
 """The endings under which a WebDataset shard keeps the number of a picture's class."""
@@ -183,7 +183,9 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
 
 
 def _class_root(paths: list[tuple[str, ...]], named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
-    """Return the path of the folder that holds the class folders, as :func:`bench.evaluation.scan.class_root` does."""
+    """Return the path of the folder that holds the class folders, as
+    :func:`claimbench.bench.evaluation.scan.class_root` does.
+    """
     inside: dict[tuple[str, ...], dict[str, bool]] = {}
     for path in paths:
         for depth in range(min(len(path), DEPTH + 2)):

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.evaluation.pictures import Problem, some
+from claimbench.bench.evaluation.pictures import Problem, some
 
 Members = Sequence[tuple[str, int]]
 """The files of a folder in order: their names in it, and their sizes."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import tasks
-from bench.evaluation.journal import Count
-from bench.evaluation.precheck import has_data, is_trained
-from bench.process import Interrupted, Stop, run_jobs
-from bench.records import Job
+from claimbench.bench import tasks
+from claimbench.bench.evaluation.journal import Count
+from claimbench.bench.evaluation.precheck import has_data, is_trained
+from claimbench.bench.process import Interrupted, Stop, run_jobs
+from claimbench.bench.records import Job
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0
@@ -83,7 +83,7 @@ def dispatching(results: Path | None, run: str) -> Iterator[Dispatch]:
     """Prepare the jobs of a run inside the block; without a folder of results predictions last as long as it."""
     store = None
     if torchrun_rank() is not None:
-        from bench.evaluation.group import launcher_store
+        from claimbench.bench.evaluation.group import launcher_store
 
         store = launcher_store()
     with TemporaryDirectory(prefix="bench-") as scratch:
@@ -98,8 +98,8 @@ def follow(stop: Stop) -> int:
     """Do the share of one of torchrun's further processes until the first one ends; return the exit status."""
     import torch.distributed as dist
 
-    from bench.evaluation.group import launcher_store
-    from bench.worker import read_job
+    from claimbench.bench.evaluation.group import launcher_store
+    from claimbench.bench.worker import read_job
 
     store = launcher_store()
     number = 0

@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from bench.evaluation.lines import Lines
-from bench.evaluation.precheck import weights_of
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.measure.weights import digest
-from bench.records import Job
+from claimbench.bench.evaluation.lines import Lines
+from claimbench.bench.evaluation.precheck import weights_of
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.records import Job
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Findings(Lines):
         return {line["picture"]: line["found"] for line in lines if isinstance(line.get("picture"), str | int)}
 
     def add(self, picture: Key, found: Any) -> None:
-        """Note what was found in a picture; see :meth:`~bench.evaluation.lines.Lines.note`."""
+        """Note what was found in a picture; see :meth:`~claimbench.bench.evaluation.lines.Lines.note`."""
         self.note([_line(picture, found)])
 
     def finish(self, found: Mapping[Key, Any]) -> Path:

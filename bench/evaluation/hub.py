@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
-from bench.evaluation import synsets
-from bench.evaluation.catalogue import DataSet
-from bench.evaluation.pictures import Pictures, Problem, decode, several, some
-from bench.evaluation.scan import SPLITS
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation import synsets
+from claimbench.bench.evaluation.catalogue import DataSet
+from claimbench.bench.evaluation.pictures import Pictures, Problem, decode, several, some
+from claimbench.bench.evaluation.scan import SPLITS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ class Rows:
         self._table, self._column = table, column
 
     def encoded(self, index: int) -> bytes:
-        """Return the file of a picture; see :class:`bench.evaluation.pictures.Encoded`."""
+        """Return the file of a picture; see :class:`claimbench.bench.evaluation.pictures.Encoded`."""
         item = self._table[index][self._column]
         if item is None:
             raise OSError("there is no picture in this row")
@@ -47,7 +47,7 @@ class Rows:
         return data
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
         return decode(self.encoded(index), mode)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
-from bench import jsonl
-from bench.errors import UserError
-from bench.evaluation.pictures import Encoded, Pictures
-from bench.tasks.checks import Progress
+from claimbench.bench import jsonl
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.pictures import Encoded, Pictures
+from claimbench.bench.tasks.checks import Progress
 
 CHUNK = 256
 ZEROS = 512
@@ -48,7 +48,7 @@ def defect(data: bytes) -> str:
     """Return what is wrong with a picture's file; empty if it is whole."""
     from PIL import Image
 
-    from bench.evaluation.pictures import decode
+    from claimbench.bench.evaluation.pictures import decode
 
     if not data:
         return "empty file"

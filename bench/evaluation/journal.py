@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bench import jsonl
-from bench.evaluation.lines import Lines, files
-from bench.evaluation.pictures import Pictures
+from claimbench.bench import jsonl
+from claimbench.bench.evaluation.lines import Lines, files
+from claimbench.bench.evaluation.pictures import Pictures
 
 TOP = 5
 """How many of the classes ranked highest are kept of each picture."""
@@ -60,7 +60,7 @@ class Journal(Lines):
     def add(
         self, pictures: Pictures, indices: Sequence[int], tops: Sequence[Sequence[int]], settled: Sequence[bool]
     ) -> None:
-        """Note some predictions; see :meth:`~bench.evaluation.lines.Lines.note`."""
+        """Note some predictions; see :meth:`~claimbench.bench.evaluation.lines.Lines.note`."""
         each = zip(indices, tops, settled, strict=True)
         self.note([_line(pictures, index, top, was_near) for index, top, was_near in each])
 

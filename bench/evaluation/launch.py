@@ -7,9 +7,9 @@ import uuid
 from dataclasses import asdict, replace
 from typing import Any
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
-from bench.records import Job
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.records import Job
 
 
 def spread_out(job: Job, base: str) -> None:
@@ -52,11 +52,11 @@ def _last_words(failure: Any) -> str:
 
 def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:
     """Do the share of one process; return what a user must be told, if anything went wrong."""
-    from bench.evaluation.accuracy import prepared
-    from bench.evaluation.evaluate import evaluate
-    from bench.evaluation.group import joined
-    from bench.measure.subject import load_subject
-    from bench.worker import prepare, read_job
+    from claimbench.bench.evaluation.accuracy import prepared
+    from claimbench.bench.evaluation.evaluate import evaluate
+    from claimbench.bench.evaluation.group import joined
+    from claimbench.bench.measure.subject import load_subject
+    from claimbench.bench.worker import prepare, read_job
 
     job = _on_device(read_job(task), devices)
     prepare(job)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from bench.evaluation import copies, synsets
-from bench.evaluation.catalogue import DATASETS, DataSet
-from bench.evaluation.pictures import Encoded, Pictures, Problem, several, some
-from bench.evaluation.scan import Entry, Scan, natural
+from claimbench.bench.evaluation import copies, synsets
+from claimbench.bench.evaluation.catalogue import DATASETS, DataSet
+from claimbench.bench.evaluation.pictures import Encoded, Pictures, Problem, several, some
+from claimbench.bench.evaluation.scan import Entry, Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:JPEG|jpeg|jpg|png)")
@@ -44,7 +44,7 @@ def from_scan(dataset: DataSet, found: Scan, source: Encoded) -> Pictures:
     problems += _odd_problems(found)
     problems += _copied(dataset, found, source)
     if len(kept) < position:
-        from bench.evaluation.sources import Chosen
+        from claimbench.bench.evaluation.sources import Chosen
 
         source = Chosen(source, kept)
     return Pictures(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bench.errors import UserError
-from bench.evaluation.catalogue import DataSet
-from bench.evaluation.integrity import unreadable
-from bench.evaluation.listing import count_problems
-from bench.evaluation.opening import open_pictures
-from bench.evaluation.pictures import Pictures, Problem, several, some
-from bench.evaluation.sources import Chosen
-from bench.tasks.checks import Progress
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.catalogue import DataSet
+from claimbench.bench.evaluation.integrity import unreadable
+from claimbench.bench.evaluation.listing import count_problems
+from claimbench.bench.evaluation.opening import open_pictures
+from claimbench.bench.evaluation.pictures import Pictures, Problem, several, some
+from claimbench.bench.evaluation.sources import Chosen
+from claimbench.bench.tasks.checks import Progress
 
 MOST = 6
 """How many problems a sentence lists."""

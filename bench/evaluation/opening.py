@@ -8,15 +8,15 @@ from pathlib import Path
 
 import orjson
 
-from bench.errors import UserError
-from bench.evaluation import archive, copies, synsets
-from bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
-from bench.evaluation.hub import is_hub, open_hub
-from bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
-from bench.evaluation.packaged import open_packaged
-from bench.evaluation.pictures import Pictures, Problem, Source, several, some
-from bench.evaluation.scan import Entry, Scan, class_root, scan
-from bench.evaluation.sources import Chosen, Files
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation import archive, copies, synsets
+from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.evaluation.hub import is_hub, open_hub
+from claimbench.bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
+from claimbench.bench.evaluation.packaged import open_packaged
+from claimbench.bench.evaluation.pictures import Pictures, Problem, Source, several, some
+from claimbench.bench.evaluation.scan import Entry, Scan, class_root, scan
+from claimbench.bench.evaluation.sources import Chosen, Files
 
 REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
@@ -204,6 +204,6 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
 
 
 def _balanced(dataset: DataSet, part: Pictures) -> list[Problem]:
-    from bench.evaluation.listing import count_problems
+    from claimbench.bench.evaluation.listing import count_problems
 
     return count_problems(dataset, part.labels, part.classes)

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
-from bench.evaluation.catalogue import DataSet
-from bench.evaluation.pictures import Pictures
-from bench.evaluation.sources import Arrays
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.catalogue import DataSet
+from claimbench.bench.evaluation.pictures import Pictures
+from claimbench.bench.evaluation.sources import Arrays
 
 
 def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
@@ -69,7 +69,7 @@ def _has_md5(path: Path, md5: str) -> bool:
 def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
     from torchvision.datasets import FashionMNIST
 
-    from bench.study import fashion_mnist
+    from claimbench.bench.study import fashion_mnist
 
     folder = fashion_mnist.inside(data, "test")
     if folder is None:

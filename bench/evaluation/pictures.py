@@ -100,7 +100,7 @@ def decode(data: bytes, mode: str = "RGB") -> Image:
     """
     from PIL import Image
 
-    from bench.pictures import DEEP
+    from claimbench.bench.pictures import DEEP
 
     try:
         with Image.open(io.BytesIO(data)) as image:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.evaluation.catalogue import DATASETS, DEFAULT
-from bench.evaluation.manifest import check_classes, checked
-from bench.evaluation.pictures import Pictures
-from bench.measure.weights import digest
-from bench.process import Stop, run_jobs
-from bench.records import Job
-from bench.tasks.checks import Shown, watching
+from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
+from claimbench.bench.evaluation.manifest import check_classes, checked
+from claimbench.bench.evaluation.pictures import Pictures
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.process import Stop, run_jobs
+from claimbench.bench.records import Job
+from claimbench.bench.tasks.checks import Shown, watching
 
 TIMEOUT_S = 900.0
 OWN = "own"

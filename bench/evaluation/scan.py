@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import UserError
-from bench.evaluation.pictures import EXTENSIONS
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.pictures import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold what is evaluated, the likeliest first."""

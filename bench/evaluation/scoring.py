@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
-from bench.records import Measurement
-from bench.statistics import wilson
+from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.records import Measurement
+from claimbench.bench.statistics import wilson
 
 
 def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.ndarray:

@@ -5,11 +5,11 @@ Neither torch nor timm is imported here: listing metrics and explaining failures
 
 from __future__ import annotations
 
-from bench import tasks
-from bench.records import Job
+from claimbench.bench import tasks
+from claimbench.bench.records import Job
 
 METRICS: dict[str, str] = {
-    name: f"bench.measure.{name}"
+    name: f"claimbench.bench.measure.{name}"
     for name in ("params", "flops", "throughput", "latency", "memory", "energy", "accuracy", "parity")
 }
 """The metrics that a job can name, and the module that measures each."""

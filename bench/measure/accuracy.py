@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Score a model as its task does; see :meth:`bench.tasks.task.Task.evaluate` for what it raises."""
+    """Score a model as its task does; see :meth:`claimbench.bench.tasks.task.Task.evaluate` for what it raises."""
     return subject.task.evaluate(subject, job)

@@ -6,15 +6,15 @@ from typing import Any, Protocol
 
 import torch
 
-from bench import nvml
-from bench.measure import UnavailableError, out_of_memory
-from bench.measure.clock import Step
-from bench.measure.resident import ResidentMeter
-from bench.measure.steps import gradients, make_steps
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
-from bench.statistics import median
-from bench.tasks.task import arguments
+from claimbench.bench import nvml
+from claimbench.bench.measure import UnavailableError, out_of_memory
+from claimbench.bench.measure.clock import Step
+from claimbench.bench.measure.resident import ResidentMeter
+from claimbench.bench.measure.steps import gradients, make_steps
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.statistics import median
+from claimbench.bench.tasks.task import arguments
 
 REPEATS = 3
 """Peaks of forward passes are taken this often, once in a quick run; the median counts."""

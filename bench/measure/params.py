@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

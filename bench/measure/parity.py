@@ -6,12 +6,12 @@ import math
 from importlib import import_module
 from typing import Any
 
-from bench import golden_files
-from bench.errors import UserError
-from bench.golden import GoldenResult, check_golden, load_golden
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
+from claimbench.bench import golden_files
+from claimbench.bench.errors import UserError
+from claimbench.bench.golden import GoldenResult, check_golden, load_golden
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

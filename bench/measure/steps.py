@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from bench.measure import UnavailableError
-from bench.measure.clock import Step
-from bench.measure.subject import Subject
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.clock import Step
+from claimbench.bench.measure.subject import Subject
 
 if TYPE_CHECKING:
-    from bench.tasks.task import Example
+    from claimbench.bench.tasks.task import Example
 
 INPUTS = 4
 """How many inputs are used in turns, so that no result rests on one that is already in a cache."""

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench import tasks, trained
-from bench.errors import UserError, unknown
-from bench.measure import UnavailableError
-from bench.measure.weights import digest, load_state, load_strictly
-from bench.records import Job, Settings, resize
-from bench.tasks.task import Task, arguments
+from claimbench.bench import tasks, trained
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.weights import digest, load_state, load_strictly
+from claimbench.bench.records import Job, Settings, resize
+from claimbench.bench.tasks.task import Task, arguments
 
 if TYPE_CHECKING:
-    from bench.tasks.task import Example
+    from claimbench.bench.tasks.task import Example
 
 SEED = 0
 """The seed of random weights and of inputs."""

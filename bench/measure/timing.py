@@ -11,10 +11,10 @@ from itertools import cycle
 from math import ceil
 from typing import Any
 
-from bench.measure.clock import Clock, Step
-from bench.measure.machine import Machine, disturbances
-from bench.records import Job
-from bench.statistics import median, median_interval, percentiles, relative_halfwidth
+from claimbench.bench.measure.clock import Clock, Step
+from claimbench.bench.measure.machine import Machine, disturbances
+from claimbench.bench.records import Job
+from claimbench.bench.statistics import median, median_interval, percentiles, relative_halfwidth
 
 CHUNK_S = 0.2
 """Throttling is looked at after this much sampling; a chunk that was throttled is void."""
@@ -72,7 +72,7 @@ class Timing:
         stop: ``interval`` (the median is known well enough) or ``budget`` (time was up).
         void: samples thrown away because the machine was throttled.
         warmup: see :class:`WarmUp`.
-        machine: see :meth:`bench.measure.machine.Machine.finish`.
+        machine: see :meth:`claimbench.bench.measure.machine.Machine.finish`.
         noisy: why the figure is less sure than it looks; empty if it is not.
         method: the clock's.
         effort: see :class:`Effort`.

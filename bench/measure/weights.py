@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
-from bench.weights import content
+from claimbench.bench.errors import UserError
+from claimbench.bench.weights import content
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,7 +106,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _tensorflow(path: Path) -> dict[str, Tensor]:
     import torch
 
-    from bench.weights import tensor_bundle
+    from claimbench.bench.weights import tensor_bundle
 
     try:
         return {name: torch.from_numpy(values) for name, values in tensor_bundle.read_archive(path).items()}

@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import environment, run_file, session
-from bench.errors import UserError
-from bench.nightly import budget, state
-from bench.nightly.history import History, unit_of
-from bench.nightly.state import Night
-from bench.process import Stop
-from bench.regress.comparison import compare
-from bench.regress.findings import Outcome
-from bench.regress.sources import Source, find
-from bench.regress.text import cells
-from bench.request import Options, resolve
-from bench.run_file import RunFile
-from bench.runner import Screen
-from bench.store import Store
+from claimbench.bench import environment, run_file, session
+from claimbench.bench.errors import UserError
+from claimbench.bench.nightly import budget, state
+from claimbench.bench.nightly.history import History, unit_of
+from claimbench.bench.nightly.state import Night
+from claimbench.bench.process import Stop
+from claimbench.bench.regress.comparison import compare
+from claimbench.bench.regress.findings import Outcome
+from claimbench.bench.regress.sources import Source, find
+from claimbench.bench.regress.text import cells
+from claimbench.bench.request import Options, resolve
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.runner import Screen
+from claimbench.bench.store import Store
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """A night that was cut off longer ago than this is not gone on with: it would be two nights under one name."""

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import jsonl
-from bench.alone import alone as lock
-from bench.errors import UserError
+from claimbench.bench import jsonl
+from claimbench.bench.alone import alone as lock
+from claimbench.bench.errors import UserError
 
 FOLDER = "nights"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.nightly.budget import duration
-from bench.nightly.state import Night
-from bench.regress import markdown
-from bench.regress.findings import Outcome
-from bench.render.markdown import escape
+from claimbench.bench.nightly.budget import duration
+from claimbench.bench.nightly.state import Night
+from claimbench.bench.regress import markdown
+from claimbench.bench.regress.findings import Outcome
+from claimbench.bench.render.markdown import escape
 
 MOST = 40
 """Lines of a list."""

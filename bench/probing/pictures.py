@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
-from bench.study import data, fashion_mnist
-from bench.study.data import Pictures
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.study import data, fashion_mnist
+from claimbench.bench.study.data import Pictures
 
 VALIDATION_SHARE = 0.2
 """The part of the training pictures that settings are chosen on; the test pictures are looked at once, at the end."""

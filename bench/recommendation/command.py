@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from bench import devices, environment, for_claims, registry, trained
-from bench.alone import folder_alone
-from bench.errors import UserError, unknown
-from bench.measure import UnavailableError
-from bench.options import print_json
-from bench.process import Stop
-from bench.recommendation import session
-from bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
-from bench.recommendation.opening import opened
-from bench.recommendation.precheck import few_items
-from bench.recommendation.seeds import store
-from bench.recommendation.session import Progress, Wish
-from bench.recommendation.split import Split
-from bench.recommendation.trainer import Recipe
-from bench.spec import Paper, Variant
-from bench.tasks.task import TrainRequest
+from claimbench.bench import devices, environment, for_claims, registry, trained
+from claimbench.bench.alone import folder_alone
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.options import print_json
+from claimbench.bench.process import Stop
+from claimbench.bench.recommendation import session
+from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
+from claimbench.bench.recommendation.opening import opened
+from claimbench.bench.recommendation.precheck import few_items
+from claimbench.bench.recommendation.seeds import store
+from claimbench.bench.recommendation.session import Progress, Wish
+from claimbench.bench.recommendation.split import Split
+from claimbench.bench.recommendation.trainer import Recipe
+from claimbench.bench.spec import Paper, Variant
+from claimbench.bench.tasks.task import TrainRequest
 
 SEEDS = (0, 1, 2)
 BEST = "best.safetensors"

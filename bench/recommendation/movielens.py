@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import UserError
-from bench.recommendation.interactions import Ids, Interactions, from_pairs, lines_of
+from claimbench.bench.errors import UserError
+from claimbench.bench.recommendation.interactions import Ids, Interactions, from_pairs, lines_of
 
 FEWEST = 5
 """Users and items with fewer actions are left out, again and again until all have as many."""

@@ -6,17 +6,17 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
-from bench.measure.weights import digest
-from bench.recommendation.catalogue import DataSet
-from bench.recommendation.interactions import Interactions, read_pairs
-from bench.recommendation.movielens import read_timed
-from bench.recommendation.split import Split
-from bench.weights import cache
-from bench.weights.download import Download, DownloadError, Patience
-from bench.weights.part import Part
-from bench.weights.screen import Screen
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.recommendation.catalogue import DataSet
+from claimbench.bench.recommendation.interactions import Interactions, read_pairs
+from claimbench.bench.recommendation.movielens import read_timed
+from claimbench.bench.recommendation.split import Split
+from claimbench.bench.weights import cache
+from claimbench.bench.weights.download import Download, DownloadError, Patience
+from claimbench.bench.weights.part import Part
+from claimbench.bench.weights.screen import Screen
 
 
 def opened(dataset: DataSet, data: Path | None, *, screen: Screen | None = None) -> Split:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UserError
-from bench.recommendation.interactions import Ids
-from bench.recommendation.split import Part, Split
+from claimbench.bench.errors import UserError
+from claimbench.bench.recommendation.interactions import Ids
+from claimbench.bench.recommendation.split import Part, Split
 
 NEGATIVES = 100
 USERS = 10_000

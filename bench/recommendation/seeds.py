@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from scipy import stats
 
-from bench import environment, registry
-from bench.plan import model_options
-from bench.recommendation.evaluate import FULL, SAMPLED
-from bench.recommendation.split import Split
-from bench.records import Job, Measurement, Record, Settings
-from bench.store import Store, new_run
+from claimbench.bench import environment, registry
+from claimbench.bench.plan import model_options
+from claimbench.bench.recommendation.evaluate import FULL, SAMPLED
+from claimbench.bench.recommendation.split import Split
+from claimbench.bench.records import Job, Measurement, Record, Settings
+from claimbench.bench.store import Store, new_run
 
 if TYPE_CHECKING:
-    from bench.recommendation.command import Plan
+    from claimbench.bench.recommendation.command import Plan
 
 PLACES = (("sampled", "hit@10"), ("sampled", "ndcg@10"), ("full", "hit@10"), ("full", "ndcg@10"))
 """Where an outcome holds the rows of a data set, in their order."""

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import environment
-from bench.errors import UserError
-from bench.jsonl import write_whole
-from bench.recommendation.protocol import Evaluation, Outcome, draw_users
-from bench.recommendation.split import Part, Split
-from bench.recommendation.trainer import Recipe, Trainer, generator
-from bench.training import checkpoint
+from claimbench.bench import environment
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import write_whole
+from claimbench.bench.recommendation.protocol import Evaluation, Outcome, draw_users
+from claimbench.bench.recommendation.split import Part, Split
+from claimbench.bench.recommendation.trainer import Recipe, Trainer, generator
+from claimbench.bench.training import checkpoint
 
 CHECKPOINT, OUTCOME = "checkpoint.pt", "outcome.json"
 PURPOSES: Mapping[Part, int] = {"validation": 2, "test": 3}

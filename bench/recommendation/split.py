@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UserError
-from bench.recommendation.interactions import Ids, Interactions
+from claimbench.bench.errors import UserError
+from claimbench.bench.recommendation.interactions import Ids, Interactions
 
 FEWEST = 3
 """Users with fewer actions are trained on and not evaluated (SASRec, the authors' code; its PyTorch port has 4)."""

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.recommendation.interactions import Ids
-from bench.recommendation.protocol import Scorer, Scores
-from bench.recommendation.split import Split
+from claimbench.bench.recommendation.interactions import Ids
+from claimbench.bench.recommendation.protocol import Scorer, Scores
+from claimbench.bench.recommendation.split import Split
 
 
 class Recommender(Protocol):
@@ -114,7 +114,7 @@ class Trainer:
         return loss.detach()
 
     def score(self, ids: Ids, candidates: Ids | None) -> Scores:
-        """Score sequences as :data:`bench.recommendation.protocol.Scorer` says."""
+        """Score sequences as :data:`claimbench.bench.recommendation.protocol.Scorer` says."""
         return scorer(self.model, self.device)(ids, candidates)
 
 

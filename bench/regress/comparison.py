@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from bench.errors import UserError, unknown
-from bench.regress import pairing, sources
-from bench.regress.findings import Outcome
-from bench.regress.judge import judge
-from bench.regress.series import Series, contradicts, series
-from bench.regress.sources import Source
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.regress import pairing, sources
+from claimbench.bench.regress.findings import Outcome
+from claimbench.bench.regress.judge import judge
+from claimbench.bench.regress.series import Series, contradicts, series
+from claimbench.bench.regress.sources import Source
 
 
 def compare_named(
     baseline: str, candidate: str, results: Path, across: Collection[str] = (), papers: Collection[str] = ()
 ) -> Outcome:
-    """Compare what two names mean; see :func:`bench.regress.sources.find`.
+    """Compare what two names mean; see :func:`claimbench.bench.regress.sources.find`.
 
     Raises:
         UserError: there is nothing of a name, or nothing of the two can be compared.
@@ -32,7 +32,7 @@ def compare(baseline: Source, candidate: Source, across: Collection[str] = (), p
 
     Args:
         baseline, candidate: the two.
-        across: names of :data:`bench.regress.pairing.ACROSS` that may differ.
+        across: names of :data:`claimbench.bench.regress.pairing.ACROSS` that may differ.
         papers: compare only these papers; empty for all.
 
     Raises:

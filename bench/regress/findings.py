@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.regress.pairing import Matched, Unmatched
-from bench.regress.shift import Shift
-from bench.regress.surroundings import Change
+from claimbench.bench.regress.pairing import Matched, Unmatched
+from claimbench.bench.regress.shift import Shift
+from claimbench.bench.regress.surroundings import Change
 
 Verdict = Literal[
     "slower",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import expm1
 
-from bench.regress.findings import Cause, Finding, Verdict
-from bench.regress.noise import Pair
-from bench.regress.pairing import Matched
-from bench.regress.series import CONTROL, Series
-from bench.regress.shift import Shift, Shifts, shifts
-from bench.regress.sources import Source
-from bench.regress.surroundings import busier, clock_change, state
+from claimbench.bench.regress.findings import Cause, Finding, Verdict
+from claimbench.bench.regress.noise import Pair
+from claimbench.bench.regress.pairing import Matched
+from claimbench.bench.regress.series import CONTROL, Series
+from claimbench.bench.regress.shift import Shift, Shifts, shifts
+from claimbench.bench.regress.sources import Source
+from claimbench.bench.regress.surroundings import busier, clock_change, state
 
 TOLERANCE = {"memory": 0.05, "energy": 0.10}
 """Figures that are taken once, not in rounds, count as moved where they differ by more than this share."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from bench.regress import text
-from bench.regress.findings import Outcome
-from bench.render.markdown import escape
+from claimbench.bench.regress import text
+from claimbench.bench.regress.findings import Outcome
+from claimbench.bench.render.markdown import escape
 
 MOST = 50
 """Rows of a table; GitHub cuts off long summaries."""

@@ -18,13 +18,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from bench import metrics
-from bench.encoding import StoredRecord
-from bench.errors import UserError, unknown
-from bench.measure import ROWS
-from bench.records import Job, Measurement, Settings
-from bench.regress.sources import Source
-from bench.store import Store
+from claimbench.bench import metrics
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import ROWS
+from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.regress.sources import Source
+from claimbench.bench.store import Store
 
 SUBJECT = "the command"
 
@@ -84,7 +84,7 @@ class Probe:
         """
         command = list(self.command)
         if command[0] == "bench":
-            command[:1] = [sys.executable, "-m", "bench"]
+            command[:1] = [sys.executable, "-m", _program(self.checkout)]
         before = len(self._stored())
         start = time.perf_counter()
         printed = self._run(command, "the command")
@@ -177,3 +177,8 @@ def _figures(printed: str) -> dict[str, float] | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
             raise UserError(f"the command printed {value!r} for {row}, which is no figure")
     return found
+
+
+def _program(checkout: Path) -> str:
+    """Return the module of a checkout's program; commits before the one import name have it at the top."""
+    return "claimbench.bench" if (checkout / "claimbench").is_dir() else "bench"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.measure.machine import OTHERS_CORES, STOLEN
-from bench.records import Record
-from bench.statistics import median
+from claimbench.bench.measure.machine import OTHERS_CORES, STOLEN
+from claimbench.bench.records import Record
+from claimbench.bench.statistics import median
 
 Where = Literal["machine", "versions"]
 """``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""
@@ -52,7 +52,7 @@ class State:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Return what differs between two environments (:func:`bench.environment.capture`)."""
+    """Return what differs between two environments (:func:`claimbench.bench.environment.capture`)."""
     first, second = _flat(before), _flat(after)
     found = []
     for name in sorted(first.keys() | second.keys()):

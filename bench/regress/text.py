@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from math import expm1
 from typing import Any
 
-from bench import metrics
-from bench.regress.findings import IMPROVEMENTS, Finding, Outcome
-from bench.regress.series import Series
-from bench.regress.shift import ALPHA, MATTERS, TO_FIND
-from bench.render import clean
-from bench.rounding import scaled, show, show_relative
+from claimbench.bench import metrics
+from claimbench.bench.regress.findings import IMPROVEMENTS, Finding, Outcome
+from claimbench.bench.regress.series import Series
+from claimbench.bench.regress.shift import ALPHA, MATTERS, TO_FIND
+from claimbench.bench.render import clean
+from claimbench.bench.rounding import scaled, show, show_relative
 
 TITLES = ("Model", "Metric", "Conditions", "Baseline", "Candidate", "Change", "Verdict", "Why")
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from bench.errors import unknown
-from bench.report import Report, Setup
-from bench.rounding import show
-from bench.rows import Row
-from bench.speed import TIMES, Pair
+from claimbench.bench.errors import unknown
+from claimbench.bench.report import Report, Setup
+from claimbench.bench.rounding import show
+from claimbench.bench.rows import Row
+from claimbench.bench.speed import TIMES, Pair
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
@@ -29,7 +29,7 @@ def render(report: Report, format: str = "terminal", width: int = 110) -> str:
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    text: str = import_module(f"bench.render.{format}").render(report, width)
+    text: str = import_module(f"claimbench.bench.render.{format}").render(report, width)
     return text
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from bench.render import plain
-from bench.report import Report
+from claimbench.bench.render import plain
+from claimbench.bench.report import Report
 
 SCHEMA = 1
 

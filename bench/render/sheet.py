@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.render import CLAIM_TITLES, PAIR_TITLES, Line, Notes, claim_cells, pair_cells, setup_lines, summary
-from bench.report import Report
+from claimbench.bench.render import (
+    CLAIM_TITLES,
+    PAIR_TITLES,
+    Line,
+    Notes,
+    claim_cells,
+    pair_cells,
+    setup_lines,
+    summary,
+)
+from claimbench.bench.report import Report
 
 TITLES = ("Model", "Metric", "Conditions", "Reported", "Measured", "Verdict")
 

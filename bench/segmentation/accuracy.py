@@ -11,19 +11,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.errors import unknown
-from bench.evaluation.evaluate import spread
-from bench.evaluation.findings import by_one_process, circumstances
-from bench.evaluation.precheck import is_trained, weights_of
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject, load_subject
-from bench.records import Job, Measurement
-from bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
-from bench.segmentation.evaluate import NETWORK, REFINED, SCALES, Found, Labeller, Refine, Segmenter, evaluate
-from bench.segmentation.manifest import digest, listed
-from bench.segmentation.overlap import Overlap
-from bench.segmentation.preprocessing import normalisation_of
-from bench.statistics import RESAMPLES
+from claimbench.bench.errors import unknown
+from claimbench.bench.evaluation.evaluate import spread
+from claimbench.bench.evaluation.findings import by_one_process, circumstances
+from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject, load_subject
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
+from claimbench.bench.segmentation.evaluate import (
+    NETWORK,
+    REFINED,
+    SCALES,
+    Found,
+    Labeller,
+    Refine,
+    Segmenter,
+    evaluate,
+)
+from claimbench.bench.segmentation.manifest import digest, listed
+from claimbench.bench.segmentation.overlap import Overlap
+from claimbench.bench.segmentation.preprocessing import normalisation_of
+from claimbench.bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 PROBE_SIDE = 65
@@ -43,7 +52,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     several sizes of each picture are looked at too; ``input`` (the paper's preprocessing); ``predictions``, the common
     name of the files that keep each picture's counts; ``module``, whose ``model.py`` may define
     ``upsample(scores, size)`` (bilinear without) and ``refine(config)``, the stage after the network as
-    :data:`bench.segmentation.evaluate.Refine`.
+    :data:`claimbench.bench.segmentation.evaluate.Refine`.
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or the model cannot be scored as the job says.

@@ -38,7 +38,7 @@ class Masks:
     Attributes:
         name: what ``--dataset`` takes.
         title: what sentences call it.
-        layout: how its folder is laid out; see :mod:`bench.segmentation.layout`.
+        layout: how its folder is laid out; see :mod:`claimbench.bench.segmentation.layout`.
         classes: their names in the order of the model's scores; empty where the model decides.
         labels: the class (or :data:`VOID`) of each value that a mask may hold; empty where that is the value itself.
         pictures: how many the whole set has; None where the folder decides.

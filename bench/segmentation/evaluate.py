@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation.findings import look
-from bench.records import Job
-from bench.segmentation import reading
-from bench.segmentation.catalogue import BAND, Masks
-from bench.segmentation.layout import Pair
-from bench.segmentation.manifest import sizes
-from bench.segmentation.overlap import Overlap, counts_of
-from bench.segmentation.preprocessing import Normalisation, padded, prepared
-from bench.segmentation.trimap import bands
+from claimbench.bench.evaluation.findings import look
+from claimbench.bench.records import Job
+from claimbench.bench.segmentation import reading
+from claimbench.bench.segmentation.catalogue import BAND, Masks
+from claimbench.bench.segmentation.layout import Pair
+from claimbench.bench.segmentation.manifest import sizes
+from claimbench.bench.segmentation.overlap import Overlap, counts_of
+from claimbench.bench.segmentation.preprocessing import Normalisation, padded, prepared
+from claimbench.bench.segmentation.trimap import bands
 
 WIDTHS = (1, 2, BAND, 8, 16, 32)
 """Of the bands around boundaries, in pixels."""
@@ -173,7 +173,7 @@ def evaluate(
         dataset: whose pictures they are.
         pairs: the pictures and masks.
         job: its options ``batch`` (pictures of one padded size that go through the network at once) and
-            ``predictions``; see :func:`bench.evaluation.findings.look`.
+            ``predictions``; see :func:`claimbench.bench.evaluation.findings.look`.
         what: all that the labels depend on, JSON-ready.
 
     Raises:

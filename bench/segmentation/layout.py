@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.evaluation.pictures import EXTENSIONS
-from bench.evaluation.scan import is_hidden
-from bench.segmentation.catalogue import Masks
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.pictures import EXTENSIONS
+from claimbench.bench.evaluation.scan import is_hidden
+from claimbench.bench.segmentation.catalogue import Masks
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from bench.errors import UserError
-from bench.segmentation import reading
-from bench.segmentation.catalogue import VOID, Masks
-from bench.segmentation.layout import Pair, find
+from claimbench.bench.errors import UserError
+from claimbench.bench.segmentation import reading
+from claimbench.bench.segmentation.catalogue import VOID, Masks
+from claimbench.bench.segmentation.layout import Pair, find
 
 Progress = Callable[[int, int], None]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.measure import UnavailableError
-from bench.process import Stop
-from bench.records import Job
-from bench.segmentation.accuracy import classes_of, dataset_of
-from bench.segmentation.catalogue import VOID
-from bench.segmentation.manifest import checked
-from bench.tasks.checks import Shown, watching
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.process import Stop
+from claimbench.bench.records import Job
+from claimbench.bench.segmentation.accuracy import classes_of, dataset_of
+from claimbench.bench.segmentation.catalogue import VOID
+from claimbench.bench.segmentation.manifest import checked
+from claimbench.bench.tasks.checks import Shown, watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.errors import UserError
-from bench.pictures import header, opened, rgb
-from bench.segmentation.catalogue import VOID, Masks
-from bench.segmentation.layout import Pair
+from claimbench.bench.errors import UserError
+from claimbench.bench.pictures import header, opened, rgb
+from claimbench.bench.segmentation.catalogue import VOID, Masks
+from claimbench.bench.segmentation.layout import Pair
 
 LEAST_SIDE = 8
 """Pixels; one score of a network stands for as many."""

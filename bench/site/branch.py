@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.site.folder import MARK
+from claimbench.bench.errors import UserError
+from claimbench.bench.site.folder import MARK
 
 
 class Rejected(Exception):

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.site import assets, charts, context
-from bench.site.folder import replacing
-from bench.site.gather import Material, PaperResults, gather
-from bench.site.history import history
-from bench.site.machines import machine_rows, machines
-from bench.site.operators import operators
-from bench.site.pages import Pages
-from bench.site.points import points
-from bench.site.rows import flat, paper_rows
-from bench.site.source import Source
-from bench.site.text import page_names, script
-from bench.store import Problem, Store
+from claimbench.bench.site import assets, charts, context
+from claimbench.bench.site.folder import replacing
+from claimbench.bench.site.gather import Material, PaperResults, gather
+from claimbench.bench.site.history import history
+from claimbench.bench.site.machines import machine_rows, machines
+from claimbench.bench.site.operators import operators
+from claimbench.bench.site.pages import Pages
+from claimbench.bench.site.points import points
+from claimbench.bench.site.rows import flat, paper_rows
+from claimbench.bench.site.source import Source
+from claimbench.bench.site.text import page_names, script
+from claimbench.bench.store import Problem, Store
 
 
 @dataclass(frozen=True)

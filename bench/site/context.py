@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench import tasks
-from bench.site.gather import Material, PaperResults
-from bench.site.machines import Machine
-from bench.site.operators import Operator
-from bench.site.rows import counts
-from bench.spec import Paper, Variant
+from claimbench.bench import tasks
+from claimbench.bench.site.gather import Material, PaperResults
+from claimbench.bench.site.machines import Machine
+from claimbench.bench.site.operators import Operator
+from claimbench.bench.site.rows import counts
+from claimbench.bench.spec import Paper, Variant
 
 Rows = list[dict[str, Any]]
 

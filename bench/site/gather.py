@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from bench import claim_check, kernel_store
-from bench.encoding import StoredRecord
-from bench.figures import Figure
-from bench.records import Record
-from bench.report import Report, measured_beside, report
-from bench.site.text import words
-from bench.spec import Paper
-from bench.store import Problem, Store
+from claimbench.bench import claim_check, kernel_store
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.figures import Figure
+from claimbench.bench.records import Record
+from claimbench.bench.report import Report, measured_beside, report
+from claimbench.bench.site.text import words
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Problem, Store
 
 MOST_SIDE_BY_SIDE = 20
 """Models that one run timed together, beyond which their speeds are not set against one another in pairs."""

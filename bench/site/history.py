@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from bench import metrics
-from bench.encoding import StoredRecord
-from bench.figures import Figure, figures
-from bench.rows import conditions
-from bench.site.gather import PaperResults
-from bench.store import Store
+from claimbench.bench import metrics
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.figures import Figure, figures
+from claimbench.bench.rows import conditions
+from claimbench.bench.site.gather import PaperResults
+from claimbench.bench.store import Store
 
 MOST_POINTS = 200
 """Runs that one line shows; the newest, where there are more."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.site.gather import Material, PaperResults
-from bench.site.rows import flat
+from claimbench.bench.site.gather import Material, PaperResults
+from claimbench.bench.site.rows import flat
 
 
 @dataclass(frozen=True)

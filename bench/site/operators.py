@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.site.reproduce import kernel_command
+from claimbench.bench.site.reproduce import kernel_command
 
 PLAIN, COMPILED = "reference", "compiled"
 
@@ -31,7 +31,9 @@ class Operator:
 
 
 def operators(kernels: Mapping[str, list[dict[str, Any]]], listed: Iterable[Any] = ()) -> list[Operator]:
-    """Return every operator that is installed (``bench.kernel_list.OperatorRow``) or was timed anywhere, by name."""
+    """Return every operator that is installed (``claimbench.bench.kernel_list.OperatorRow``) or was timed anywhere, by
+    name.
+    """
     known = {row.operator: row for row in listed}
     timed: dict[str, list[dict[str, Any]]] = {}
     for device, rows in kernels.items():

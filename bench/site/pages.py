@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.site.text import link, words
+from claimbench.bench.site.text import link, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from bench import metrics, tasks
-from bench.figures import Figure
-from bench.measure import sampled
-from bench.metrics import TRAINING
-from bench.quantities import Quantity
-from bench.rounding import Printed
-from bench.site.gather import PaperResults
-from bench.site.text import words
-from bench.spec import InputSpec, Paper, Reported
+from claimbench.bench import metrics, tasks
+from claimbench.bench.figures import Figure
+from claimbench.bench.measure import sampled
+from claimbench.bench.metrics import TRAINING
+from claimbench.bench.quantities import Quantity
+from claimbench.bench.rounding import Printed
+from claimbench.bench.site.gather import PaperResults
+from claimbench.bench.site.text import words
+from claimbench.bench.spec import InputSpec, Paper, Reported
 
 IMAGENET = {"top1": "imagenet1k_top1", "top5": "imagenet1k_top5"}
 """The axis on which a measured score of 1,000 classes stands; others have axes of their own."""

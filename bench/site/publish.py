@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.jsonl import write_whole
-from bench.site.branch import Branch, Rejected
-from bench.site.build import Site, write
-from bench.site.folder import MARK, check, replacing
-from bench.site.merge import merge
-from bench.site.source import Source
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import write_whole
+from claimbench.bench.site.branch import Branch, Rejected
+from claimbench.bench.site.build import Site, write
+from claimbench.bench.site.folder import MARK, check, replacing
+from claimbench.bench.site.merge import merge
+from claimbench.bench.site.source import Source
 
 RECORDS = "results"
 TRIES = 10

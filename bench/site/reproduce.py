@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bench import measure, metrics, tasks
-from bench.rows import Row
-from bench.spec import Paper
+from claimbench.bench import measure, metrics, tasks
+from claimbench.bench.rows import Row
+from claimbench.bench.spec import Paper
 
 _METRICS = {name: "accuracy" for task in tasks.known().values() for name in task.rows} | {
     name: metric for metric, rows in measure.ROWS.items() for name, _ in rows

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
-from bench.spec import Paper
-from bench.store import Store
+from claimbench.bench.errors import UserError
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Source:
         results: the folder of records.
         papers: the papers to show, measured or not.
         broken: papers whose file is broken, by id, and why.
-        listed: the operators (``bench.kernel_list.OperatorRow``).
+        listed: the operators (``claimbench.bench.kernel_list.OperatorRow``).
     """
 
     results: Path
@@ -37,8 +37,8 @@ class Source:
         """
         if not results.is_dir():
             raise UserError(f"there is no folder {results}: measure with `bench run` first, or name one with --results")
-        from bench import registry
-        from bench.kernel_list import list_operators
+        from claimbench.bench import registry
+        from claimbench.bench.kernel_list import list_operators
 
         papers, broken = [], {}
         for name, entry in registry.entries().items():

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.render import clean
-from bench.store import slug
+from claimbench.bench.render import clean
+from claimbench.bench.store import slug
 
 _LONGEST = 4000
 """Characters of one text that a page shows."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.errors import UserError
-from bench.study import fashion_mnist
-from bench.study.fashion_mnist import Part
+from claimbench.bench.errors import UserError
+from claimbench.bench.study import fashion_mnist
+from claimbench.bench.study.fashion_mnist import Part
 
 SPLIT_SEED = 0
 """The seed of the fixed test parts of the data sets that come without one. It is never varied."""

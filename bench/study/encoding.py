@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from bench.study.paired import Right
+from claimbench.bench.study.paired import Right
 
 
 def encode(right: Right) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench import registry
-from bench.errors import UserError
-from bench.spec import Study
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError
+from claimbench.bench.spec import Study
 
 
 def study_of(paper: str) -> Study | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UserError
-from bench.study.setting import Setting
+from claimbench.bench.errors import UserError
+from claimbench.bench.study.setting import Setting
 
 Mixer = Callable[[int, int], nn.Module]
 """``mixer(dim, size)`` makes a token mixer: (B, dim, size, size) to the same shape."""

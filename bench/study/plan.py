@@ -8,24 +8,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import jsonl, registry
-from bench.errors import UserError, unknown
-from bench.process import Stop, ask
-from bench.records import Job
-from bench.request import split
-from bench.seeds import parse as parse_seeds
-from bench.store import new_run
-from bench.study import request
-from bench.study.request import Options
-from bench.study.setting import BASELINE_SEEDS, Setting, setting
-from bench.study.task import Task, label, make_job
-from bench.worker import read_job
+from claimbench.bench import jsonl, registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.process import Stop, ask
+from claimbench.bench.records import Job
+from claimbench.bench.request import split
+from claimbench.bench.seeds import parse as parse_seeds
+from claimbench.bench.store import new_run
+from claimbench.bench.study import request
+from claimbench.bench.study.request import Options
+from claimbench.bench.study.setting import BASELINE_SEEDS, Setting, setting
+from claimbench.bench.study.task import Task, label, make_job
+from claimbench.bench.worker import read_job
 
 FOLDER = Path("studies")
 """Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
 
 UNFINISHED = FOLDER / "unfinished"
-PREPARE = "bench.study.prepare"
+PREPARE = "claimbench.bench.study.prepare"
 PREPARE_S = 900.0
 
 Look = Callable[[str], None]
@@ -190,7 +190,7 @@ def _path(results: Path, run: str) -> Path:
 
 
 def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
-    from bench.study import data
+    from claimbench.bench.study import data
 
     if given is not None and "fashion-mnist" not in datasets:
         raise UserError(f"--data names Fashion-MNIST's folder, and this study trains on {' and '.join(datasets)}")
@@ -198,7 +198,7 @@ def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
 
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
-    """Return what :mod:`bench.study.prepare` says of a subject: its arms, or a problem."""
+    """Return what :mod:`claimbench.bench.study.prepare` says of a subject: its arms, or a problem."""
     question = {"paper": subject.name, "module": subject.module, "setting": subject.setting.to_json()}
     try:
         found: dict[str, Any] = ask(PREPARE, question, PREPARE_S, stop)

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.process import Interrupted, Stop, stream
-from bench.study.task import Task
+from claimbench.bench.process import Interrupted, Stop, stream
+from claimbench.bench.study.task import Task
 
-WORKER = "bench.study.worker"
+WORKER = "claimbench.bench.study.worker"
 """The module that trains."""
 
 Listener = Callable[[Task, dict[str, Any]], None]
-"""Told of every event of a training, one at a time: ``{}`` when it starts, then what :mod:`bench.study.worker` says."""
+"""Told of every event of a training, one at a time: ``{}`` when it starts, then what
+:mod:`claimbench.bench.study.worker` says."""
 
 
 def train(tasks: Iterable[Task], slots: Sequence[str], stop: Stop, listener: Listener) -> None:

@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any
 
-from bench.errors import UserError
-from bench.study.setting import Setting
-from bench.worker import open_answer
+from claimbench.bench.errors import UserError
+from claimbench.bench.study.setting import Setting
+from claimbench.bench.worker import open_answer
 
 TRIED = 4
 """Pictures in the batch on which each arm is tried."""
@@ -43,14 +43,14 @@ def _answer(given: dict[str, Any], setting: Setting) -> dict[str, Any]:
 
 
 def _baseline(name: str, setting: Setting) -> dict[str, Any]:
-    from bench.study import network, subjects
+    from claimbench.bench.study import network, subjects
 
     model = subjects.baseline(name, setting)
     return {"hidden": [], "parameters": network.parameters(model), **_cost(model, setting)}
 
 
 def _arms(paper: str, module: str, setting: Setting) -> dict[str, Any]:
-    from bench.study import network, subjects
+    from claimbench.bench.study import network, subjects
 
     own = hasattr(subjects.study_module(paper, module), "network")
     block, counterpart = (network.parameters(subjects.build(paper, module, arm, setting)) for arm in subjects.ARMS)
@@ -80,7 +80,7 @@ def _try(model: Any, setting: Setting, name: str) -> None:
     """
     import torch
 
-    from bench.study.setting import KNOWN
+    from claimbench.bench.study.setting import KNOWN
 
     shape = (TRIED, KNOWN[setting.dataset].classes)
     logits = model.train()(torch.randn(TRIED, 1, setting.size, setting.size))
@@ -96,7 +96,7 @@ def _try(model: Any, setting: Setting, name: str) -> None:
 
 def _cost(model: Any, setting: Setting) -> dict[str, Any]:
     """Return the FLOPs of one picture forward, or why there is no figure."""
-    from bench.measure import flops
+    from claimbench.bench.measure import flops
 
     try:
         return {"flops": flops.count(model, (1, 1, setting.size, setting.size)).flops, "flops_reason": ""}

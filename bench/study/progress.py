@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.options import console
-from bench.study.plan import Plan
-from bench.study.pool import Listener
-from bench.study.task import Task, label
+from claimbench.bench.options import console
+from claimbench.bench.study.plan import Plan
+from claimbench.bench.study.pool import Listener
+from claimbench.bench.study.task import Task, label
 
 
 @contextmanager

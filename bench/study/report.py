@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from bench.render import clean, markdown
-from bench.spec import Study
-from bench.study.paired import Difference
-from bench.study.setting import KNOWN
-from bench.study.summary import Arm, Summary
+from claimbench.bench.render import clean, markdown
+from claimbench.bench.spec import Study
+from claimbench.bench.study.paired import Difference
+from claimbench.bench.study.setting import KNOWN
+from claimbench.bench.study.summary import Arm, Summary
 
 Facts = Callable[[str], Study | None]
 """Gives what ``paper.yaml`` says of a paper's study."""

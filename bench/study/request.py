@@ -1,4 +1,4 @@
-"""What a user typed after ``bench study`` becomes a :class:`bench.study.plan.Plan`."""
+"""What a user typed after ``bench study`` becomes a :class:`claimbench.bench.study.plan.Plan`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import devices, registry
-from bench.errors import UserError, unknown
-from bench.request import split
-from bench.spec import Paper
-from bench.study.setting import BASELINES, DATASETS, Effort
+from claimbench.bench import devices, registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.request import split
+from claimbench.bench.spec import Paper
+from claimbench.bench.study.setting import BASELINES, DATASETS, Effort
 
 MOST_EPOCHS = 100_000
 TRAINING_BYTES = 2 << 30

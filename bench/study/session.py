@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import environment
-from bench.alone import alone
-from bench.process import Interrupted, Stop
-from bench.records import Measurement, Record
-from bench.store import Store
-from bench.study import plan as plans
-from bench.study import pool
-from bench.study.plan import Plan
-from bench.study.pool import Listener
-from bench.study.summary import Summary, summaries
-from bench.study.task import ROWS, Task, failed_rows, label
+from claimbench.bench import environment
+from claimbench.bench.alone import alone
+from claimbench.bench.process import Interrupted, Stop
+from claimbench.bench.records import Measurement, Record
+from claimbench.bench.store import Store
+from claimbench.bench.study import plan as plans
+from claimbench.bench.study import pool
+from claimbench.bench.study.plan import Plan
+from claimbench.bench.study.pool import Listener
+from claimbench.bench.study.summary import Summary, summaries
+from claimbench.bench.study.task import ROWS, Task, failed_rows, label
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: b
         plan: the plan.
         results: the results folder.
         stop: watched all the time.
-        listener: told of every event, see :data:`bench.study.pool.Listener`.
+        listener: told of every event, see :data:`claimbench.bench.study.pool.Listener`.
         resumed: whether the plan is on the disk already.
 
     Raises:

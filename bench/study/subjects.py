@@ -7,9 +7,9 @@ from types import ModuleType
 
 from torch import nn
 
-from bench.errors import UserError, unknown
-from bench.study import network
-from bench.study.setting import BASELINES, KNOWN, Setting
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.study import network
+from claimbench.bench.study.setting import BASELINES, KNOWN, Setting
 
 ARMS = ("block", "counterpart")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.encoding import StoredRecord
-from bench.store import Store
-from bench.study import encoding
-from bench.study.paired import Difference, Right, Spread, difference, spread
-from bench.study.setting import Setting
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.store import Store
+from claimbench.bench.study import encoding
+from claimbench.bench.study.paired import Difference, Right, Spread, difference, spread
+from claimbench.bench.study.setting import Setting
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.records import Job, Measurement, Settings
-from bench.study.setting import Setting
+from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.study.setting import Setting
 
 METRIC = "study"
 """The metric of a training's job. Its rows are named below: none of them is a column of another table."""

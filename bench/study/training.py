@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bench.errors import UserError
-from bench.measure.resident import ResidentMeter, resident
-from bench.records import Measurement
-from bench.study import data, subjects
-from bench.study.augment import augment
-from bench.study.data import Pictures
-from bench.study.encoding import encode
-from bench.study.task import Task
-from bench.training import checkpoint
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.resident import ResidentMeter, resident
+from claimbench.bench.records import Measurement
+from claimbench.bench.study import data, subjects
+from claimbench.bench.study.augment import augment
+from claimbench.bench.study.data import Pictures
+from claimbench.bench.study.encoding import encode
+from claimbench.bench.study.task import Task
+from claimbench.bench.training import checkpoint
 
 Tell = Callable[[dict[str, Any]], None]
 """Called after each epoch with what there is to say of it."""

@@ -11,9 +11,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from bench.errors import UserError
-from bench.study.task import Task
-from bench.worker import explain, open_answer, read_job
+from claimbench.bench.errors import UserError
+from claimbench.bench.study.task import Task
+from claimbench.bench.worker import explain, open_answer, read_job
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def _last_event(task: Task, tell: Any) -> dict[str, Any]:
     threads = task.job.settings.threads
     if threads is not None:  # read when torch is loaded
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    from bench.study.training import Training
+    from claimbench.bench.study.training import Training
 
     try:
         return {"rows": [asdict(row) for row in Training(task).run(tell)]}

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from bench.records import Job
-from bench.submission.document import Entry, Submission
-from bench.submission.evidence import Energy, Timing, energy_of, timing_of
-from bench.submission.models import Models
+from claimbench.bench.records import Job
+from claimbench.bench.submission.document import Entry, Submission
+from claimbench.bench.submission.evidence import Energy, Timing, energy_of, timing_of
+from claimbench.bench.submission.models import Models
 
 MOST_NOTES = 50
 

@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.errors import DEBUG
-from bench.submission import chronology, counts, effort, evidence, identity, integrity, memory, physics, scores, spread
-from bench.submission.case import Case
-from bench.submission.document import Submission
-from bench.submission.models import Models
-from bench.submission.read import RULES as READING
-from bench.submission.read import parse, read
-from bench.submission.reasons import RULES, Reason, Rule, gather
+from claimbench.bench.errors import DEBUG
+from claimbench.bench.submission import (
+    chronology,
+    counts,
+    effort,
+    evidence,
+    identity,
+    integrity,
+    memory,
+    physics,
+    scores,
+    spread,
+)
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Submission
+from claimbench.bench.submission.models import Models
+from claimbench.bench.submission.read import RULES as READING
+from claimbench.bench.submission.read import parse, read
+from claimbench.bench.submission.reasons import RULES, Reason, Rule, gather
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
 GROUPS = (integrity, identity, evidence, counts, physics, memory, spread, effort, scores, chronology)
-"""The modules whose rules are in :data:`bench.submission.reasons.RULES`."""
+"""The modules whose rules are in :data:`claimbench.bench.submission.reasons.RULES`."""
 
 ACROSS = {
     "duplicate-run": "No two submissions share a run's id.",

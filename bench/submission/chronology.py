@@ -9,9 +9,9 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.reasons import Doubt, rule
 
 BEGINNING = datetime(2026, 11, 21, tzinfo=UTC)
 """The day of this suite's first commit."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.errors import UserError
-from bench.measure.flops import AGREEMENT
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.evidence import FvcoreCount, Macs, TrainingPeak, read
-from bench.submission.models import Facts
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.flops import AGREEMENT
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import FvcoreCount, Macs, TrainingPeak, read
+from claimbench.bench.submission.models import Facts
+from claimbench.bench.submission.reasons import Doubt, rule
 
 FVCORE = (0.5, 2.0)
 """fvcore's MACs over ours: it counts norms and pooling too, and does not know every operator."""

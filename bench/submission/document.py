@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from bench.encoding import StoredRecord
-from bench.run_file import RunFile
-from bench.submission.lines import VERSION, Header
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.submission.lines import VERSION, Header
 
 
 @dataclass(frozen=True, eq=False)

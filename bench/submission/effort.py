@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.measure import REPEATED
-from bench.measure.energy import LEAST_S
-from bench.measure.machine import disturbances
-from bench.measure.timing import FEWEST, QUICK, Effort
-from bench.plan import BUDGET_CPU_S, ROUNDS
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.evidence import Timing
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.measure import REPEATED
+from claimbench.bench.measure.energy import LEAST_S
+from claimbench.bench.measure.machine import disturbances
+from claimbench.bench.measure.timing import FEWEST, QUICK, Effort
+from claimbench.bench.plan import BUDGET_CPU_S, ROUNDS
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import Timing
+from claimbench.bench.submission.reasons import Doubt, rule
 
 POOLED = 6
 """With fewer samples in all rounds together there is no interval of the median."""

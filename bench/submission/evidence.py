@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.records import Measurement
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.records import Measurement
+from claimbench.bench.submission.reasons import Doubt, rule
 
 if TYPE_CHECKING:
-    from bench.submission.case import Case
+    from claimbench.bench.submission.case import Case
 
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
@@ -24,19 +24,19 @@ class _Evidence(BaseModel):
 
 
 class GpuState(_Evidence):
-    """Of :meth:`bench.nvml.Gpu.state`, what is looked at here."""
+    """Of :meth:`claimbench.bench.nvml.Gpu.state`, what is looked at here."""
 
     other_processes: Count = 0
 
 
 class State(_Evidence):
-    """Of :meth:`bench.measure.machine.Machine.state`, what is looked at here."""
+    """Of :meth:`claimbench.bench.measure.machine.Machine.state`, what is looked at here."""
 
     gpu: GpuState | None
 
 
 class Machine(_Evidence):
-    """As :meth:`bench.measure.machine.Machine.finish` reports it."""
+    """As :meth:`claimbench.bench.measure.machine.Machine.finish` reports it."""
 
     before: State
     after: State
@@ -46,7 +46,7 @@ class Machine(_Evidence):
 
 
 class WarmUp(_Evidence):
-    """As :class:`bench.measure.timing.WarmUp`."""
+    """As :class:`claimbench.bench.measure.timing.WarmUp`."""
 
     settled: bool
     windows: Count
@@ -54,7 +54,7 @@ class WarmUp(_Evidence):
 
 
 class Timing(_Evidence):
-    """As :meth:`bench.measure.timing.Timing.detail`, with the batch."""
+    """As :meth:`claimbench.bench.measure.timing.Timing.detail`, with the batch."""
 
     batch: Some
     stop: Literal["interval", "budget"]
@@ -72,7 +72,7 @@ class Timing(_Evidence):
 
 
 class Energy(_Evidence):
-    """As :mod:`bench.measure.energy` writes it."""
+    """As :mod:`claimbench.bench.measure.energy` writes it."""
 
     batch: Some
     images: Some
@@ -84,7 +84,9 @@ class Energy(_Evidence):
 
 
 class Score(_Evidence):
-    """As :mod:`bench.evaluation.accuracy` writes it with ``top1`` and, but for the classes, with ``top5``."""
+    """As :mod:`claimbench.bench.evaluation.accuracy` writes it with ``top1`` and, but for the classes, with
+    ``top5``.
+    """
 
     correct: Count
     images: Some
@@ -107,7 +109,7 @@ class Difference(_Evidence):
 
 
 class GoldenResult(_Evidence):
-    """As :func:`bench.measure.parity.as_detail`."""
+    """As :func:`claimbench.bench.measure.parity.as_detail`."""
 
     file: str
     variant: str
@@ -119,21 +121,21 @@ class GoldenResult(_Evidence):
 
 
 class Parity(_Evidence):
-    """As :mod:`bench.measure.parity` writes it."""
+    """As :mod:`claimbench.bench.measure.parity` writes it."""
 
     goldens: Annotated[list[GoldenResult], Field(min_length=1)]
     passed: bool
 
 
 class FvcoreCount(_Evidence):
-    """As :mod:`bench.measure.flops` writes it with ``macs_fvcore``."""
+    """As :mod:`claimbench.bench.measure.flops` writes it with ``macs_fvcore``."""
 
     by_operator: dict[str, Count]
     products: Count
 
 
 class SecondOpinion(_Evidence):
-    """As :mod:`bench.measure.flops` writes it with ``macs``."""
+    """As :mod:`claimbench.bench.measure.flops` writes it with ``macs``."""
 
     macs: Count
     relative_difference: float
@@ -147,7 +149,7 @@ class Macs(_Evidence):
 
 
 class Peak(_Evidence):
-    """As :mod:`bench.measure.memory` writes it with ``memory_peak``."""
+    """As :mod:`claimbench.bench.measure.memory` writes it with ``memory_peak``."""
 
     batch: Some
     repeats_b: Annotated[list[int], Field(min_length=1)]
@@ -161,7 +163,7 @@ class TrainingPeak(Peak):
 
 
 class Increase(_Evidence):
-    """As :mod:`bench.measure.memory` writes it with ``memory_per_image``."""
+    """As :mod:`claimbench.bench.measure.memory` writes it with ``memory_per_image``."""
 
     batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
     peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]

@@ -6,9 +6,9 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
-from bench.jsonl import write_whole
-from bench.submission.pack import Packed
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import write_whole
+from claimbench.bench.submission.pack import Packed
 
 LONGEST_NAME = 80
 

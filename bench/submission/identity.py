@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench import golden_files, registry
-from bench.environment import name_of
-from bench.errors import UserError, unknown
-from bench.measure import METRICS, every_row
-from bench.plan import MODES, PRECISIONS, STATIC
-from bench.records import Job
-from bench.store import slug
-from bench.submission.case import Case, subject_of
-from bench.submission.evidence import Energy, Peak, Timing, read
-from bench.submission.models import TIMM
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench import golden_files, registry
+from claimbench.bench.environment import name_of
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.measure import METRICS, every_row
+from claimbench.bench.plan import MODES, PRECISIONS, STATIC
+from claimbench.bench.records import Job
+from claimbench.bench.store import slug
+from claimbench.bench.submission.case import Case, subject_of
+from claimbench.bench.submission.evidence import Energy, Peak, Timing, read
+from claimbench.bench.submission.models import TIMM
+from claimbench.bench.submission.reasons import Doubt, rule
 
 
 @rule("unknown-paper", "Every paper is one of this repository's (`bench list`).")

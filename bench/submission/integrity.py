@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.encoding import encode_samples
-from bench.measure import METRICS, rows
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.private import paths
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.encoding import encode_samples
+from claimbench.bench.measure import METRICS, rows
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.private import paths
+from claimbench.bench.submission.reasons import Doubt, rule
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

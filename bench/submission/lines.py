@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from bench.records import SCHEMA_VERSION, Status
+from claimbench.bench.records import SCHEMA_VERSION, Status
 
 VERSION = 1
 """Of the format of submissions."""
@@ -41,7 +41,7 @@ class Header(_Strict):
 
 
 class Cpu(_Strict):
-    """As :mod:`bench.environment` captures it."""
+    """As :mod:`claimbench.bench.environment` captures it."""
 
     model: Short
     architecture: Short
@@ -51,7 +51,7 @@ class Cpu(_Strict):
 
 
 class Gpu(_Strict):
-    """As :meth:`bench.nvml.Gpu.description` gives it."""
+    """As :meth:`claimbench.bench.nvml.Gpu.description` gives it."""
 
     name: Short
     memory_bytes: Annotated[int, Field(ge=1, lt=2**46)] | None
@@ -75,7 +75,7 @@ AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unk
 
 
 class Environment(_Strict):
-    """As :func:`bench.environment.capture` gives it."""
+    """As :func:`claimbench.bench.environment.capture` gives it."""
 
     device: Short
     cpu: Cpu
@@ -90,7 +90,7 @@ class Environment(_Strict):
 
 
 class Settings(_Strict):
-    """As :class:`bench.records.Settings`."""
+    """As :class:`claimbench.bench.records.Settings`."""
 
     device: Short
     batch: Annotated[int, Field(ge=1, le=1_000_000)] | None
@@ -105,7 +105,7 @@ class Settings(_Strict):
 
 
 class Job(_Strict):
-    """As :class:`bench.records.Job`; in a record its round stands elsewhere."""
+    """As :class:`claimbench.bench.records.Job`; in a record its round stands elsewhere."""
 
     paper: Short
     subject: Short
@@ -122,7 +122,7 @@ class PlannedJob(Job):
 
 
 class Plan(_Strict):
-    """As :class:`bench.run_file.RunFile`."""
+    """As :class:`claimbench.bench.run_file.RunFile`."""
 
     run: RunId
     papers: list[Short]
@@ -134,7 +134,7 @@ class Plan(_Strict):
 
 
 class Measurement(_Strict):
-    """As :class:`bench.records.Measurement`, without its samples."""
+    """As :class:`claimbench.bench.records.Measurement`, without its samples."""
 
     metric: Short
     value: int | float | None
@@ -148,7 +148,7 @@ class Measurement(_Strict):
 
 
 class Record(_Strict):
-    """As :mod:`bench.encoding` writes it."""
+    """As :mod:`claimbench.bench.encoding` writes it."""
 
     schema_: Annotated[int, Field(alias="schema")]
     job: Job

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
 
-from bench.errors import UserError
-from bench.measure.subject import DTYPES
-from bench.records import resize
-from bench.statistics import median
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.evidence import Increase, Peak, TrainingPeak, read
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.subject import DTYPES
+from claimbench.bench.records import resize
+from claimbench.bench.statistics import median
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import Increase, Peak, TrainingPeak, read
+from claimbench.bench.submission.reasons import Doubt, rule
 
 ROWS = (
     "memory_peak",

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench import registry, tasks
-from bench.errors import UserError, unknown
-from bench.plan import model_options
-from bench.records import Job, Settings, resize
+from claimbench.bench import registry, tasks
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.plan import model_options
+from claimbench.bench.records import Job, Settings, resize
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.tasks.task import Example
+    from claimbench.bench.tasks.task import Example
 
 TIMM = "timm:"
 
@@ -140,7 +140,7 @@ def _examine(job: Job) -> Facts:
 
 
 def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
-    from bench.measure.subject import build, seeded
+    from claimbench.bench.measure.subject import build, seeded
 
     with seeded():
         model, _, shape = build(job)
@@ -149,7 +149,7 @@ def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
 
 def _weights(model: nn.Module) -> dict[str, int]:
     """Return the bytes of parameters and buffers in each precision; whole numbers keep their type."""
-    from bench.measure.subject import DTYPES
+    from claimbench.bench.measure.subject import DTYPES
 
     tensors = [*model.parameters(), *model.buffers()]
     return {
@@ -159,8 +159,10 @@ def _weights(model: nn.Module) -> dict[str, int]:
 
 
 def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | None, str]:
-    """Return the FLOPs of one sample as :mod:`bench.measure.flops` counts them, or why they cannot be counted."""
-    from bench.measure.flops import TRAINING_BATCH, UncountedError, count
+    """Return the FLOPs of one sample as :mod:`claimbench.bench.measure.flops` counts them, or why they cannot be
+    counted.
+    """
+    from claimbench.bench.measure.flops import TRAINING_BATCH, UncountedError, count
 
     training = job.settings.training
     batch = TRAINING_BATCH if training else 1

@@ -1,19 +1,19 @@
-"""One run of the store becomes a submission; see :mod:`bench.submission` for what is in it."""
+"""One run of the store becomes a submission; see :mod:`claimbench.bench.submission` for what is in it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench import run_file
-from bench.encoding import StoredRecord, encode
-from bench.errors import UserError
-from bench.records import Job, Measurement
-from bench.run_file import RunFile
-from bench.store import Store, environment_file
-from bench.submission import document
-from bench.submission.private import paths, scrub
-from bench.worker import read_job
+from claimbench.bench import run_file
+from claimbench.bench.encoding import StoredRecord, encode
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.store import Store, environment_file
+from claimbench.bench.submission import document
+from claimbench.bench.submission.private import paths, scrub
+from claimbench.bench.worker import read_job
 
 
 @dataclass(frozen=True)

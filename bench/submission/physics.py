@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench import sanity
-from bench.measure import REPEATED
-from bench.statistics import median
-from bench.submission.case import Case
-from bench.submission.counts import facts_of
-from bench.submission.document import Entry
-from bench.submission.evidence import Timing
-from bench.submission.reasons import Doubt, rule
-from bench.submission.spread import near
+from claimbench.bench import sanity
+from claimbench.bench.measure import REPEATED
+from claimbench.bench.statistics import median
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.counts import facts_of
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import Timing
+from claimbench.bench.submission.reasons import Doubt, rule
+from claimbench.bench.submission.spread import near
 
 APART = 5.0
 """By this factor two measurements of one thing on one machine do not differ."""

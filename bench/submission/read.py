@@ -11,15 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.encoding import StoredRecord
-from bench.errors import UserError
-from bench.records import Measurement
-from bench.run_file import RunFile
-from bench.store import environment_file
-from bench.submission import lines, strict_json
-from bench.submission.document import Entry, Submission
-from bench.submission.reasons import Doubt, Reason, gather
-from bench.worker import read_job
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Measurement
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.store import environment_file
+from claimbench.bench.submission import lines, strict_json
+from claimbench.bench.submission.document import Entry, Submission
+from claimbench.bench.submission.reasons import Doubt, Reason, gather
+from claimbench.bench.worker import read_job
 
 LARGEST_FILE = 64 * 2**20
 LARGEST_LINE = 2 * 2**20
@@ -42,7 +42,7 @@ RULES: dict[str, str] = {
     "wrong-type": "Every field has its type, and lies within its bounds.",
     "status": "What was measured has a value and no reason; what was not has a reason and no value.",
 }
-"""The rules that reading applies, before :data:`bench.submission.reasons.RULES`: name and sentence."""
+"""The rules that reading applies, before :data:`claimbench.bench.submission.reasons.RULES`: name and sentence."""
 
 
 class _WrongLineError(Exception):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.render import clean
+from claimbench.bench.render import clean
 
 if TYPE_CHECKING:
-    from bench.submission.case import Case
-    from bench.submission.document import Entry
+    from claimbench.bench.submission.case import Case
+    from claimbench.bench.submission.document import Entry
 
 Doubt = tuple["Entry | int | None", str]
 """What a rule yields: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench import sanity
-from bench.golden import TOLERANCE
-from bench.statistics import wilson
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench import sanity
+from claimbench.bench.golden import TOLERANCE
+from claimbench.bench.statistics import wilson
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
+from claimbench.bench.submission.reasons import Doubt, rule
 
 REFUSED = {"chance": "chance", "top5-below-top1": "top5-below-top1"}
-"""Rules of :mod:`bench.sanity` that refuse a submission; what its others find is noted."""
+"""Rules of :mod:`claimbench.bench.sanity` that refuse a submission; what its others find is noted."""
 
 EXACT = 1e-9
 

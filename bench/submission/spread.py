@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from bench.encoding import encode_samples
-from bench.statistics import median, median_interval, percentiles, relative_halfwidth
-from bench.submission.case import Case
-from bench.submission.document import Entry
-from bench.submission.evidence import Timing
-from bench.submission.reasons import Doubt, rule
+from claimbench.bench.encoding import encode_samples
+from claimbench.bench.statistics import median, median_interval, percentiles, relative_halfwidth
+from claimbench.bench.submission.case import Case
+from claimbench.bench.submission.document import Entry
+from claimbench.bench.submission.evidence import Timing
+from claimbench.bench.submission.reasons import Doubt, rule
 
 EXACT = 1e-9
 """Rounding of the last digits, relative."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import orjson
 
-from bench import jsonl
-from bench.encoding import encode
-from bench.records import Record
-from bench.store import Store
-from bench.submission.check import Verdict
-from bench.submission.document import Submission
-from bench.submission.reasons import Reason
+from claimbench.bench import jsonl
+from claimbench.bench.encoding import encode
+from claimbench.bench.records import Record
+from claimbench.bench.store import Store
+from claimbench.bench.submission.check import Verdict
+from claimbench.bench.submission.document import Submission
+from claimbench.bench.submission.reasons import Reason
 
 
 def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:

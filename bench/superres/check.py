@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
-from bench.measure.weights import digest
-from bench.superres import pairs
-from bench.superres.evaluate import scale_of
-from bench.superres.sets import SETS
-from bench.tasks.checks import Shown, watching
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.superres import pairs
+from claimbench.bench.superres.evaluate import scale_of
+from claimbench.bench.superres.sets import SETS
+from claimbench.bench.tasks.checks import Shown, watching
 
 if TYPE_CHECKING:
-    from bench.process import Stop
-    from bench.records import Job
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job
 
 
 def _same(found: Sequence[pairs.Pair]) -> tuple[Path, Path] | None:

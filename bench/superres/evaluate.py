@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.evaluation.findings import by_one_process, circumstances, look
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.records import Job, Measurement
-from bench.superres import pairs, resize, rrdbnet
-from bench.superres.rows import METHODS, UNITS, row_names
-from bench.superres.scores import compare
-from bench.superres.sets import SCALES, SETS, PictureSet
-from bench.superres.tiles import enlarge, tiling_of
+from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Measurement
+from claimbench.bench.superres import pairs, resize, rrdbnet
+from claimbench.bench.superres.rows import METHODS, UNITS, row_names
+from claimbench.bench.superres.scores import compare
+from claimbench.bench.superres.sets import SCALES, SETS, PictureSet
+from claimbench.bench.superres.tiles import enlarge, tiling_of
 
 LARGEST = 1 << 20
 """Pixels of a small picture beyond which it is enlarged in tiles."""

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import UserError
-from bench.superres import pictures, resize, scores
-from bench.superres.sets import PictureSet, packaged
+from claimbench.bench.errors import UserError
+from claimbench.bench.superres import pictures, resize, scores
+from claimbench.bench.superres.sets import PictureSet, packaged
 
 HIGH = ("HR", "GTmod{scale}", "GTmod12", "GT", "original")
 LOW = ("LR_bicubic/X{scale}", "LRbicx{scale}", "X{scale}")

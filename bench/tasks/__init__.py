@@ -1,6 +1,7 @@
 """Tasks are plug-ins: a file here, an entry point of the group ``bench.tasks``, or a paper's own ``task.py``.
 
-Each of them holds ``TASK``, an instance of :class:`bench.tasks.task.Task`. A paper names its task in ``paper.yaml``.
+Each of them holds ``TASK``, an instance of :class:`claimbench.bench.tasks.task.Task`. A paper names its task in
+``paper.yaml``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from bench.errors import UserError, unknown
-from bench.tasks.task import Task
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.tasks.task import Task
 
 GROUP = "bench.tasks"
 DEFAULT = "image-classification"
@@ -66,10 +67,10 @@ def shown(options: Mapping[str, Any]) -> Task:
 def _modules() -> Iterator[str]:
     yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.name not in _NOT_TASKS)
     yield from (point.module for point in entry_points(group=GROUP))
-    import reproductions
+    from claimbench import reproductions
 
     folders = [folder for root in reproductions.__path__ for folder in sorted(Path(root).glob("*/task.py"))]
-    yield from (f"reproductions.{file.parent.name}.task" for file in folders)
+    yield from (f"claimbench.reproductions.{file.parent.name}.task" for file in folders)
 
 
 def _load(module: str) -> Task | str:
@@ -78,4 +79,6 @@ def _load(module: str) -> Task | str:
         task = import_module(module).TASK
     except Exception as error:
         return f"the task in {module} cannot be loaded ({type(error).__name__}: {error})"
-    return task if isinstance(task, Task) and task.name else f"TASK in {module} must be a bench.tasks.task.Task"
+    return (
+        task if isinstance(task, Task) and task.name else f"TASK in {module} must be a claimbench.bench.tasks.task.Task"
+    )

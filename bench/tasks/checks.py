@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from bench import tasks
+from claimbench.bench import tasks
 
 if TYPE_CHECKING:
-    from bench.process import Stop
-    from bench.records import Job
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job
 
 Progress = Callable[[int, int], None]
 """Told how much was checked, and of how much."""
@@ -35,7 +35,7 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
 
 def watching(stop: Stop, progress: Progress | None) -> Progress:
     """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
-    from bench.process import Interrupted
+    from claimbench.bench.process import Interrupted
 
     def tell(done: int, total: int) -> None:
         if stop.requested:

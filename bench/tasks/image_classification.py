@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.evaluation import catalogue
-from bench.quantities import Answer, Quantity, Row
-from bench.tasks.task import Task, TrainRequest
+from claimbench.bench.evaluation import catalogue
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.tasks.task import Task, TrainRequest
 
 if TYPE_CHECKING:
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),
@@ -51,7 +51,9 @@ QUANTITIES = {
 
 
 class ImageClassification(Task):
-    """Pictures (channels, height, width) to class scores; the data sets of :mod:`bench.evaluation.catalogue`."""
+    """Pictures (channels, height, width) to class scores; the data sets of
+    :mod:`claimbench.bench.evaluation.catalogue`.
+    """
 
     name = "image-classification"
     title = "Image classification"
@@ -65,20 +67,20 @@ class ImageClassification(Task):
         return {}
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores of :mod:`bench.evaluation.accuracy`."""
-        from bench.evaluation.accuracy import measure
+        """Return the scores of :mod:`claimbench.bench.evaluation.accuracy`."""
+        from claimbench.bench.evaluation.accuracy import measure
 
         return measure(subject, job)
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Check folders and archives picture by picture, and that each model's classes are those of its data set."""
-        from bench.evaluation.precheck import precheck
+        from claimbench.bench.evaluation.precheck import precheck
 
         return precheck(jobs, stop, shown)
 
     def train(self, request: TrainRequest) -> int:
-        """Train by the paper's own recipe, see :mod:`bench.training`."""
-        from bench.training.command import train
+        """Train by the paper's own recipe, see :mod:`claimbench.bench.training`."""
+        from claimbench.bench.training.command import train
 
         return train(request)
 

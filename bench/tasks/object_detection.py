@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.detection import catalogue
-from bench.quantities import Answer, Quantity, Row
-from bench.tasks.task import DataSet, Task
+from claimbench.bench.detection import catalogue
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.tasks.task import DataSet, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),
@@ -48,25 +48,25 @@ class ObjectDetection(Task):
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed."""
-        from bench.integrations.install import require_openmmlab
+        from claimbench.bench.integrations.install import require_openmmlab
 
         require_openmmlab()
 
     def build(self, job: Job) -> nn.Module:
         """Return a detector around the backbone that the variant names."""
-        from bench.integrations.openmmlab.measured import build
+        from claimbench.bench.integrations.openmmlab.measured import build
 
         return build(job)
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores of :mod:`bench.detection.accuracy`."""
-        from bench.detection.accuracy import measure
+        """Return the scores of :mod:`claimbench.bench.detection.accuracy`."""
+        from claimbench.bench.detection.accuracy import measure
 
         return measure(subject, job)
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Read the annotations and every picture of the folders that jobs name."""
-        from bench.detection.precheck import precheck
+        from claimbench.bench.detection.precheck import precheck
 
         return precheck(jobs, stop, shown)
 

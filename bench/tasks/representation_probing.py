@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.quantities import Answer, Quantity, Row
-from bench.tasks.task import DataSet, Task
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.tasks.task import DataSet, Task
 
 if TYPE_CHECKING:
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 ENCODER = "EfficientNet-Lite0's tokens"
 SOURCES = {
@@ -55,7 +55,7 @@ QUANTITIES = {
 
 
 class RepresentationProbing(Task):
-    """Tokens (N, D) to class scores; heads are trained where they are scored, see :mod:`bench.probing`."""
+    """Tokens (N, D) to class scores; heads are trained where they are scored, see :mod:`claimbench.bench.probing`."""
 
     name = "representation-probing"
     title = "Representation probing"
@@ -70,14 +70,16 @@ class RepresentationProbing(Task):
         return f"{shape[0]} tokens of {shape[1]}" if len(shape) == 2 else ""
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the accuracy and the paired gain over a linear probe, see :func:`bench.probing.protocol.measure`."""
-        from bench.probing.protocol import measure
+        """Return the accuracy and the paired gain over a linear probe, see
+        :func:`claimbench.bench.probing.protocol.measure`.
+        """
+        from claimbench.bench.probing.protocol import measure
 
         return measure(subject, job)
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Check the folder that the user named."""
-        from bench.probing.pictures import check
+        from claimbench.bench.probing.pictures import check
 
         for name, given in {(job.options["dataset"], job.options.get("data", "")) for job in jobs}:
             check(name, given)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.quantities import Answer, Quantity, Row
-from bench.segmentation import catalogue
-from bench.tasks.task import Task
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.segmentation import catalogue
+from claimbench.bench.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher", least=0, most=100)
@@ -47,7 +47,7 @@ QUANTITIES = {
 
 
 class SemanticSegmentation(Task):
-    """Pictures (3, height, width) to scores for each class and position; see :mod:`bench.segmentation`."""
+    """Pictures (3, height, width) to scores for each class and position; see :mod:`claimbench.bench.segmentation`."""
 
     name = "semantic-segmentation"
     title = "Semantic segmentation"
@@ -60,26 +60,26 @@ class SemanticSegmentation(Task):
     multi_scale = True
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores of :mod:`bench.segmentation.accuracy`."""
-        from bench.segmentation.accuracy import measure
+        """Return the scores of :mod:`claimbench.bench.segmentation.accuracy`."""
+        from claimbench.bench.segmentation.accuracy import measure
 
         return measure(subject, job)
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Read every picture and mask of the data sets that jobs name."""
-        from bench.segmentation.precheck import precheck
+        from claimbench.bench.segmentation.precheck import precheck
 
         return precheck(jobs, stop, shown)
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""
-        from bench.integrations.install import require_openmmlab
+        from claimbench.bench.integrations.install import require_openmmlab
 
         require_openmmlab()
 
     def build(self, job: Job) -> nn.Module:
         """Return a segmenter around the backbone that the variant names."""
-        from bench.integrations.openmmlab.measured import build
+        from claimbench.bench.integrations.openmmlab.measured import build
 
         return build(job)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.quantities import Answer, Quantity, Row
-from bench.recommendation import catalogue
-from bench.tasks.task import Task, TrainRequest
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.recommendation import catalogue
+from claimbench.bench.tasks.task import Task, TrainRequest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 _TITLES = {
     "hit@10": "Hit@10",
@@ -64,20 +64,22 @@ class SequentialRecommendation(Task):
         return torch.randint(1, int(config.get("items", 1)) + 1, (batch, *shape), generator=generator)
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores by the paper's protocol and among all items, see :mod:`bench.recommendation.evaluate`."""
-        from bench.recommendation.evaluate import measure
+        """Return the scores by the paper's protocol and among all items, see
+        :mod:`claimbench.bench.recommendation.evaluate`.
+        """
+        from claimbench.bench.recommendation.evaluate import measure
 
         return measure(subject, job)
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
-        """Read the files that the user named, see :mod:`bench.recommendation.precheck`."""
-        from bench.recommendation.precheck import precheck
+        """Read the files that the user named, see :mod:`claimbench.bench.recommendation.precheck`."""
+        from claimbench.bench.recommendation.precheck import precheck
 
         return precheck(jobs, shown)
 
     def train(self, request: TrainRequest) -> int:
-        """Train with each seed and store the mean of the seeds, see :mod:`bench.recommendation.command`."""
-        from bench.recommendation.command import train
+        """Train with each seed and store the mean of the seeds, see :mod:`claimbench.bench.recommendation.command`."""
+        from claimbench.bench.recommendation.command import train
 
         return train(request)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.quantities import Answer, Quantity, Row
-from bench.superres.rows import METHODS, UNITS, row_names
-from bench.superres.sets import SCALES, SETS
-from bench.tasks.task import DataSet, Task
+from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.superres.rows import METHODS, UNITS, row_names
+from claimbench.bench.superres.sets import SCALES, SETS
+from claimbench.bench.tasks.task import DataSet, Task
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 WHOSE = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
 
@@ -72,7 +72,9 @@ QUANTITIES = {
 
 
 class SuperResolution(Task):
-    """Pictures (3, H, W) with values from 0 to 1 to (3, scale H, scale W); the sets of :mod:`bench.superres.sets`."""
+    """Pictures (3, H, W) with values from 0 to 1 to (3, scale H, scale W); the sets of
+    :mod:`claimbench.bench.superres.sets`.
+    """
 
     name = "super-resolution"
     title = "Image super-resolution"
@@ -93,15 +95,15 @@ class SuperResolution(Task):
         return torch.rand(batch, *shape, generator=generator)
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores of :mod:`bench.superres.evaluate`."""
-        from bench.evaluation.precheck import is_trained
-        from bench.superres.evaluate import measure
+        """Return the scores of :mod:`claimbench.bench.superres.evaluate`."""
+        from claimbench.bench.evaluation.precheck import is_trained
+        from claimbench.bench.superres.evaluate import measure
 
         return measure(subject, job, is_trained(job))
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Check the pictures of each set, every one of them, at the scales that the jobs are about."""
-        from bench.superres.check import check
+        from claimbench.bench.superres.check import check
 
         return check(jobs, stop, shown)
 

@@ -1,6 +1,7 @@
 """What a task says of itself: its example input, its data sets and scores, and how they look in a table.
 
-A task's file imports the standard library, ``bench.errors``, ``bench.records``, ``bench.quantities`` and this module at
+A task's file imports the standard library, ``claimbench.bench.errors``, ``claimbench.bench.records``,
+``claimbench.bench.quantities`` and this module at
 its top, and everything heavy inside its methods: listing and planning must load neither torch nor timm.
 """
 
@@ -11,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.errors import UserError
-from bench.quantities import Quantity, Row
+from claimbench.bench.errors import UserError
+from claimbench.bench.quantities import Quantity, Row
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     Example = Tensor | tuple[Tensor, ...]
     """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""
 
-    from bench.measure.subject import Subject
-    from bench.process import Stop
-    from bench.records import Job, Measurement
-    from bench.tasks.checks import Shown
+    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.process import Stop
+    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.tasks.checks import Shown
 
 
 TRAINED = Path("trained")
@@ -196,7 +197,7 @@ class Task:
             UnavailableError: data or weights are not at hand; the sentence of its rows.
             UserError: what is there is not what it should be.
         """
-        from bench.measure import UnavailableError
+        from claimbench.bench.measure import UnavailableError
 
         raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
 

@@ -18,8 +18,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy
 import torch
 
-from bench.errors import UserError
-from bench.jsonl import replacing
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import replacing
 
 
 class DivergedError(UserError):

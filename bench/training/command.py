@@ -8,15 +8,15 @@ from pathlib import Path
 
 import typer
 
-from bench import devices
-from bench.options import console, print_json
-from bench.process import Stop
-from bench.tasks.task import TrainRequest
-from bench.training import distributed, session
-from bench.training.learner import count_parameters
-from bench.training.plan import Plan, Wish, resolve
-from bench.training.session import Ended
-from bench.training.show import print_plan, rows, watching
+from claimbench.bench import devices
+from claimbench.bench.options import console, print_json
+from claimbench.bench.process import Stop
+from claimbench.bench.tasks.task import TrainRequest
+from claimbench.bench.training import distributed, session
+from claimbench.bench.training.learner import count_parameters
+from claimbench.bench.training.plan import Plan, Wish, resolve
+from claimbench.bench.training.session import Ended
+from claimbench.bench.training.show import print_plan, rows, watching
 
 WORKERS = 4
 CHECKPOINT_STEPS = 1000

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from bench.errors import UserError
-from bench.training.seeding import PICTURE, drawing_for
+from claimbench.bench.errors import UserError
+from claimbench.bench.training.seeding import PICTURE, drawing_for
 
 TRAIN, VALIDATE = ("train", "training"), ("val", "validation")
 """The sub-folders that are looked for."""
@@ -108,8 +108,8 @@ def _folder(folder: Path) -> Labelled:
     """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from bench.evaluation.pictures import decode
-    from bench.evaluation.scan import is_hidden, is_picture, natural
+    from claimbench.bench.evaluation.pictures import decode
+    from claimbench.bench.evaluation.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):
         def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
@@ -263,4 +263,4 @@ def _obey_the_parent(worker: int) -> None:
 
 def sentence_of(error: UserError) -> str:
     """Return the sentence of an error that a loader's worker may have wrapped in its traceback."""
-    return str(error).strip().splitlines()[-1].removeprefix("bench.errors.UserError: ")
+    return str(error).strip().splitlines()[-1].removeprefix("claimbench.bench.errors.UserError: ")

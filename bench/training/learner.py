@@ -17,14 +17,14 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from bench import trained
-from bench.errors import UserError
-from bench.measure.weights import load_state
-from bench.training import distributed, parts
-from bench.training.distributed import Group
-from bench.training.losses import Loss
-from bench.training.plan import Plan
-from bench.training.seeding import MIXING, drawing_for
+from claimbench.bench import trained
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import load_state
+from claimbench.bench.training import distributed, parts
+from claimbench.bench.training.distributed import Group
+from claimbench.bench.training.losses import Loss
+from claimbench.bench.training.plan import Plan
+from claimbench.bench.training.seeding import MIXING, drawing_for
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -188,7 +188,7 @@ def _start(model: nn.Module, plan: Plan) -> None:
     donor = trained.build(path, plan.module, plan.variant, plan.form)
     if donor is None:
         official = importlib.import_module(f"{plan.module}.official")
-        from bench import registry
+        from claimbench.bench import registry
 
         variant = next(v for v in registry.paper(plan.wish.paper).variants if v.name == plan.variant)
         try:

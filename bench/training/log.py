@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from bench import jsonl
+from claimbench.bench import jsonl
 
 METRICS, BOARD = "metrics.jsonl", "tensorboard"
 """The file and the folder inside a run's folder."""

@@ -11,14 +11,14 @@ import numpy
 import torch
 from torch import Tensor
 
-from bench import trained
-from bench.errors import UserError
-from bench.training import checkpoint, data
-from bench.training.distributed import Group
-from bench.training.learner import Learner
-from bench.training.log import Log
-from bench.training.plan import Plan
-from bench.training.validation import Score, validate
+from claimbench.bench import trained
+from claimbench.bench.errors import UserError
+from claimbench.bench.training import checkpoint, data
+from claimbench.bench.training.distributed import Group
+from claimbench.bench.training.learner import Learner
+from claimbench.bench.training.log import Log
+from claimbench.bench.training.plan import Plan
+from claimbench.bench.training.validation import Score, validate
 
 CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
 """The files of a run's folder: everything that resuming needs, the best weights, and those of the last epoch."""

@@ -8,11 +8,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bench import registry
-from bench.errors import UserError, unknown
-from bench.recipe import NEEDED, Recipe
-from bench.spec import InputSpec, Paper, Variant
-from bench.training.parts import peak_lr
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.recipe import NEEDED, Recipe
+from claimbench.bench.spec import InputSpec, Paper, Variant
+from claimbench.bench.training.parts import peak_lr
 
 OWN = ("form", "size", "decayed_vectors", "no_weight_decay", "drop_path_key", "config", "auxiliary", "annealed")
 """What concerns the model: it stays the paper's own where another paper's recipe is used."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import environment
-from bench.alone import folder_alone
-from bench.errors import UserError
-from bench.jsonl import write_whole
-from bench.process import Interrupted
-from bench.training import checkpoint, data, distributed, intact, transforms
-from bench.training.learner import Learner
-from bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher
-from bench.training.plan import Plan
+from claimbench.bench import environment
+from claimbench.bench.alone import folder_alone
+from claimbench.bench.errors import UserError
+from claimbench.bench.jsonl import write_whole
+from claimbench.bench.process import Interrupted
+from claimbench.bench.training import checkpoint, data, distributed, intact, transforms
+from claimbench.bench.training.learner import Learner
+from claimbench.bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher
+from claimbench.bench.training.plan import Plan
 
 RUN = "run.json"
 """The file that says what a run trains, how it departs from the paper's recipe, and where it was begun."""

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.options import console
+from claimbench.bench.options import console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.recipe import Recipe
-    from bench.training.loop import Watcher
-    from bench.training.plan import Plan
-    from bench.training.validation import Score
+    from claimbench.bench.recipe import Recipe
+    from claimbench.bench.training.loop import Watcher
+    from claimbench.bench.training.plan import Plan
+    from claimbench.bench.training.validation import Score
 
 HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
 COMMAND_LINE = "the command line"
@@ -22,8 +22,8 @@ COMMAND_LINE = "the command line"
 
 def rows(plan: Plan) -> list[tuple[str, str, str]]:
     """Return every hyper-parameter of a run: its name, its value, and where that stands."""
-    from bench import registry
-    from bench.training.parts import peak_lr
+    from claimbench.bench import registry
+    from claimbench.bench.training.parts import peak_lr
 
     recipe = plan.recipe
     wish = plan.wish

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bench.errors import UserError
-from bench.recipe import Recipe
-from bench.spec import InputSpec
+from claimbench.bench.errors import UserError
+from claimbench.bench.recipe import Recipe
+from claimbench.bench.spec import InputSpec
 
 _TORCHVISION = re.compile(r"torchvision-rand-m(\d+)")
 

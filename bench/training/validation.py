@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.training.distributed import Group
+from claimbench.bench.training.distributed import Group
 
 
 @dataclass(frozen=True)

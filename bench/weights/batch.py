@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
-from bench.weights.fetch import none_published
+from claimbench.bench.errors import UserError
+from claimbench.bench.weights.fetch import none_published
 
 if TYPE_CHECKING:
-    from bench.spec import Variant
-    from bench.weights.choice import Chosen
-    from bench.weights.fetch import Fetcher
+    from claimbench.bench.spec import Variant
+    from claimbench.bench.weights.choice import Chosen
+    from claimbench.bench.weights.fetch import Fetcher
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.errors import UserError
-from bench.measure.weights import load_state
-from bench.weights.fetch import none_published, place_of, verify
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import load_state
+from claimbench.bench.weights.fetch import none_published, place_of, verify
 
 if TYPE_CHECKING:
-    from bench.spec import Paper, Variant
-    from bench.weights.choice import Chosen
+    from claimbench.bench.spec import Paper, Variant
+    from claimbench.bench.weights.choice import Chosen
 
 FITS, UNRECORDED, FAILED, ABSENT, NONE = "fits", "not recorded", "FAILED", "not here", "none published"
 

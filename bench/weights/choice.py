@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.errors import UserError, unknown
-from bench.request import split
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.request import split
 
 if TYPE_CHECKING:
-    from bench.spec import Paper, Variant
+    from claimbench.bench.spec import Paper, Variant
 
 Chosen = list[tuple["Paper", tuple["Variant", ...]]]
 

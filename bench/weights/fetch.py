@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench import registry
-from bench.errors import UserError
-from bench.measure.weights import digest, load_state
-from bench.weights import cache, content, hub, lock
-from bench.weights.download import ChangedError, Download, DownloadError, Patience
-from bench.weights.lock import Locked
-from bench.weights.part import Part
-from bench.weights.screen import Screen
-from bench.weights.sources import Source, source_of
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import digest, load_state
+from claimbench.bench.weights import cache, content, hub, lock
+from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience
+from claimbench.bench.weights.lock import Locked
+from claimbench.bench.weights.part import Part
+from claimbench.bench.weights.screen import Screen
+from claimbench.bench.weights.sources import Source, source_of
 
 if TYPE_CHECKING:
-    from bench.spec import Checkpoint, Variant
+    from claimbench.bench.spec import Checkpoint, Variant
 
 _SELF = ("127.0.0.1", "::1", "localhost")
 

@@ -1,7 +1,7 @@
 """Files on the Hugging Face hub: which commit is meant, and what the hub says of the file.
 
 ``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token; the bytes come through
-:mod:`bench.weights.download` like all others, because they can be resumed there after the process has ended.
+:mod:`claimbench.bench.weights.download` like all others, because they can be resumed there after the process has ended.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.weights.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
+from claimbench.bench.weights.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
 
 if TYPE_CHECKING:
-    from bench.weights.sources import Source
+    from claimbench.bench.weights.sources import Source
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRUE = ("1", "ON", "YES", "TRUE")

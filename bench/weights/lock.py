@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import jsonl
-from bench.errors import UserError
+from claimbench.bench import jsonl
+from claimbench.bench.errors import UserError
 
 FILE = "weights.lock.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")

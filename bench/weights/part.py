@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from bench.weights import cache
+from claimbench.bench.weights import cache
 
 CHECK_EVERY = 32 << 20
 """Bytes between two looks at the free disk space."""

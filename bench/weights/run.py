@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
-from bench.measure.weights import digest
-from bench.weights import cache
-from bench.weights.fetch import AbsentError, Fetcher
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import digest
+from claimbench.bench.weights import cache
+from claimbench.bench.weights.fetch import AbsentError, Fetcher
 
 if TYPE_CHECKING:
-    from bench.weights.choice import Chosen
+    from claimbench.bench.weights.choice import Chosen
 
 Key = tuple[str, str]
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.options import console
-from bench.weights.download import Watch
+from claimbench.bench.options import console
+from claimbench.bench.weights.download import Watch
 
 
 class Screen:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.attentive_pool import reference
-from kernels.operator import Operator
+from claimbench.kernels.attentive_pool import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "attentive_pool"]
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def attentive_pool(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """See :func:`kernels.attentive_pool.attentive_pool`; ``query`` is (1, Q, d) or (B, Q, d)."""
+    """See :func:`claimbench.kernels.attentive_pool.attentive_pool`; ``query`` is (1, Q, d) or (B, Q, d)."""
     by_key = query.unflatten(1, (key.shape[2], -1)) * scale  # (1 or B, G, Q / G, d)
     scores = (by_key @ key.permute(0, 2, 3, 1)).flatten(1, 2)  # (B, Q, N)
     by_value = scores.softmax(-1).to(value.dtype).unflatten(1, (value.shape[2], -1))  # (B, V, Q / V, N)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kernels.biased_attention import reference, windows
-from kernels.biased_attention.forms import manhattan_decay, quadratic, relative_position
-from kernels.operator import Operator
+from claimbench.kernels.biased_attention import reference, windows
+from claimbench.kernels.biased_attention.forms import manhattan_decay, quadratic, relative_position
+from claimbench.kernels.operator import Operator
 
 __all__ = [
     "OPERATOR",

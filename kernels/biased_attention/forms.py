@@ -1,4 +1,4 @@
-"""Biases as tables over the relative offset, for :func:`kernels.biased_attention.biased_attention`.
+"""Biases as tables over the relative offset, for :func:`claimbench.kernels.biased_attention.biased_attention`.
 
 Entry (dy + H - 1, dx + W - 1) of a table (G, 2 H - 1, 2 W - 1) belongs to keys dy rows below and dx columns right of
 their query.

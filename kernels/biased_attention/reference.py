@@ -17,7 +17,9 @@ def pair_bias(table: Tensor, height: int, width: int) -> Tensor:
 def biased_attention(
     query: Tensor, key: Tensor, value: Tensor, table: Tensor, gate: Tensor | None, scale: float
 ) -> Tensor:
-    """See :func:`kernels.biased_attention.biased_attention`; the maps are (B, L, G, H, W, d), L grids in an image."""
+    """See :func:`claimbench.kernels.biased_attention.biased_attention`; the maps are (B, L, G, H, W, d), L grids in an
+    image.
+    """
     height, width = query.shape[3:5]
     q, k, v = (x.flatten(3, 4) for x in (query, key, value))
     scores, bias = scale * q @ k.transpose(-2, -1), pair_bias(table, height, width)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels import backend
-from kernels.biased_attention import reference
-from kernels.operator import Operator
+from claimbench.kernels import backend
+from claimbench.kernels.biased_attention import reference
+from claimbench.kernels.operator import Operator
 
 Span = tuple[int, int, int]
 """Start, length and window side of a stretch along one axis that whole windows fill."""
@@ -46,7 +46,7 @@ def _piece(
 def attend(
     operator: Operator, query: Tensor, key: Tensor, value: Tensor, table: Tensor, window: int, shift: int, scale: float
 ) -> Tensor:
-    """See :func:`kernels.biased_attention.window_attention`."""
+    """See :func:`claimbench.kernels.biased_attention.window_attention`."""
     if query.is_meta or backend.override() == "reference":
         return _masked(query, key, value, table, window, shift, scale)
     maps = (query, key, value)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.context_mix import reference
-from kernels.neighborhood_aggregate import check_window
-from kernels.operator import Operator
+from claimbench.kernels.context_mix import reference
+from claimbench.kernels.neighborhood_aggregate import check_window
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "context_mix"]
 
@@ -46,8 +46,8 @@ def context_mix(
         out[b,i,g,h,w]   = sum over the k_i x k_i window of weight_i * value[b,i,g,y,x]
 
     Windows are centred and shifted inwards at the border, as in
-    :func:`kernels.neighborhood_aggregate.neighborhood_aggregate`. All scores of a map, (B, G, H, W, P), are never
-    written by the native and the Triton backend.
+    :func:`claimbench.kernels.neighborhood_aggregate.neighborhood_aggregate`. All scores of a map, (B, G, H, W, P), are
+    never written by the native and the Triton backend.
 
     Args:
         query: (B, G, H, W, d), already scaled; any strides.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from kernels.cases import Case
+from claimbench.kernels.cases import Case
 
 
 def _normal(generator: Generator, *shape: int) -> Tensor:

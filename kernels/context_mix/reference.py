@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.neighborhood_aggregate.reference import neighborhood_aggregate, window_index
+from claimbench.kernels.neighborhood_aggregate.reference import neighborhood_aggregate, window_index
 
 
 def relative_bias(table: Tensor, height: int, width: int, kernel_size: int) -> Tensor:
@@ -31,7 +31,9 @@ def context_mix(
     value: Tensor,
     kernel_sizes: Sequence[int],
 ) -> Tensor:
-    """See :func:`kernels.context_mix.context_mix`; ``position_bias`` is (G, S), all tables flattened in a row."""
+    """See :func:`claimbench.kernels.context_mix.context_mix`; ``position_bias`` is (G, S), all tables flattened in a
+    row.
+    """
     height, width = query.shape[2:4]
     affinity = torch.einsum("bghwc,bgrc->bghwr", query, key)
     scores = F.linear(affinity, projection, projection_bias).split([k * k for k in kernel_sizes], dim=-1)

@@ -15,15 +15,15 @@ import torch
 import triton
 import triton.language as tl
 
-from kernels import triton_support as support
-from kernels.neighborhood_aggregate.triton import (
+from claimbench.kernels import triton_support as support
+from claimbench.kernels.neighborhood_aggregate.triton import (
     first_position,
     tile_of,
     value_gradient,
     weights_gradient,
     window_start,
 )
-from kernels.triton_support import unavailable
+from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

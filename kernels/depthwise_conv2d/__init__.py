@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.depthwise_conv2d import reference
-from kernels.operator import Operator
+from claimbench.kernels.depthwise_conv2d import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "depthwise_conv2d"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels import native
-from kernels.depthwise_conv2d import reference
-from kernels.native import unavailable
+from claimbench.kernels import native
+from claimbench.kernels.depthwise_conv2d import reference
+from claimbench.kernels.native import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

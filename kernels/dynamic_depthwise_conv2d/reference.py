@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def dynamic_depthwise_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
-    """See :func:`kernels.dynamic_depthwise_conv2d.dynamic_depthwise_conv2d`."""
+    """See :func:`claimbench.kernels.dynamic_depthwise_conv2d.dynamic_depthwise_conv2d`."""
     batch, channels, height, width = x.shape
     if batch * channels == 0:  # a convolution has at least one group
         return x * kernel.sum((2, 3), keepdim=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.depthwise_conv2d.triton import convolve, image_gradients
-from kernels.triton_support import refuses, unavailable
+from claimbench.kernels.depthwise_conv2d.triton import convolve, image_gradients
+from claimbench.kernels.triton_support import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

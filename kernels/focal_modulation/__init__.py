@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.focal_modulation import reference
-from kernels.operator import Operator
+from claimbench.kernels.focal_modulation import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "focal_modulation"]
 

@@ -15,7 +15,9 @@ def level_weights(taps: Tensor, kernel_sizes: Sequence[int]) -> list[Tensor]:
 
 
 def focal_modulation(context: Tensor, gates: Tensor, taps: Tensor, kernel_sizes: Sequence[int]) -> Tensor:
-    """See :func:`kernels.focal_modulation.focal_modulation`; ``taps`` holds all weights, (C, sum of k * k)."""
+    """See :func:`claimbench.kernels.focal_modulation.focal_modulation`; ``taps`` holds all weights, (C, sum of k *
+    k).
+    """
     channels = context.shape[1]
     *local_gates, global_gate = gates.split(1, dim=1)
     total: Tensor | None = None

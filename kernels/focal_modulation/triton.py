@@ -9,10 +9,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels import triton_support as support
-from kernels.depthwise_conv2d.triton import convolve, image_gradients
-from kernels.focal_modulation.reference import level_weights
-from kernels.triton_support import unavailable
+from claimbench.kernels import triton_support as support
+from claimbench.kernels.depthwise_conv2d.triton import convolve, image_gradients
+from claimbench.kernels.focal_modulation.reference import level_weights
+from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

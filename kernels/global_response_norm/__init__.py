@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.global_response_norm import reference
-from kernels.operator import Operator
+from claimbench.kernels.global_response_norm import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "global_response_norm"]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def global_response_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
-    """See :func:`kernels.global_response_norm.global_response_norm`."""
+    """See :func:`claimbench.kernels.global_response_norm.global_response_norm`."""
     wide = x.dtype if x.dtype == torch.float64 else torch.float32
     norm = torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide)
     relative = norm / (norm.mean(1, keepdim=True) + eps)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.large_kernel_attention import reference
-from kernels.operator import Operator
+from claimbench.kernels.large_kernel_attention import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "large_kernel_attention"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from kernels.cases import Case, feature_map
+from claimbench.kernels.cases import Case, feature_map
 
 
 def _case(shape: tuple[int, ...], layout: str, kernels: tuple[int, int] = (5, 7), dilation: int = 3) -> Case:

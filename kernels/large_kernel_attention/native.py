@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels import native
-from kernels.depthwise_conv2d import native as depthwise
-from kernels.large_kernel_attention import passes
-from kernels.native import unavailable
+from claimbench.kernels import native
+from claimbench.kernels.depthwise_conv2d import native as depthwise
+from claimbench.kernels.large_kernel_attention import passes
+from claimbench.kernels.native import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

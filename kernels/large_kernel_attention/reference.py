@@ -16,7 +16,7 @@ def large_kernel_attention(
     pointwise_bias: Tensor,
     dilation: int,
 ) -> Tensor:
-    """See :func:`kernels.large_kernel_attention.large_kernel_attention`."""
+    """See :func:`claimbench.kernels.large_kernel_attention.large_kernel_attention`."""
     channels = u.shape[1]
     near, far = local_weight.shape[-1] // 2, dilation * (dilated_weight.shape[-1] // 2)
     local = F.conv2d(u, local_weight, local_bias, padding=near, groups=channels)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kernels import triton_support as support
-from kernels.depthwise_conv2d import triton as depthwise
-from kernels.large_kernel_attention import passes
-from kernels.triton_support import unavailable
+from claimbench.kernels import triton_support as support
+from claimbench.kernels.depthwise_conv2d import triton as depthwise
+from claimbench.kernels.large_kernel_attention import passes
+from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

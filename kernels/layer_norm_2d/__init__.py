@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels import backend as backends
-from kernels.layer_norm_2d import reference
-from kernels.operator import Operator
+from claimbench.kernels import backend as backends
+from claimbench.kernels.layer_norm_2d import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "layer_norm_2d"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from kernels.cases import Case, feature_map
+from claimbench.kernels.cases import Case, feature_map
 
 
 def _case(shape: tuple[int, ...], layout: str, eps: float = 1e-6) -> Case:

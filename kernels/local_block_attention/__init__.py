@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.local_block_attention import reference
-from kernels.operator import Operator
+from claimbench.kernels.local_block_attention import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "local_block_attention"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from kernels.cases import Case
+from claimbench.kernels.cases import Case
 
 
 def _maps(generator: Generator, shape: tuple[int, ...], layout: str) -> Tensor:

@@ -31,7 +31,7 @@ def local_block_attention(
     halo_size: int,
     scale: float,
 ) -> Tensor:
-    """See :func:`kernels.local_block_attention.local_block_attention`."""
+    """See :func:`claimbench.kernels.local_block_attention.local_block_attention`."""
     down, across = key.shape[2] // block_size, key.shape[3] // block_size
     queries, side = query.shape[2] // down, block_size + 2 * halo_size
     q = query.unflatten(3, (across, queries)).unflatten(2, (down, queries)).transpose(3, 4)  # (B, G, Y, X, i, j, D)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.neighborhood_aggregate import reference
-from kernels.operator import Operator
+from claimbench.kernels.neighborhood_aggregate import reference
+from claimbench.kernels.operator import Operator
 
 __all__ = ["OPERATOR", "check_window", "neighborhood_aggregate"]
 

@@ -20,7 +20,7 @@ def window_index(length: int, kernel_size: int, dilation: int = 1) -> Tensor:
 
 
 def neighborhood_aggregate(weights: Tensor, value: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
-    """See :func:`kernels.neighborhood_aggregate.neighborhood_aggregate`."""
+    """See :func:`claimbench.kernels.neighborhood_aggregate.neighborhood_aggregate`."""
     height, width = value.shape[2:4]
     rows = window_index(height, kernel_size, dilation)
     columns = window_index(width, kernel_size, dilation)

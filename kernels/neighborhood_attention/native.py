@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels import native
-from kernels.native import unavailable
+from claimbench.kernels import native
+from claimbench.kernels.native import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

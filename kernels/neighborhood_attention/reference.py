@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.neighborhood_aggregate.reference import window_index
+from claimbench.kernels.neighborhood_aggregate.reference import window_index
 
 
 def neighborhood_attention(
@@ -19,7 +19,7 @@ def neighborhood_attention(
     dilation: Sequence[int],
     scale: float,
 ) -> Tensor:
-    """See :func:`kernels.neighborhood_attention.neighborhood_attention`."""
+    """See :func:`claimbench.kernels.neighborhood_attention.neighborhood_attention`."""
     height, width = query.shape[2:4]
     rows = window_index(height, kernel_size[0], dilation[0])
     columns = window_index(width, kernel_size[1], dilation[1])

@@ -13,8 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
-from kernels import triton_support as support
-from kernels.neighborhood_aggregate.triton import (
+from claimbench.kernels import triton_support as support
+from claimbench.kernels.neighborhood_aggregate.triton import (
     first_position,
     first_query,
     last_query,
@@ -22,7 +22,7 @@ from kernels.neighborhood_aggregate.triton import (
     tile_of,
     window_start,
 )
-from kernels.triton_support import unavailable
+from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

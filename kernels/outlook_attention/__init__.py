@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.outlook_attention import reference
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.outlook_attention import reference
 
 __all__ = ["OPERATOR", "outlook_attention", "windows_along"]
 

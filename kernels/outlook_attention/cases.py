@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from kernels.cases import Case
-from kernels.outlook_attention import windows_along
+from claimbench.kernels.cases import Case
+from claimbench.kernels.outlook_attention import windows_along
 
 
 def _normal(generator: Generator, *shape: int) -> Tensor:

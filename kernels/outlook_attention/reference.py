@@ -9,7 +9,7 @@ from torch import Tensor
 def outlook_attention(
     scores: Tensor, value: Tensor, kernel_size: int, stride: int, padding: int, scale: float
 ) -> Tensor:
-    """See :func:`kernels.outlook_attention.outlook_attention`."""
+    """See :func:`claimbench.kernels.outlook_attention.outlook_attention`."""
     height, width, groups = value.shape[1:4]
     weights = (scores * scale).softmax(-1).to(value.dtype).flatten(1, 2)  # (B, h * w, G, k^2, k^2)
     window = {"kernel_size": kernel_size, "stride": stride, "padding": padding}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.permutohedral_filter import reference
-from kernels.permutohedral_filter.lattice import Lattice
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.permutohedral_filter import reference
+from claimbench.kernels.permutohedral_filter.lattice import Lattice
 
 __all__ = ["OPERATOR", "Lattice", "permutohedral_filter", "permutohedral_lattice"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from kernels.cases import Case
+from claimbench.kernels.cases import Case
 
 
 def picture_features(height: int, width: int, generator: Generator, spread: float = 3.0) -> Tensor:

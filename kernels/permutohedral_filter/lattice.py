@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.permutohedral_filter import reference
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.permutohedral_filter import reference
 
 
 class _Filter(torch.autograd.Function):

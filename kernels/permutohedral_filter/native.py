@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels import native
-from kernels.native import unavailable
-from kernels.permutohedral_filter.reference import validate
+from claimbench.kernels import native
+from claimbench.kernels.native import unavailable
+from claimbench.kernels.permutohedral_filter.reference import validate
 
 __all__ = ["Lattice", "backward", "forward", "refuses", "unavailable"]
 

@@ -147,7 +147,7 @@ def own_weights(features: Tensor) -> Tensor:
 
 
 def permutohedral_filter(values: Tensor, features: Tensor, bridge: bool) -> Tensor:
-    """See :func:`kernels.permutohedral_filter.permutohedral_filter`."""
+    """See :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`."""
     if values.numel() == 0:
         return values.clone()
     wide = values.to(torch.promote_types(values.dtype, torch.float32))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.token_reorganize import reference
-from kernels.token_reorganize.reference import most_attentive
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.token_reorganize import reference
+from claimbench.kernels.token_reorganize.reference import most_attentive
 
 __all__ = ["OPERATOR", "most_attentive", "token_reorganize"]
 

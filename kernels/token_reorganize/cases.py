@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from kernels.cases import Case
+from claimbench.kernels.cases import Case
 
 
 def _case(batch: int, count: int, channels: int, keep: int, fuse: bool = True, layout: str = "") -> Case:

@@ -12,7 +12,7 @@ def most_attentive(scores: Tensor, keep: int) -> Tensor:
 
 
 def token_reorganize(tokens: Tensor, scores: Tensor, keep: int, fuse: bool) -> Tensor:
-    """See :func:`kernels.token_reorganize.token_reorganize`."""
+    """See :func:`claimbench.kernels.token_reorganize.token_reorganize`."""
     others, kept = tokens[:, 1:], most_attentive(scores, keep)
     parts = [tokens[:, :1], others.gather(1, kept.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))]
     if fuse:

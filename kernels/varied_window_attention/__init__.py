@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.varied_window_attention import reference
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.varied_window_attention import reference
 
 __all__ = ["OPERATOR", "varied_window_attention"]
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels import native
-from kernels.native import unavailable
+from claimbench.kernels import native
+from claimbench.kernels.native import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

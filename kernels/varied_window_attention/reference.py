@@ -47,7 +47,7 @@ def varied_window_attention(
     window_size: int,
     scale: float,
 ) -> Tensor:
-    """See :func:`kernels.varied_window_attention.varied_window_attention`."""
+    """See :func:`claimbench.kernels.varied_window_attention.varied_window_attention`."""
     batch, groups, height, width, _ = query.shape
     bottom, right = -height % window_size, -width % window_size
     padded = F.pad(query, (0, 0, 0, right, 0, bottom))

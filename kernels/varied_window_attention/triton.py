@@ -11,8 +11,8 @@ import torch
 import triton
 import triton.language as tl
 
-from kernels import triton_support as support
-from kernels.triton_support import unavailable
+from claimbench.kernels import triton_support as support
+from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.operator import Operator
-from kernels.wave_aggregate import reference
+from claimbench.kernels.operator import Operator
+from claimbench.kernels.wave_aggregate import reference
 
 __all__ = ["OPERATOR", "wave_aggregate"]
 

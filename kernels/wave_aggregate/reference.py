@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def wave_aggregate(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
-    """See :func:`kernels.wave_aggregate.wave_aggregate`."""
+    """See :func:`claimbench.kernels.wave_aggregate.wave_aggregate`."""
     strongest = x.argmax(dim=1, keepdim=True)
     gate = F.gelu(theta)
     features = weight * gate + weight.gather(1, strongest) * gate.gather(1, strongest)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels import backend
-from kernels.dynamic_depthwise_conv2d import dynamic_depthwise_conv2d
+from claimbench.kernels import backend
+from claimbench.kernels.dynamic_depthwise_conv2d import dynamic_depthwise_conv2d
 
 __all__ = ["ATConv", "attentive_kernel", "pool_bands"]
 

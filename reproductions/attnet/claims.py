@@ -6,12 +6,12 @@ from functools import partial
 
 import torch
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.attnet.atconv import ATConv
-from reproductions.attnet.model import build
-from reproductions.attnet.sampling import sample
-from reproductions.attnet.sit import Attention, SiT
-from reproductions.costs import growth, macs, parameters, times
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.attnet.atconv import ATConv
+from claimbench.reproductions.attnet.model import build
+from claimbench.reproductions.attnet.sampling import sample
+from claimbench.reproductions.attnet.sit import Attention, SiT
+from claimbench.reproductions.costs import growth, macs, parameters, times
 
 WIDTH, HEADS = 64, 2
 SIDES = (14, 28, 56)

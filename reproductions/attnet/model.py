@@ -1,7 +1,7 @@
 """AttNet: a hierarchical backbone with attentive convolution in place of attention.
 
 "Attentive Convolution: Unifying the Expressivity of Self-Attention with Convolutional Efficiency", arXiv 2510.20092.
-The paper's diffusion transformer is in :mod:`reproductions.attnet.sit`.
+The paper's diffusion transformer is in :mod:`claimbench.reproductions.attnet.sit`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from timm.layers import DropPath, LayerScale, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.attnet.atconv import ATConv
-from reproductions.attnet.sit import SiT
-from reproductions.folding import conv_norm
-from reproductions.inference import by_pieces
-from reproductions.inplace import gelu, multiply
-from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.attnet.atconv import ATConv
+from claimbench.reproductions.attnet.sit import SiT
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.inplace import gelu, multiply
+from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["AttNet", "GatedFeedForward", "build"]
 
@@ -154,7 +154,8 @@ def build(config: Mapping[str, Any], form: str = "model") -> AttNet | SiT:
     """Return a randomly initialised model.
 
     Args:
-        config: the arguments of :class:`AttNet`, or of :class:`~reproductions.attnet.sit.SiT` where ``architecture``
+        config: the arguments of :class:`AttNet`, or of :class:`~claimbench.reproductions.attnet.sit.SiT` where
+        ``architecture``
             is ``sit``.
         form: ``model``.
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.attnet.model import AttNet, build
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.attnet.model import AttNet, build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "golden_call", "outputs"]
 

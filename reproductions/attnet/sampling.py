@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reproductions.attnet.sit import SiT
+from claimbench.reproductions.attnet.sit import SiT
 
 __all__ = ["guided_velocity", "sample"]
 

@@ -13,7 +13,7 @@ from timm.layers import GELUTanh, Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.attnet.atconv import ATConv
+from claimbench.reproductions.attnet.atconv import ATConv
 
 __all__ = ["SiT", "sincos_positions"]
 

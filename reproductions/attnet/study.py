@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.attnet.atconv import ATConv
-from reproductions.map_attention import GlobalAttention
-from reproductions.mixers import ChannelsFirst, head_count
+from claimbench.reproductions.attnet.atconv import ATConv
+from claimbench.reproductions.map_attention import GlobalAttention
+from claimbench.reproductions.mixers import ChannelsFirst, head_count
 
 __all__ = ["block", "counterpart"]
 

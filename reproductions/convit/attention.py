@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from kernels.biased_attention import biased_attention, quadratic
+from claimbench.kernels.biased_attention import biased_attention, quadratic
 
 
 class GatedPositionalAttention(nn.Module):

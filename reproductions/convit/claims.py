@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.convit.attention import GatedPositionalAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.convit.attention import GatedPositionalAttention
 
 HEADS, HEAD_DIM, SIDE = 9, 8, 7
 SHARP = 40.0  # a locality strength at which softmax leaves one offset only

@@ -10,9 +10,9 @@ import torch
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.attention import SelfAttention
-from reproductions.convit.attention import GatedPositionalAttention
-from reproductions.layers import add_feed_forward, drop_path_rates
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.convit.attention import GatedPositionalAttention
+from claimbench.reproductions.layers import add_feed_forward, drop_path_rates
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.convit.attention import GatedPositionalAttention
-from reproductions.convit.model import ConViT
-from reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
+from claimbench.reproductions.convit.attention import GatedPositionalAttention
+from claimbench.reproductions.convit.model import ConViT
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
 
 __all__ = ["network"]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reproductions.attention import SelfAttention
-from reproductions.layers import only_result_counts
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.layers import only_result_counts
 
 
 class WindowAttention(SelfAttention):

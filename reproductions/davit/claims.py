@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.attention import SelfAttention
-from reproductions.costs import growth, macs, times
-from reproductions.davit.attention import ChannelAttention, WindowAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.costs import growth, macs, times
+from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention
 
 DIM, HEADS, WINDOW = 96, 3, 7  # of the first stage of DaViT-T, at 56 x 56 for pictures of 224
 SIDES = (28, 56, 112)

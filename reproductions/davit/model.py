@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from kernels.depthwise_conv2d import depthwise_conv2d
-from reproductions.davit.attention import ChannelAttention, WindowAttention
-from reproductions.layers import DepthwiseConv2d, add_feed_forward, channels_last, drop_path_rates
+from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
+from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention
+from claimbench.reproductions.layers import DepthwiseConv2d, add_feed_forward, channels_last, drop_path_rates
 
 
 class PositionalEncoding(DepthwiseConv2d):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.davit.attention import ChannelAttention, WindowAttention
-from reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
+from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention
+from claimbench.reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
 
 __all__ = ["block", "counterpart"]
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.folding import conv_norm
-from reproductions.inplace import add
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inplace import add
 
 __all__ = ["STRIDE", "VGG16", "ResNet"]
 

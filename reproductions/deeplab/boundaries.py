@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reproductions.deeplab.backbones import STRIDE
-from reproductions.deeplab.crf import CrfParameters, dense_crf
-from reproductions.deeplab.model import upsample
-from reproductions.deeplab.overlap import distance_to_boundary, mean_iou
+from claimbench.reproductions.deeplab.backbones import STRIDE
+from claimbench.reproductions.deeplab.crf import CrfParameters, dense_crf
+from claimbench.reproductions.deeplab.model import upsample
+from claimbench.reproductions.deeplab.overlap import distance_to_boundary, mean_iou
 
 __all__ = ["EVERYWHERE", "WIDTHS", "Scene", "blurred", "gains", "scenes"]
 

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.costs import macs, parameters, times
-from reproductions.deeplab import boundaries, scales
-from reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros
-from reproductions.deeplab.backbones import STRIDE
-from reproductions.deeplab.crf import CrfParameters, dense_crf
-from reproductions.deeplab.model import build
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.costs import macs, parameters, times
+from claimbench.reproductions.deeplab import boundaries, scales
+from claimbench.reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros
+from claimbench.reproductions.deeplab.backbones import STRIDE
+from claimbench.reproductions.deeplab.crf import CrfParameters, dense_crf
+from claimbench.reproductions.deeplab.model import build
 
 SMALLEST_FIELD = 32
 """Pixels that one position of VGG's last features stands for, before any hole: Table 1 counts fields from there."""

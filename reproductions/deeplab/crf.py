@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from kernels.depthwise_conv2d import depthwise_conv2d
-from kernels.permutohedral_filter import permutohedral_lattice
+from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
+from claimbench.kernels.permutohedral_filter import permutohedral_lattice
 
 MOST_EXACT_PIXELS = 64 * 64
 _LANES = 8
@@ -79,7 +79,7 @@ def dense_crf(
         normalization: ``after`` divides a filter's output by the filtered ones, as the authors' library does;
             ``symmetric`` by their roots before and after; ``none`` not at all.
         own: whether a pixel's own probabilities count, as in the authors' library.
-        bridge: see :func:`kernels.permutohedral_filter.permutohedral_filter`.
+        bridge: see :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`.
 
     Returns:
         (C, H, W) in unary's dtype, which sums to one over the labels.

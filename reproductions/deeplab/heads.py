@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.deeplab.atrous import span
+from claimbench.reproductions.deeplab.atrous import span
 
 __all__ = ["AtrousPyramid", "Branch", "LinearPyramid"]
 

@@ -1,7 +1,7 @@
 """DeepLab v2: a classification network whose strides became holes, an atrous pyramid, scores at an eighth of the size.
 
 Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully Connected
-CRFs", arXiv 1606.00915. The CRF is a stage of its own: :mod:`reproductions.deeplab.crf`.
+CRFs", arXiv 1606.00915. The CRF is a stage of its own: :mod:`claimbench.reproductions.deeplab.crf`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.deeplab.backbones import STRIDE, VGG16, ResNet
-from reproductions.deeplab.crf import CrfParameters, dense_crf, unary_of
-from reproductions.deeplab.heads import AtrousPyramid, LinearPyramid
+from claimbench.reproductions.deeplab.backbones import STRIDE, VGG16, ResNet
+from claimbench.reproductions.deeplab.crf import CrfParameters, dense_crf, unary_of
+from claimbench.reproductions.deeplab.heads import AtrousPyramid, LinearPyramid
 
 __all__ = ["DeepLab", "MultiScale", "build", "initialise", "refine", "upsample"]
 
@@ -27,7 +27,8 @@ class DeepLab(nn.Module):
     """Features of output stride 8, and a head that scores each position.
 
     Args:
-        backbone: :class:`~reproductions.deeplab.backbones.VGG16` or :class:`~reproductions.deeplab.backbones.ResNet`.
+        backbone: :class:`~claimbench.reproductions.deeplab.backbones.VGG16` or
+        :class:`~claimbench.reproductions.deeplab.backbones.ResNet`.
         head: maps its features to scores.
     """
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.deeplab.model import MultiScale, build, upsample
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.deeplab.model import MultiScale, build, upsample
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
 

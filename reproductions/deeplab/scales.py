@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.deeplab.heads import AtrousPyramid
-from reproductions.deeplab.overlap import mean_iou
+from claimbench.reproductions.deeplab.heads import AtrousPyramid
+from claimbench.reproductions.deeplab.overlap import mean_iou
 
 __all__ = ["SIDES", "Scenes", "by_side", "scenes", "small_network", "trained"]
 

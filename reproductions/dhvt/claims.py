@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.costs import macs, parameters
-from reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
 
 LITTLE = 0.1
 """A part that makes a model larger by less than this share is read as adding little."""

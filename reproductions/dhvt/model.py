@@ -14,10 +14,10 @@ from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions.folding import conv_norm, fold_after, is_affine
-from reproductions.inference import pointwise
-from reproductions.inplace import add, gelu
-from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.folding import conv_norm, fold_after, is_affine
+from claimbench.reproductions.inference import pointwise
+from claimbench.reproductions.inplace import add, gelu
+from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["DHVT", "build"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.dhvt.model import build
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.dhvt.model import build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
 

@@ -6,10 +6,10 @@ import torch
 from timm.layers import Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.attention import SelfAttention
-from reproductions.costs import parameters
-from reproductions.dhvt.model import DHVT, Block, Grid
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.dhvt.model import DHVT, Block, Grid
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
 
 __all__ = ["network"]
 

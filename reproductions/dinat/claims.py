@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import torch
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from kernels.neighborhood_attention import neighborhood_attention
-from reproductions.attention import SelfAttention
-from reproductions.costs import growth, macs, parameters, times
-from reproductions.map_attention import NeighborhoodAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.kernels.neighborhood_attention import neighborhood_attention
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.costs import growth, macs, parameters, times
+from claimbench.reproductions.map_attention import NeighborhoodAttention
 
 DIM, HEADS, KERNEL = 64, 2, 7  # of the first level of the mini models: 56 x 56 positions for pictures of 224
 SIDE = 56

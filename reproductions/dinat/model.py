@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import channels_last, drop_path_rates
-from reproductions.map_attention import GridAttention, NeighborhoodAttention
+from claimbench.reproductions.layers import channels_last, drop_path_rates
+from claimbench.reproductions.map_attention import GridAttention, NeighborhoodAttention
 
 
 class ConvTokenizer(nn.Module):

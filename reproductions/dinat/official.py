@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.dinat.model import DiNAT, build
-from reproductions.layout import Rule, load_official
-from reproductions.map_attention import relative_position_index
+from claimbench.reproductions.dinat.model import DiNAT, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.map_attention import relative_position_index
 
 __all__ = ["from_official", "outputs"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.map_attention import NeighborhoodAttention
-from reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
+from claimbench.reproductions.map_attention import NeighborhoodAttention
+from claimbench.reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
 
 __all__ = ["block", "counterpart"]
 

@@ -7,9 +7,9 @@ from statistics import fmean
 
 import torch
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.drct import small_scale
-from reproductions.drct.model import DRCT
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.drct import small_scale
+from claimbench.reproductions.drct.model import DRCT
 
 SEEDS = (0, 1, 2)
 STEPS = 100

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from kernels.biased_attention import relative_position, window_attention
-from reproductions.inplace import add, gelu
-from reproductions.layers import only_result_counts
+from claimbench.kernels.biased_attention import relative_position, window_attention
+from claimbench.reproductions.inplace import add, gelu
+from claimbench.reproductions.layers import only_result_counts
 
 __all__ = ["BLOCKS", "ResidualDenseGroup", "Sizes", "SwinBlock"]
 

@@ -10,7 +10,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.drct.group import ResidualDenseGroup, Sizes
+from claimbench.reproductions.drct.group import ResidualDenseGroup, Sizes
 
 __all__ = ["DRCT", "build", "needed_overlap", "reflected"]
 

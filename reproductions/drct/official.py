@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from reproductions.drct.model import DRCT, build
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.drct.model import DRCT, build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.drct.group import BLOCKS, Sizes, SwinBlock
-from reproductions.drct.model import DRCT
+from claimbench.reproductions.drct.group import BLOCKS, Sizes, SwinBlock
+from claimbench.reproductions.drct.model import DRCT
 
 __all__ = ["CONFIG", "PLAIN_DIM", "Pictures", "Plain", "intensities", "pictures", "psnr", "train"]
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.attentive_pool import attentive_pool
+from claimbench.kernels.attentive_pool import attentive_pool
 
 __all__ = ["Projection", "TokenNorm", "attend", "whole"]
 

@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import macs, parameters, times
-from reproductions.efficient_probing.ep import EfficientProbing
-from reproductions.efficient_probing.model import REORDERS, build
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import macs, parameters, times
+from claimbench.reproductions.efficient_probing.ep import EfficientProbing
+from claimbench.reproductions.efficient_probing.model import REORDERS, build
 
 DIM, TOKENS, BATCH = 768, 196, 8
 SHAPE = (BATCH, TOKENS, DIM)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from timm.layers import Mlp, trunc_normal_, trunc_normal_tf_
 from torch import Tensor, nn
 
-from kernels.attentive_pool import attentive_pool
-from reproductions.efficient_probing.attend import Projection, TokenNorm, attend, whole
+from claimbench.kernels.attentive_pool import attentive_pool
+from claimbench.reproductions.efficient_probing.attend import Projection, TokenNorm, attend, whole
 
 __all__ = ["CAE", "JEPA", "Aim", "CaiT", "CoCa", "SigLIP"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kernels.attentive_pool import attentive_pool
-from reproductions.efficient_probing.attend import whole
+from claimbench.kernels.attentive_pool import attentive_pool
+from claimbench.reproductions.efficient_probing.attend import whole
 
 __all__ = ["EfficientProbing"]
 

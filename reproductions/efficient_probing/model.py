@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.efficient_probing.cross import CAE, JEPA, Aim, CaiT, CoCa, SigLIP
-from reproductions.efficient_probing.ep import EfficientProbing
-from reproductions.efficient_probing.pools import CBAM, CLIP, DOLG, AbMILP, ESimPool, Mean, SimPool, ViTBlock
+from claimbench.reproductions.efficient_probing.cross import CAE, JEPA, Aim, CaiT, CoCa, SigLIP
+from claimbench.reproductions.efficient_probing.ep import EfficientProbing
+from claimbench.reproductions.efficient_probing.pools import CBAM, CLIP, DOLG, AbMILP, ESimPool, Mean, SimPool, ViTBlock
 
 __all__ = ["POOLINGS", "REORDERS", "ProbeHead", "build"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.efficient_probing.model import ProbeHead, build
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.efficient_probing.model import ProbeHead, build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "golden_call", "outputs"]
 

@@ -10,9 +10,9 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.attentive_pool import attentive_pool
-from reproductions.attention import SelfAttention
-from reproductions.efficient_probing.attend import attend, whole
+from claimbench.kernels.attentive_pool import attentive_pool
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.efficient_probing.attend import attend, whole
 
 __all__ = ["CBAM", "CLIP", "DOLG", "AbMILP", "ESimPool", "Mean", "SimPool", "ViTBlock"]
 

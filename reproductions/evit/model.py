@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from kernels.token_reorganize import token_reorganize
-from reproductions.attention import SelfAttention
-from reproductions.evit.reorganize import class_attention
-from reproductions.layers import add_feed_forward, drop_path_rates, only_result_counts
+from claimbench.kernels.token_reorganize import token_reorganize
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.evit.reorganize import class_attention
+from claimbench.reproductions.layers import add_feed_forward, drop_path_rates, only_result_counts
 
 
 class Attention(SelfAttention):

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kernels.token_reorganize import most_attentive
-from reproductions.evit.model import Block, EViT, build
-from reproductions.layout import Rule, load_official
+from claimbench.kernels.token_reorganize import most_attentive
+from claimbench.reproductions.evit.model import Block, EViT, build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.evit.model import EViT
-from reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
+from claimbench.reproductions.evit.model import EViT
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, started_by_width
 
 __all__ = ["network"]
 

@@ -11,10 +11,10 @@ from typing import Any
 from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from kernels.focal_modulation import focal_modulation
-from reproductions.inference import by_pieces
-from reproductions.inplace import gelu, multiply
-from reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.kernels.focal_modulation import focal_modulation
+from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.inplace import gelu, multiply
+from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["FocalModulation", "FocalNet", "build"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.focalnet.model import FocalModulation
-from reproductions.map_attention import NeighborhoodAttention
-from reproductions.mixers import ChannelsFirst, head_count
+from claimbench.reproductions.focalnet.model import FocalModulation
+from claimbench.reproductions.map_attention import NeighborhoodAttention
+from claimbench.reproductions.mixers import ChannelsFirst, head_count
 
 __all__ = ["block", "counterpart"]
 

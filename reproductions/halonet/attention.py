@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from kernels.local_block_attention import local_block_attention
+from claimbench.kernels.local_block_attention import local_block_attention
 
 
 class HaloAttention(nn.Module):

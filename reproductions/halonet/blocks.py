@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from timm.layers import DropPath, EcaModule, SEModule
 from torch import Tensor, nn
 
-from reproductions.folding import conv_norm
-from reproductions.halonet.attention import HaloAttention
-from reproductions.inplace import add
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.halonet.attention import HaloAttention
+from claimbench.reproductions.inplace import add
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 CHANNEL_ATTENTION: dict[str, Callable[[int], nn.Module]] = {

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import growth, macs, times
-from reproductions.halonet.attention import HaloAttention
-from reproductions.halonet.model import build
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import growth, macs, times
+from claimbench.reproductions.halonet.attention import HaloAttention
+from claimbench.reproductions.halonet.model import build
 
 DIM, HEADS, BLOCK, HALO = 64, 4, 8, 3  # of the first stage of H0
 SIDES = (16, 32, 64)

@@ -8,9 +8,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.halonet.attention import HaloAttention
-from reproductions.halonet.blocks import Bottleneck, ConvNorm, Stage
-from reproductions.layers import channels_last, drop_path_rates
+from claimbench.reproductions.halonet.attention import HaloAttention
+from claimbench.reproductions.halonet.blocks import Bottleneck, ConvNorm, Stage
+from claimbench.reproductions.layers import channels_last, drop_path_rates
 
 STRIDES = (1, 2, 2, 2)
 

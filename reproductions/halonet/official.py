@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.halonet.model import HaloNet, build
-from reproductions.layout import Rule, load_official
+from claimbench.reproductions.halonet.model import HaloNet, build
+from claimbench.reproductions.layout import Rule, load_official
 
 __all__ = ["from_official", "outputs"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.halonet.attention import HaloAttention
-from reproductions.halonet.blocks import ConvMixer, ConvNorm, HaloMixer
-from reproductions.mixers import head_count
+from claimbench.reproductions.halonet.attention import HaloAttention
+from claimbench.reproductions.halonet.blocks import ConvMixer, ConvNorm, HaloMixer
+from claimbench.reproductions.mixers import head_count
 
 __all__ = ["block", "counterpart"]
 

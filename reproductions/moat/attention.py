@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.biased_attention import biased_attention
+from claimbench.kernels.biased_attention import biased_attention
 
 __all__ = ["WindowAttention", "resize_table"]
 

@@ -12,11 +12,11 @@ from timm.layers import DropPath, SqueezeExcite
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproductions import inplace
-from reproductions.folding import conv_norm, fold_after, fold_before, is_affine
-from reproductions.inference import by_pieces, pointwise
-from reproductions.layers import DepthwiseConv2d
-from reproductions.moat.attention import WindowAttention
+from claimbench.reproductions import inplace
+from claimbench.reproductions.folding import conv_norm, fold_after, fold_before, is_affine
+from claimbench.reproductions.inference import by_pieces, pointwise
+from claimbench.reproductions.layers import DepthwiseConv2d
+from claimbench.reproductions.moat.attention import WindowAttention
 
 __all__ = ["GELU", "Block", "MBConv", "SameConv2d", "average_pool", "batch_norm"]
 

@@ -6,10 +6,10 @@ import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import macs, parameters
-from reproductions.moat.attention import WindowAttention
-from reproductions.moat.blocks import Block, MBConv
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.moat.attention import WindowAttention
+from claimbench.reproductions.moat.blocks import Block, MBConv
 
 TINY_ROWS = {
     "tiny_moat_0": ("3.4", "1.1"),

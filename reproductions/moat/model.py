@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layers import channels_last
-from reproductions.moat.attention import WindowAttention
-from reproductions.moat.blocks import GELU, Block, MBConv, SameConv2d, batch_norm
+from claimbench.reproductions.layers import channels_last
+from claimbench.reproductions.moat.attention import WindowAttention
+from claimbench.reproductions.moat.blocks import GELU, Block, MBConv, SameConv2d, batch_norm
 
 __all__ = ["MOAT", "build"]
 

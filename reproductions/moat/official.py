@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.moat.model import MOAT, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.moat.model import MOAT, build
 
 __all__ = ["from_official", "from_tensorflow", "outputs"]
 

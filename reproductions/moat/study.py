@@ -5,11 +5,11 @@ from __future__ import annotations
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from reproductions.costs import parameters
-from reproductions.moat.attention import WindowAttention
-from reproductions.moat.blocks import Block, average_pool
-from reproductions.moat.model import MOAT
-from reproductions.small_networks import same_size, started_by_width
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.moat.attention import WindowAttention
+from claimbench.reproductions.moat.blocks import Block, average_pool
+from claimbench.reproductions.moat.model import MOAT
+from claimbench.reproductions.small_networks import same_size, started_by_width
 
 __all__ = ["network"]
 

@@ -6,9 +6,9 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.costs import macs, parameters
-from reproductions.ninformer.model import Block, MixerBlock
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.ninformer.model import Block, MixerBlock
 
 DIM, HIDDEN, TOKENS, HEADS = 256, 512, 64, 4  # the repository's set-up on CIFAR-10
 LITTLE_MORE = 1.25

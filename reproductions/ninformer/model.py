@@ -11,7 +11,7 @@ from typing import Any
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from reproductions.layers import channels_last
+from claimbench.reproductions.layers import channels_last
 
 __all__ = ["MixerBlock", "MixerGatingUnit", "NiNformer", "build"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.costs import parameters
-from reproductions.ninformer.model import Block, MixerGatingUnit, NiNformer
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.ninformer.model import Block, MixerGatingUnit, NiNformer
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, same_size
 
 __all__ = ["network"]
 

@@ -6,10 +6,10 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from reproductions.inplace import add, gelu
-from reproductions.layers import LayerNorm2d
-from reproductions.overlock.contmix import ContMix
-from reproductions.overlock.layers import (
+from claimbench.reproductions.inplace import add, gelu
+from claimbench.reproductions.layers import LayerNorm2d
+from claimbench.reproductions.overlock.contmix import ContMix
+from claimbench.reproductions.overlock.layers import (
     ConvNorm,
     Depthwise,
     GlobalResponseNorm,

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from kernels import backend
-from reproductions.overlock.model import build, convert
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.kernels import backend
+from claimbench.reproductions.overlock.model import build, convert
 
 # "About one third": nearer to 1/3 than to 1/4 or 1/2.
 THIRD = ((1 / 4 + 1 / 3) / 2, (1 / 3 + 1 / 2) / 2)

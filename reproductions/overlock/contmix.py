@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.context_mix import context_mix
-from reproductions.inplace import add
-from reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, squeeze_excite
+from claimbench.kernels.context_mix import context_mix
+from claimbench.reproductions.inplace import add
+from claimbench.reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, squeeze_excite
 
 REGIONS = 7
 """The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""

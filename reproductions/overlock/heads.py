@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.layers import LayerNorm2d
-from reproductions.overlock.layers import ConvNorm, LayerScale, Pointwise
+from claimbench.reproductions.layers import LayerNorm2d
+from claimbench.reproductions.overlock.layers import ConvNorm, LayerScale, Pointwise
 
 
 class Head(nn.Module):

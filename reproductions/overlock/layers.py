@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from timm.layers import SEModule
 from torch import Tensor, nn
 
-from kernels.depthwise_conv2d import depthwise_conv2d
-from kernels.global_response_norm import global_response_norm
-from reproductions.folding import fold_after, fold_before, is_affine
-from reproductions.inplace import add
+from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
+from claimbench.kernels.global_response_norm import global_response_norm
+from claimbench.reproductions.folding import fold_after, fold_before, is_affine
+from claimbench.reproductions.inplace import add
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {

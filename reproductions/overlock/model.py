@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.inplace import gelu
-from reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
-from reproductions.overlock.config import Config
-from reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
-from reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise
-from reproductions.overlock.stage import Stage
+from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
+from claimbench.reproductions.overlock.config import Config
+from claimbench.reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
+from claimbench.reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise
+from claimbench.reproductions.overlock.stage import Stage
 
 FORMS = ("training", "plain", "merged_aux", "merged")
 """``training``: dilated branches and auxiliary head. ``plain``: branches, no auxiliary head. ``merged_aux`` and

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.overlock.layers import DILATED_BRANCHES, GlobalResponseNorm, LayerScale, Pointwise
-from reproductions.overlock.model import ContMixBlock, OverLoCK, build, convert
+from claimbench.reproductions.overlock.layers import DILATED_BRANCHES, GlobalResponseNorm, LayerScale, Pointwise
+from claimbench.reproductions.overlock.model import ContMixBlock, OverLoCK, build, convert
 
 _NETWORK = {
     **{f"stem.{i}.conv": f"patch_embed1.{3 * i}" for i in range(4)},

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reproductions.overlock.contmix import ContMix
-from reproductions.overlock.layers import Depthwise
-from reproductions.overlock.model import initialise
+from claimbench.reproductions.overlock.contmix import ContMix
+from claimbench.reproductions.overlock.layers import Depthwise
+from claimbench.reproductions.overlock.model import initialise
 
 __all__ = ["block", "counterpart"]
 

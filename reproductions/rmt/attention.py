@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kernels.biased_attention import biased_attention, manhattan_decay
-from reproductions.layers import DepthwiseConv2d
+from claimbench.kernels.biased_attention import biased_attention, manhattan_decay
+from claimbench.reproductions.layers import DepthwiseConv2d
 
 __all__ = ["ManhattanAttention", "Position", "Positions", "rotate"]
 

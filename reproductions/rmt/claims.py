@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from kernels.biased_attention import biased_attention, manhattan_decay
-from reproductions.costs import growth, macs, times
-from reproductions.rmt.attention import Positions
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.kernels.biased_attention import biased_attention, manhattan_decay
+from claimbench.reproductions.costs import growth, macs, times
+from claimbench.reproductions.rmt.attention import Positions
 
 HEADS, HEAD_DIM = 4, 16  # of RMT-S's first stage, at 56 x 56 tokens for pictures of 224
 SIDES = (14, 28, 56)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.folding import fold_after
-from reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
-from reproductions.rmt.attention import ManhattanAttention, Position, Positions
-from reproductions.token_labels import TokenLabels, random_box, swap_box
+from claimbench.reproductions.folding import fold_after
+from claimbench.reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.rmt.attention import ManhattanAttention, Position, Positions
+from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
 
 
 class ResidualDepthwise(DepthwiseConv2d):

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.rmt.model import RMT, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.rmt.model import RMT, build
 
 __all__ = ["from_official", "outputs"]
 

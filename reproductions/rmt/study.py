@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproductions.mixers import ChannelsFirst, head_count
-from reproductions.rmt.attention import ManhattanAttention, Positions
+from claimbench.reproductions.mixers import ChannelsFirst, head_count
+from claimbench.reproductions.rmt.attention import ManhattanAttention, Positions
 
 __all__ = ["block", "counterpart"]
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.costs import growth, times
-from reproductions.sasrec.baselines import Caser, GRU4Rec
-from reproductions.sasrec.model import build
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.costs import growth, times
+from claimbench.reproductions.sasrec.baselines import Caser, GRU4Rec
+from claimbench.reproductions.sasrec.model import build
 
 # MovieLens-1M's sizes.
 ITEMS, USERS, BATCH, MAXLEN = 3416, 6040, 128, 200

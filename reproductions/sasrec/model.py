@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reproductions.attention import SelfAttention
-from reproductions.sasrec.sequences import Dense, Observed, Packed, Sequences
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.sasrec.sequences import Dense, Observed, Packed, Sequences
 
 __all__ = ["FORMS", "Form", "SASRec", "build", "with_form"]
 

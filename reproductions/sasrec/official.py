@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.sasrec.model import CausalAttention, SASRec, build, with_form
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.sasrec.model import CausalAttention, SASRec, build, with_form
 
 __all__ = ["from_official", "golden_call", "golden_inputs", "outputs"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import macs, parameters
-from reproductions.spartan.model import build
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.spartan.model import build
 
 T = {"layer_depths": (3, 3, 12, 2), "expand_ratios": (4, 4, 2, 2), "init_dim": 32, "dims": (64, 128, 256)}
 BASELINES = ("mobilevitv2_075", "pvt_v2_b0")

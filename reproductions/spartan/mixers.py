@@ -7,10 +7,10 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.wave_aggregate import wave_aggregate
-from reproductions.folding import conv_norm
-from reproductions.inplace import gelu
-from reproductions.layers import DepthwiseConv2d
+from claimbench.kernels.wave_aggregate import wave_aggregate
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.layers import DepthwiseConv2d
 
 __all__ = ["ChannelMixer", "ConvNorm", "SpatialMixer"]
 

@@ -14,9 +14,9 @@ import torch
 from timm.layers import DropPath, LayerScale2d, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.inference import by_pieces
-from reproductions.layers import channels_last
-from reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
+from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.layers import channels_last
+from claimbench.reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
 
 __all__ = ["SpaRTAN", "build", "initialise"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from timm.layers import LayerScale2d
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.spartan.mixers import ChannelMixer, SpatialMixer
-from reproductions.spartan.model import SpaRTAN, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.spartan.mixers import ChannelMixer, SpatialMixer
+from claimbench.reproductions.spartan.model import SpaRTAN, build
 
 __all__ = ["from_official", "outputs"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from timm.layers import SEModule
 from torch import Tensor, nn
 
-from reproductions.costs import parameters
-from reproductions.inplace import gelu
-from reproductions.layers import channels_last
-from reproductions.small_networks import same_size
-from reproductions.spartan.mixers import ConvNorm, convolution
-from reproductions.spartan.model import Block, initialise
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.layers import channels_last
+from claimbench.reproductions.small_networks import same_size
+from claimbench.reproductions.spartan.mixers import ConvNorm, convolution
+from claimbench.reproductions.spartan.model import Block, initialise
 
 __all__ = ["network"]
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from reproductions.attention import SelfAttention
-from reproductions.layers import add_feed_forward
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.layers import add_feed_forward
 
 
 class PooledAttention(nn.Module):

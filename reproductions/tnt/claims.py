@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import macs, parameters
-from reproductions.tnt.block import Block, InnerTransformer
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.tnt.block import Block, InnerTransformer
 
 # TNT-S: 196 sentences of 16 words.
 SENTENCES, WORDS, DIM, WORD_DIM, HEADS, WORD_HEADS = 196, 16, 384, 24, 6, 4

@@ -9,9 +9,9 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import drop_path_rates, only_result_counts
-from reproductions.tnt.block import Block, InnerTransformer
-from reproductions.tnt.pyramid import PyramidTNT
+from claimbench.reproductions.layers import drop_path_rates, only_result_counts
+from claimbench.reproductions.tnt.block import Block, InnerTransformer
+from claimbench.reproductions.tnt.pyramid import PyramidTNT
 
 
 class TNT(nn.Module):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.tnt.model import build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.tnt.model import build
 
 __all__ = ["from_official", "outputs"]
 

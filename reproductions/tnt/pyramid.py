@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import drop_path_rates
-from reproductions.tnt.block import Block, InnerTransformer
+from claimbench.reproductions.layers import drop_path_rates
+from claimbench.reproductions.tnt.block import Block, InnerTransformer
 
 WORDS = 4
 """A sentence has WORDS x WORDS words."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.costs import parameters
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
-from reproductions.tnt.block import Block
-from reproductions.tnt.model import TNT
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
+from claimbench.reproductions.tnt.block import Block
+from claimbench.reproductions.tnt.model import TNT
 
 __all__ = ["network"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
-from reproductions.costs import growth, macs, parameters, times
-from reproductions.van.model import LargeKernelAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.costs import growth, macs, parameters, times
+from claimbench.reproductions.van.model import LargeKernelAttention
 
 WIDTHS = (64, 128, 320, 512)  # of the stages of B2
 SIDES = (14, 28, 56)

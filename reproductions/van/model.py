@@ -14,11 +14,11 @@ from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.large_kernel_attention import large_kernel_attention
-from reproductions.folding import affine, conv_norm, fold_before, is_affine
-from reproductions.inference import by_pieces, pointwise
-from reproductions.inplace import gelu
-from reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
+from claimbench.kernels.large_kernel_attention import large_kernel_attention
+from claimbench.reproductions.folding import affine, conv_norm, fold_before, is_affine
+from claimbench.reproductions.inference import by_pieces, pointwise
+from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
 __all__ = ["VAN", "LargeKernelAttention", "build", "initialise"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.van.model import build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.van.model import build
 
 __all__ = ["from_official", "outputs"]
 

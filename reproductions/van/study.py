@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproductions.van.model import Attention, LargeKernelAttention, initialise
+from claimbench.reproductions.van.model import Attention, LargeKernelAttention, initialise
 
 __all__ = ["block", "counterpart"]
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import growth, macs, times
-from reproductions.volo.model import MapAttention
-from reproductions.volo.outlook import OutlookAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import growth, macs, times
+from claimbench.reproductions.volo.model import MapAttention
+from claimbench.reproductions.volo.outlook import OutlookAttention
 
 DIM, HEADS = 192, 6  # of the outlookers of D1, at 28 x 28 for pictures of 224
 SIDES = (14, 28, 56)

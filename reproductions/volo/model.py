@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp, trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.attention import SelfAttention
-from reproductions.folding import conv_norm
-from reproductions.layers import add_feed_forward, channels_last, drop_path_rates
-from reproductions.token_labels import TokenLabels, random_box, swap_box
-from reproductions.volo.outlook import OutlookAttention
+from claimbench.reproductions.attention import SelfAttention
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.layers import add_feed_forward, channels_last, drop_path_rates
+from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
+from claimbench.reproductions.volo.outlook import OutlookAttention
 
 
 def patches(x: Tensor, conv: nn.Module) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.volo.model import VOLO, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.volo.model import VOLO, build
 
 __all__ = ["from_official", "outputs"]
 

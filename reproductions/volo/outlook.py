@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.outlook_attention import outlook_attention
+from claimbench.kernels.outlook_attention import outlook_attention
 
 
 class OutlookAttention(nn.Module):

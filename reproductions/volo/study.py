@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.map_attention import NeighborhoodAttention
-from reproductions.mixers import ChannelsFirst, head_count
-from reproductions.volo.outlook import OutlookAttention
+from claimbench.reproductions.map_attention import NeighborhoodAttention
+from claimbench.reproductions.mixers import ChannelsFirst, head_count
+from claimbench.reproductions.volo.outlook import OutlookAttention
 
 __all__ = ["block", "counterpart"]
 

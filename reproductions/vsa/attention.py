@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from kernels.varied_window_attention import varied_window_attention
+from claimbench.kernels.varied_window_attention import varied_window_attention
 
 LEAK = 0.01
 

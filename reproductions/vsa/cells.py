@@ -13,10 +13,10 @@ import torch
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from reproductions.folding import conv_norm
-from reproductions.inplace import add, gelu
-from reproductions.layers import DepthwiseConv2d, LayerNorm2d, add_feed_forward
-from reproductions.vsa.attention import VariedWindowAttention, WindowAttention
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inplace import add, gelu
+from claimbench.reproductions.layers import DepthwiseConv2d, LayerNorm2d, add_feed_forward
+from claimbench.reproductions.vsa.attention import VariedWindowAttention, WindowAttention
 
 CELL_EPS = {"reduction": 1e-5, "normal": 1e-6}
 """Of the LayerNorms, as the official code has them."""

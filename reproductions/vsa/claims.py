@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from bench.claims import ClaimContext, ClaimResult, Evidence
-from reproductions.costs import macs, parameters, times
-from reproductions.vsa.attention import VariedWindowAttention, WindowAttention
+from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import macs, parameters, times
+from claimbench.reproductions.vsa.attention import VariedWindowAttention, WindowAttention
 
 STAGES = ((56, 64, 2), (28, 128, 4), (14, 256, 8), (7, 512, 16))
 """Side of the map, channels and heads in the normal cells of the S model, stage by stage, for pictures of 224."""

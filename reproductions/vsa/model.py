@@ -8,10 +8,10 @@ from typing import Any
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from reproductions.layers import channels_last, drop_path_rates
-from reproductions.vsa.attention import VariedWindowAttention
-from reproductions.vsa.cells import NormalCell, ReductionCell
-from reproductions.vsa.swin import SwinVSA
+from claimbench.reproductions.layers import channels_last, drop_path_rates
+from claimbench.reproductions.vsa.attention import VariedWindowAttention
+from claimbench.reproductions.vsa.cells import NormalCell, ReductionCell
+from claimbench.reproductions.vsa.swin import SwinVSA
 
 
 def official_drop_path_rates(rate: float, depths: list[int]) -> list[list[float]]:

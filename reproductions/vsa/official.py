@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reproductions.layout import Rule, load_official
-from reproductions.vsa.attention import VariedWindowAttention
-from reproductions.vsa.model import ViTAEv2VSA, build
+from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.vsa.attention import VariedWindowAttention
+from claimbench.reproductions.vsa.model import ViTAEv2VSA, build
 
 __all__ = ["from_official", "outputs"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from reproductions.mixers import head_count
-from reproductions.vsa.attention import WindowAttention
-from reproductions.vsa.cells import window_attention
+from claimbench.reproductions.mixers import head_count
+from claimbench.reproductions.vsa.attention import WindowAttention
+from claimbench.reproductions.vsa.cells import window_attention
 
 __all__ = ["block", "counterpart"]
 

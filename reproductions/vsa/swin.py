@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from reproductions.inplace import add
-from reproductions.layers import LayerNorm2d, channels_last, drop_path_rates
-from reproductions.vsa.cells import Attend, feed_forward, window_attention
+from claimbench.reproductions.inplace import add
+from claimbench.reproductions.layers import LayerNorm2d, channels_last, drop_path_rates
+from claimbench.reproductions.vsa.cells import Attend, feed_forward, window_attention
 
 EPS = 1e-5
 

@@ -31,7 +31,7 @@ def bench(tmp_path, environment):
     """Run ``bench`` in ``tmp_path``; ``fast=True`` replaces the worker by one that measures nothing."""
 
     def run(*arguments, fast=False, **changes):
-        module = "tests.bench.fast_bench" if fast else "bench"
+        module = "tests.bench.fast_bench" if fast else "claimbench.bench"
         return subprocess.run(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=tmp_path,
@@ -47,8 +47,8 @@ def bench(tmp_path, environment):
 @pytest.fixture
 def fake_papers(monkeypatch):
     """Make the fake paper known in this process."""
-    import reproductions
-    from bench import registry
+    from claimbench import reproductions
+    from claimbench.bench import registry
 
     monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(PAPERS)])
     registry.entries.cache_clear()

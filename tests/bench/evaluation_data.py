@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.evaluation import synsets
+from claimbench.bench.evaluation import synsets
 
 SYNSETS = list(synsets.indices())
 

@@ -2,8 +2,8 @@
 
 import sys
 
-import bench.process
-from bench.__main__ import main
+import claimbench.bench.process
+from claimbench.bench.__main__ import main
 
-bench.process.WORKER = "tests.bench.fake_worker"
+claimbench.bench.process.WORKER = "tests.bench.fake_worker"
 main(sys.argv[1:])

@@ -8,10 +8,10 @@ from math import exp, log
 import numpy as np
 from record_examples import record
 
-from bench.encoding import StoredRecord
-from bench.records import Settings
-from bench.regress.noise import Pair
-from bench.regress.sources import Source
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.records import Settings
+from claimbench.bench.regress.noise import Pair
+from claimbench.bench.regress.sources import Source
 
 SLOWER = log(1.05)
 

@@ -5,7 +5,7 @@ import sys
 import time
 from contextlib import suppress
 
-from bench.store import Store
+from claimbench.bench.store import Store
 
 SMALL = ("study", "--paper", "fake", "--quick", "--epochs", "3", "--threads", "1", "--devices", "cpu")
 
@@ -32,7 +32,7 @@ def checkpoints(folder):
 
 def start(folder, environment, *arguments):
     """Begin ``bench`` in a folder."""
-    command = [sys.executable, "-m", "bench", *arguments]
+    command = [sys.executable, "-m", "claimbench.bench", *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

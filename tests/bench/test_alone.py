@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from bench import run_file
-from bench.alone import alone, folder_alone
-from bench.errors import UserError
-from bench.nightly import state
+from claimbench.bench import run_file
+from claimbench.bench.alone import alone, folder_alone
+from claimbench.bench.errors import UserError
+from claimbench.bench.nightly import state
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.alone import alone
+from claimbench.bench.alone import alone
 with alone(Path(sys.argv[1]), "taken"):
     print("held", flush=True)
     time.sleep(600)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import backbone, registry
-from bench.backbone import Backbone
-from bench.errors import UserError
+from claimbench.bench import backbone, registry
+from claimbench.bench.backbone import Backbone
+from claimbench.bench.errors import UserError
 
 SMALLEST = ("spartan_t", "van_b0", "tiny_moat_0", "halonet_h0", "overlock_xt")
 

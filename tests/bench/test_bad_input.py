@@ -10,11 +10,11 @@ import sys
 import pytest
 import torch
 
-from bench import worker
-from bench.errors import UserError
-from bench.records import Job, Settings
-from bench.store import Store
-from bench.verify import verify
+from claimbench.bench import worker
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.store import Store
+from claimbench.bench.verify import verify
 
 FAKE = ("run", "--paper", "fake", "--baseline", "none")
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_that_is_wrong_or_hostile(bench, tmp_path, kind):
 )
 def test_a_checkpoint_that_cannot_be_loaded(fake_papers, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    options = {"module": "reproductions.fake", "config": {"width": 4}, "sample_shape": [3, 8, 8]}
+    options = {"module": "claimbench.reproductions.fake", "config": {"width": 4}, "sample_shape": [3, 8, 8]}
     options["weights_file"] = str(checkpoint(tmp_path / "weights.pth", kind))
     rows = worker.run(Job("fake", "fake_s", "merged", "params", Settings(weights="weights.pth"), options=options))
     assert {row.status for row in rows} == {"failed"}
@@ -275,11 +275,11 @@ def test_a_job_that_takes_too_long_is_a_row(bench, tmp_path):
 
 def test_where_memory_does_not_suffice_a_sentence_says_so(environment):
     code = """
-import bench.listing
-from bench.__main__ import main
+import claimbench.bench.listing
+from claimbench.bench.__main__ import main
 def greedy(**options):
     raise MemoryError("Unable to allocate 1.46 TiB")
-bench.listing.print_list = greedy
+claimbench.bench.listing.print_list = greedy
 main(["list"])
 """
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -292,11 +292,11 @@ main(["list"])
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_internal_error_is_one_sentence_and_a_traceback_only_on_demand(environment, debug):
     code = f"""
-import bench.listing
-from bench.__main__ import main
+import claimbench.bench.listing
+from claimbench.bench.__main__ import main
 def broken(**options):
     raise ZeroDivisionError("of our own making")
-bench.listing.print_list = broken
+claimbench.bench.listing.print_list = broken
 main(["list"] + ["--debug"] * {debug})
 """
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

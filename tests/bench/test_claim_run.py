@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import claim_check, registry
-from bench.claim_run import Claims
-from bench.process import Interrupted
+from claimbench.bench import claim_check, registry
+from claimbench.bench.claim_run import Claims
+from claimbench.bench.process import Interrupted
 
 PAPER = SimpleNamespace(
     id="made-up",

@@ -11,8 +11,8 @@ import time
 import pytest
 import torch
 
-from bench import registry
-from bench.request import Options, resolve
+from claimbench.bench import registry
+from claimbench.bench.request import Options, resolve
 
 FAKE_S = ("run", "--paper", "fake", "--variant", "fake_s", "--baseline", "none")
 COMMANDS = (
@@ -66,7 +66,7 @@ def test_help_says_what_exit_statuses_mean(bench):
 def test_help_and_list_load_little(environment, arguments):
     code = f"""
 import sys
-from bench.__main__ import main
+from claimbench.bench.__main__ import main
 try:
     main({arguments!r})
 except SystemExit:
@@ -200,7 +200,7 @@ def test_compare_writes_every_format(bench, tmp_path):
 
 def golden_file(path, **changes):
     """A golden of the fake paper whose outputs are what its model gives."""
-    from bench.golden import fill
+    from claimbench.bench.golden import fill
     from tests.bench.papers.fake.model import Model
 
     model = Model(4, False, None).double()
@@ -280,7 +280,7 @@ def test_doctor_finds_this_machine_fit_and_a_broken_paper_not(bench, tmp_path):
 
 
 def test_a_reader_that_goes_away_is_no_error(environment, tmp_path):
-    command = [sys.executable, "-m", "bench", "show", "overlock", "--json"]
+    command = [sys.executable, "-m", "claimbench.bench", "show", "overlock", "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path
     ) as process:
@@ -290,7 +290,7 @@ def test_a_reader_that_goes_away_is_no_error(environment, tmp_path):
 
 
 def test_an_interrupt_that_no_command_has_seen_is_said(monkeypatch, capsys):
-    from bench import __main__, registry
+    from claimbench.bench import __main__, registry
 
     def pressed(name):
         raise KeyboardInterrupt

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from record_examples import record
 
-from bench.compare import compare
-from bench.figures import figures
-from bench.records import Settings
-from bench.spec import Paper
-from bench.verdicts import same_device
+from claimbench.bench.compare import compare
+from claimbench.bench.figures import figures
+from claimbench.bench.records import Settings
+from claimbench.bench.spec import Paper
+from claimbench.bench.verdicts import same_device
 
 A100 = Settings(device="cuda", batch=64, input_size=(3, 224, 224), precision="fp16")
 

@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from bench import environment, nvml
+from claimbench.bench import environment, nvml
 
 
 def test_reading_it_loads_nothing_heavy():
@@ -37,7 +37,7 @@ def test_it_holds_versions_and_no_host_name():
 
 
 def test_the_compiled_level_is_the_one_that_is_loaded():
-    from kernels import native
+    from claimbench.kernels import native
 
     assert environment.native_level() == native.level()
 

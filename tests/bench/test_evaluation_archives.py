@@ -6,10 +6,10 @@ import tarfile
 
 import pytest
 
-from bench.errors import UserError
-from bench.evaluation import archive
-from bench.evaluation.catalogue import DATASETS
-from bench.evaluation.manifest import checked
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation import archive
+from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.evaluation.manifest import checked
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]

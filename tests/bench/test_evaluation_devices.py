@@ -41,7 +41,7 @@ def run(tmp_path, environment):
     (tmp_path / "model.py").write_text(MODEL)
     environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "GLOO_SOCKET_IFNAME": "lo"}
 
-    def run(results, *more, launcher=(sys.executable, "-m", "bench"), model="make"):
+    def run(results, *more, launcher=(sys.executable, "-m", "claimbench.bench"), model="make"):
         done = subprocess.run(
             [*launcher, *ARGUMENTS, "--against", f"model.py:{model}", "--results", results, *more],
             cwd=tmp_path,
@@ -75,7 +75,16 @@ def test_two_processes_give_what_one_gives(run, tmp_path):
 
 def test_torchrun_gives_the_same_and_prints_once(run, tmp_path):
     _, expected = run("one")
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "bench")
+    launcher = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "-m",
+        "claimbench.bench",
+    )
     done, lines = run("torchrun", launcher=launcher)
     assert done.returncode == 0, done.stderr
     assert lines == expected

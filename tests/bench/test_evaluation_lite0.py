@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.evaluation import synsets
+from claimbench.bench.evaluation import synsets
 
 HERE = Path(__file__).parent
 
@@ -44,7 +44,16 @@ def run(lite0, environment):
     environment |= {"BENCH_PAPERS": str(HERE / "lite0"), "XDG_CACHE_HOME": str(root / "cache")}
 
     def run(*more, metrics="accuracy"):
-        command = [sys.executable, "-m", "bench", "run", "--paper", "efficientnet_lite0", "--metrics", metrics]
+        command = [
+            sys.executable,
+            "-m",
+            "claimbench.bench",
+            "run",
+            "--paper",
+            "efficientnet_lite0",
+            "--metrics",
+            metrics,
+        ]
         command += ["--weights", str(weights), "--data", "pictures", "--device", "cpu", *map(str, more)]
         return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import UserError
-from bench.evaluation import integrity, synsets
-from bench.evaluation.catalogue import CORRUPTIONS, DATASETS
-from bench.evaluation.copies import copies
-from bench.evaluation.manifest import checked
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation import integrity, synsets
+from claimbench.bench.evaluation.catalogue import CORRUPTIONS, DATASETS
+from claimbench.bench.evaluation.copies import copies
+from claimbench.bench.evaluation.manifest import checked
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET = DATASETS["imagenet"]

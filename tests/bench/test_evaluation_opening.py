@@ -9,11 +9,11 @@ from hashlib import md5, sha256
 import numpy as np
 import pytest
 
-from bench.errors import UserError
-from bench.evaluation import synsets
-from bench.evaluation.catalogue import DATASETS
-from bench.evaluation.manifest import checked
-from bench.study import fashion_mnist
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation import synsets
+from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.evaluation.manifest import checked
+from claimbench.bench.study import fashion_mnist
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]

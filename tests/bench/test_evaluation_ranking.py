@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.errors import UserError
-from bench.evaluation.ranking import CLOSE, Ranker, logits_of, rank
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.ranking import CLOSE, Ranker, logits_of, rank
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
 
 
 def subject(model):

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from bench.errors import UserError
-from bench.evaluation.catalogue import DATASETS
-from bench.evaluation.evaluate import Task, evaluate, unfinished
-from bench.evaluation.group import Alone
-from bench.evaluation.journal import Count, Journal, Predictions
-from bench.evaluation.lines import part, whole_file
-from bench.evaluation.manifest import checked
-from bench.evaluation.preprocessing import preprocessing_of
-from bench.measure.subject import Subject
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.evaluation.evaluate import Task, evaluate, unfinished
+from claimbench.bench.evaluation.group import Alone
+from claimbench.bench.evaluation.journal import Count, Journal, Predictions
+from claimbench.bench.evaluation.lines import part, whole_file
+from claimbench.bench.evaluation.manifest import checked
+from claimbench.bench.evaluation.preprocessing import preprocessing_of
+from claimbench.bench.measure.subject import Subject
 from tests.bench.evaluation_data import imagenet
 
 
@@ -118,7 +118,7 @@ def test_damaged_lines_are_passed_over(task):
 
 
 def test_a_full_disk_is_said(task, monkeypatch):
-    from bench import jsonl
+    from claimbench.bench import jsonl
 
     def full(path, lines):
         raise UserError(f"{path} cannot be written (No space left on device)")
@@ -156,7 +156,7 @@ def test_a_killed_run_resumes_to_the_same_predictions(tmp_path, environment):
     imagenet(tmp_path / "data", classes=7, each=4)
     (tmp_path / "slow.py").write_text(SLOW)
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    command = [sys.executable, "-m", "bench", "run"]
+    command = [sys.executable, "-m", "claimbench.bench", "run"]
     arguments = [
         "--paper",
         "fake",

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench import golden as goldens
-from bench.errors import UserError
-from bench.measure import UnavailableError, parity
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
+from claimbench.bench import golden as goldens
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError, parity
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
 
 
 class Model(nn.Module):
@@ -50,7 +50,7 @@ def official(error=0.0):
 
 
 def record(width=4, rescale=()):
-    """Return a golden of Model as a dict, made without bench.golden."""
+    """Return a golden of Model as a dict, made without claimbench.bench.golden."""
     model = Model(width).eval()
     state = []
     for name, tensor in model.state_dict().items():

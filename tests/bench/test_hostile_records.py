@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import encoding, registry, sanity
-from bench.records import Settings
-from bench.render import render
-from bench.report import paper_records, report
-from bench.store import Store
+from claimbench.bench import encoding, registry, sanity
+from claimbench.bench.records import Settings
+from claimbench.bench.render import render
+from claimbench.bench.report import paper_records, report
+from claimbench.bench.store import Store
 from tests.bench.bad_submissions import COUNTS, TIMES
 from tests.bench.submission_draft import read
 from tests.bench.test_submission_fuzz import ANYTHING, places, put

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import kernel_bench, kernel_check, kernel_timing, peaks
-from bench.errors import UserError
-from bench.kernel_bench import bench_all, in_fresh_process
-from bench.kernel_rows import BenchRow, measured
-from bench.kernel_timing import Question, answer
-from bench.peaks import Peaks
-from kernels import find_operator
-from kernels.cases import Case
+from claimbench.bench import kernel_bench, kernel_check, kernel_timing, peaks
+from claimbench.bench.errors import UserError
+from claimbench.bench.kernel_bench import bench_all, in_fresh_process
+from claimbench.bench.kernel_rows import BenchRow, measured
+from claimbench.bench.kernel_timing import Question, answer
+from claimbench.bench.peaks import Peaks
+from claimbench.kernels import find_operator
+from claimbench.kernels.cases import Case
 
 OPERATOR = "depthwise_conv2d"
 

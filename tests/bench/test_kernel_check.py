@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import kernel_check
-from bench.errors import UserError
-from bench.kernel_check import CheckRow, any_failed, check_all, check_operator
-from kernels import find_operator
-from kernels.cases import Case
-from kernels.check import Difference
+from claimbench.bench import kernel_check
+from claimbench.bench.errors import UserError
+from claimbench.bench.kernel_check import CheckRow, any_failed, check_all, check_operator
+from claimbench.kernels import find_operator
+from claimbench.kernels.cases import Case
+from claimbench.kernels.check import Difference
 
 OPERATOR = "depthwise_conv2d"
 

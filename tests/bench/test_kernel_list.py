@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.kernel_list import list_operators
-from kernels import find_operator, operator_names
+from claimbench.bench.kernel_list import list_operators
+from claimbench.kernels import find_operator, operator_names
 
 
 def test_every_operator_is_listed_with_its_summary_and_every_backend():

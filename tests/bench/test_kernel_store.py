@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench import kernel_store
-from bench.errors import UserError
-from bench.kernel_rows import Against, BenchRow
-from bench.kernel_store import KernelLog
+from claimbench.bench import kernel_store
+from claimbench.bench.errors import UserError
+from claimbench.bench.kernel_rows import Against, BenchRow
+from claimbench.bench.kernel_store import KernelLog
 
 ROW = BenchRow(
     "context_mix",

@@ -9,15 +9,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.errors import UserError
-from bench.evaluation.catalogue import DATASETS
-from bench.evaluation.evaluate import spread
-from bench.evaluation.preprocessing import preprocessing_of
-from bench.evaluation.scoring import unpacked
-from bench.measure import UnavailableError, accuracy
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
-from bench.statistics import wilson
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.evaluation.evaluate import spread
+from claimbench.bench.evaluation.preprocessing import preprocessing_of
+from claimbench.bench.evaluation.scoring import unpacked
+from claimbench.bench.measure import UnavailableError, accuracy
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.statistics import wilson
 
 COLOURS = {"a_red": (255, 0, 0), "b_green": (0, 255, 0), "c_blue": (0, 0, 255)}
 PREPROCESSING = {"size": 16, "crop_pct": 1.0, "interpolation": "bilinear", "mean": "none", "std": "none"}

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench import nvml
-from bench.measure import UnavailableError, energy
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
-from bench.tasks.task import Task
+from claimbench.bench import nvml
+from claimbench.bench.measure import UnavailableError, energy
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.tasks.task import Task
 
 
 @pytest.fixture

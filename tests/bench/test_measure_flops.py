@@ -7,12 +7,12 @@ import timm
 import torch
 from torch import nn
 
-from bench.measure import UnavailableError, flops, fvcore_count, memory
-from bench.measure import rows as expected_rows
-from bench.measure.flop_rules import attention_pairs
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
-from kernels.neighborhood_aggregate import cost, neighborhood_aggregate
+from claimbench.bench.measure import UnavailableError, flops, fvcore_count, memory
+from claimbench.bench.measure import rows as expected_rows
+from claimbench.bench.measure.flop_rules import attention_pairs
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
+from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate
 
 
 def rows(model, shape, training=False, **options):

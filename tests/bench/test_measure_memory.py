@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure import heap, memory, params, resident
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
+from claimbench.bench.measure import heap, memory, params, resident
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
 
 MIB = 2**20
 
@@ -48,7 +48,7 @@ def rows(tmp_path_factory):
     def run(name, batch):
         job = Job("", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options={"sample_shape": [4]})
         read, write = os.pipe()
-        command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
+        command = [sys.executable, "-m", "claimbench.bench.worker", "--out-fd", str(write)]
         subprocess.run(command, input=json.dumps([asdict(job)]).encode(), pass_fds=(write,), check=True)
         os.close(write)
         with os.fdopen(read) as file:

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
-from bench.measure.subject import load_subject
-from bench.measure.weights import load_state
-from bench.records import Job, Settings, resize
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import load_subject
+from claimbench.bench.measure.weights import load_state
+from claimbench.bench.records import Job, Settings, resize
 
 FACTORY = """
 import torch

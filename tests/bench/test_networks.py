@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench import plan, registry, tasks
-from bench.compare import compare
-from bench.errors import UserError
-from bench.integrations import install
-from bench.request import Options, resolve
-from bench.spec import Paper
+from claimbench.bench import plan, registry, tasks
+from claimbench.bench.compare import compare
+from claimbench.bench.errors import UserError
+from claimbench.bench.integrations import install
+from claimbench.bench.request import Options, resolve
+from claimbench.bench.spec import Paper
 
 FACTS: dict[str, Any] = {
     "id": "made_up",
@@ -35,7 +35,7 @@ FACTS: dict[str, Any] = {
 def test_a_network_is_counted_at_one_size_and_timed_at_another_without_baselines() -> None:
     paper = registry.paper("van")
     network = next(n for n in paper.networks if n.name == "van_b0_upernet")
-    jobs = plan.plan(plan.Request(papers=((paper, (network,)),), modules={"van": "reproductions.van"}))
+    jobs = plan.plan(plan.Request(papers=((paper, (network,)),), modules={"van": "claimbench.reproductions.van"}))
     shapes = {job.metric: job.options["sample_shape"] for job in jobs}
     assert shapes["params"] == shapes["flops"] == [3, 512, 2048]
     assert shapes["throughput"] == shapes["memory"] == [3, 512, 512]
@@ -61,7 +61,9 @@ def test_several_sizes_are_looked_at_where_asked_and_by_segmenters_only(monkeypa
     paper = registry.paper("van")
     networks = tuple(n for n in paper.networks if n.name in ("van_b0_upernet", "van_b2_mask_rcnn"))
     for asked in (False, True):
-        request = plan.Request(papers=((paper, networks),), modules={"van": "reproductions.van"}, multi_scale=asked)
+        request = plan.Request(
+            papers=((paper, networks),), modules={"van": "claimbench.reproductions.van"}, multi_scale=asked
+        )
         told = {job.subject: job.options.get("multi_scale") for job in plan.plan(request) if job.metric == "accuracy"}
         assert told == {"van_b0_upernet": True if asked else None} | dict.fromkeys(
             (n.name for n in networks if n.name != "van_b0_upernet"), None

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from bench import devices, golden_files
-from bench.errors import UserError
-from bench.plan import plan, processes
-from bench.request import Options, resolve
+from claimbench.bench import devices, golden_files
+from claimbench.bench.errors import UserError
+from claimbench.bench.plan import plan, processes
+from claimbench.bench.request import Options, resolve
 
 CPU = {"papers": ["fake"], "device": "cpu"}
 
@@ -190,8 +190,8 @@ def test_a_gpu_that_is_not_there_is_said_with_the_reason(request_of, monkeypatch
 def test_planning_loads_no_torch():
     code = """
 import sys
-from bench.plan import plan
-from bench.request import Options, resolve
+from claimbench.bench.plan import plan
+from claimbench.bench.request import Options, resolve
 plan(resolve(Options(papers=["overlock"], device="cpu")))
 sys.exit("torch" in sys.modules or "timm" in sys.modules)
 """

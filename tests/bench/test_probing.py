@@ -9,17 +9,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench import tasks
-from bench.errors import UserError
-from bench.evaluation.dispatch import dispatching
-from bench.evaluation.journal import Count, ahead
-from bench.measure import UnavailableError
-from bench.probing import encoder, features, pictures, protocol
-from bench.probing.features import Features
-from bench.probing.training import Recipe, train
-from bench.records import Job, Settings
-from bench.study.data import Pictures
-from bench.study.encoding import decode
+from claimbench.bench import tasks
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.dispatch import dispatching
+from claimbench.bench.evaluation.journal import Count, ahead
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.probing import encoder, features, pictures, protocol
+from claimbench.bench.probing.features import Features
+from claimbench.bench.probing.training import Recipe, train
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.study.data import Pictures
+from claimbench.bench.study.encoding import decode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,7 +44,7 @@ def parts():
 
 def job(variant="ep_d768", pooling="ep", quick=True, dataset="elpv", form="reordered", **more):
     config = {"pooling": pooling, "dim": 768, "num_queries": 4, "tokens": 196, "num_classes": 1000, **more}
-    options = {"module": "reproductions.efficient_probing", "config": config, "dataset": dataset, "data": ""}
+    options = {"module": "claimbench.reproductions.efficient_probing", "config": config, "dataset": dataset, "data": ""}
     return Job("efficient_probing", variant, form, "accuracy", Settings(quick=quick), options=options)
 
 

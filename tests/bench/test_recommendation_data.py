@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.errors import UserError
-from bench.measure import UnavailableError
-from bench.recommendation import opening
-from bench.recommendation.catalogue import DATASETS, DataSet
-from bench.recommendation.interactions import from_pairs, read_pairs
-from bench.recommendation.movielens import read_timed
-from bench.recommendation.precheck import precheck
-from bench.recommendation.split import Split
-from bench.weights.screen import Screen
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.recommendation import opening
+from claimbench.bench.recommendation.catalogue import DATASETS, DataSet
+from claimbench.bench.recommendation.interactions import from_pairs, read_pairs
+from claimbench.bench.recommendation.movielens import read_timed
+from claimbench.bench.recommendation.precheck import precheck
+from claimbench.bench.recommendation.split import Split
+from claimbench.bench.weights.screen import Screen
 from tests.bench.file_server import running
 
 GOOD = "1 3\n2 1\n1 1\n1 2\n2 2\n1 4\n3 4\n"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from bench.errors import UserError
-from bench.recommendation.interactions import from_pairs
-from bench.recommendation.protocol import Evaluation, draw_users, place
-from bench.recommendation.split import Split
+from claimbench.bench.errors import UserError
+from claimbench.bench.recommendation.interactions import from_pairs
+from claimbench.bench.recommendation.protocol import Evaluation, draw_users, place
+from claimbench.bench.recommendation.split import Split
 
 
 @pytest.fixture

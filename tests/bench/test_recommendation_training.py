@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.recommendation import session
-from bench.recommendation.interactions import from_pairs
-from bench.recommendation.seeds import interval
-from bench.recommendation.session import Progress, Wish
-from bench.recommendation.split import Split
-from bench.recommendation.trainer import Batches, Recipe, generator
-from bench.store import Store
-from reproductions.sasrec.model import build
+from claimbench.bench.errors import UserError
+from claimbench.bench.recommendation import session
+from claimbench.bench.recommendation.interactions import from_pairs
+from claimbench.bench.recommendation.seeds import interval
+from claimbench.bench.recommendation.session import Progress, Wish
+from claimbench.bench.recommendation.split import Split
+from claimbench.bench.recommendation.trainer import Batches, Recipe, generator
+from claimbench.bench.store import Store
+from claimbench.reproductions.sasrec.model import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from bench import registry, spec, yaml_text
-from bench.errors import UserError
+from claimbench.bench import registry, spec, yaml_text
+from claimbench.bench.errors import UserError
 
 HEAD = "id: x\ntitle: t\ntask: c\n"
 BOMB = ", ".join(f"&{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]" for i in range(8))
@@ -33,7 +33,7 @@ HOSTILE = {
 @pytest.fixture
 def papers(monkeypatch, tmp_path):
     """Make the folders of ``tmp_path`` papers; returns a function that adds one."""
-    import reproductions
+    from claimbench import reproductions
 
     monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(tmp_path)])
     registry.entries.cache_clear()
@@ -49,7 +49,7 @@ def papers(monkeypatch, tmp_path):
 def test_papers_of_this_repository_and_of_the_search_path_are_found(fake_papers):
     assert "overlock" in registry.entries()
     entry = registry.entry("fake")
-    assert entry.module == "reproductions.fake"
+    assert entry.module == "claimbench.reproductions.fake"
     assert entry.variants == ("fake_s", "fake_m", "fake_abort", "fake_oom")
     assert registry.paper("fake").default_form(registry.paper("fake").variants[0]) == "merged"
 
@@ -120,7 +120,7 @@ def test_papers_of_other_packages_come_through_entry_points(monkeypatch, tmp_pat
 def test_listing_loads_nothing_heavy():
     code = """
 import sys
-from bench.listing import print_list
+from claimbench.bench.listing import print_list
 print_list()
 heavy = {"torch", "timm", "pydantic", "typer", "rich", "numpy", "pandas"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)

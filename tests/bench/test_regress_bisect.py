@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from bench.regress.probe import Probe, Unmeasurable
+from claimbench.bench.regress.probe import Probe, Unmeasurable
 
 TIMED = """import random; print('{"latency": %%f}' %% (%s * random.uniform(0.998, 1.002)))"""
 FAST, SLOW = TIMED % 1.0, TIMED % 1.08
@@ -117,7 +117,7 @@ import sys; sys.path[:0] = sys.argv[1:]
 import os
 from pathlib import Path
 from regress_worlds import exact
-from bench.store import Store, new_run
+from claimbench.bench.store import Store, new_run
 Store(Path(os.environ["BENCH_RESULTS"])).append(exact("params", %d, run=new_run()), device="cpu-test")
 """
     from pathlib import Path

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from regress_worlds import ENVIRONMENT, SLOWER, exact, many, source, times
 
-from bench.errors import UserError
-from bench.records import Settings
-from bench.regress import text
-from bench.regress.comparison import compare
-from bench.regress.markdown import render
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Settings
+from claimbench.bench.regress import text
+from claimbench.bench.regress.comparison import compare
+from claimbench.bench.regress.markdown import render
 
 OLD, NEW = "a" * 40, "b" * 40
 QUIET = (0.100, 0.1004, 0.0997)

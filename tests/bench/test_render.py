@@ -14,13 +14,13 @@ from rich.console import Console
 from test_compare import paper, timed
 from test_speed import around
 
-from bench.errors import UserError
-from bench.records import Settings
-from bench.render import FORMATS, Notes, clean, render
-from bench.render.latex import escape as latex
-from bench.render.markdown import escape as markdown
-from bench.render.terminal import renderable
-from bench.report import report
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Settings
+from claimbench.bench.render import FORMATS, Notes, clean, render
+from claimbench.bench.render.latex import escape as latex
+from claimbench.bench.render.markdown import escape as markdown
+from claimbench.bench.render.terminal import renderable
+from claimbench.bench.report import report
 
 HOSTILE = "[red]x[/red] a|b \\ `c` *d* _e_ <script> $f$ #g ~h {i} %j ^k & \x1b[31m\x07\u202e end\nnew line"
 ENVIRONMENT = {"cpu": {"model": "AMD EPYC 7B13", "usable_cores": 2}, "libraries": {"torch": "2.8"}, "python": "3.11"}

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-import bench.process
-from bench import run_file
-from bench.errors import UserError
-from bench.process import Interrupted, Stop, ask, run_jobs
-from bench.records import Job, Measurement, Settings
-from bench.run_file import RunFile
-from bench.runner import Ledger, done, execute
-from bench.store import Store
+import claimbench.bench.process
+from claimbench.bench import run_file
+from claimbench.bench.errors import UserError
+from claimbench.bench.process import Interrupted, Stop, ask, run_jobs
+from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.runner import Ledger, done, execute
+from claimbench.bench.store import Store
 
 
 @pytest.fixture(autouse=True)
 def fast_worker(monkeypatch, environment):
-    monkeypatch.setattr(bench.process, "WORKER", "tests.bench.fake_worker")
+    monkeypatch.setattr(claimbench.bench.process, "WORKER", "tests.bench.fake_worker")
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
 
 
@@ -142,7 +142,7 @@ def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatc
             row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.get("batch", 32)})
             yield one, [row]
 
-    monkeypatch.setattr("bench.runner.run_jobs", answers)
+    monkeypatch.setattr("claimbench.bench.runner.run_jobs", answers)
     plan = plan_of(*(job(metric="throughput", round=number) for number in range(3)))
     store = Store(tmp_path)
     with Stop() as stop:
@@ -180,8 +180,8 @@ def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):
     import sys
 
     code = """
-import bench.process, sys
-from bench.process import _Process
+import claimbench.bench.process, sys
+from claimbench.bench.process import _Process
 from tests.bench.test_runner import job
 from dataclasses import asdict
 process = _Process("tests.bench.fake_worker", [asdict(job("hang"))])

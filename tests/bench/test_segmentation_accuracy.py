@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from bench import metrics, tasks
-from bench.errors import UserError
-from bench.evaluation.journal import Count
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.process import Stop
-from bench.records import Job, Settings
-from bench.segmentation.accuracy import PROBE_SIDE
-from bench.segmentation.catalogue import DATASETS, SCORES
+from claimbench.bench import metrics, tasks
+from claimbench.bench.errors import UserError
+from claimbench.bench.evaluation.journal import Count
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.process import Stop
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.segmentation.accuracy import PROBE_SIDE
+from claimbench.bench.segmentation.catalogue import DATASETS, SCORES
 from tests.bench import segmentation_data as made
 
 TASK = tasks.get("semantic-segmentation")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import UserError
-from bench.segmentation import reading
-from bench.segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
-from bench.segmentation.layout import find
-from bench.segmentation.manifest import checked
+from claimbench.bench.errors import UserError
+from claimbench.bench.segmentation import reading
+from claimbench.bench.segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
+from claimbench.bench.segmentation.layout import find
+from claimbench.bench.segmentation.manifest import checked
 from tests.bench import segmentation_data as made
 
 MASKS = {f"p{i}": made.squares(i) for i in range(3)}

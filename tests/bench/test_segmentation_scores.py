@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.errors import UserError
-from bench.records import Job, Settings
-from bench.segmentation.catalogue import DATASETS, VOID
-from bench.segmentation.evaluate import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
-from bench.segmentation.manifest import checked
-from bench.segmentation.overlap import Overlap
-from bench.segmentation.preprocessing import NORMALISATIONS, Normalisation, normalisation_of, prepared
-from bench.segmentation.trimap import bands, distance_to_boundary
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.segmentation.catalogue import DATASETS, VOID
+from claimbench.bench.segmentation.evaluate import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
+from claimbench.bench.segmentation.manifest import checked
+from claimbench.bench.segmentation.overlap import Overlap
+from claimbench.bench.segmentation.preprocessing import NORMALISATIONS, Normalisation, normalisation_of, prepared
+from claimbench.bench.segmentation.trimap import bands, distance_to_boundary
 from tests.bench import segmentation_data as made
 
 

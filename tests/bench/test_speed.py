@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from test_compare import A100, only, paper, timed
 
-from bench.compare import compare
-from bench.figures import figures
-from bench.rounding import Printed
-from bench.speed import judge_ratio, pairs
-from bench.statistics import Ratio
+from claimbench.bench.compare import compare
+from claimbench.bench.figures import figures
+from claimbench.bench.rounding import Printed
+from claimbench.bench.speed import judge_ratio, pairs
+from claimbench.bench.statistics import Ratio
 
 V100 = {"metric": "throughput_img_s", "device": "V100", "source": "Table 4"}
 

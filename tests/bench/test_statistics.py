@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from bench import statistics
-from bench.statistics import combine, compare, mcnemar, median_interval, paired_ratio, paired_test, percentiles, wilson
+from claimbench.bench import statistics
+from claimbench.bench.statistics import (
+    combine,
+    compare,
+    mcnemar,
+    median_interval,
+    paired_ratio,
+    paired_test,
+    percentiles,
+    wilson,
+)
 
 
 def rounds(centre, spread=0.001, n=40, processes=3, between=0.0, seed=0):

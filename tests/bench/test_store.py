@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_examples import RUN, record
 
-from bench.encoding import Decoder, encode
-from bench.errors import UserError
-from bench.records import SCHEMA_VERSION, Settings
-from bench.store import Store, new_run, slug
+from claimbench.bench.encoding import Decoder, encode
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import SCHEMA_VERSION, Settings
+from claimbench.bench.store import Store, new_run, slug
 
 
 @pytest.fixture

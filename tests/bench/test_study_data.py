@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.study import data, fashion_mnist
-from bench.study.augment import augment
-from bench.study.setting import setting
+from claimbench.bench.errors import UserError
+from claimbench.bench.study import data, fashion_mnist
+from claimbench.bench.study.augment import augment
+from claimbench.bench.study.setting import setting
 
 
 @pytest.fixture

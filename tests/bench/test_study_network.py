@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.errors import UserError
-from bench.study import subjects
-from bench.study.network import Network, equal_widths, parameters, widths
-from bench.study.setting import DATASETS, EFFORTS, setting
+from claimbench.bench.errors import UserError
+from claimbench.bench.study import subjects
+from claimbench.bench.study.network import Network, equal_widths, parameters, widths
+from claimbench.bench.study.setting import DATASETS, EFFORTS, setting
 
 
 def convolution(kernel, groups=0):
@@ -66,4 +66,4 @@ def test_resnet18_has_its_usual_size():
 def test_a_study_that_is_not_there_is_said_in_a_sentence(fake_papers):
     with pytest.raises(UserError, match=r"it has no study\.py"):
         subjects.study_module("json", "json")
-    assert subjects.study_module("fake", "reproductions.fake").block(4, 8)
+    assert subjects.study_module("fake", "claimbench.reproductions.fake").block(4, 8)

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.encoding import StoredRecord
-from bench.records import Job, Measurement, Settings
-from bench.study import encoding
-from bench.study.report import page, to_json
-from bench.study.setting import setting
-from bench.study.summary import summaries
+from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.study import encoding
+from claimbench.bench.study.report import page, to_json
+from claimbench.bench.study.setting import setting
+from claimbench.bench.study.summary import summaries
 
 PICTURES = 200
 SETTING = setting("quick", "digits", None)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.study.setting import Setting, setting
-from bench.study.task import Task, make_job
-from bench.study.training import Training
-from bench.training import checkpoint
+from claimbench.bench.errors import UserError
+from claimbench.bench.study.setting import Setting, setting
+from claimbench.bench.study.task import Task, make_job
+from claimbench.bench.study.training import Training
+from claimbench.bench.training import checkpoint
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def task(fake_papers, tmp_path):
 def make_task(folder, arm, seed, epochs=2):
     how = setting("quick", "digits", epochs)
     hidden = tuple(2 * dim for dim in how.dims)
-    where = {"module": "reproductions.fake", "hidden": hidden, "device": "cpu", "threads": 1}
+    where = {"module": "claimbench.reproductions.fake", "hidden": hidden, "device": "cpu", "threads": 1}
     return Task(make_job("fake", "fake", arm, seed, how, **where), "cpu", "", str(folder / f"{arm}-{seed}.pt"))
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import run_file
-from bench.errors import UserError
-from bench.records import Job, Measurement, Settings
-from bench.run_file import RunFile
-from bench.store import Store
-from bench.submission import files, lines, private
-from bench.submission.check import Checker
-from bench.submission.pack import pack
-from bench.submission.read import parse
+from claimbench.bench import run_file
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.run_file import RunFile
+from claimbench.bench.store import Store
+from claimbench.bench.submission import files, lines, private
+from claimbench.bench.submission.check import Checker
+from claimbench.bench.submission.pack import pack
+from claimbench.bench.submission.read import parse
 from tests.bench.record_examples import RUN, record
 from tests.bench.test_submission_folder import MODELS, NOW
 
@@ -193,7 +193,7 @@ def test_the_lines_have_the_fields_of_what_is_stored():
 
 
 def test_what_this_machine_is_fits_the_lines():
-    from bench.environment import capture, device_name, name_of
+    from claimbench.bench.environment import capture, device_name, name_of
 
     found = json.loads(json.dumps(capture("cpu")))
     lines.Environment.model_validate(found)

@@ -3,9 +3,9 @@
 from record_examples import record
 from test_compare import paper
 
-from bench.report import paper_records
-from bench.store import Store
-from bench.tables import write_tables
+from claimbench.bench.report import paper_records
+from claimbench.bench.store import Store
+from claimbench.bench.tables import write_tables
 
 OLD, NEW = "20250101T000000Z-000000", "20260101T000000Z-000000"
 

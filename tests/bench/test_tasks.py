@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import metrics, tasks
-from bench.errors import UserError
-from bench.records import Job, Settings
-from bench.tasks.task import DataSet, Task, TrainRequest
+from claimbench.bench import metrics, tasks
+from claimbench.bench.errors import UserError
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.tasks.task import DataSet, Task, TrainRequest
 
 PAPERS = Path(__file__).parent / "task_papers"
 WORDS = "a text file, a word of 0 and 1 a line"
@@ -120,7 +120,7 @@ def test_training_for_a_task_without_a_trainer_is_refused():
 
 
 def test_a_broken_task_says_why_and_hurts_no_other(tmp_path, monkeypatch, load):
-    import reproductions
+    from claimbench import reproductions
 
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "__init__.py").write_text("")
@@ -156,7 +156,7 @@ def test_a_trainer_refuses_the_options_it_does_not_take():
 
 
 def test_a_task_that_says_nothing_scores_nothing():
-    from bench.measure import UnavailableError
+    from claimbench.bench.measure import UnavailableError
 
     task = Task()
     assert task.expected("x") == (("score", ""),)

@@ -15,14 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import registry, trained
-from bench.alone import folder_alone
-from bench.errors import UserError
-from bench.training import checkpoint, data, intact, session, show
-from bench.training.distributed import Group
-from bench.training.learner import Learner
-from bench.training.loop import Loop
-from bench.training.plan import Wish, resolve
+from claimbench.bench import registry, trained
+from claimbench.bench.alone import folder_alone
+from claimbench.bench.errors import UserError
+from claimbench.bench.training import checkpoint, data, intact, session, show
+from claimbench.bench.training.distributed import Group
+from claimbench.bench.training.learner import Learner
+from claimbench.bench.training.loop import Loop
+from claimbench.bench.training.plan import Wish, resolve
 
 HERE = Path(__file__).parent
 PAPERS = HERE / "training_papers"
@@ -49,7 +49,7 @@ def digits(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny_paper(monkeypatch, tmp_path):
     """Make the paper that trains in seconds known in this process, and to those that it starts."""
-    import reproductions
+    from claimbench import reproductions
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(PAPERS)])
@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(digits, tmp_
 
 def test_a_killed_run_ends_as_if_it_had_not_been(digits, tmp_path, environment):
     arguments = ["train", "--paper", "tiny", "--variant", "tiny", "--data", str(digits), "--checkpoint-steps", "2"]
-    command = [sys.executable, "-m", "bench", *arguments]
+    command = [sys.executable, "-m", "claimbench.bench", *arguments]
     settings = {"env": {**environment, "BENCH_PAPERS": str(PAPERS)}, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     train(plan_of(digits, variant="tiny"), tmp_path / "whole")
     process = subprocess.Popen([*command, "--workers", "0", "--out", "cut"], **settings)
@@ -188,7 +188,7 @@ def test_two_processes_train_as_one_does(digits, tmp_path, environment, shard):
     arguments = ["train", "--paper", "tiny", "--variant", "tiny_calm", "--recipe", "sgd", "--data", str(digits)]
     options = ["--out", "two", "--workers", "0", "--device", "cpu"]
     subprocess.run(
-        [*command, "-m", "bench", *arguments, *options, *(["--fsdp"] if shard else [])],
+        [*command, "-m", "claimbench.bench", *arguments, *options, *(["--fsdp"] if shard else [])],
         env={**environment, "BENCH_PAPERS": str(PAPERS)},
         cwd=tmp_path,
         check=True,
@@ -413,7 +413,7 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
 
 def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(intact, "MOST", 3)
-    monkeypatch.setattr("bench.evaluation.integrity.unreadable", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr("claimbench.bench.evaluation.integrity.unreadable", lambda *given: pytest.fail("decoded"))
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
 
 

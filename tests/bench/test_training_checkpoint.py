@@ -9,8 +9,15 @@ import numpy
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.training.checkpoint import DivergedError, check_finite, load, random_state, restore_random_state, save
+from claimbench.bench.errors import UserError
+from claimbench.bench.training.checkpoint import (
+    DivergedError,
+    check_finite,
+    load,
+    random_state,
+    restore_random_state,
+    save,
+)
 
 
 def state_of_a_run():
@@ -51,8 +58,8 @@ def test_a_failed_write_keeps_the_old_file_and_says_why(tmp_path):
     save(path, {"epoch": 1})
     code = f"""
         import resource, signal, torch
-        from bench.errors import UserError
-        from bench.training.checkpoint import save
+        from claimbench.bench.errors import UserError
+        from claimbench.bench.training.checkpoint import save
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
@@ -87,7 +94,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
     path = tmp_path / "last.pt"
     code = f"""
         import itertools, torch
-        from bench.training.checkpoint import save
+        from claimbench.bench.training.checkpoint import save
         for epoch in itertools.count():
             save({str(path)!r}, {{"epoch": epoch, "weights": torch.zeros(500_000)}})
             print(epoch, flush=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import golden, registry
-from bench.training import parts
+from claimbench.bench import golden, registry
+from claimbench.bench.training import parts
 
 FOLDER = Path(__file__).parents[1] / "goldens"
 
@@ -50,7 +50,7 @@ def test_weight_decay_reaches_what_it_reaches_in_the_official_code(record):
         for name, shape, _, filled in found.state
         if filled or name in found.kept_buffers or name.endswith("num_batches_tracked")
     }
-    official = importlib.import_module(f"reproductions.{paper.id}.official")
+    official = importlib.import_module(f"claimbench.reproductions.{paper.id}.official")
     model = official.from_official(found.constructor or config, marked)
     recipe = paper.recipe.resolve(variant).model_copy(update={"weight_decay": 0.5})
     groups = parts.parameter_groups(model, recipe)

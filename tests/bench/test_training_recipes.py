@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from bench import registry
-from bench.errors import UserError
-from bench.recipe import Annealed, Recipe, TokenLabelling
-from bench.training import parts, transforms
-from bench.training.losses import Loss, smoothed, token_loss
-from bench.training.plan import Wish, resolve
-from bench.training.show import rows
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError
+from claimbench.bench.recipe import Annealed, Recipe, TokenLabelling
+from claimbench.bench.training import parts, transforms
+from claimbench.bench.training.losses import Loss, smoothed, token_loss
+from claimbench.bench.training.plan import Wish, resolve
+from claimbench.bench.training.show import rows
 
 PAPERS = (
     *("overlock", "van", "attnet", "focalnet", "spartan", "dinat", "halonet", "vsa", "volo"),
@@ -171,7 +171,7 @@ def test_the_batch_of_the_recipe_is_kept_however_it_is_shared():
 def test_the_rate_of_stochastic_depth_reaches_the_model():
     from timm.layers import DropPath
 
-    from bench.training.learner import _build
+    from claimbench.bench.training.learner import _build
 
     for paper in ("overlock", "focalnet", "davit", "evit", "rmt", "volo", "dhvt"):  # one for each name of the rate
         plan = stated(paper)[0]
@@ -226,7 +226,7 @@ def test_the_auxiliary_head_is_weighed():
 
 
 def test_token_labelling_mixes_the_picture_by_area_and_leaves_the_positions():
-    from reproductions.token_labels import MixBox, TokenLabels
+    from claimbench.reproductions.token_labels import MixBox, TokenLabels
 
     torch.manual_seed(0)
     said = TokenLabels(torch.randn(2, 5), torch.randn(2, 4, 5), MixBox(0, 1, 0, 2))  # half of 2 x 2 positions

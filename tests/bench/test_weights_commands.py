@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bench.weights import lock
+from claimbench.bench.weights import lock
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state
@@ -35,7 +35,7 @@ def publish(tmp_path, environment):
 
 
 def start(tmp_path, environment, *arguments):
-    command = [sys.executable, "-m", "bench", "weights", *arguments]
+    command = [sys.executable, "-m", "claimbench.bench", "weights", *arguments]
     return subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

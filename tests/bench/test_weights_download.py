@@ -8,10 +8,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from bench.errors import UserError
-from bench.weights import cache, part
-from bench.weights.download import ChangedError, Download, DownloadError, Patience, Watch
-from bench.weights.part import Part
+from claimbench.bench.errors import UserError
+from claimbench.bench.weights import cache, part
+from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience, Watch
+from claimbench.bench.weights.part import Part
 from tests.bench.file_server import running
 
 BODY = os.urandom(300_000)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from bench import registry
-from bench.errors import UserError
-from bench.weights import fetch as fetching
-from bench.weights import hub, lock
-from bench.weights.download import Download, Patience
-from bench.weights.fetch import AbsentError, Fetcher
-from bench.weights.screen import Screen
+from claimbench.bench import registry
+from claimbench.bench.errors import UserError
+from claimbench.bench.weights import fetch as fetching
+from claimbench.bench.weights import hub, lock
+from claimbench.bench.weights.download import Download, Patience
+from claimbench.bench.weights.fetch import AbsentError, Fetcher
+from claimbench.bench.weights.screen import Screen
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state
@@ -38,7 +38,7 @@ def server():
 @pytest.fixture
 def publish(tmp_path, monkeypatch):
     """Write the paper ``served`` with these checkpoints and return its folder."""
-    import reproductions
+    from claimbench import reproductions
 
     def write(**checkpoints):
         folder = served_paper.write(tmp_path / "papers", checkpoints)
@@ -48,7 +48,7 @@ def publish(tmp_path, monkeypatch):
 
     yield write
     registry.entries.cache_clear()
-    for module in [name for name in sys.modules if name.startswith("reproductions.served")]:
+    for module in [name for name in sys.modules if name.startswith("claimbench.reproductions.served")]:
         del sys.modules[module]
 
 

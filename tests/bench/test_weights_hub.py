@@ -5,11 +5,11 @@ import hashlib
 import huggingface_hub.constants as constants
 import pytest
 
-from bench.spec import Checkpoint
-from bench.weights import hub
-from bench.weights.download import Download, DownloadError, Patience, Watch
-from bench.weights.part import Part
-from bench.weights.sources import source_of
+from claimbench.bench.spec import Checkpoint
+from claimbench.bench.weights import hub
+from claimbench.bench.weights.download import Download, DownloadError, Patience, Watch
+from claimbench.bench.weights.part import Part
+from claimbench.bench.weights.sources import source_of
 from tests.bench.file_server import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

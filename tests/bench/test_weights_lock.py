@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.errors import UserError
-from bench.weights import lock
-from bench.weights.lock import Locked
+from claimbench.bench.errors import UserError
+from claimbench.bench.weights import lock
+from claimbench.bench.weights.lock import Locked
 
 A, B = Locked("https://a/x.pth", "a" * 64, 10), Locked("hf:o/r/x.pth", "b" * 64, 20, "c0ffee")
 

@@ -11,8 +11,8 @@ import torch
 import yaml
 from PIL import Image
 
-from bench.golden import golden_state, load_golden
-from bench.store import Store
+from claimbench.bench.golden import golden_state, load_golden
+from claimbench.bench.store import Store
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state
@@ -56,8 +56,10 @@ def publish_ninformer(here, url):
     folder = here / "papers" / "published"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
-    (folder / "model.py").write_text("from reproductions.ninformer.model import build as build\n")
-    (folder / "official.py").write_text("from reproductions.ninformer.official import from_official as from_official\n")
+    (folder / "model.py").write_text("from claimbench.reproductions.ninformer.model import build as build\n")
+    (folder / "official.py").write_text(
+        "from claimbench.reproductions.ninformer.official import from_official as from_official\n"
+    )
     paper = yaml.safe_load((ROOT / "reproductions" / "ninformer" / "paper.yaml").read_text())
     variant = {**paper["variants"][0], "name": "small", "checkpoint": {"url": url}}
     kept = {key: paper[key] for key in ("title", "task") if key in paper}
@@ -66,7 +68,7 @@ def publish_ninformer(here, url):
 
 
 def test_from_an_address_to_an_accuracy(bench, here, server):
-    from reproductions.ninformer.official import from_official
+    from claimbench.reproductions.ninformer.official import from_official
 
     official = {name: tensor.float() for name, tensor in golden_state(load_golden(GOLDEN)).items()}
     body = saved({"state_dict": official, "epoch": 3})
@@ -138,11 +140,11 @@ def test_without_any_weights_the_run_does_not_begin(bench, here):
 
 
 def test_weights_that_change_between_plan_and_measurement_fail_the_row(here, fake_papers):
-    from bench import worker
-    from bench.records import Job, Settings
+    from claimbench.bench import worker
+    from claimbench.bench.records import Job, Settings
 
     torch.save(state(), here / "a.pth")
-    options = {"module": "reproductions.fake", "config": {"width": 4}, "weights_file": str(here / "a.pth")}
+    options = {"module": "claimbench.reproductions.fake", "config": {"width": 4}, "weights_file": str(here / "a.pth")}
     job = Job(
         "fake", "a", "merged", "params", Settings(weights="a.pth"), options={**options, "weights_sha256": "0" * 64}
     )

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from bench import registry
-from bench.spec import Checkpoint
-from bench.weights.fetch import place_of
-from bench.weights.sources import source_of
+from claimbench.bench import registry
+from claimbench.bench.spec import Checkpoint
+from claimbench.bench.weights.fetch import place_of
+from claimbench.bench.weights.sources import source_of
 
 
 def source(url):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.measure.weights import load_state
-from bench.weights import tensor_bundle
+from claimbench.bench.errors import UserError
+from claimbench.bench.measure.weights import load_state
+from claimbench.bench.weights import tensor_bundle
 
 WRITTEN = Path(__file__).parent / "files" / "tensorflow_2.15.tar.gz"
 """By ``tf.compat.v1.train.Saver`` of TensorFlow 2.15.1; with a step counter and a variable's moving average."""

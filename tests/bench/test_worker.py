@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 import pytest
 
-from bench import worker
-from bench.measure import METRICS, ROWS, UnavailableError
-from bench.records import Job, Measurement, Settings
+from claimbench.bench import worker
+from claimbench.bench.measure import METRICS, ROWS, UnavailableError
+from claimbench.bench.records import Job, Measurement, Settings
 
 MODELS = """
 import torch
@@ -35,7 +35,7 @@ def models(tmp_path):
 
 def spawn(job):
     read, write = os.pipe()
-    command = [sys.executable, "-m", "bench.worker", "--out-fd", str(write)]
+    command = [sys.executable, "-m", "claimbench.bench.worker", "--out-fd", str(write)]
     done = subprocess.run(
         command, input=json.dumps([asdict(job)]), text=True, capture_output=True, pass_fds=(write,), check=False
     )
@@ -116,11 +116,12 @@ def test_every_metric_has_a_module_and_rows():
 
 
 def test_listing_metrics_loads_no_torch():
-    code = "import sys, bench.measure, bench.worker; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    modules = "claimbench.bench.measure, claimbench.bench.worker"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unavailable_is_not_a_user_error():
-    from bench.errors import UserError
+    from claimbench.bench.errors import UserError
 
     assert not issubclass(UnavailableError, UserError)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reproductions.deeplab.crf import PAPER, dense_crf
+from claimbench.reproductions.deeplab.crf import PAPER, dense_crf
 
 CLASSES = 21
 SIZES = ((125, 94), (250, 188), (500, 375), (1000, 750))

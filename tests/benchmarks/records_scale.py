@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.compare import compare
-from bench.encoding import encode
-from bench.records import Job, Measurement, Record, Settings
-from bench.report import paper_records
-from bench.site.build import build
-from bench.site.source import Source
-from bench.spec import Paper
-from bench.store import Store
+from claimbench.bench.compare import compare
+from claimbench.bench.encoding import encode
+from claimbench.bench.records import Job, Measurement, Record, Settings
+from claimbench.bench.report import paper_records
+from claimbench.bench.site.build import build
+from claimbench.bench.site.source import Source
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
 
 ROWS = (
     "params",
@@ -37,7 +37,7 @@ ROWS = (
 SUBJECTS = 10
 PAPERS = 10
 OPTIONS = {
-    "module": "reproductions.overlock",
+    "module": "claimbench.reproductions.overlock",
     "sample_shape": [3, 224, 224],
     "config": {
         "depth": [4, 4, 6, 2],

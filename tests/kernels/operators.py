@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all, check_operator, load_cases
-from kernels import backend, find_operator, native
-from kernels.cases import Case
+from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.kernels import backend, find_operator, native
+from claimbench.kernels.cases import Case
 
 needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

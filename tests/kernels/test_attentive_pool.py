@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.kernel_check import DTYPES, check_all
-from kernels import backend, find_operator
-from kernels.attentive_pool import attentive_pool, cost
-from kernels.attentive_pool.cases import CHECK
+from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.attentive_pool import attentive_pool, cost
+from claimbench.kernels.attentive_pool.cases import CHECK
 from tests.kernels import operators
 
 NAME = "attentive_pool"

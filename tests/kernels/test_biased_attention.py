@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.kernel_check import load_cases
-from kernels import backend
-from kernels.biased_attention import biased_attention, cost, manhattan_decay, quadratic, relative_position
-from kernels.biased_attention.reference import pair_bias
+from claimbench.bench.kernel_check import load_cases
+from claimbench.kernels import backend
+from claimbench.kernels.biased_attention import biased_attention, cost, manhattan_decay, quadratic, relative_position
+from claimbench.kernels.biased_attention.reference import pair_bias
 from tests.kernels import operators
 from tests.kernels.operators import needs_native
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.kernel_check import DTYPES, check_operator, load_cases
-from kernels import backend, native
-from kernels.context_mix import OPERATOR, context_mix, cost
+from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases
+from claimbench.kernels import backend, native
+from claimbench.kernels.context_mix import OPERATOR, context_mix, cost
 
 CHECK = load_cases("context_mix", "CHECK")
 TENSORS = len(OPERATOR.tensor_positions)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kernels import backend, find_operator
-from kernels.depthwise_conv2d import cost, depthwise_conv2d, native
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.depthwise_conv2d import cost, depthwise_conv2d, native
 from tests.kernels import operators
 
 NAME = "depthwise_conv2d"
@@ -46,7 +46,7 @@ def test_compiles_without_a_graph_break():
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 3, 5, 6, 7])
 def test_results_do_not_depend_on_the_number_of_threads(number):
-    from kernels.depthwise_conv2d.cases import CHECK
+    from claimbench.kernels.depthwise_conv2d.cases import CHECK
 
     operators.assert_same_on_every_thread_count(NAME, CHECK[number])
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kernels import backend, find_operator
-from kernels.depthwise_conv2d import depthwise_conv2d
-from kernels.dynamic_depthwise_conv2d import cost, dynamic_depthwise_conv2d
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
+from claimbench.kernels.dynamic_depthwise_conv2d import cost, dynamic_depthwise_conv2d
 from tests.kernels import operators
 
 NAME = "dynamic_depthwise_conv2d"
@@ -52,7 +52,7 @@ def test_compiles_without_a_graph_break():
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 1, 5])
 def test_results_do_not_depend_on_the_number_of_threads(number):
-    from kernels.dynamic_depthwise_conv2d.cases import CHECK
+    from claimbench.kernels.dynamic_depthwise_conv2d.cases import CHECK
 
     operators.assert_same_on_every_thread_count(NAME, CHECK[number])
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kernels import backend
-from kernels.focal_modulation import cost, focal_modulation
-from kernels.focal_modulation.cases import CHECK
+from claimbench.kernels import backend
+from claimbench.kernels.focal_modulation import cost, focal_modulation
+from claimbench.kernels.focal_modulation.cases import CHECK
 from tests.kernels import operators
 
 NAME = "focal_modulation"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import backend
-from kernels.global_response_norm import cost, global_response_norm
+from claimbench.kernels import backend
+from claimbench.kernels.global_response_norm import cost, global_response_norm
 from tests.kernels import operators
 
 NAME = "global_response_norm"
@@ -40,7 +40,7 @@ def test_compiles_without_a_graph_break():
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_results_do_not_depend_on_the_number_of_threads(number):
-    from kernels.global_response_norm.cases import CHECK
+    from claimbench.kernels.global_response_norm.cases import CHECK
 
     operators.assert_same_on_every_thread_count(NAME, CHECK[number])
 

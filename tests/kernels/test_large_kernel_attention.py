@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kernels import backend
-from kernels.large_kernel_attention import cost, large_kernel_attention
-from kernels.large_kernel_attention.cases import CHECK
+from claimbench.kernels import backend
+from claimbench.kernels.large_kernel_attention import cost, large_kernel_attention
+from claimbench.kernels.large_kernel_attention.cases import CHECK
 from tests.kernels import operators
 
 NAME = "large_kernel_attention"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import backend, find_operator
-from kernels.layer_norm_2d import cost, layer_norm_2d
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.layer_norm_2d import cost, layer_norm_2d
 from tests.kernels import operators
 
 NAME = "layer_norm_2d"

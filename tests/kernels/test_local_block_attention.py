@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import backend, find_operator
-from kernels.local_block_attention import cost, local_block_attention
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.local_block_attention import cost, local_block_attention
 from tests.kernels import operators
 
 NAME = "local_block_attention"

@@ -6,7 +6,7 @@ import importlib.machinery
 
 import pytest
 
-from kernels import build, native
+from claimbench.kernels import build, native
 from tests.kernels.operators import needs_native
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_operator, load_cases
-from kernels import backend, native
-from kernels.neighborhood_aggregate import OPERATOR, cost, neighborhood_aggregate
-from kernels.neighborhood_aggregate.reference import window_index
+from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases
+from claimbench.kernels import backend, native
+from claimbench.kernels.neighborhood_aggregate import OPERATOR, cost, neighborhood_aggregate
+from claimbench.kernels.neighborhood_aggregate.reference import window_index
 
 CHECK = load_cases("neighborhood_aggregate", "CHECK")
 needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))

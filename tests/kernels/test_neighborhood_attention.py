@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import load_cases
-from kernels import backend
-from kernels.cases import Case
-from kernels.neighborhood_aggregate.reference import window_index
-from kernels.neighborhood_attention import OPERATOR, cost, neighborhood_attention
+from claimbench.bench.kernel_check import load_cases
+from claimbench.kernels import backend
+from claimbench.kernels.cases import Case
+from claimbench.kernels.neighborhood_aggregate.reference import window_index
+from claimbench.kernels.neighborhood_attention import OPERATOR, cost, neighborhood_attention
 from tests.kernels import operators
 from tests.kernels.operators import needs_native
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all
-from kernels import backend, find_operator
-from kernels.outlook_attention import cost, outlook_attention
-from kernels.outlook_attention.cases import BENCH
+from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.outlook_attention import cost, outlook_attention
+from claimbench.kernels.outlook_attention.cases import BENCH
 from tests.kernels import operators
 
 NAME = "outlook_attention"

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import backend
-from kernels.permutohedral_filter import cost, permutohedral_filter, permutohedral_lattice, reference
-from kernels.permutohedral_filter.cases import CHECK, picture_features
+from claimbench.kernels import backend
+from claimbench.kernels.permutohedral_filter import cost, permutohedral_filter, permutohedral_lattice, reference
+from claimbench.kernels.permutohedral_filter.cases import CHECK, picture_features
 from tests.kernels import operators
 
 NAME = "permutohedral_filter"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all
-from kernels import backend, find_operator
-from kernels.token_reorganize import cost, most_attentive, token_reorganize
-from kernels.token_reorganize.cases import CHECK
+from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.token_reorganize import cost, most_attentive, token_reorganize
+from claimbench.kernels.token_reorganize.cases import CHECK
 from tests.kernels import operators
 
 NAME = "token_reorganize"

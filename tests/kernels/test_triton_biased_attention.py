@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all, check_operator, load_cases
-from kernels import find_operator
+from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.kernels import find_operator
 from tests.kernels.operators import needs_gpu
 
 pytest.importorskip("triton")
@@ -29,7 +29,7 @@ def test_the_interpreted_kernels_agree_with_the_reference(case, count, dtypes):
 
 
 def test_diagonals_are_summed_by_the_distance_of_their_columns():
-    from kernels.biased_attention.triton import _along_diagonals
+    from claimbench.kernels.biased_attention.triton import _along_diagonals
 
     sums = torch.randn(2, 4, 4)
     expected = torch.stack([torch.stack([s.diagonal(d).sum() for d in range(-3, 4)]) for s in sums])

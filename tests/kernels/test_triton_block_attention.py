@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all, check_operator, load_cases
-from kernels import find_operator
+from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.kernels import find_operator
 from tests.kernels import operators
 
 pytest.importorskip("triton")

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all, check_operator, load_cases
-from kernels import find_operator
+from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.kernels import find_operator
 
 pytest.importorskip("triton")
 
@@ -30,8 +30,8 @@ INTERPRETED = (
 BACKWARD_IN_SMALL_SLABS = """
 import torch
 from kernels import backend, find_operator
-from kernels.context_mix import triton as context_mix_triton
-from kernels.context_mix.cases import CHECK
+from claimbench.kernels.context_mix import triton as context_mix_triton
+from claimbench.kernels.context_mix.cases import CHECK
 
 operator = find_operator("context_mix")
 args = next(c for c in CHECK if "kernels=1,3,5" in c.name).arguments(torch.float32, "cpu")
@@ -51,7 +51,7 @@ assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(whole, par
 AUTOCAST = """
 import torch
 from kernels import backend, find_operator
-from kernels.context_mix.cases import CHECK
+from claimbench.kernels.context_mix.cases import CHECK
 
 args = next(c for c in CHECK if "D=40" in c.name).arguments(torch.float32, "cpu")
 with backend.use("triton"):
@@ -76,7 +76,7 @@ def test_context_mixing_gives_the_same(script):
 
 
 def test_slabs_cover_every_map_once_and_stay_small(monkeypatch):
-    from kernels.context_mix import triton as backend
+    from claimbench.kernels.context_mix import triton as backend
 
     monkeypatch.setattr(backend, "_SLAB_SCORES", 1000)
     for batch, groups, scores in ((5, 3, 100), (2, 7, 300), (2, 3, 5000)):

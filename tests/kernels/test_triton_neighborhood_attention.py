@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.kernel_check import DTYPES, check_all, check_operator, load_cases
-from kernels import find_operator
-from kernels.neighborhood_attention import OPERATOR
+from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.kernels import find_operator
+from claimbench.kernels.neighborhood_attention import OPERATOR
 from tests.kernels.operators import needs_gpu
 
 pytest.importorskip("triton")

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernels import backend, find_operator
-from kernels.varied_window_attention import cost, varied_window_attention
+from claimbench.kernels import backend, find_operator
+from claimbench.kernels.varied_window_attention import cost, varied_window_attention
 from tests.kernels import operators
 
 NAME = "varied_window_attention"

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kernels import backend
-from kernels.wave_aggregate import cost, wave_aggregate
-from kernels.wave_aggregate.cases import CHECK
+from claimbench.kernels import backend
+from claimbench.kernels.wave_aggregate import cost, wave_aggregate
+from claimbench.kernels.wave_aggregate.cases import CHECK
 from tests.kernels import operators
 
 NAME = "wave_aggregate"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import backend
-from kernels.biased_attention import biased_attention, relative_position, window_attention
+from claimbench.kernels import backend
+from claimbench.kernels.biased_attention import biased_attention, relative_position, window_attention
 
 
 def problem(batch=2, height=12, width=8, heads=3, depth=5, channels=6, window=4, seed=0):

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-import bench.golden
-from bench.golden import compare_output, golden_state
-from bench.spec import load
+import claimbench.bench.golden
+from claimbench.bench.golden import compare_output, golden_state
+from claimbench.bench.spec import load
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 REPRODUCTIONS = Path(__file__).parent.parent.parent / "reproductions"
-TOLERANCE = bench.golden.TOLERANCE["float64"]
+TOLERANCE = claimbench.bench.golden.TOLERANCE["float64"]
 
 
 def paper_of(paper):
@@ -31,20 +31,20 @@ def golden_names(paper):
 
 def golden(paper, name):
     """The golden record of that name."""
-    return bench.golden.load_golden(GOLDENS / paper / f"{name}.json")
+    return claimbench.bench.golden.load_golden(GOLDENS / paper / f"{name}.json")
 
 
 def load_golden(paper, name, config=None):
     """The record and our model in eval mode, with the record's weights and dtype."""
     record = golden(paper, name)
-    official = import_module(f"reproductions.{paper}.official")
+    official = import_module(f"claimbench.reproductions.{paper}.official")
     model = official.from_official(config or config_of(paper, name), golden_state(record))
     return record, model.to(getattr(torch, record.dtype)).eval()
 
 
 def official_input(record):
     """The input of a record."""
-    return bench.golden.golden_input(record)
+    return claimbench.bench.golden.golden_input(record)
 
 
 def compare(record, found):
@@ -55,8 +55,8 @@ def compare(record, found):
 def check_golden(paper, name, config=None):
     """Our outputs and parameters equal the official ones; returns by how much the outputs differ."""
     record = golden(paper, name)
-    official = import_module(f"reproductions.{paper}.official")
-    result = bench.golden.check_golden(record, official, config or config_of(paper, name))
+    official = import_module(f"claimbench.reproductions.{paper}.official")
+    result = claimbench.bench.golden.check_golden(record, official, config or config_of(paper, name))
     assert result.passed, result.outputs
     assert record.params is None or result.params == record.params
     return result.worst
@@ -67,7 +67,7 @@ def check_strict_loading(paper, name, config=None):
     record = golden(paper, name)
     config = config or config_of(paper, name)
     state = golden_state(record)
-    from_official = import_module(f"reproductions.{paper}.official").from_official
+    from_official = import_module(f"claimbench.reproductions.{paper}.official").from_official
     entry = next(n for n, shape, *_ in reversed(record.state) if shape)
     others = {n: t for n, t in state.items() if n != entry}
     with pytest.raises(ValueError, match=f"{entry} is missing"):

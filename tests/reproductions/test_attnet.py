@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.measure import flops, fvcore_count
-from kernels import backend
-from reproductions.attnet import atconv, sit
-from reproductions.attnet import model as attnet
-from reproductions.attnet.sampling import guided_velocity, sample
+from claimbench.bench.measure import flops, fvcore_count
+from claimbench.kernels import backend
+from claimbench.reproductions.attnet import atconv, sit
+from claimbench.reproductions.attnet import model as attnet
+from claimbench.reproductions.attnet.sampling import guided_velocity, sample
 from tests.reproductions import support
 
 TINY = {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32], "num_classes": 10}

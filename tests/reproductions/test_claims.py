@@ -5,15 +5,15 @@ from importlib import import_module
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.attnet import claims as attnet
-from reproductions.costs import growth, macs, times
-from reproductions.dhvt import claims as dhvt
-from reproductions.focalnet import claims as focalnet
-from reproductions.moat import claims as moat
-from reproductions.ninformer import claims as ninformer
-from reproductions.spartan import claims as spartan
-from reproductions.van import claims as van
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.attnet import claims as attnet
+from claimbench.reproductions.costs import growth, macs, times
+from claimbench.reproductions.dhvt import claims as dhvt
+from claimbench.reproductions.focalnet import claims as focalnet
+from claimbench.reproductions.moat import claims as moat
+from claimbench.reproductions.ninformer import claims as ninformer
+from claimbench.reproductions.spartan import claims as spartan
+from claimbench.reproductions.van import claims as van
 from tests.reproductions import support
 
 NOTHING_MEASURED = ClaimContext(lambda subject, form, metric: None)
@@ -21,7 +21,7 @@ NOTHING_MEASURED = ClaimContext(lambda subject, form, metric: None)
 
 @pytest.mark.parametrize("paper", ["attnet", "dhvt", "focalnet", "moat", "ninformer", "spartan", "van"])
 def test_every_experiment_exists(paper):
-    module = import_module(f"reproductions.{paper}.claims")
+    module = import_module(f"claimbench.reproductions.{paper}.claims")
     experiments = [claim.experiment for claim in support.paper_of(paper).claims if claim.experiment]
     assert experiments
     assert all(callable(getattr(module, name)) for name in experiments)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.convit import claims
-from reproductions.convit import model as convit
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.convit import claims
+from claimbench.reproductions.convit import model as convit
 from tests.reproductions import support
 
 VERDICTS = {"local-start": {"holds"}}

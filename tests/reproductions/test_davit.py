@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from kernels import backend
-from reproductions.davit import claims, official
-from reproductions.davit import model as davit
-from reproductions.davit.attention import ChannelAttention, WindowAttention
+from claimbench.bench.claims import ClaimContext
+from claimbench.kernels import backend
+from claimbench.reproductions.davit import claims, official
+from claimbench.reproductions.davit import model as davit
+from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention
 from tests.reproductions import support
 
 VERDICTS = {"linear-cost": {"holds"}, "global-view": {"holds"}}
@@ -73,7 +73,7 @@ def test_compiles_whole(tiny):
 
 @pytest.mark.parametrize("size", [(37, 61), (8, 112), (33, 34)])
 def test_inference_in_pieces_and_training_agree_at_any_size(tiny, size, monkeypatch):
-    monkeypatch.setattr("reproductions.layers._PIECE_BYTES", 1 << 12)
+    monkeypatch.setattr("claimbench.reproductions.layers._PIECE_BYTES", 1 << 12)
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     trained = tiny.double().eval()(x)
     with torch.no_grad():

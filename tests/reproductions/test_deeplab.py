@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.measure.flops import count
-from reproductions.deeplab import model as deeplab
-from reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros
-from reproductions.deeplab.backbones import VGG16, ResNet
-from reproductions.deeplab.heads import Branch
-from reproductions.deeplab.official import from_official, outputs
+from claimbench.bench.measure.flops import count
+from claimbench.reproductions.deeplab import model as deeplab
+from claimbench.reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros
+from claimbench.reproductions.deeplab.backbones import VGG16, ResNet
+from claimbench.reproductions.deeplab.heads import Branch
+from claimbench.reproductions.deeplab.official import from_official, outputs
 from tests.reproductions import support
 
 PARAMETERS = {

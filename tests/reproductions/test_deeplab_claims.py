@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from reproductions.deeplab import boundaries, claims, scales
-from reproductions.deeplab.crf import CrfParameters
-from reproductions.deeplab.overlap import distance_to_boundary, mean_iou
+from claimbench.reproductions.deeplab import boundaries, claims, scales
+from claimbench.reproductions.deeplab.crf import CrfParameters
+from claimbench.reproductions.deeplab.overlap import distance_to_boundary, mean_iou
 
 
 def test_field_of_view_holds():

@@ -7,13 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reproductions.deeplab.crf import (
-    CrfParameters,
-    bilateral_features,
-    dense_crf,
-    dense_crf_exact,
-    unary_of,
-)
+from claimbench.reproductions.deeplab.crf import CrfParameters, bilateral_features, dense_crf, dense_crf_exact, unary_of
 
 skimage_data = pytest.importorskip("skimage.data")
 skimage_transform = pytest.importorskip("skimage.transform")

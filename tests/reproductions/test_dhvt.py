@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reproductions.dhvt import model as dhvt
+from claimbench.reproductions.dhvt import model as dhvt
 from tests.reproductions import support
 
 TINY = {"embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 4, "num_classes": 10}

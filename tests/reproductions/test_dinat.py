@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.dinat import claims
-from reproductions.dinat import model as dinat
-from reproductions.dinat.official import from_official, outputs
-from reproductions.map_attention import GridAttention, NeighborhoodAttention, relative_position_index
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.dinat import claims
+from claimbench.reproductions.dinat import model as dinat
+from claimbench.reproductions.dinat.official import from_official, outputs
+from claimbench.reproductions.map_attention import GridAttention, NeighborhoodAttention, relative_position_index
 from tests.reproductions import support
 
 TINY = {

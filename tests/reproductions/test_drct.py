@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from bench.golden import golden_state
-from kernels import backend
-from reproductions.costs import macs, parameters
-from reproductions.drct import claims, official, small_scale
-from reproductions.drct import model as drct
+from claimbench.bench.claims import ClaimContext
+from claimbench.bench.golden import golden_state
+from claimbench.kernels import backend
+from claimbench.reproductions.costs import macs, parameters
+from claimbench.reproductions.drct import claims, official, small_scale
+from claimbench.reproductions.drct import model as drct
 from tests.reproductions import support
 
 TINY = {

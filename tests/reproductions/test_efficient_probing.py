@@ -5,13 +5,13 @@ from functools import partial
 import pytest
 import torch
 
-import bench.golden
-from bench.claims import ClaimContext
-from kernels import backend
-from reproductions.costs import macs
-from reproductions.efficient_probing import claims, official
-from reproductions.efficient_probing import model as probing
-from reproductions.efficient_probing.attend import TokenNorm
+import claimbench.bench.golden
+from claimbench.bench.claims import ClaimContext
+from claimbench.kernels import backend
+from claimbench.reproductions.costs import macs
+from claimbench.reproductions.efficient_probing import claims, official
+from claimbench.reproductions.efficient_probing import model as probing
+from claimbench.reproductions.efficient_probing.attend import TokenNorm
 from tests.reproductions import support
 
 PAPER = "efficient_probing"
@@ -59,7 +59,7 @@ def test_equals_official_code(name, form):
     record = support.golden(PAPER, name)
     module = type("official", (), {"outputs": official.outputs, "golden_call": official.golden_call})
     module.from_official = partial(official.from_official, form=form)
-    result = bench.golden.check_golden(record, module, support.config_of(PAPER, variant_of(name)))
+    result = claimbench.bench.golden.check_golden(record, module, support.config_of(PAPER, variant_of(name)))
     assert result.passed, result.outputs
     assert result.params == record.params
 
@@ -68,7 +68,7 @@ def test_equals_official_code(name, form):
 def test_the_official_form_does_the_official_work(name):
     record = support.golden(PAPER, name)
     head = official.from_official(
-        support.config_of(PAPER, variant_of(name)), bench.golden.golden_state(record), "official"
+        support.config_of(PAPER, variant_of(name)), claimbench.bench.golden.golden_state(record), "official"
     )
     found = macs(head, (1, *record.input_shape[1:]))
     # fvcore counts norms and gates too, which weigh where there is little else, and not fused attention.

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.evit import claims
-from reproductions.evit import model as evit
-from reproductions.evit.reorganize import class_attention
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.evit import claims
+from claimbench.reproductions.evit import model as evit
+from claimbench.reproductions.evit.reorganize import class_attention
 from tests.reproductions import support
 
 VERDICTS = {"faster": {"untested"}, "no-parameters": {"untested"}}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reproductions.focalnet import model as focalnet
+from claimbench.reproductions.focalnet import model as focalnet
 from tests.reproductions import support
 
 TINY = {

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from kernels import backend
-from reproductions.halonet import claims
-from reproductions.halonet import model as halonet
-from reproductions.halonet.blocks import pad_to_blocks
-from reproductions.halonet.official import from_official
+from claimbench.bench.claims import ClaimContext
+from claimbench.kernels import backend
+from claimbench.reproductions.halonet import claims
+from claimbench.reproductions.halonet import model as halonet
+from claimbench.reproductions.halonet.blocks import pad_to_blocks
+from claimbench.reproductions.halonet.official import from_official
 from tests.reproductions import support
 
 PAPER = "halonet"

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from reproductions import inference, inplace
-from reproductions.folding import conv_norm, fold_before
-from reproductions.layers import DepthwiseConv2d
+from claimbench.reproductions import inference, inplace
+from claimbench.reproductions.folding import conv_norm, fold_before
+from claimbench.reproductions.layers import DepthwiseConv2d
 
 
 @pytest.fixture

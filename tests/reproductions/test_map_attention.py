@@ -2,7 +2,7 @@
 
 import torch
 
-from reproductions.map_attention import GlobalAttention, GridAttention
+from claimbench.reproductions.map_attention import GlobalAttention, GridAttention
 
 
 def test_both_forms_give_one_result_and_one_gradient():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
+from claimbench.reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
 
 
 @pytest.mark.parametrize(("dim", "heads"), [(32, 2), (64, 4), (48, 3), (40, 2), (36, 2), (128, 8), (16, 1), (6, 1)])

@@ -4,10 +4,10 @@ import pytest
 import timm
 import torch
 
-from bench.golden import golden_state
-from reproductions.moat import attention, blocks
-from reproductions.moat import model as moat
-from reproductions.moat.official import from_official, from_tensorflow
+from claimbench.bench.golden import golden_state
+from claimbench.reproductions.moat import attention, blocks
+from claimbench.reproductions.moat import model as moat
+from claimbench.reproductions.moat.official import from_official, from_tensorflow
 from tests.reproductions import support
 
 TINY = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reproductions.ninformer import model as ninformer
+from claimbench.reproductions.ninformer import model as ninformer
 from tests.reproductions import support
 
 TINY = {"image_size": 16, "d_model": 16, "d_ffn": 24, "num_layers": 2, "num_classes": 7}

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import spec
-from bench.claims import ClaimContext
-from bench.golden import check_golden, golden_state, load_golden, single_thread
-from bench.measure import fvcore_count
-from kernels import backend
-from reproductions.overlock import claims, official
-from reproductions.overlock.layers import LargeKernel
-from reproductions.overlock.model import FORMS, build, convert
+from claimbench.bench import spec
+from claimbench.bench.claims import ClaimContext
+from claimbench.bench.golden import check_golden, golden_state, load_golden, single_thread
+from claimbench.bench.measure import fvcore_count
+from claimbench.kernels import backend
+from claimbench.reproductions.overlock import claims, official
+from claimbench.reproductions.overlock.layers import LargeKernel
+from claimbench.reproductions.overlock.model import FORMS, build, convert
 
 GOLDENS = sorted((Path(__file__).parents[1] / "goldens" / "overlock").glob("*.json"))
 FOLDER = Path(official.__file__).parent

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from bench.measure.flops import count
-from reproductions.rmt import claims
-from reproductions.rmt import model as rmt
-from reproductions.rmt.attention import ManhattanAttention, Positions, rotate
+from claimbench.bench.claims import ClaimContext
+from claimbench.bench.measure.flops import count
+from claimbench.reproductions.rmt import claims
+from claimbench.reproductions.rmt import model as rmt
+from claimbench.reproductions.rmt.attention import ManhattanAttention, Positions, rotate
 from tests.reproductions import support
 
 VERDICTS = {
@@ -49,7 +49,7 @@ def test_refuses_other_checkpoints():
 
 @pytest.mark.parametrize("part", ["q_proj", "k_proj", "v_proj"])
 def test_a_missing_projection_is_named_as_the_checkpoint_names_it(part):
-    from reproductions.rmt.official import from_official
+    from claimbench.reproductions.rmt.official import from_official
 
     record = support.golden("rmt", "rmt_t")
     state = support.golden_state(record)

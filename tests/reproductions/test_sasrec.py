@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.claims import ClaimContext, Trained
-from bench.golden import golden_state
-from reproductions.sasrec import claims, official
-from reproductions.sasrec import model as sasrec
-from reproductions.sasrec.baselines import Caser, GRU4Rec
-from reproductions.sasrec.sequences import Packed
+from claimbench.bench.claims import ClaimContext, Trained
+from claimbench.bench.golden import golden_state
+from claimbench.reproductions.sasrec import claims, official
+from claimbench.reproductions.sasrec import model as sasrec
+from claimbench.reproductions.sasrec.baselines import Caser, GRU4Rec
+from claimbench.reproductions.sasrec.sequences import Packed
 from tests.reproductions import support
 
 TINY = {"items": 60, "maxlen": 12, "hidden_units": 8, "num_blocks": 2, "num_heads": 2, "dropout_rate": 0.2}

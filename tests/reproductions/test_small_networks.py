@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from reproductions.costs import parameters
-from reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
+from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.small_networks import on_whole_patches, patch_grid, same_size, started_by_width
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kernels.wave_aggregate import wave_aggregate
-from reproductions.spartan import model as spartan
+from claimbench.kernels.wave_aggregate import wave_aggregate
+from claimbench.reproductions.spartan import model as spartan
 from tests.reproductions import support
 
 TINY = {"layer_depths": [1, 1, 2, 1], "expand_ratios": [2, 2, 2, 2], "init_dim": 16, "dims": [16, 24, 32]}

@@ -5,12 +5,12 @@ from importlib import import_module
 import pytest
 import torch
 
-from bench.registry import entries, paper
-from reproductions.costs import parameters
+from claimbench.bench.registry import entries, paper
+from claimbench.reproductions.costs import parameters
 
 ARMS = ("block", "counterpart")
 PAPERS = [p for p in entries() if not entries()[p].problem and paper(p).study]
-STUDIES = {p: import_module(f"reproductions.{p}.study") for p in PAPERS}
+STUDIES = {p: import_module(f"claimbench.reproductions.{p}.study") for p in PAPERS}
 NETWORKS = [p for p, study in STUDIES.items() if hasattr(study, "network")]
 MIXERS = [p for p in PAPERS if p not in NETWORKS]
 TWINS = ("dinat", "evit", "rmt", "van")

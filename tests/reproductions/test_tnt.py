@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.tnt import claims, official
-from reproductions.tnt import model as tnt
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.tnt import claims, official
+from claimbench.reproductions.tnt import model as tnt
 from tests.reproductions import support
 
 VERDICTS = {"cheap-words": {"holds"}}

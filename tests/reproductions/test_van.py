@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kernels import backend
-from reproductions.van import model as van
+from claimbench.kernels import backend
+from claimbench.reproductions.van import model as van
 from tests.reproductions import support
 
 TINY = {"embed_dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "mlp_ratios": [4, 4, 2, 2], "num_classes": 10}

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from reproductions.token_labels import MixBox, swap_box
-from reproductions.volo import claims
-from reproductions.volo import model as volo
-from reproductions.volo.outlook import OutlookAttention
+from claimbench.bench.claims import ClaimContext
+from claimbench.reproductions.token_labels import MixBox, swap_box
+from claimbench.reproductions.volo import claims
+from claimbench.reproductions.volo import model as volo
+from claimbench.reproductions.volo.outlook import OutlookAttention
 from tests.reproductions import support
 
 VERDICTS = {"outlook-cost": {"holds"}}

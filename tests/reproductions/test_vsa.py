@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.claims import ClaimContext
-from kernels import backend
-from reproductions.vsa import claims
-from reproductions.vsa import model as vsa
-from reproductions.vsa.attention import VariedWindowAttention
+from claimbench.bench.claims import ClaimContext
+from claimbench.kernels import backend
+from claimbench.reproductions.vsa import claims
+from claimbench.reproductions.vsa import model as vsa
+from claimbench.reproductions.vsa.attention import VariedWindowAttention
 from tests.reproductions import support
 
 PAPER = "vsa"
@@ -68,7 +68,7 @@ def test_refuses_other_checkpoints(name):
 
 def test_checkpoints_may_hold_the_constant_index():
     record = support.golden(PAPER, "op_vsa_window_attention_14x14")
-    from reproductions.vsa.official import from_official
+    from claimbench.reproductions.vsa.official import from_official
 
     index = {"relative_position_index": torch.zeros(49, 49, dtype=torch.int64)}
     from_official({"family": "attention"}, support.golden_state(record) | index)

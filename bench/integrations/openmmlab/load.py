@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.errors import UserError
-from bench.integrations.install import HOW, require_openmmlab
+from claimbench.bench.errors import UserError
+from claimbench.bench.integrations.install import HOW, require_openmmlab
 
 
 def require() -> None:
@@ -14,7 +14,7 @@ def require() -> None:
     """
     require_openmmlab()
     try:
-        from bench.integrations.openmmlab import operators
+        from claimbench.bench.integrations.openmmlab import operators
 
         operators.provide()
         import mmdet.models  # noqa: F401

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from bench.integrations.openmmlab import network
-from bench.integrations.openmmlab.assemble import named
-from bench.integrations.openmmlab.checkpoint import read
-from bench.integrations.openmmlab.passes import wrap
-from bench.measure.weights import load_strictly
+from claimbench.bench.integrations.openmmlab import network
+from claimbench.bench.integrations.openmmlab.assemble import named
+from claimbench.bench.integrations.openmmlab.checkpoint import read
+from claimbench.bench.integrations.openmmlab.passes import wrap
+from claimbench.bench.measure.weights import load_strictly
 
 if TYPE_CHECKING:
-    from bench.records import Job
+    from claimbench.bench.records import Job
 
 
 def build(job: Job) -> nn.Module:

@@ -9,15 +9,15 @@ from torch import nn
 
 pytest.importorskip("pycocotools", reason="COCO's library comes with the extra openmmlab")
 
-from bench import tasks
-from bench.detection.catalogue import CLASSES
-from bench.detection.precision import Found
-from bench.evaluation.journal import Count
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.process import Stop
-from bench.records import Job, Settings
-from bench.tasks.checks import precheck
+from claimbench.bench import tasks
+from claimbench.bench.detection.catalogue import CLASSES
+from claimbench.bench.detection.precision import Found
+from claimbench.bench.evaluation.journal import Count
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.process import Stop
+from claimbench.bench.records import Job, Settings
+from claimbench.bench.tasks.checks import precheck
 from tests.bench import detection_data as made
 
 TASK = tasks.get("object-detection")

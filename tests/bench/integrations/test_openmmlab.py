@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.integrations.install import require_openmmlab
+from claimbench.bench.errors import UserError
+from claimbench.bench.integrations.install import require_openmmlab
 
 try:
     require_openmmlab()
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-import bench.integrations.openmmlab as openmmlab
-from bench import backbone
+import claimbench.bench.integrations.openmmlab as openmmlab
+from claimbench.bench import backbone
 
 SMALL = ("spartan_t", "van_b0")
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import tasks
-from bench.errors import UserError
-from bench.integrations.install import require_openmmlab
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
+from claimbench.bench import tasks
+from claimbench.bench.errors import UserError
+from claimbench.bench.integrations.install import require_openmmlab
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
 from tests.bench import detection_data, segmentation_data
 
 try:
@@ -23,7 +23,7 @@ try:
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-from bench.integrations.openmmlab import NETWORKS, config, measured, predict
+from claimbench.bench.integrations.openmmlab import NETWORKS, config, measured, predict
 
 DETECTION, SEGMENTATION = tasks.get("object-detection"), tasks.get("semantic-segmentation")
 PERSON = 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.integrations.install import require_openmmlab
+from claimbench.bench.errors import UserError
+from claimbench.bench.integrations.install import require_openmmlab
 
 try:
     require_openmmlab()
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-import bench.integrations.openmmlab  # noqa: F401
+import claimbench.bench.integrations.openmmlab  # noqa: F401
 
 
 def area(boxes: torch.Tensor, offset: int) -> torch.Tensor:

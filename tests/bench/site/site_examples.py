@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.records import Settings
-from bench.site.source import Source
-from bench.spec import Paper
-from bench.store import Store
+from claimbench.bench.records import Settings
+from claimbench.bench.site.source import Source
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
 from tests.bench.record_examples import record
 
 HOSTILE = (

@@ -5,11 +5,11 @@ import json
 import orjson
 import pytest
 
-from bench.records import Job, Measurement, Record, Settings
-from bench.site.build import build
-from bench.site.source import Source
-from bench.spec import Paper
-from bench.store import Store
+from claimbench.bench.records import Job, Measurement, Record, Settings
+from claimbench.bench.site.build import build
+from claimbench.bench.site.source import Source
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
 from tests.bench.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line
 
 

@@ -51,7 +51,7 @@ def test_a_taken_port_is_one_sentence(bench, results):
 
 
 def test_serve_shows_the_site_until_interrupted(results, tmp_path, environment):
-    command = [sys.executable, "-m", "bench", "leaderboard", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "claimbench.bench", "leaderboard", "serve", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().split()[0]
         assert address.startswith("http://127.0.0.1:")

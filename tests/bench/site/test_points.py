@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench.records import Settings
-from bench.site.gather import gather
-from bench.site.points import points
-from bench.spec import Paper
-from bench.store import Store
+from claimbench.bench.records import Settings
+from claimbench.bench.site.gather import gather
+from claimbench.bench.site.points import points
+from claimbench.bench.spec import Paper
+from claimbench.bench.store import Store
 from tests.bench.record_examples import record
 from tests.bench.site.site_examples import demo_paper, fill
 

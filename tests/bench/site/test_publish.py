@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from bench.errors import UserError
-from bench.site import publish
-from bench.site.source import Source
-from bench.store import Store
+from claimbench.bench.errors import UserError
+from claimbench.bench.site import publish
+from claimbench.bench.site.source import Source
+from claimbench.bench.store import Store
 from tests.bench.site.site_examples import demo_paper, demo_source, fill
 
 

@@ -1,8 +1,8 @@
 """The command beside a row: what it measures is what the row says."""
 
-from bench.records import Settings
-from bench.report import report
-from bench.site.reproduce import command, kernel_command
+from claimbench.bench.records import Settings
+from claimbench.bench.report import report
+from claimbench.bench.site.reproduce import command, kernel_command
 from tests.bench.record_examples import record
 from tests.bench.site.site_examples import demo_paper, kernel_line
 

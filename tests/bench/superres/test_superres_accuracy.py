@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bench import tasks
-from bench.evaluation.journal import Count
-from bench.measure import UnavailableError
-from bench.measure.subject import Subject
-from bench.records import Job, Settings
+from claimbench.bench import tasks
+from claimbench.bench.evaluation.journal import Count
+from claimbench.bench.measure import UnavailableError
+from claimbench.bench.measure.subject import Subject
+from claimbench.bench.records import Job, Settings
 
 TASK = tasks.get("super-resolution")
 

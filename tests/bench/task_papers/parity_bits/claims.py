@@ -1,4 +1,4 @@
-from bench.claims import ClaimResult, Evidence
+from claimbench.bench.claims import ClaimResult, Evidence
 
 
 def learnt(context):

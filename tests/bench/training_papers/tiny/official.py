@@ -1,4 +1,4 @@
-from reproductions.tiny.model import build
+from claimbench.reproductions.tiny.model import build
 
 
 def from_official(config, state, form=None):

@@ -1,1 +1,0 @@
-"""The engine: measures reproductions and compares them with what their papers report. It knows no paper by name."""
