@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from claimbench.bench.errors import DEBUG, UserError
+from claimbench.bench.core.errors import DEBUG, UserError
 
 LONGEST = 200
 """Letters of a file's name that a sentence shows."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.measure.weights import load_state
 from claimbench.bench.spec import Paper, Variant
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import for_claims, jsonl
 from claimbench.bench.claims import ClaimContext
+from claimbench.bench.core.task import TRAINED
 from claimbench.bench.process import Interrupted, Stop, ask
-from claimbench.bench.tasks.task import TRAINED
 from claimbench.bench.worker import open_answer
 
 if TYPE_CHECKING:

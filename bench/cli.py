@@ -23,7 +23,7 @@ from claimbench.bench.commands import (
     verify,
     weights,
 )
-from claimbench.bench.errors import DEBUG
+from claimbench.bench.core.errors import DEBUG
 
 EPILOG = (
     "Exit status: 0 all is well; 1 something that was measured or checked failed; 2 bad input; 130 interrupted. "

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from claimbench.bench import metrics
+from claimbench.bench.core.quantities import Quantity
+from claimbench.bench.core.records import Record
+from claimbench.bench.core.rounding import Printed, scaled, show_relative
 from claimbench.bench.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.paired import paired_rows
-from claimbench.bench.quantities import Quantity
-from claimbench.bench.records import Record
-from claimbench.bench.rounding import Printed, scaled, show_relative
 from claimbench.bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
 from claimbench.bench.spec import Deviation, Paper, Reported
 from claimbench.bench.speed import ratio_rows

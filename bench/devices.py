@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import cache
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 
 
 @cache

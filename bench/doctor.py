@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 State = Literal["ok", "missing", "broken"]
 """``missing``: the suite works without it, with less. ``broken``: it does not work."""
@@ -95,7 +95,7 @@ def _triton() -> Finding:
 def _energy() -> Finding:
     import torch
 
-    from claimbench.bench.measure import UnavailableError
+    from claimbench.bench.core.errors import UnavailableError
     from claimbench.bench.measure.energy import counter
 
     try:

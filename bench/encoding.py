@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import orjson
 
-from claimbench.bench.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status
+from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
 """How a line begins, up to the paper's id."""
@@ -63,7 +63,7 @@ class StoredRecord(Record):
 
     Attributes:
         device: the folder it was read from, a short name of the device.
-        key: :meth:`claimbench.bench.records.Job.key` of its job.
+        key: :meth:`claimbench.bench.core.records.Job.key` of its job.
         rows: how many records the job stored at once.
         samples_key: where its samples are; empty if it has none.
     """

@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench import statistics
+from claimbench.bench.core import statistics
+from claimbench.bench.core.quantities import TRAINING
+from claimbench.bench.core.records import Job, Record, Settings, Status, resize
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.metrics import TRAINING
-from claimbench.bench.records import Job, Record, Settings, Status, resize
 
 Samples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""
@@ -32,7 +32,7 @@ class Figure:
         device: the device's short name.
         run, time, commit, environment: of the newest record in it.
         value, low, high: the figure and its 95 % interval, in ``unit``; None unless ``status`` is ``measured``.
-        unit, method, status, reason, detail: as in :class:`claimbench.bench.records.Measurement`.
+        unit, method, status, reason, detail: as in :class:`claimbench.bench.core.records.Measurement`.
         rounds: how many processes measured it, and ``samples`` how many samples they took together.
         lost: how many further rounds failed.
         times: the samples of each round in seconds (an image for throughput), for comparing with other times.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.claims import Trained
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
 
 NAME = "for_claims.json"

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}

@@ -19,7 +19,7 @@ from typing import IO
 
 import orjson
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 _SCRATCH = re.compile(r"[0-9a-f]{32}")
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.kernels import find_operator, operator_names
 from claimbench.kernels.backend import BACKENDS, BackendRefusedError
 from claimbench.kernels.cases import Case

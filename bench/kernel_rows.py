@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from claimbench.bench.core.records import Status
+from claimbench.bench.core.statistics import combine, compare
 from claimbench.bench.peaks import Peaks
-from claimbench.bench.records import Status
-from claimbench.bench.statistics import combine, compare
 
 Pass = Literal["forward", "forward+backward"]
 

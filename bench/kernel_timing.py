@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from claimbench.bench.core.statistics import relative_halfwidth
 from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases, sentence
 from claimbench.bench.kernel_rows import BASELINES
 from claimbench.bench.measure.heap import return_freed_memory, trim
 from claimbench.bench.peaks import measure_peaks
-from claimbench.bench.statistics import relative_halfwidth
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case

@@ -7,10 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from claimbench.bench import tasks
-from claimbench.bench.quantities import Answer, Quantity, Row
-
-TRAINING = "_training"
-"""What ends the name of a row measured on training steps: it never answers a figure about inference."""
+from claimbench.bench.core.quantities import TRAINING, Answer, Quantity, Row
 
 _K, _M, _G, _MIB = Decimal(10**3), Decimal(10**6), Decimal(10**9), Decimal(2**20)
 

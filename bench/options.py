@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 RESULTS = "results"
 
@@ -39,50 +33,6 @@ class SeveralValues(TyperCommand):
                 values += 1
             written.append(argument)
         return list(super().parse_args(ctx, written))
-
-
-def print_json(data: Any) -> None:
-    """Print data as JSON on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, default=_plain) + "\n")
-
-
-def check_output(file: str) -> None:
-    """Find out before anything is measured that a JSON file cannot be written.
-
-    Raises:
-        UserError: it is a folder, or its folder does not exist.
-    """
-    from claimbench.bench.errors import UserError
-
-    path = Path(file)
-    if file not in ("", "-") and (path.is_dir() or not path.parent.is_dir()):
-        raise UserError(f"{file} cannot be written: it is a folder, or its folder does not exist")
-
-
-def write_json(data: Any, file: str) -> int:
-    """Write data as JSON to a file, or to stdout for ``-``; return 1, and say so, where that fails."""
-    if file == "-":
-        print_json(data)
-        return 0
-    try:
-        Path(file).write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"bench: {file} cannot be written ({error.strerror})", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; where there is no terminal it is 140 columns wide, unless COLUMNS says otherwise."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else 140
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def complete_papers(incomplete: str) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
 
-from claimbench.bench import statistics
-from claimbench.bench.evaluation.scoring import unpacked
+from claimbench.bench.core import statistics
+from claimbench.bench.core.bits import unpacked
 from claimbench.bench.figures import Figure
 from claimbench.bench.rows import Row, measured_row
 

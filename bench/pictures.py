@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 DEEP = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
 """Pillow's modes of pictures whose pixels are numbers of more than 8 bits; it cuts them off at 255 in others."""

@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import golden_files, tasks
+from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.measure import METRICS, REPEATED
-from claimbench.bench.records import Job, Settings
 
 if TYPE_CHECKING:
     from claimbench.bench.spec import Baseline, Paper, Variant
@@ -39,7 +39,7 @@ class Request:
         device: ``cpu``, ``cuda`` or ``cuda:<index>``.
         batches: batch sizes; None for the default, (0,) for the best found by search.
         precisions, modes: each of them is measured.
-        channels_last, threads, input_size, training, quick: as in :class:`claimbench.bench.records.Settings`.
+        channels_last, threads, input_size, training, quick: as in :class:`claimbench.bench.core.records.Settings`.
         weights: ``random``, ``official`` or a label for the files below.
         weights_files: by paper and variant, what a job needs to know of its weights' file: ``weights_file`` and its
             ``weights_sha256``, ``weights_url`` for official ones.
@@ -86,8 +86,8 @@ class Request:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A model to be measured: as in :class:`claimbench.bench.records.Job`, with the forms each kind of metric looks
-    at.
+    """A model to be measured: as in :class:`claimbench.bench.core.records.Job`, with the forms each kind of metric
+    looks at.
     """
 
     paper: str

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from claimbench.bench.errors import DEBUG
-from claimbench.bench.records import Job, Measurement
+from claimbench.bench.core.errors import DEBUG
+from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.worker import missing
 
 WORKER = "claimbench.bench.worker"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from claimbench.bench.options import console
+from claimbench.bench.core.terminal import console
 from claimbench.bench.runner import Screen
 
 if TYPE_CHECKING:
-    from claimbench.bench.records import Job, Measurement
+    from claimbench.bench.core.records import Job, Measurement
 
 
 def label(job: Job) -> str:

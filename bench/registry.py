@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claimbench.bench import yaml_text
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from claimbench.bench.spec import Paper

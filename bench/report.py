@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from claimbench.bench.compare import compare_figures
+from claimbench.bench.core.records import Record
 from claimbench.bench.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.metrics import row
-from claimbench.bench.records import Record
 from claimbench.bench.rows import Row
 from claimbench.bench.spec import Paper
 from claimbench.bench.speed import Pair, pairs

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from claimbench.bench import devices, registry, tasks
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.text import split
 from claimbench.bench.measure import METRICS
 from claimbench.bench.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.task import Scored
     from claimbench.bench.spec import Paper, Variant
-    from claimbench.bench.tasks.task import Scored
     from claimbench.bench.weights.run import Weights
 
 T = TypeVar("T")
@@ -81,12 +82,6 @@ class _Problems:
     def raise_any(self) -> None:
         if self.found:
             raise UserError("; ".join(dict.fromkeys(self.found)))
-
-
-def split(items: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in ``items``, each item one or several separated by commas; repeated ones once."""
-    names = [name.strip() for item in items for name in item.split(",")]
-    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def resolve(options: Options) -> Request:

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from claimbench.bench import metrics, tasks
+from claimbench.bench.core.quantities import sampled
+from claimbench.bench.core.rounding import Printed, scaled, show
 from claimbench.bench.figures import Figure
-from claimbench.bench.measure import sampled
-from claimbench.bench.rounding import Printed, scaled, show
 from claimbench.bench.verdicts import Judgement, Verdict, missing
 
 NOISY = 0.05

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.alone import alone as lock
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.records import Job
-from claimbench.bench.worker import read_job
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Job, read_job
 
 FOLDER = "runs"
 

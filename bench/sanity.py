@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from claimbench.bench import metrics
-from claimbench.bench.records import Record
+from claimbench.bench.core.records import Record
 
 CHANCE_FACTOR = 3
 """A score below this many times chance is chance."""

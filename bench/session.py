@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import run_file
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.plan import Request, plan
 from claimbench.bench.process import Interrupted, Stop, run_jobs
 from claimbench.bench.run_file import RunFile
@@ -17,7 +17,7 @@ from claimbench.bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is,
 
 if TYPE_CHECKING:
     from claimbench.bench.claim_run import Claims
-    from claimbench.bench.records import Job, Record
+    from claimbench.bench.core.records import Job, Record
     from claimbench.bench.report import Report
     from claimbench.bench.spec import Paper
     from claimbench.bench.store import Store

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 
-from claimbench.bench import metrics, statistics
+from claimbench.bench import metrics
+from claimbench.bench.core import statistics
+from claimbench.bench.core.quantities import TRAINING
+from claimbench.bench.core.rounding import Printed, show
 from claimbench.bench.figures import Figure
-from claimbench.bench.metrics import TRAINING
-from claimbench.bench.rounding import Printed, show
 from claimbench.bench.rows import Row, conditions, measured_row
 from claimbench.bench.spec import Baseline, Paper, Reported, Variant
 from claimbench.bench.verdicts import Judgement, judge_bounds

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 _KEY = "claimbench"
 """The entry of a safetensors file's metadata that says what the weights are."""

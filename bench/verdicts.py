@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from claimbench.bench.core.quantities import Answer, Quantity
+from claimbench.bench.core.rounding import Printed, relative, scaled, show_relative
 from claimbench.bench.figures import Figure
-from claimbench.bench.quantities import Answer, Quantity
-from claimbench.bench.rounding import Printed, relative, scaled, show_relative
 from claimbench.bench.spec import Reported
 
 Verdict = Literal[

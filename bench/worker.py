@@ -18,12 +18,12 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.measure import METRICS, ROWS, UnavailableError, out_of_memory, rows
-from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.core.errors import UnavailableError, UserError, explain, unknown
+from claimbench.bench.core.records import Job, Measurement, read_job
+from claimbench.bench.measure import METRICS, ROWS, rows
 
 if TYPE_CHECKING:
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.task import Subject
 
 _BUILT_FROM = ("module", "config", "sample_shape", "weights_file", "task", "around")
 """The options of a job that say which model it measures."""
@@ -64,13 +64,6 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         sys.exit(1)
-
-
-def read_job(data: dict[str, Any]) -> Job:
-    """Return the job that ``dataclasses.asdict`` turned into ``data``."""
-    settings = dict(data["settings"])
-    settings["input_size"] = tuple(settings.get("input_size", ()))
-    return Job(**{**data, "settings": Settings(**settings)})
 
 
 def prepare(job: Job) -> None:
@@ -127,16 +120,6 @@ def missing(job: Job, reason: str, *, failed: bool) -> list[Measurement]:
     """Return every row of the job with the same reason and no value."""
     expected: Iterable[tuple[str, str]] = rows(job) if job.metric in ROWS else ((job.metric, ""),)
     return [Measurement.missing(metric, unit, reason, failed=failed) for metric, unit in expected]
-
-
-def explain(error: BaseException, job: Job) -> str:
-    """Return one sentence for an exception that was not foreseen."""
-    if out_of_memory(error):
-        batch = job.settings.batch
-        what = f"batch {batch} does" if batch is not None else "it does"
-        return f"{what} not fit in the memory of {job.settings.device}"
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return f"{type(error).__name__}: {text[:300]}"
 
 
 def _finite(row: Measurement) -> Measurement:

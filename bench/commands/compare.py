@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_papers, console
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.terminal import console
+from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_papers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def compare(
 ) -> None:
     """Compare what was measured and stored with what the papers report; nothing is measured."""
     from claimbench.bench import registry
-    from claimbench.bench.request import split
+    from claimbench.bench.core.text import split
     from claimbench.bench.store import Store
 
     if format not in FORMATS:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from claimbench.bench.options import RESULTS, Json, Results, console, print_json
+from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.options import RESULTS, Json, Results
 
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 EXAMPLES = "Examples: `bench doctor`, `bench doctor --json`. Exit status: 0 a run can work, 1 something is broken."

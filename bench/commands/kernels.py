@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, console, print_json
+from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.options import RESULTS, Json, Results, SeveralValues
 
 if TYPE_CHECKING:
     from claimbench.bench.kernel_check import CheckRow
@@ -67,8 +68,8 @@ def check(
     from dataclasses import asdict
 
     from claimbench.bench import devices
+    from claimbench.bench.core.text import split
     from claimbench.bench.kernel_check import any_failed, check_all
-    from claimbench.bench.request import split
 
     def show(row: CheckRow) -> None:
         if verbose or row.status == "failed":
@@ -110,9 +111,9 @@ def bench(
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
     from claimbench.bench import devices
+    from claimbench.bench.core.text import split
     from claimbench.bench.kernel_bench import bench_all
     from claimbench.bench.kernel_store import KernelLog
-    from claimbench.bench.request import split
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

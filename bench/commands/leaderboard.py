@@ -73,7 +73,7 @@ def publish(
     results: Results = Path(RESULTS),
 ) -> None:
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
-    from claimbench.bench.errors import UserError
+    from claimbench.bench.core.errors import UserError
     from claimbench.bench.site import publish as publishing
     from claimbench.bench.site.branch import Branch
     from claimbench.bench.site.folder import check

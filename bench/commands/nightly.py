@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from claimbench.bench.commands.regress import SUMMARY
-from claimbench.bench.options import (
-    RESULTS,
-    Json,
-    Results,
-    SeveralValues,
-    complete_metrics,
-    complete_papers,
-    print_json,
-)
+from claimbench.bench.core.terminal import print_json
+from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.nightly.night import Result

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import Json, complete_papers, console, print_json
+from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.options import Json, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.spec import Paper

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import RESULTS, Json, Results, complete_metrics, complete_papers, console, print_json
+from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.options import RESULTS, Json, Results, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.regress.bisect import Bisected, Task
@@ -73,9 +74,9 @@ def regress(
     json: Json = False,
 ) -> None:
     """Compare two sets of records and say what got slower, larger or wrong, and whether the code can be the cause."""
-    from claimbench.bench.errors import UserError
+    from claimbench.bench.core.errors import UserError
+    from claimbench.bench.core.text import split
     from claimbench.bench.regress.comparison import compare_named
-    from claimbench.bench.request import split
 
     if bisect:
         raise typer.Exit(_bisect(_task(command, good, bad, paper, metrics, repo, build, rounds, timeout), json))
@@ -124,9 +125,9 @@ def _task(
     rounds: int,
     timeout: float,
 ) -> Task:
-    from claimbench.bench.errors import UserError
+    from claimbench.bench.core.errors import UserError
+    from claimbench.bench.core.text import split
     from claimbench.bench.regress.bisect import Task, command_of
-    from claimbench.bench.request import split
 
     if not good:
         raise UserError("say where all was well: --good takes a commit")

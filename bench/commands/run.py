@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.core.terminal import check_output, console, write_json
 from claimbench.bench.options import (
     RESULTS,
     Results,
     SeveralValues,
-    check_output,
     complete_datasets,
     complete_metrics,
     complete_papers,
     complete_tasks,
     complete_variants,
-    console,
-    write_json,
 )
 
 if TYPE_CHECKING:
@@ -169,7 +167,7 @@ def run(
         seed=seed,
     )
     from claimbench.bench import run_file, session
-    from claimbench.bench.errors import UserError
+    from claimbench.bench.core.errors import UserError
 
     check_output(json)
     if resume:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers, console
+from claimbench.bench.core.terminal import console
+from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.process import Stop
@@ -53,8 +54,8 @@ def study(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted study: its id, or latest.")] = "",
 ) -> None:
     """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
-    from claimbench.bench.errors import UserError
-    from claimbench.bench.options import check_output
+    from claimbench.bench.core.errors import UserError
+    from claimbench.bench.core.terminal import check_output
     from claimbench.bench.process import Interrupted, Stop
     from claimbench.bench.study import plan as plans
     from claimbench.bench.study.request import Options
@@ -121,7 +122,7 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
 
 def _report(ended: Ended, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
-    from claimbench.bench.options import write_json
+    from claimbench.bench.core.terminal import write_json
     from claimbench.bench.study import report
     from claimbench.bench.study.facts import study_of
 

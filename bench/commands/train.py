@@ -87,8 +87,8 @@ def train(
 ) -> None:
     """Train a model by its paper's own recipe; weights for `bench run --weights`, a log and a checkpoint are kept."""
     from claimbench.bench import registry, tasks
-    from claimbench.bench.seeds import parse as parse_seeds
-    from claimbench.bench.tasks.task import TrainRequest
+    from claimbench.bench.core import text
+    from claimbench.bench.core.task import TrainRequest
 
     request = TrainRequest(
         paper=paper,
@@ -112,7 +112,7 @@ def train(
         workers=workers,
         checkpoint_steps=checkpoint_steps,
         seed=seed,
-        seeds=parse_seeds(seeds) if seeds else (),
+        seeds=text.seeds(seeds) if seeds else (),
         dry_run=dry_run,
         json=json,
         results=results,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import Json, SeveralValues, complete_papers, complete_variants, console, print_json
+from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.options import Json, SeveralValues, complete_papers, complete_variants
 
 if TYPE_CHECKING:
     from claimbench.bench.weights.batch import Fetched

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.statistics import RESAMPLES
+from claimbench.bench.core.task import Subject
 from claimbench.bench.detection.annotations import GroundTruth, Picture, read
 from claimbench.bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
 from claimbench.bench.detection.precheck import how_many
@@ -18,10 +22,6 @@ from claimbench.bench.detection.reading import pixels
 from claimbench.bench.evaluation.evaluate import spread
 from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
 from claimbench.bench.evaluation.precheck import is_trained, weights_of
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
-from claimbench.bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))

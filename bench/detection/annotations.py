@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
 from claimbench.bench.detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
 from claimbench.bench.detection.layout import ListedObject, Listing, Runs, parse
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure.weights import digest
 
 MARGIN = 0.1
 """How far a box may stand over its picture's edge, in parts of its sides; corners in the place of sides go beyond."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.detection.catalogue import NEEDS
-from claimbench.bench.errors import UserError
 
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Extent = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
 from claimbench.bench.detection.annotations import GroundTruth
 from claimbench.bench.detection.catalogue import PICTURES, TITLE
 from claimbench.bench.detection.reading import checked
 from claimbench.bench.process import Stop
-from claimbench.bench.records import Job
-from claimbench.bench.tasks.checks import Shown, watching
+from claimbench.bench.tasks.checks import watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from claimbench.bench.core.statistics import bootstrap_interval, resampled
 from claimbench.bench.detection.annotations import GroundTruth, Picture
 from claimbench.bench.detection.catalogue import CLASSES
 from claimbench.bench.detection.resampling import means
-from claimbench.bench.statistics import bootstrap_interval, resampled
 
 Kind = Literal["bbox", "segm"]
 

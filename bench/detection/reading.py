@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.detection.annotations import GroundTruth, Picture, read
-from claimbench.bench.errors import UserError
 from claimbench.bench.pictures import rgb
 
 LEAST_SIDE = 8

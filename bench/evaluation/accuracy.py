@@ -11,7 +11,11 @@ from typing import Any
 
 import torch
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.bits import packed
+from claimbench.bench.core.errors import UnavailableError, UserError, unknown
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation import launch
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
 from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
@@ -25,11 +29,7 @@ from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.evaluation.precheck import is_trained, weights_of
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.evaluation.ranking import logits_of
-from claimbench.bench.evaluation.scoring import corruption_rows, hits, packed, per_class, score
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.measure.weights import digest
-from claimbench.bench.records import Job, Measurement
+from claimbench.bench.evaluation.scoring import corruption_rows, hits, per_class, score
 
 QUICK_IMAGES = 1000
 

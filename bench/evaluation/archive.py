@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.evaluation.pictures import Problem, several, some
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.text import several, some
+from claimbench.bench.evaluation.pictures import Problem
 from claimbench.bench.evaluation.scan import (
     DEPTH,
     SPLITS,

@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from claimbench.bench import tasks
+from claimbench.bench.core.records import Job
 from claimbench.bench.evaluation.journal import Count
 from claimbench.bench.evaluation.precheck import has_data, is_trained
 from claimbench.bench.process import Interrupted, Stop, run_jobs
-from claimbench.bench.records import Job
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0
@@ -98,8 +98,8 @@ def follow(stop: Stop) -> int:
     """Do the share of one of torchrun's further processes until the first one ends; return the exit status."""
     import torch.distributed as dist
 
+    from claimbench.bench.core.records import read_job
     from claimbench.bench.evaluation.group import launcher_store
-    from claimbench.bench.worker import read_job
 
     store = launcher_store()
     number = 0

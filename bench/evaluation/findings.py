@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.lines import Lines
 from claimbench.bench.evaluation.precheck import weights_of
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.measure.weights import digest
-from claimbench.bench.records import Job
 
 T = TypeVar("T")
 

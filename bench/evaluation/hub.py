@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.text import several, some
 from claimbench.bench.evaluation import synsets
 from claimbench.bench.evaluation.catalogue import DataSet
-from claimbench.bench.evaluation.pictures import Pictures, Problem, decode, several, some
+from claimbench.bench.evaluation.pictures import Pictures, Problem, decode
 from claimbench.bench.evaluation.scan import SPLITS
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import uuid
 from dataclasses import asdict, replace
 from typing import Any
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.records import Job
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job
 
 
 def spread_out(job: Job, base: str) -> None:
@@ -52,11 +51,12 @@ def _last_words(failure: Any) -> str:
 
 def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:
     """Do the share of one process; return what a user must be told, if anything went wrong."""
+    from claimbench.bench.core.records import read_job
     from claimbench.bench.evaluation.accuracy import prepared
     from claimbench.bench.evaluation.evaluate import evaluate
     from claimbench.bench.evaluation.group import joined
     from claimbench.bench.measure.subject import load_subject
-    from claimbench.bench.worker import prepare, read_job
+    from claimbench.bench.worker import prepare
 
     job = _on_device(read_job(task), devices)
     prepare(job)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from claimbench.bench.core.text import several, some
 from claimbench.bench.evaluation import copies, synsets
 from claimbench.bench.evaluation.catalogue import DATASETS, DataSet
-from claimbench.bench.evaluation.pictures import Encoded, Pictures, Problem, several, some
+from claimbench.bench.evaluation.pictures import Encoded, Pictures, Problem
 from claimbench.bench.evaluation.scan import Entry, Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")

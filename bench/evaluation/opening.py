@@ -8,13 +8,14 @@ from pathlib import Path
 
 import orjson
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.text import several, some
 from claimbench.bench.evaluation import archive, copies, synsets
 from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
 from claimbench.bench.evaluation.hub import is_hub, open_hub
 from claimbench.bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
 from claimbench.bench.evaluation.packaged import open_packaged
-from claimbench.bench.evaluation.pictures import Pictures, Problem, Source, several, some
+from claimbench.bench.evaluation.pictures import Pictures, Problem, Source
 from claimbench.bench.evaluation.scan import Entry, Scan, class_root, scan
 from claimbench.bench.evaluation.sources import Chosen, Files
 

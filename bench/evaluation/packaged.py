@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation.catalogue import DataSet
 from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.evaluation.sources import Arrays

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 EXTENSIONS = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"))
 """What the names of files that are pictures end with."""
 
-SHOWN = 3
-"""How many names a sentence lists."""
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -109,19 +106,3 @@ def decode(data: bytes, mode: str = "RGB") -> Image:
             return image.convert(mode)
     except (Image.DecompressionBombError, ValueError, SyntaxError, MemoryError, EOFError, ArithmeticError) as error:
         raise OSError(str(error) or type(error).__name__) from error
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first few names: ``a, b, c and 5 more``."""
-    shown = ", ".join(_printable(name) for name in names[:SHOWN])
-    more = len(names) - SHOWN
-    return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def several(count: int, one: str, many: str) -> str:
-    """Return a count with its noun: ``1 file`` or ``3 files``."""
-    return f"{count:,} {one if count == 1 else many}"
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")

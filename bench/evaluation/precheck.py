@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.evaluation.manifest import check_classes, checked
 from claimbench.bench.evaluation.pictures import Pictures
-from claimbench.bench.measure.weights import digest
 from claimbench.bench.process import Stop, run_jobs
-from claimbench.bench.records import Job
-from claimbench.bench.tasks.checks import Shown, watching
+from claimbench.bench.tasks.checks import watching
 
 TIMEOUT_S = 900.0
 OWN = "own"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation.pictures import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")

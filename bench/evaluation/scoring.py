@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from claimbench.bench.core.records import Measurement
+from claimbench.bench.core.statistics import wilson
 from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
-from claimbench.bench.records import Measurement
-from claimbench.bench.statistics import wilson
 
 
 def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.ndarray:
@@ -43,21 +42,6 @@ def per_class(right: np.ndarray, labels: Sequence[tuple[int, ...]], classes: int
     images = np.bincount(first, minlength=classes)
     correct = np.bincount(first[right], minlength=classes)
     return {"images": images.tolist(), "correct": correct.tolist()}
-
-
-def packed(right: np.ndarray) -> str:
-    """Return which pictures are right as text: a bit a picture, in their order, for paired tests."""
-    return base64.b64encode(np.packbits(right).tobytes()).decode()
-
-
-def unpacked(text: str, count: int) -> np.ndarray:
-    """Return which pictures are right from what :func:`packed` gave.
-
-    Raises:
-        ValueError: it is not that.
-    """
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8), count=count)
-    return bits.astype(bool)
 
 
 def corruption_rows(

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 SYNSET = re.compile(r"n\d{8}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 OPENMMLAB = ("mmengine", "mmcv", "mmseg", "mmdet")
 HOW = "pip install -e '.[openmmlab]'"

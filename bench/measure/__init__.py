@@ -6,7 +6,8 @@ Neither torch nor timm is imported here: listing metrics and explaining failures
 from __future__ import annotations
 
 from claimbench.bench import tasks
-from claimbench.bench.records import Job
+from claimbench.bench.core.quantities import sampled
+from claimbench.bench.core.records import Job
 
 METRICS: dict[str, str] = {
     name: f"claimbench.bench.measure.{name}"
@@ -41,10 +42,6 @@ REPEATED = ("throughput", "latency")
 """The metrics that are measured in several rounds, each in a fresh process."""
 
 
-class UnavailableError(Exception):
-    """Raised where this machine or these inputs cannot give the figure; the message is the sentence in its row."""
-
-
 def rows(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that ``job`` is expected to yield."""
     left_out: set[str] = set()
@@ -61,18 +58,3 @@ def every_row(job: Job) -> tuple[tuple[str, str], ...]:
     if job.metric == "accuracy":
         return task.expected(job.options.get("dataset", ""), job.options.get("config"))
     return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
-
-
-def sampled(unit: str, sample: str) -> str:
-    """Return a unit of :data:`ROWS` for what ``sample`` names: img/s becomes seq/s."""
-    return unit.replace("img", sample)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        phrase in text for phrase in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Score a model as its task does; see :meth:`claimbench.bench.tasks.task.Task.evaluate` for what it raises."""
+    """Score a model as its task does; see :meth:`claimbench.bench.core.task.Task.evaluate` for what it raises."""
     return subject.task.evaluate(subject, job)

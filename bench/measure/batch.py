@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from claimbench.bench.measure import out_of_memory
+from claimbench.bench.core.errors import out_of_memory
+from claimbench.bench.core.statistics import median
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.clock import clock_for
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.statistics import median
 
 CPU_BATCHES = (1, 4, 8, 16, 32)
 GPU_BATCHES = tuple(2**n for n in range(3, 14))

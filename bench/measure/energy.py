@@ -10,14 +10,15 @@ from pathlib import Path
 import torch
 
 from claimbench.bench import nvml
-from claimbench.bench.measure import UnavailableError, sampled
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.quantities import sampled
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.batch import find_batch
 from claimbench.bench.measure.clock import clock_for
 from claimbench.bench.measure.machine import Machine, disturbances
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.measure.timing import effort_for, warm_up
-from claimbench.bench.records import Job, Measurement
 
 LEAST_S = 3.0
 """Counters advance every few dozen milliseconds; this long makes that a per cent or less."""

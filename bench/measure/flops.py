@@ -17,14 +17,14 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import fvcore_count
 from claimbench.bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from claimbench.bench.measure.steps import trained_outputs
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
 
 if TYPE_CHECKING:
-    from claimbench.bench.tasks.task import Example
+    from claimbench.bench.core.task import Example
 
 AGREEMENT = 0.005
 """How far the second opinion may be from the count, relative."""

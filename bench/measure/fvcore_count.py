@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from claimbench.bench.tasks.task import arguments
+from claimbench.bench.core.task import arguments
 from claimbench.kernels import backend
 
 if TYPE_CHECKING:
-    from claimbench.bench.tasks.task import Example
+    from claimbench.bench.core.task import Example
 
 PRODUCTS = frozenset({"conv", "linear", "matmul", "mm", "bmm", "addmm", "einsum"})
 """fvcore's own counters of multiply-adds; its other counters (norms, pooling, resizing) are not like work."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.clock import clock_for
 from claimbench.bench.measure.machine import Machine
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.measure.timing import effort_for, time_steps
-from claimbench.bench.records import Job, Measurement
 
 SINGLE_CALL_S = 1e-5
 """Calls longer than this are samples of their own: means of several calls would hide the slow ones."""

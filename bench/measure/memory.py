@@ -7,14 +7,13 @@ from typing import Any, Protocol
 import torch
 
 from claimbench.bench import nvml
-from claimbench.bench.measure import UnavailableError, out_of_memory
+from claimbench.bench.core.errors import UnavailableError, out_of_memory
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.statistics import median
+from claimbench.bench.core.task import Subject, arguments
 from claimbench.bench.measure.clock import Step
 from claimbench.bench.measure.resident import ResidentMeter
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
-from claimbench.bench.statistics import median
-from claimbench.bench.tasks.task import arguments
 
 REPEATS = 3
 """Peaks of forward passes are taken this often, once in a quick run; the median counts."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

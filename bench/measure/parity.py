@@ -7,11 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from claimbench.bench import golden_files
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.golden import GoldenResult, check_golden, load_golden
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from claimbench.bench.measure import UnavailableError
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.clock import Step
-from claimbench.bench.measure.subject import Subject
 
 if TYPE_CHECKING:
-    from claimbench.bench.tasks.task import Example
+    from claimbench.bench.core.task import Example
 
 INPUTS = 4
 """How many inputs are used in turns, so that no result rests on one that is already in a cache."""

@@ -5,28 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from claimbench.bench import tasks, trained
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.weights import digest, load_state, load_strictly
-from claimbench.bench.records import Job, Settings, resize
-from claimbench.bench.tasks.task import Task, arguments
-
-if TYPE_CHECKING:
-    from claimbench.bench.tasks.task import Example
-
-SEED = 0
-"""The seed of random weights and of inputs."""
+from claimbench.bench.core.errors import UnavailableError, UserError, unknown
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job, Settings, resize
+from claimbench.bench.core.task import SEED, Subject
+from claimbench.bench.measure.weights import load_state, load_strictly
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """The dtype of weights and inputs. Half precisions cast the whole model (``model.to(dtype)``) instead of using
@@ -34,59 +27,6 @@ autocast: no time goes into casts and memory halves, as in deployment. Norms and
 inside torch. ``tf32`` differs from ``fp32`` only on GPUs, where it lets matrix products and convolutions round."""
 
 MODES = ("eager", "compile", "cudagraph")
-
-
-@dataclass
-class Subject:
-    """What is measured.
-
-    Attributes:
-        model: the module, in eval mode, on the job's device, in its dtype and memory format.
-        sample_shape: the shape of one sample, without the batch axis.
-        label: what it is, for messages and tables.
-        device: where it runs.
-        dtype: of its weights and inputs.
-        channels_last: whether 4-D inputs are laid out channels last.
-        mode: ``eager``, ``compile`` or ``cudagraph``.
-        config: timm's preprocessing of the model, where it has one.
-        task: what it is for; makes its example inputs.
-        built_from: the hyper-parameters that its example inputs depend on.
-    """
-
-    model: nn.Module
-    sample_shape: tuple[int, ...]
-    label: str
-    device: torch.device
-    dtype: torch.dtype
-    channels_last: bool = False
-    mode: str = "eager"
-    config: Mapping[str, Any] | None = None
-    task: Task = field(default_factory=lambda: tasks.get(tasks.DEFAULT))
-    built_from: Mapping[str, Any] = field(default_factory=dict)
-
-    def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Example]:
-        """Return ``n`` example inputs (batch, *sample_shape) of the task, drawn on the CPU."""
-        generator = generator or torch.Generator().manual_seed(SEED)
-        drawn = (self._example(batch, generator) for _ in range(n))
-        return [tuple(map(self.place, one)) if isinstance(one, tuple) else self.place(one) for one in drawn]
-
-    def sample(self, batch: int) -> Example:
-        """Return one example input in its own precision on the CPU, as counting takes it."""
-        return self._example(batch, torch.Generator().manual_seed(SEED))
-
-    def _example(self, batch: int, generator: torch.Generator) -> Example:
-        return self.task.example(self.sample_shape, batch, generator, self.built_from)
-
-    def place(self, tensor: Tensor) -> Tensor:
-        """Return ``tensor`` on the subject's device, in its memory format and, unless it holds integers, its dtype."""
-        layout = torch.channels_last if self.channels_last and tensor.dim() == 4 else torch.contiguous_format
-        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(device=self.device, dtype=dtype, memory_format=layout)
-
-    def forward(self) -> Callable[[Example], Any]:
-        """Return the forward pass in the subject's mode, but for the CUDA graph, which needs its input first."""
-        model = torch.compile(self.model) if self.mode == "compile" else self.model
-        return lambda example: model(*arguments(example))
 
 
 def load_subject(job: Job) -> Subject:

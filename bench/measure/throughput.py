@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.batch import find_batch
 from claimbench.bench.measure.clock import clock_for
 from claimbench.bench.measure.machine import Machine
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.measure.timing import Timing, effort_for, time_steps
-from claimbench.bench.records import Job, Measurement
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

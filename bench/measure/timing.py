@@ -11,10 +11,10 @@ from itertools import cycle
 from math import ceil
 from typing import Any
 
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.measure.clock import Clock, Step
 from claimbench.bench.measure.machine import Machine, disturbances
-from claimbench.bench.records import Job
-from claimbench.bench.statistics import median, median_interval, percentiles, relative_halfwidth
 
 CHUNK_S = 0.2
 """Throttling is looked at after this much sampling; a chunk that was throttled is void."""

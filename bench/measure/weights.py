@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.weights import content
 
 if TYPE_CHECKING:
@@ -85,12 +84,6 @@ def load_strictly(model: nn.Module, state: dict[str, Tensor], path: str, label: 
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise UserError(f"weights file {path} does not fit {label}: {'; '.join(problems[:3])}{more}")
     model.load_state_dict(state)
-
-
-def digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file, the evidence of which weights were used."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

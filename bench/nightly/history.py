@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.statistics import median
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.records import Job
-from claimbench.bench.statistics import median
 
 LONGEST_S = 1800.0
 """A gap between two records that is longer was not spent on measuring: the run had been cut off."""

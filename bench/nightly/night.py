@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import environment, run_file, session
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.nightly import budget, state
 from claimbench.bench.nightly.history import History, unit_of
 from claimbench.bench.nightly.state import Night

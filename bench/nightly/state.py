@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from claimbench.bench import jsonl
 from claimbench.bench.alone import alone as lock
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 FOLDER = "nights"
 

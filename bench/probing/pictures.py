@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
+from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.study import data, fashion_mnist
 from claimbench.bench.study.data import Pictures
 

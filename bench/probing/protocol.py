@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from claimbench.bench.core.bits import decode, encode
+from claimbench.bench.core.differences import Difference, difference
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.findings import circumstances, look
 from claimbench.bench.evaluation.journal import ahead
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.probing import encoder, features, pictures
 from claimbench.bench.probing.features import Features
 from claimbench.bench.probing.training import Recipe, Trained, train
-from claimbench.bench.records import Job, Measurement
-from claimbench.bench.study.encoding import decode, encode
-from claimbench.bench.study.paired import Difference, difference
 
 SEEDS = 5
 QUICK_SEEDS, QUICK_RECIPE = 2, Recipe(epochs=5)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from claimbench.bench.core.differences import Right
 from claimbench.bench.measure.subject import seeded
 from claimbench.bench.probing.features import Features
-from claimbench.bench.study.paired import Right
 
 EVALUATED_AT_ONCE = 256
 

@@ -11,7 +11,7 @@ _PREPARED = f"the authors' prepared file, {_TEXT}"
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set; a :class:`claimbench.bench.tasks.task.Scored`.
+    """One data set; a :class:`claimbench.bench.core.task.Scored`.
 
     Attributes:
         name: what ``--dataset`` takes.

@@ -14,9 +14,9 @@ import torch
 
 from claimbench.bench import devices, environment, for_claims, registry, trained
 from claimbench.bench.alone import folder_alone
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.options import print_json
+from claimbench.bench.core.errors import UnavailableError, UserError, unknown
+from claimbench.bench.core.task import TrainRequest
+from claimbench.bench.core.terminal import print_json
 from claimbench.bench.process import Stop
 from claimbench.bench.recommendation import session
 from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
@@ -27,7 +27,6 @@ from claimbench.bench.recommendation.session import Progress, Wish
 from claimbench.bench.recommendation.split import Split
 from claimbench.bench.recommendation.trainer import Recipe
 from claimbench.bench.spec import Paper, Variant
-from claimbench.bench.tasks.task import TrainRequest
 
 SEEDS = (0, 1, 2)
 BEST = "best.safetensors"

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.measure.weights import digest
+from claimbench.bench.core.errors import UnavailableError, UserError, unknown
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.statistics import Z95
+from claimbench.bench.core.task import Subject
 from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
 from claimbench.bench.recommendation.opening import opened
 from claimbench.bench.recommendation.protocol import NEGATIVES, Outcome
 from claimbench.bench.recommendation.session import draw
 from claimbench.bench.recommendation.split import Split
 from claimbench.bench.recommendation.trainer import scorer
-from claimbench.bench.records import Job, Measurement
-from claimbench.bench.statistics import Z95
 
 SEED = 0
 SAMPLED = f"rank among {NEGATIVES} items drawn with replacement that the user was not trained on; ties by their mean"

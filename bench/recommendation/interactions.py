@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 Ids = NDArray[np.int64]
 

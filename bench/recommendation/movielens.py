@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.recommendation.interactions import Ids, Interactions, from_pairs, lines_of
 
 FEWEST = 5

@@ -6,9 +6,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.weights import digest
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.files import digest
 from claimbench.bench.recommendation.catalogue import DataSet
 from claimbench.bench.recommendation.interactions import Interactions, read_pairs
 from claimbench.bench.recommendation.movielens import read_timed

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
 from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.recommendation.opening import opened
 from claimbench.bench.recommendation.protocol import CUT, NEGATIVES
 from claimbench.bench.recommendation.split import Split
-from claimbench.bench.records import Job
-from claimbench.bench.tasks.checks import Shown
 
 
 def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:

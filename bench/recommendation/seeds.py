@@ -12,10 +12,10 @@ import torch
 from scipy import stats
 
 from claimbench.bench import environment, registry
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.plan import model_options
 from claimbench.bench.recommendation.evaluate import FULL, SAMPLED
 from claimbench.bench.recommendation.split import Split
-from claimbench.bench.records import Job, Measurement, Record, Settings
 from claimbench.bench.store import Store, new_run
 
 if TYPE_CHECKING:

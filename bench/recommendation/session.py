@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench import environment
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
 from claimbench.bench.recommendation.protocol import Evaluation, Outcome, draw_users
 from claimbench.bench.recommendation.split import Part, Split

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.recommendation.interactions import Ids, Interactions
 
 FEWEST = 3

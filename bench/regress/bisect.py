@@ -13,7 +13,7 @@ from math import expm1, log1p
 from pathlib import Path
 from typing import Literal
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.regress.comparison import compare
 from claimbench.bench.regress.findings import Finding, Outcome
 from claimbench.bench.regress.probe import Probe, Unmeasurable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.regress import pairing, sources
 from claimbench.bench.regress.findings import Outcome
 from claimbench.bench.regress.judge import judge

@@ -17,7 +17,7 @@ from math import exp, inf, sqrt
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from claimbench.bench.statistics import NOISE_FLOOR
+from claimbench.bench.core.statistics import NOISE_FLOOR
 
 ENOUGH = 3
 """So many configurations tell what a round's machine did from what each of them did, and lend each other variances."""
@@ -91,8 +91,8 @@ class Noise:
     def own(self, pair: Pair) -> tuple[float, float]:
         """Return a configuration's standard deviation between rounds and its degrees of freedom.
 
-        It is never less than :data:`claimbench.bench.statistics.NOISE_FLOOR`, however close a few rounds happen to be,
-        nor than
+        It is never less than :data:`claimbench.bench.core.statistics.NOISE_FLOOR`, however close a few rounds happen
+        to be, nor than
         what the samples inside the rounds say. Where the floor counts, which is known, there are more degrees of
         freedom (Satterthwaite's).
         """

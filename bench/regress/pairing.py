@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from claimbench.bench import metrics
-from claimbench.bench.records import Settings
+from claimbench.bench.core.records import Settings
 from claimbench.bench.regress.series import Series
 from claimbench.bench.regress.surroundings import Change, changes
 

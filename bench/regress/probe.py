@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import metrics
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.errors import UserError, unknown
 from claimbench.bench.measure import ROWS
-from claimbench.bench.records import Job, Measurement, Settings
 from claimbench.bench.regress.sources import Source
 from claimbench.bench.store import Store
 

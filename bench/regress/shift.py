@@ -16,9 +16,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import mannwhitneyu
 
+from claimbench.bench.core.statistics import NOISE_FLOOR
 from claimbench.bench.regress.correction import holm
 from claimbench.bench.regress.noise import Noise, Pair, learn
-from claimbench.bench.statistics import NOISE_FLOOR
 
 MATTERS = log(1.025)
 """The smallest shift that matters, as a logarithm: less than 2.5 % is never called slower."""

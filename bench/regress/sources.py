@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import jsonl
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.encoding import Decoder, StoredRecord, Undecodable
-from claimbench.bench.errors import UserError, unknown
 from claimbench.bench.figures import Samples, own_samples
 from claimbench.bench.store import Problem, Store
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from claimbench.bench.core.records import Record
+from claimbench.bench.core.statistics import median
 from claimbench.bench.measure.machine import OTHERS_CORES, STOLEN
-from claimbench.bench.records import Record
-from claimbench.bench.statistics import median
 
 Where = Literal["machine", "versions"]
 """``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 _TIMEOUT_S = 600.0
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from claimbench.bench.errors import unknown
+from claimbench.bench.core.errors import unknown
+from claimbench.bench.core.rounding import show
 from claimbench.bench.report import Report, Setup
-from claimbench.bench.rounding import show
 from claimbench.bench.rows import Row
 from claimbench.bench.speed import TIMES, Pair
 

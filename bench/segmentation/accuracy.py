@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from claimbench.bench.errors import unknown
+from claimbench.bench.core.errors import UnavailableError, unknown
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.statistics import RESAMPLES
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.evaluate import spread
 from claimbench.bench.evaluation.findings import by_one_process, circumstances
 from claimbench.bench.evaluation.precheck import is_trained, weights_of
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject, load_subject
-from claimbench.bench.records import Job, Measurement
+from claimbench.bench.measure.subject import load_subject
 from claimbench.bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from claimbench.bench.segmentation.evaluate import (
     NETWORK,
@@ -32,7 +33,6 @@ from claimbench.bench.segmentation.evaluate import (
 from claimbench.bench.segmentation.manifest import digest, listed
 from claimbench.bench.segmentation.overlap import Overlap
 from claimbench.bench.segmentation.preprocessing import normalisation_of
-from claimbench.bench.statistics import RESAMPLES
 
 QUICK_PICTURES = 50
 PROBE_SIDE = 65

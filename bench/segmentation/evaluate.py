@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from claimbench.bench.core.records import Job
 from claimbench.bench.evaluation.findings import look
-from claimbench.bench.records import Job
 from claimbench.bench.segmentation import reading
 from claimbench.bench.segmentation.catalogue import BAND, Masks
 from claimbench.bench.segmentation.layout import Pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation.pictures import EXTENSIONS
 from claimbench.bench.evaluation.scan import is_hidden
 from claimbench.bench.segmentation.catalogue import Masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.segmentation import reading
 from claimbench.bench.segmentation.catalogue import VOID, Masks
 from claimbench.bench.segmentation.layout import Pair, find

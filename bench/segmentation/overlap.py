@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from claimbench.bench.core.statistics import bootstrap_interval, resampled
 from claimbench.bench.segmentation.catalogue import VOID
-from claimbench.bench.statistics import bootstrap_interval, resampled
 
 
 def counts_of(labels: np.ndarray, predicted: np.ndarray, classes: int, where: np.ndarray | None = None) -> np.ndarray:

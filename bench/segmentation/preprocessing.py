@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 
 STRIDE = 8
 """Sides are padded to multiples of it plus 1, so that scores fall on pixels."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.site.folder import MARK
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 MARK = ".claimbench-site"
 """A file in every site; a folder without it is never replaced unless it is empty."""

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from claimbench.bench import claim_check, kernel_store
+from claimbench.bench.core.records import Record
 from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.figures import Figure
-from claimbench.bench.records import Record
 from claimbench.bench.report import Report, measured_beside, report
 from claimbench.bench.site.text import words
 from claimbench.bench.spec import Paper

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from claimbench.bench import metrics, tasks
+from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
+from claimbench.bench.core.rounding import Printed
 from claimbench.bench.figures import Figure
-from claimbench.bench.measure import sampled
-from claimbench.bench.metrics import TRAINING
-from claimbench.bench.quantities import Quantity
-from claimbench.bench.rounding import Printed
 from claimbench.bench.site.gather import PaperResults
 from claimbench.bench.site.text import words
 from claimbench.bench.spec import InputSpec, Paper, Reported

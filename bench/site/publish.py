@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
 from claimbench.bench.site.branch import Branch, Rejected
 from claimbench.bench.site.build import Site, write

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claimbench.bench import measure, metrics, tasks
+from claimbench.bench.core import quantities
 from claimbench.bench.rows import Row
 from claimbench.bench.spec import Paper
 
@@ -19,7 +20,7 @@ _METRICS = {name: "accuracy" for task in tasks.known().values() for name in task
 def command(paper: Paper, row: Row) -> str:
     """Return a ``bench run`` that measures a row of a paper; empty where none does."""
     name = _measured_name(row)
-    metric = _METRICS.get(name) or _METRICS.get(name.removesuffix(metrics.TRAINING), "")
+    metric = _METRICS.get(name) or _METRICS.get(name.removesuffix(quantities.TRAINING), "")
     subject = _subject(paper, row)
     if not metric or not subject:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.spec import Study
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 Part = Literal["train", "test"]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import jsonl, registry
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core import text
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Job, read_job
+from claimbench.bench.core.text import split
 from claimbench.bench.process import Stop, ask
-from claimbench.bench.records import Job
-from claimbench.bench.request import split
-from claimbench.bench.seeds import parse as parse_seeds
 from claimbench.bench.store import new_run
 from claimbench.bench.study import request
 from claimbench.bench.study.request import Options
 from claimbench.bench.study.setting import BASELINE_SEEDS, Setting, setting
 from claimbench.bench.study.task import Task, label, make_job
-from claimbench.bench.worker import read_job
 
 FOLDER = Path("studies")
 """Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
@@ -90,7 +89,7 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
         Interrupted: a signal asked to stop.
     """
     subjects, without = _subjects(options)
-    seeds = {subject.name: parse_seeds(options.seeds, subject.setting.seeds) for subject in subjects}
+    seeds = {subject.name: text.seeds(options.seeds, subject.setting.seeds) for subject in subjects}
     trainings = sum(len(seeds[subject.name]) * (2 if subject.paper else 1) for subject in subjects)
     slots = request.slots(options, trainings)
     folders = _folders({subject.setting.dataset for subject in subjects}, options.data)

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.study.setting import Setting
 from claimbench.bench.worker import open_answer
 

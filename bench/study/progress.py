@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from claimbench.bench.options import console
+from claimbench.bench.core.terminal import console
 from claimbench.bench.study.plan import Plan
 from claimbench.bench.study.pool import Listener
 from claimbench.bench.study.task import Task, label

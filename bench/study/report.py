@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
+from claimbench.bench.core.differences import Difference
 from claimbench.bench.render import clean, markdown
 from claimbench.bench.spec import Study
-from claimbench.bench.study.paired import Difference
 from claimbench.bench.study.setting import KNOWN
 from claimbench.bench.study.summary import Arm, Summary
 

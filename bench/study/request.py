@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claimbench.bench import devices, registry
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.request import split
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.text import split
 from claimbench.bench.spec import Paper
 from claimbench.bench.study.setting import BASELINES, DATASETS, Effort
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from claimbench.bench import environment
 from claimbench.bench.alone import alone
+from claimbench.bench.core.records import Measurement, Record
 from claimbench.bench.process import Interrupted, Stop
-from claimbench.bench.records import Measurement, Record
 from claimbench.bench.store import Store
 from claimbench.bench.study import plan as plans
 from claimbench.bench.study import pool

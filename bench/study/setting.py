@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from claimbench.bench.errors import unknown
+from claimbench.bench.core.errors import unknown
 
 Effort = Literal["quick", "default", "full"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import nn
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.study import network
 from claimbench.bench.study.setting import BASELINES, KNOWN, Setting
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from claimbench.bench.core import bits
+from claimbench.bench.core.differences import Difference, Right, Spread, difference, spread
 from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.store import Store
-from claimbench.bench.study import encoding
-from claimbench.bench.study.paired import Difference, Right, Spread, difference, spread
 from claimbench.bench.study.setting import Setting
 
 
@@ -172,7 +172,7 @@ class _Trained:
 
 def _right(detail: dict[str, Any]) -> Right | None:
     try:
-        return encoding.decode(detail["right"], detail["pictures"])
+        return bits.decode(detail["right"], detail["pictures"])
     except (KeyError, TypeError, ValueError):
         return None
 

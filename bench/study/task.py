@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.study.setting import Setting
 
 METRIC = "study"

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.bits import encode
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Measurement
 from claimbench.bench.measure.resident import ResidentMeter, resident
-from claimbench.bench.records import Measurement
 from claimbench.bench.study import data, subjects
 from claimbench.bench.study.augment import augment
 from claimbench.bench.study.data import Pictures
-from claimbench.bench.study.encoding import encode
 from claimbench.bench.study.task import Task
 from claimbench.bench.training import checkpoint
 

@@ -11,9 +11,10 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError, explain
+from claimbench.bench.core.records import read_job
 from claimbench.bench.study.task import Task
-from claimbench.bench.worker import explain, open_answer, read_job
+from claimbench.bench.worker import open_answer
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from claimbench.bench.records import Job
+from claimbench.bench.core.records import Job
 from claimbench.bench.submission.document import Entry, Submission
 from claimbench.bench.submission.evidence import Energy, Timing, energy_of, timing_of
 from claimbench.bench.submission.models import Models

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from claimbench.bench.errors import DEBUG
+from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.submission import (
     chronology,
     counts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.flops import AGREEMENT
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from claimbench.bench.records import Measurement
+from claimbench.bench.core.records import Measurement
 from claimbench.bench.submission.reasons import Doubt, rule
 
 if TYPE_CHECKING:

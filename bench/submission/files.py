@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
 from claimbench.bench.submission.pack import Packed
 

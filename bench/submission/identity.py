@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from claimbench.bench import golden_files, registry
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Job
 from claimbench.bench.environment import name_of
-from claimbench.bench.errors import UserError, unknown
 from claimbench.bench.measure import METRICS, every_row
 from claimbench.bench.plan import MODES, PRECISIONS, STATIC
-from claimbench.bench.records import Job
 from claimbench.bench.store import slug
 from claimbench.bench.submission.case import Case, subject_of
 from claimbench.bench.submission.evidence import Energy, Peak, Timing, read

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from claimbench.bench.records import SCHEMA_VERSION, Status
+from claimbench.bench.core.records import SCHEMA_VERSION, Status
 
 VERSION = 1
 """Of the format of submissions."""
@@ -90,7 +90,7 @@ class Environment(_Strict):
 
 
 class Settings(_Strict):
-    """As :class:`claimbench.bench.records.Settings`."""
+    """As :class:`claimbench.bench.core.records.Settings`."""
 
     device: Short
     batch: Annotated[int, Field(ge=1, le=1_000_000)] | None
@@ -105,7 +105,7 @@ class Settings(_Strict):
 
 
 class Job(_Strict):
-    """As :class:`claimbench.bench.records.Job`; in a record its round stands elsewhere."""
+    """As :class:`claimbench.bench.core.records.Job`; in a record its round stands elsewhere."""
 
     paper: Short
     subject: Short
@@ -134,7 +134,7 @@ class Plan(_Strict):
 
 
 class Measurement(_Strict):
-    """As :class:`claimbench.bench.records.Measurement`, without its samples."""
+    """As :class:`claimbench.bench.core.records.Measurement`, without its samples."""
 
     metric: Short
     value: int | float | None

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import resize
+from claimbench.bench.core.statistics import median
 from claimbench.bench.measure.subject import DTYPES
-from claimbench.bench.records import resize
-from claimbench.bench.statistics import median
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
 from claimbench.bench.submission.evidence import Increase, Peak, TrainingPeak, read

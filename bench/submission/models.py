@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import registry, tasks
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Job, Settings, resize
 from claimbench.bench.plan import model_options
-from claimbench.bench.records import Job, Settings, resize
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from claimbench.bench.tasks.task import Example
+    from claimbench.bench.core.task import Example
 
 TIMM = "timm:"
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from claimbench.bench import sanity
+from claimbench.bench.core.statistics import median
 from claimbench.bench.measure import REPEATED
-from claimbench.bench.statistics import median
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.counts import facts_of
 from claimbench.bench.submission.document import Entry

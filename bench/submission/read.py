@@ -11,15 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Measurement, read_job
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Measurement
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.store import environment_file
 from claimbench.bench.submission import lines, strict_json
 from claimbench.bench.submission.document import Entry, Submission
 from claimbench.bench.submission.reasons import Doubt, Reason, gather
-from claimbench.bench.worker import read_job
 
 LARGEST_FILE = 64 * 2**20
 LARGEST_LINE = 2 * 2**20

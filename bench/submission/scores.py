@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from claimbench.bench import sanity
+from claimbench.bench.core.statistics import wilson
 from claimbench.bench.golden import TOLERANCE
-from claimbench.bench.statistics import wilson
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
 from claimbench.bench.submission.evidence import Difference, FullScore, GoldenResult, Parity, Score, read

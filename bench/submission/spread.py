@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.encoding import encode_samples
-from claimbench.bench.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
 from claimbench.bench.submission.evidence import Timing

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 
 from claimbench.bench import jsonl
+from claimbench.bench.core.records import Record
 from claimbench.bench.encoding import encode
-from claimbench.bench.records import Record
 from claimbench.bench.store import Store
 from claimbench.bench.submission.check import Verdict
 from claimbench.bench.submission.document import Submission

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure.weights import digest
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.task import Shown
 from claimbench.bench.superres import pairs
 from claimbench.bench.superres.evaluate import scale_of
 from claimbench.bench.superres.sets import SETS
-from claimbench.bench.tasks.checks import Shown, watching
+from claimbench.bench.tasks.checks import watching
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.records import Job
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job
 
 
 def _same(found: Sequence[pairs.Pair]) -> tuple[Path, Path] | None:

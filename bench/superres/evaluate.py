@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Measurement
 from claimbench.bench.superres import pairs, resize, rrdbnet
 from claimbench.bench.superres.rows import METHODS, UNITS, row_names
 from claimbench.bench.superres.scores import compare

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 MAGIC = "7767517"
 HALF = 0x01306B47

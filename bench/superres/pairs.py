@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.superres import pictures, resize, scores
 from claimbench.bench.superres.sets import PictureSet, packaged
 

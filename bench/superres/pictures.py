@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 

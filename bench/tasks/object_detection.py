@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import DataSet, Task
 from claimbench.bench.detection import catalogue
-from claimbench.bench.quantities import Answer, Quantity, Row
-from claimbench.bench.tasks.task import DataSet, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.core.task import Shown, Subject
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import Task
 from claimbench.bench.segmentation import catalogue
-from claimbench.bench.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.core.task import Shown, Subject
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 ROWS = {
     f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher", least=0, most=100)

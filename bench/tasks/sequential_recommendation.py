@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import Task, TrainRequest
 from claimbench.bench.recommendation import catalogue
-from claimbench.bench.tasks.task import Task, TrainRequest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.core.task import Shown, Subject
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 _TITLES = {
     "hit@10": "Hit@10",

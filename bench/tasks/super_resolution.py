@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.quantities import Answer, Quantity, Row
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import DataSet, Task
 from claimbench.bench.superres.rows import METHODS, UNITS, row_names
 from claimbench.bench.superres.sets import SCALES, SETS
-from claimbench.bench.tasks.task import DataSet, Task
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from claimbench.bench.measure.subject import Subject
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.core.task import Shown, Subject
     from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 WHOSE = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
 

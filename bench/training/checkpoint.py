@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import replacing
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.training.seeding import PICTURE, drawing_for
 
 TRAIN, VALIDATE = ("train", "training"), ("val", "validation")
@@ -263,4 +263,4 @@ def _obey_the_parent(worker: int) -> None:
 
 def sentence_of(error: UserError) -> str:
     """Return the sentence of an error that a loader's worker may have wrapped in its traceback."""
-    return str(error).strip().splitlines()[-1].removeprefix("claimbench.bench.errors.UserError: ")
+    return str(error).strip().splitlines()[-1].removeprefix("claimbench.bench.core.errors.UserError: ")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 
 @dataclass(frozen=True)

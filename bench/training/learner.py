@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from claimbench.bench import trained
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.weights import load_state
 from claimbench.bench.training import distributed, parts
 from claimbench.bench.training.distributed import Group

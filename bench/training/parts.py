@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.recipe import Annealed, Recipe
 
 

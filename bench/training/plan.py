@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError, unknown
+from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.recipe import NEEDED, Recipe
 from claimbench.bench.spec import InputSpec, Paper, Variant
 from claimbench.bench.training.parts import peak_lr

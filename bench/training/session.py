@@ -11,7 +11,7 @@ from typing import Any
 
 from claimbench.bench import environment
 from claimbench.bench.alone import folder_alone
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
 from claimbench.bench.process import Interrupted
 from claimbench.bench.training import checkpoint, data, distributed, intact, transforms

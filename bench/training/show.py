@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.options import console
+from claimbench.bench.core.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 VARIABLE = "BENCH_WEIGHTS"
 """The environment variable that names another folder."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.weights import load_state
 from claimbench.bench.weights.fetch import none_published, place_of, verify
 

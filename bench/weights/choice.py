@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError, unknown
-from claimbench.bench.request import split
+from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.text import split
 
 if TYPE_CHECKING:
     from claimbench.bench.spec import Paper, Variant

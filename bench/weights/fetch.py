@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure.weights import digest, load_state
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
+from claimbench.bench.measure.weights import load_state
 from claimbench.bench.weights import cache, content, hub, lock
 from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience
 from claimbench.bench.weights.lock import Locked

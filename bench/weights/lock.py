@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench import jsonl
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 FILE = "weights.lock.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")

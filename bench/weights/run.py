@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure.weights import digest
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
 from claimbench.bench.weights import cache
 from claimbench.bench.weights.fetch import AbsentError, Fetcher
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from claimbench.bench.options import console
+from claimbench.bench.core.terminal import console
 from claimbench.bench.weights.download import Watch
 
 

@@ -7,9 +7,9 @@ import sys
 import time
 from dataclasses import asdict
 
+from claimbench.bench.core.records import Measurement, read_job
 from claimbench.bench.measure import rows
-from claimbench.bench.records import Measurement
-from claimbench.bench.worker import open_answer, read_job
+from claimbench.bench.worker import open_answer
 
 
 def main():

@@ -6,7 +6,7 @@ import random
 from copy import deepcopy
 from datetime import datetime, timedelta
 
-from claimbench.bench.statistics import wilson
+from claimbench.bench.core.statistics import wilson
 from tests.bench.submission_draft import Draft
 
 GPU = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from claimbench.bench.records import Job, Measurement, Record, Settings
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
 
 RUN = "20260102T030405Z-aaaaaa"
 

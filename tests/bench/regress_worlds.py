@@ -8,8 +8,8 @@ from math import exp, log
 import numpy as np
 from record_examples import record
 
+from claimbench.bench.core.records import Settings
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.records import Settings
 from claimbench.bench.regress.noise import Pair
 from claimbench.bench.regress.sources import Source
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import orjson
 
+from claimbench.bench.core.records import read_job
+from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.encoding import encode_samples
-from claimbench.bench.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.store import environment_file
 from claimbench.bench.submission.document import seal
-from claimbench.bench.worker import read_job
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from claimbench.bench import run_file
 from claimbench.bench.alone import alone, folder_alone
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.nightly import state
 
 HOLD = """

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from claimbench.bench import backbone, registry
 from claimbench.bench.backbone import Backbone
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 SMALLEST = ("spartan_t", "van_b0", "tiny_moat_0", "halonet_h0", "overlock_xt")
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from claimbench.bench import worker
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Job, Settings
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.store import Store
 from claimbench.bench.verify import verify
 

@@ -6,8 +6,8 @@ import pytest
 from record_examples import record
 
 from claimbench.bench.compare import compare
+from claimbench.bench.core.records import Settings
 from claimbench.bench.figures import figures
-from claimbench.bench.records import Settings
 from claimbench.bench.spec import Paper
 from claimbench.bench.verdicts import same_device
 

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation import archive
 from claimbench.bench.evaluation.catalogue import DATASETS
 from claimbench.bench.evaluation.manifest import checked

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation import integrity, synsets
 from claimbench.bench.evaluation.catalogue import CORRUPTIONS, DATASETS
 from claimbench.bench.evaluation.copies import copies

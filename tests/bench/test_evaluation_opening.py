@@ -9,7 +9,7 @@ from hashlib import md5, sha256
 import numpy as np
 import pytest
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.evaluation import synsets
 from claimbench.bench.evaluation.catalogue import DATASETS
 from claimbench.bench.evaluation.manifest import checked

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.ranking import CLOSE, Ranker, logits_of, rank
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
 
 
 def subject(model):

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.catalogue import DATASETS
 from claimbench.bench.evaluation.evaluate import Task, evaluate, unfinished
 from claimbench.bench.evaluation.group import Alone
@@ -19,7 +20,6 @@ from claimbench.bench.evaluation.journal import Count, Journal, Predictions
 from claimbench.bench.evaluation.lines import part, whole_file
 from claimbench.bench.evaluation.manifest import checked
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
-from claimbench.bench.measure.subject import Subject
 from tests.bench.evaluation_data import imagenet
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from claimbench.bench import for_claims
 from claimbench.bench.claims import Trained
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 
 def test_each_paper_finds_what_was_left_for_it(tmp_path):

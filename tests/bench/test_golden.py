@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from claimbench.bench import golden as goldens
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError, parity
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Settings
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
+from claimbench.bench.measure import parity
 
 
 class Model(nn.Module):

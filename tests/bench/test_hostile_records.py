@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claimbench.bench import encoding, registry, sanity
-from claimbench.bench.records import Settings
+from claimbench.bench.core.records import Settings
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report
 from claimbench.bench.store import Store

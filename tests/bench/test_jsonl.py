@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from claimbench.bench import jsonl
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 
 
 def lines_of(path: Path) -> list[bytes]:
@@ -83,7 +83,7 @@ def test_a_disk_that_fills_within_a_line_leaves_no_part_of_it(tmp_path):
     first = b'{"n":"' + b"x" * 1000 + b'"}'
     jsonl.append(path, [first])
     code = (
-        "import sys, resource, pathlib; from bench import jsonl; from claimbench.bench.errors import UserError\n"
+        "import sys, resource, pathlib; from bench import jsonl; from claimbench.bench.core.errors import UserError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))\n"
         "try: jsonl.append(pathlib.Path(sys.argv[1]), [b'{\"n\":\"' + b'y' * 1000 + b'\"}'])\n"
         "except UserError as error: print(error)\n"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from claimbench.bench import kernel_bench, kernel_check, kernel_timing, peaks
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.kernel_bench import bench_all, in_fresh_process
 from claimbench.bench.kernel_rows import BenchRow, measured
 from claimbench.bench.kernel_timing import Question, answer

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from claimbench.bench import kernel_check
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.kernel_check import CheckRow, any_failed, check_all, check_operator
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from claimbench.bench import kernel_store
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.kernel_rows import Against, BenchRow
 from claimbench.bench.kernel_store import KernelLog
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from claimbench.bench import nvml
-from claimbench.bench.measure import UnavailableError, energy
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Settings
-from claimbench.bench.tasks.task import Task
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject, Task
+from claimbench.bench.measure import energy
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import heap, memory, params, resident
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Settings
 
 MIB = 2**20
 

@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job, Settings, resize
 from claimbench.bench.measure.subject import load_subject
 from claimbench.bench.measure.weights import load_state
-from claimbench.bench.records import Job, Settings, resize
 
 FACTORY = """
 import torch

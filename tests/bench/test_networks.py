@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from claimbench.bench import plan, registry, tasks
 from claimbench.bench.compare import compare
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.integrations import install
 from claimbench.bench.request import Options, resolve
 from claimbench.bench.spec import Paper

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from regress_worlds import exact, times
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.nightly.budget import choose, duration, seconds
 from claimbench.bench.nightly.history import History
-from claimbench.bench.records import Job, Settings
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 COMMIT, ELSEWHERE = "a" * 40, "b" * 40

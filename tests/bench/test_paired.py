@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from claimbench.bench.evaluation.scoring import packed
+from claimbench.bench.core.bits import packed
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.figures import figures
 from claimbench.bench.paired import paired_rows
-from claimbench.bench.records import Job, Measurement, Record, Settings
 
 
 def record(subject, right, pictures="p", run="r", form=""):

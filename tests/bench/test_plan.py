@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from claimbench.bench import devices, golden_files
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.plan import plan, processes
 from claimbench.bench.request import Options, resolve
 

@@ -10,16 +10,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from claimbench.bench import tasks
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.bits import decode
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.evaluation.dispatch import dispatching
 from claimbench.bench.evaluation.journal import Count, ahead
-from claimbench.bench.measure import UnavailableError
 from claimbench.bench.probing import encoder, features, pictures, protocol
 from claimbench.bench.probing.features import Features
 from claimbench.bench.probing.training import Recipe, train
-from claimbench.bench.records import Job, Settings
 from claimbench.bench.study.data import Pictures
-from claimbench.bench.study.encoding import decode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

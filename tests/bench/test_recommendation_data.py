@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.measure import UnavailableError
+from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.recommendation import opening
 from claimbench.bench.recommendation.catalogue import DATASETS, DataSet
 from claimbench.bench.recommendation.interactions import from_pairs, read_pairs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.recommendation.interactions import from_pairs
 from claimbench.bench.recommendation.protocol import Evaluation, draw_users, place
 from claimbench.bench.recommendation.split import Split

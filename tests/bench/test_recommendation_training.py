@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.recommendation import session
 from claimbench.bench.recommendation.interactions import from_pairs
 from claimbench.bench.recommendation.seeds import interval

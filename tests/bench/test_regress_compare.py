@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from regress_worlds import ENVIRONMENT, SLOWER, exact, many, source, times
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Settings
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Settings
 from claimbench.bench.regress import text
 from claimbench.bench.regress.comparison import compare
 from claimbench.bench.regress.markdown import render

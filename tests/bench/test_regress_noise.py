@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from regress_worlds import pairs
 
+from claimbench.bench.core.statistics import NOISE_FLOOR
 from claimbench.bench.regress.noise import ENOUGH, LASTING, learn
-from claimbench.bench.statistics import NOISE_FLOOR
 
 
 def world(deviations, seed=0, rounds=3):

@@ -14,8 +14,8 @@ from rich.console import Console
 from test_compare import paper, timed
 from test_speed import around
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Settings
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Settings
 from claimbench.bench.render import FORMATS, Notes, clean, render
 from claimbench.bench.render.latex import escape as latex
 from claimbench.bench.render.markdown import escape as markdown

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claimbench.bench.rounding import Printed, relative, scaled, show, show_relative
+from claimbench.bench.core.rounding import Printed, relative, scaled, show, show_relative
 
 
 def matches(text, value):

@@ -12,9 +12,9 @@ import pytest
 
 import claimbench.bench.process
 from claimbench.bench import run_file
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.process import Interrupted, Stop, ask, run_jobs
-from claimbench.bench.records import Job, Measurement, Settings
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.runner import Ledger, done, execute
 from claimbench.bench.store import Store

@@ -12,12 +12,11 @@ import torch
 from torch import nn
 
 from claimbench.bench import metrics, tasks
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.journal import Count
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.process import Stop
-from claimbench.bench.records import Job, Settings
 from claimbench.bench.segmentation.accuracy import PROBE_SIDE
 from claimbench.bench.segmentation.catalogue import DATASETS, SCORES
 from tests.bench import segmentation_data as made

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.segmentation import reading
 from claimbench.bench.segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
 from claimbench.bench.segmentation.layout import find

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Job, Settings
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.segmentation.catalogue import DATASETS, VOID
 from claimbench.bench.segmentation.evaluate import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
 from claimbench.bench.segmentation.manifest import checked

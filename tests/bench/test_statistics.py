@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from claimbench.bench import statistics
-from claimbench.bench.statistics import (
+from claimbench.bench.core import statistics
+from claimbench.bench.core.statistics import (
     combine,
     compare,
     mcnemar,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_examples import RUN, record
 
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import SCHEMA_VERSION, Settings
 from claimbench.bench.encoding import Decoder, encode
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import SCHEMA_VERSION, Settings
 from claimbench.bench.store import Store, new_run, slug
 
 

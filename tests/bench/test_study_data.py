@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.study import data, fashion_mnist
 from claimbench.bench.study.augment import augment
 from claimbench.bench.study.setting import setting

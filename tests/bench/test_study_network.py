@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.study import subjects
 from claimbench.bench.study.network import Network, equal_widths, parameters, widths
 from claimbench.bench.study.setting import DATASETS, EFFORTS, setting

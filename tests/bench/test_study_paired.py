@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from claimbench.bench.study.encoding import decode, encode
-from claimbench.bench.study.paired import difference, spread
+from claimbench.bench.core.bits import decode, encode
+from claimbench.bench.core.differences import difference, spread
 
 
 def rights(generator, accuracies, pictures=2000):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from claimbench.bench.core import bits
+from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.records import Job, Measurement, Settings
-from claimbench.bench.study import encoding
 from claimbench.bench.study.report import page, to_json
 from claimbench.bench.study.setting import setting
 from claimbench.bench.study.summary import summaries
@@ -21,7 +21,7 @@ def training(run, arm, seed, right=150, parameters=1000, how=SETTING, status="me
     """The stored rows of one training with so many right pictures."""
     job = Job("fake", "fake", arm, "study", Settings(), options={"setting": how.to_json(), "hidden": [8]}, round=seed)
     rights = np.arange(PICTURES) < right + seed
-    detail = {"right": encoding.encode(rights), "pictures": PICTURES}
+    detail = {"right": bits.encode(rights), "pictures": PICTURES}
     rows = (
         Measurement("study_accuracy", 100 * rights.mean(), "%", "", status=status, detail=detail),
         Measurement("study_parameters", parameters, "", ""),

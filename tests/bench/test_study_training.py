@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.study.setting import Setting, setting
 from claimbench.bench.study.task import Task, make_job
 from claimbench.bench.study.training import Training

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from claimbench.bench import run_file
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.store import Store
 from claimbench.bench.submission import files, lines, private

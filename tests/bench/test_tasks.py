@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from claimbench.bench import metrics, tasks
-from claimbench.bench.errors import UserError
-from claimbench.bench.records import Job, Settings
-from claimbench.bench.tasks.task import DataSet, Task, TrainRequest
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import DataSet, Task, TrainRequest
 
 PAPERS = Path(__file__).parent / "task_papers"
 WORDS = "a text file, a word of 0 and 1 a line"
@@ -156,7 +156,7 @@ def test_a_trainer_refuses_the_options_it_does_not_take():
 
 
 def test_a_task_that_says_nothing_scores_nothing():
-    from claimbench.bench.measure import UnavailableError
+    from claimbench.bench.core.errors import UnavailableError
 
     task = Task()
     assert task.expected("x") == (("score", ""),)

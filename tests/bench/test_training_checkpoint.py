@@ -9,7 +9,7 @@ import numpy
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.training.checkpoint import (
     DivergedError,
     check_finite,
@@ -58,7 +58,7 @@ def test_a_failed_write_keeps_the_old_file_and_says_why(tmp_path):
     save(path, {"epoch": 1})
     code = f"""
         import resource, signal, torch
-        from claimbench.bench.errors import UserError
+        from claimbench.bench.core.errors import UserError
         from claimbench.bench.training.checkpoint import save
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.recipe import Annealed, Recipe, TokenLabelling
 from claimbench.bench.training import parts, transforms
 from claimbench.bench.training.losses import Loss, smoothed, token_loss

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.weights import cache, part
 from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience, Watch
 from claimbench.bench.weights.part import Part

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 
 from claimbench.bench import registry
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.weights import fetch as fetching
 from claimbench.bench.weights import hub, lock
 from claimbench.bench.weights.download import Download, Patience

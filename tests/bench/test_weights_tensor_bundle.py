@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.weights import load_state
 from claimbench.bench.weights import tensor_bundle
 

@@ -9,8 +9,10 @@ from dataclasses import asdict
 import pytest
 
 from claimbench.bench import worker
-from claimbench.bench.measure import METRICS, ROWS, UnavailableError
-from claimbench.bench.records import Job, Measurement, Settings
+from claimbench.bench.core import errors, records
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.measure import METRICS, ROWS
 
 MODELS = """
 import torch
@@ -80,7 +82,7 @@ def test_user_errors_and_unavailable_ones_differ(models):
 )
 def test_a_batch_that_does_not_fit_is_named(error):
     job = Job("", "x", "", "throughput", Settings(device="cuda:0", batch=512))
-    assert worker.explain(error, job) == "batch 512 does not fit in the memory of cuda:0"
+    assert errors.explain(error, job) == "batch 512 does not fit in the memory of cuda:0"
 
 
 def test_figures_that_are_no_numbers_fail():
@@ -104,7 +106,7 @@ def test_a_model_is_built_once_for_jobs_that_want_the_same(models):
 
 def test_jobs_survive_json():
     job = Job("p", "v", "plain", "latency", Settings(input_size=(3, 4, 5), batch=2), 3, {"a": [1]})
-    assert worker.read_job(json.loads(json.dumps(asdict(job)))) == job
+    assert records.read_job(json.loads(json.dumps(asdict(job)))) == job
 
 
 def test_every_metric_has_a_module_and_rows():
@@ -122,6 +124,6 @@ def test_listing_metrics_loads_no_torch():
 
 
 def test_unavailable_is_not_a_user_error():
-    from claimbench.bench.errors import UserError
+    from claimbench.bench.core.errors import UserError
 
     assert not issubclass(UnavailableError, UserError)

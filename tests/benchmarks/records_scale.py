@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.compare import compare
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.encoding import encode
-from claimbench.bench.records import Job, Measurement, Record, Settings
 from claimbench.bench.report import paper_records
 from claimbench.bench.site.build import build
 from claimbench.bench.site.source import Source

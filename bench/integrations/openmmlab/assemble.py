@@ -17,7 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS as MMSEG
 
 from claimbench.bench import backbone
-from claimbench.bench.errors import unknown
+from claimbench.bench.core.errors import unknown
 from claimbench.bench.integrations.openmmlab.networks import NETWORKS, SEGMENTATION, Network
 
 if TYPE_CHECKING:

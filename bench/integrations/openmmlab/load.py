@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.integrations.install import HOW, require_openmmlab
 
 

@@ -13,7 +13,7 @@ from claimbench.bench.integrations.openmmlab.passes import wrap
 from claimbench.bench.measure.weights import load_strictly
 
 if TYPE_CHECKING:
-    from claimbench.bench.records import Job
+    from claimbench.bench.core.records import Job
 
 
 def build(job: Job) -> nn.Module:

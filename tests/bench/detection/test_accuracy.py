@@ -10,13 +10,13 @@ from torch import nn
 pytest.importorskip("pycocotools", reason="COCO's library comes with the extra openmmlab")
 
 from claimbench.bench import tasks
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.detection.catalogue import CLASSES
 from claimbench.bench.detection.precision import Found
 from claimbench.bench.evaluation.journal import Count
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
 from claimbench.bench.process import Stop
-from claimbench.bench.records import Job, Settings
 from claimbench.bench.tasks.checks import precheck
 from tests.bench import detection_data as made
 

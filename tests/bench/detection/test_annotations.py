@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.detection import annotations, reading
 from claimbench.bench.detection.catalogue import CLASSES
-from claimbench.bench.errors import UserError
 from tests.bench import detection_data as made
 
 

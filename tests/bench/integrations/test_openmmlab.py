@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.integrations.install import require_openmmlab
 
 try:

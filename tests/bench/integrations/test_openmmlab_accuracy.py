@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from claimbench.bench import tasks
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.integrations.install import require_openmmlab
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Settings
 from tests.bench import detection_data, segmentation_data
 
 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.integrations.install import require_openmmlab
 
 try:

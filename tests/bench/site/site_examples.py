@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.records import Settings
+from claimbench.bench.core.records import Settings
 from claimbench.bench.site.source import Source
 from claimbench.bench.spec import Paper
 from claimbench.bench.store import Store

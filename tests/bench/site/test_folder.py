@@ -1,6 +1,6 @@
 import pytest
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.site.folder import MARK, replacing
 
 

@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from claimbench.bench.records import Job, Measurement, Record, Settings
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.site.build import build
 from claimbench.bench.site.source import Source
 from claimbench.bench.spec import Paper

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claimbench.bench.records import Settings
+from claimbench.bench.core.records import Settings
 from claimbench.bench.site.gather import gather
 from claimbench.bench.site.points import points
 from claimbench.bench.spec import Paper

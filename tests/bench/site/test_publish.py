@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.site import publish
 from claimbench.bench.site.source import Source
 from claimbench.bench.store import Store

@@ -1,6 +1,6 @@
 """The command beside a row: what it measures is what the row says."""
 
-from claimbench.bench.records import Settings
+from claimbench.bench.core.records import Settings
 from claimbench.bench.report import report
 from claimbench.bench.site.reproduce import command, kernel_command
 from tests.bench.record_examples import record

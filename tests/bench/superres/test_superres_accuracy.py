@@ -7,10 +7,10 @@ from PIL import Image
 from torch import nn
 
 from claimbench.bench import tasks
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.evaluation.journal import Count
-from claimbench.bench.measure import UnavailableError
-from claimbench.bench.measure.subject import Subject
-from claimbench.bench.records import Job, Settings
 
 TASK = tasks.get("super-resolution")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.superres.ncnn import HALF, convolutions
 from claimbench.bench.superres.rrdbnet import RRDBNet
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from claimbench.bench.errors import UserError
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.superres import pairs, pictures, resize
 from claimbench.bench.superres.check import check
 from claimbench.bench.superres.sets import SETS

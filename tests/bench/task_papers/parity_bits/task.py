@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.quantities import Answer, Quantity, Row
-from claimbench.bench.tasks.task import DataSet, Task
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.task import DataSet, Task
 
 SCORES = (("parity_exact", "%"), ("parity_gain", "bits"))
 DATASETS = {"bits": DataSet("bits", "a file of words", SCORES, needs="a text file, a word of 0 and 1 a line")}
@@ -37,8 +37,8 @@ class BitParity(Task):
         return bits, torch.rand(bits.shape, generator=generator) < 0.5
 
     def evaluate(self, subject, job):
-        from claimbench.bench.measure import UnavailableError
-        from claimbench.bench.records import Measurement
+        from claimbench.bench.core.errors import UnavailableError
+        from claimbench.bench.core.records import Measurement
 
         if "data" not in job.options:
             raise UnavailableError("needs a file of words: give it with --data")

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from claimbench.bench.study.paired import Right
+from claimbench.bench.core.differences import Right
 
 
 def encode(right: Right) -> str:
@@ -29,3 +29,18 @@ def decode(text: str, n: int) -> Right:
     if len(packed) != -(-n // 8):
         raise ValueError(f"{len(packed)} bytes hold no {n} bits")
     return np.unpackbits(packed, count=n).astype(bool)
+
+
+def packed(right: np.ndarray) -> str:
+    """Return which pictures are right as text: a bit a picture, in their order, for paired tests."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpacked(text: str, count: int) -> np.ndarray:
+    """Return which pictures are right from what :func:`packed` gave.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8), count=count)
+    return bits.astype(bool)

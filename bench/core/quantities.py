@@ -71,3 +71,12 @@ class Quantity:
     better: Better = ""
     needs: str = ""
     classes: int | None = None
+
+
+def sampled(unit: str, sample: str) -> str:
+    """Return a unit of :data:`ROWS` for what ``sample`` names: img/s becomes seq/s."""
+    return unit.replace("img", sample)
+
+
+TRAINING = "_training"
+"""What ends the name of a row measured on training steps: it never answers a figure about inference."""

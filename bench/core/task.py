@@ -1,30 +1,29 @@
 """What a task says of itself: its example input, its data sets and scores, and how they look in a table.
 
-A task's file imports the standard library, ``claimbench.bench.errors``, ``claimbench.bench.records``,
-``claimbench.bench.quantities`` and this module at
-its top, and everything heavy inside its methods: listing and planning must load neither torch nor timm.
+A task's file imports the standard library and ``claimbench.bench.core`` at its top, and everything heavy inside its
+methods: listing and planning must load neither torch nor timm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from claimbench.bench.errors import UserError
-from claimbench.bench.quantities import Quantity, Row
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.quantities import Quantity, Row
 
 if TYPE_CHECKING:
+    import torch
     from torch import Generator, Tensor, nn
+
+    from claimbench.bench.core.records import Job, Measurement
+    from claimbench.bench.process import Stop
 
     Example = Tensor | tuple[Tensor, ...]
     """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""
-
-    from claimbench.bench.measure.subject import Subject
-    from claimbench.bench.process import Stop
-    from claimbench.bench.records import Job, Measurement
-    from claimbench.bench.tasks.checks import Shown
 
 
 TRAINED = Path("trained")
@@ -197,7 +196,7 @@ class Task:
             UnavailableError: data or weights are not at hand; the sentence of its rows.
             UserError: what is there is not what it should be.
         """
-        from claimbench.bench.measure import UnavailableError
+        from claimbench.bench.core.errors import UnavailableError
 
         raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
 
@@ -231,3 +230,77 @@ class Task:
             UserError: the request cannot be met.
         """
         raise UserError(f"bench train cannot train for {self.title.lower()} ({request.paper})")
+
+
+SEED = 0
+"""The seed of example inputs and random weights."""
+"""The seed of random weights and of inputs."""
+
+
+@dataclass
+class Subject:
+    """What is measured.
+
+    Attributes:
+        model: the module, in eval mode, on the job's device, in its dtype and memory format.
+        sample_shape: the shape of one sample, without the batch axis.
+        label: what it is, for messages and tables.
+        device: where it runs.
+        dtype: of its weights and inputs.
+        channels_last: whether 4-D inputs are laid out channels last.
+        mode: ``eager``, ``compile`` or ``cudagraph``.
+        config: timm's preprocessing of the model, where it has one.
+        task: what it is for; makes its example inputs.
+        built_from: the hyper-parameters that its example inputs depend on.
+    """
+
+    model: nn.Module
+    sample_shape: tuple[int, ...]
+    label: str
+    device: torch.device
+    dtype: torch.dtype
+    channels_last: bool = False
+    mode: str = "eager"
+    config: Mapping[str, Any] | None = None
+    task: Task = field(default_factory=Task)
+    built_from: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Example]:
+        """Return ``n`` example inputs (batch, *sample_shape) of the task, drawn on the CPU."""
+        import torch
+
+        generator = generator or torch.Generator().manual_seed(SEED)
+        drawn = (self._example(batch, generator) for _ in range(n))
+        return [tuple(map(self.place, one)) if isinstance(one, tuple) else self.place(one) for one in drawn]
+
+    def sample(self, batch: int) -> Example:
+        """Return one example input in its own precision on the CPU, as counting takes it."""
+        import torch
+
+        return self._example(batch, torch.Generator().manual_seed(SEED))
+
+    def _example(self, batch: int, generator: torch.Generator) -> Example:
+        return self.task.example(self.sample_shape, batch, generator, self.built_from)
+
+    def place(self, tensor: Tensor) -> Tensor:
+        """Return ``tensor`` on the subject's device, in its memory format and, unless it holds integers, its dtype."""
+        import torch
+
+        layout = torch.channels_last if self.channels_last and tensor.dim() == 4 else torch.contiguous_format
+        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device=self.device, dtype=dtype, memory_format=layout)
+
+    def forward(self) -> Callable[[Example], Any]:
+        """Return the forward pass in the subject's mode, but for the CUDA graph, which needs its input first."""
+        import torch
+
+        model = torch.compile(self.model) if self.mode == "compile" else self.model
+        return lambda example: model(*arguments(example))
+
+
+Progress = Callable[[int, int], None]
+"""Told how much was checked, and of how much."""
+
+
+Shown = Callable[[str], AbstractContextManager[Progress | None]]
+"""Shows how far a check is; takes what is checked."""

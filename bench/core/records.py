@@ -132,3 +132,10 @@ class Record:
     commit: str
     time: str
     schema: int = SCHEMA_VERSION
+
+
+def read_job(data: dict[str, Any]) -> Job:
+    """Return the job that ``dataclasses.asdict`` turned into ``data``."""
+    settings = dict(data["settings"])
+    settings["input_size"] = tuple(settings.get("input_size", ()))
+    return Job(**{**data, "settings": Settings(**settings)})

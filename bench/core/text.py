@@ -1,0 +1,64 @@
+"""Words of the command line and of sentences: lists of names, counts with their nouns, seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from claimbench.bench.core.errors import UserError
+
+
+def split(items: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in ``items``, each item one or several separated by commas; repeated ones once."""
+    names = [name.strip() for item in items for name in item.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+SHOWN = 3
+"""How many names a sentence lists."""
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first few names: ``a, b, c and 5 more``."""
+    shown = ", ".join(_printable(name) for name in names[:SHOWN])
+    more = len(names) - SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def several(count: int, one: str, many: str) -> str:
+    """Return a count with its noun: ``1 file`` or ``3 files``."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
+
+
+MOST_SEEDS = 1000
+"""The largest number of seeds that one study or training may be repeated with."""
+
+
+def seeds(asked: Sequence[str], default: int = 1) -> tuple[int, ...]:
+    """Return the seeds: one number is how many from 0, a range or a list names them; ``default`` many for nothing.
+
+    Raises:
+        UserError: they are no numbers, or far too many.
+    """
+    items = split(asked)
+    if not items:
+        return tuple(range(default))
+    if len(items) == 1 and items[0].isdecimal():
+        count = int(items[0])
+        if not 1 <= count <= MOST_SEEDS:
+            raise UserError(f"--seeds takes 1 to {MOST_SEEDS} seeds, not {items[0]}")
+        return tuple(range(count))
+    found: list[int] = []
+    for item in items:
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", item)
+        if not match:
+            raise UserError(f"--seeds takes how many (5), a range (10-14) or a list (3,7,9), not {item!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 0 <= last - first < MOST_SEEDS:
+            raise UserError(f"--seeds {item} names no seeds, or more than {MOST_SEEDS}")
+        found += range(first, last + 1)
+    return tuple(dict.fromkeys(found))
