@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from claimbench.bench import for_claims, jsonl
 from claimbench.bench.claims import ClaimContext
 from claimbench.bench.core.task import TRAINED
-from claimbench.bench.process import Interrupted, Stop, ask
-from claimbench.bench.worker import open_answer
+from claimbench.bench.machine.process import Interrupted, Stop, ask, open_answer
 
 if TYPE_CHECKING:
     from claimbench.bench.figures import Figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from claimbench.bench import claim_check
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.process import Interrupted, Stop
+from claimbench.bench.machine.process import Interrupted, Stop
 
 if TYPE_CHECKING:
     from claimbench.bench.claim_check import Outcome

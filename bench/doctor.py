@@ -66,7 +66,7 @@ def _torch() -> Iterator[Finding]:
 
 
 def _gpu() -> Finding:
-    from claimbench.bench import devices, nvml
+    from claimbench.bench.machine import devices, nvml
 
     found = devices.cuda_devices()
     if isinstance(found, str):

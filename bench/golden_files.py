@@ -6,18 +6,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from claimbench.bench import registry
+from claimbench.bench.core import files
 
-FOLDER = Path(__file__).resolve().parent.parent / "tests" / "goldens"
+FOLDER = files.ROOT / ("tests/goldens" if files.checkout() else "goldens")
+"""The golden records of this distribution's papers; a wheel carries them."""
 
 
 def names(paper: str, variant: str, variants: Iterable[str]) -> list[str]:
-    """Return the goldens of one variant as names that :func:`path` takes; none of our papers' outside a checkout.
+    """Return the goldens of one variant as names that :func:`path` takes.
 
     ``x@256x192`` and ``x_small_map`` are goldens of the variant ``x`` where no variant has their own name.
     """
     known = list(variants)
-    files = sorted(_folder(paper).glob("*.json"))
-    return [f"{paper}/{file.name}" for file in files if variant_of(file.stem, known) == variant]
+    found = sorted(_folder(paper).glob("*.json"))
+    return [f"{paper}/{file.name}" for file in found if variant_of(file.stem, known) == variant]
 
 
 def path(name: str) -> Path:

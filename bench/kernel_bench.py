@@ -19,7 +19,7 @@ from typing import Any
 from claimbench.bench.kernel_check import CHECKED, DTYPES, load_cases, names
 from claimbench.bench.kernel_rows import BenchRow, Pass, measured
 from claimbench.bench.kernel_timing import Question, layouts, shaped
-from claimbench.bench.peaks import Peaks
+from claimbench.bench.machine.peaks import Peaks
 from claimbench.kernels import operator_names
 
 Ask = Callable[[Question], dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from claimbench.bench.core.records import Status
 from claimbench.bench.core.statistics import combine, compare
-from claimbench.bench.peaks import Peaks
+from claimbench.bench.machine.peaks import Peaks
 
 Pass = Literal["forward", "forward+backward"]
 

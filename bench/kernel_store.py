@@ -11,8 +11,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from claimbench.bench import environment, jsonl
+from claimbench.bench import jsonl
 from claimbench.bench.kernel_rows import BenchRow
+from claimbench.bench.machine import environment
 from claimbench.bench.render.markdown import escape
 from claimbench.bench.store import Store, slug
 

@@ -24,8 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from claimbench.bench.core.statistics import relative_halfwidth
 from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases, sentence
 from claimbench.bench.kernel_rows import BASELINES
-from claimbench.bench.measure.heap import return_freed_memory, trim
-from claimbench.bench.peaks import measure_peaks
+from claimbench.bench.machine.heap import return_freed_memory, trim
+from claimbench.bench.machine.peaks import measure_peaks
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
@@ -76,7 +76,7 @@ def answer(question: Question) -> dict[str, Any]:
             those that cannot run here, both empty if green.
         ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
-        ``peaks``: the fields of :class:`claimbench.bench.peaks.Peaks`.
+        ``peaks``: the fields of :class:`claimbench.bench.machine.peaks.Peaks`.
     """
     if question.threads is not None:
         torch.set_num_threads(question.threads)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from claimbench.bench import devices, registry, tasks
+from claimbench.bench import registry, tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.text import split
+from claimbench.bench.machine import devices
 from claimbench.bench.measure import METRICS
 from claimbench.bench.plan import MODES, PRECISIONS, Request
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.alone import alone as lock
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, read_job
+from claimbench.bench.machine.locks import alone as lock
 
 FOLDER = "runs"
 
@@ -75,7 +75,7 @@ def load(results: Path, run: str) -> RunFile:
 
 def alone(results: Path, run: str) -> AbstractContextManager[None]:
     """Keep other processes from working on a run whose plan is on the disk; see
-    :func:`claimbench.bench.alone.alone`.
+    :func:`claimbench.bench.machine.locks.alone`.
     """
     return lock(_path(results, run), f"another process is at work on run {run}: wait for it, or end it")
 

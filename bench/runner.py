@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from claimbench.bench import environment
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Record
 from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.machine import environment
+from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
 from claimbench.bench.plan import processes
-from claimbench.bench.process import Interrupted, Stop, run_jobs
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.store import Store
 

@@ -56,7 +56,8 @@ def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any
 
     Args:
         records: any set of records, for example one run's.
-        environments: what :func:`claimbench.bench.environment.capture` gave, by digest; needed to know a device's peak.
+        environments: what :func:`claimbench.bench.machine.environment.capture` gave, by digest; needed to know a
+        device's peak.
     """
     measured = [r for r in records if r.measurement.status == "measured" and r.measurement.value is not None]
     found = [finding for rule in RULES for finding in rule(measured)]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
 from claimbench.bench.plan import Request, plan
-from claimbench.bench.process import Interrupted, Stop, run_jobs
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 

@@ -7,19 +7,18 @@ measures and little else.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError, explain, unknown
 from claimbench.bench.core.records import Job, Measurement, read_job
+from claimbench.bench.machine.process import open_answer
 from claimbench.bench.measure import METRICS, ROWS, rows
 
 if TYPE_CHECKING:
@@ -40,38 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def open_answer(argv: list[str] | None) -> TextIO:
-    """Return the file that a process started by the runner answers on; from then on stdout is stderr."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out-fd", type=int, required=True, help="file descriptor that the result is written to")
-    parser.add_argument("--parent", type=int, help="process id of the runner: without it there is nobody to work for")
-    arguments = parser.parse_args(argv)
-    if arguments.parent is not None:
-        die_with(arguments.parent)
-    out = os.dup(arguments.out_fd)
-    if arguments.out_fd == 1:
-        os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return os.fdopen(out, "w", encoding="utf-8")
-
-
-def die_with(parent: int) -> None:
-    """End this process when ``parent`` dies, however it dies, so that no worker goes on unwatched (Linux only)."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 def prepare(job: Job) -> None:
     """Set what must be set before torch is imported: the number of threads, and an allocator that gives memory back."""
     if job.settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
     if job.metric == "memory":
-        from claimbench.bench.measure.heap import return_freed_memory
+        from claimbench.bench.machine.heap import return_freed_memory
 
         return_freed_memory()
 

@@ -67,9 +67,9 @@ def check(
     """Prove each backend against the float64 reference, forward and backward, on odd shapes."""
     from dataclasses import asdict
 
-    from claimbench.bench import devices
     from claimbench.bench.core.text import split
     from claimbench.bench.kernel_check import any_failed, check_all
+    from claimbench.bench.machine import devices
 
     def show(row: CheckRow) -> None:
         if verbose or row.status == "failed":
@@ -110,10 +110,10 @@ def bench(
     json: Json = False,
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
-    from claimbench.bench import devices
     from claimbench.bench.core.text import split
     from claimbench.bench.kernel_bench import bench_all
     from claimbench.bench.kernel_store import KernelLog
+    from claimbench.bench.machine import devices
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

@@ -59,8 +59,8 @@ def nightly(
 
     A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
     """
+    from claimbench.bench.machine.process import Stop
     from claimbench.bench.nightly.night import Asked, run_night
-    from claimbench.bench.process import Stop
     from claimbench.bench.progress import shown
     from claimbench.bench.request import Options
 
@@ -88,7 +88,7 @@ def nightly(
 
 
 def _accept(results: Path, device: str) -> None:
-    from claimbench.bench import devices, environment
+    from claimbench.bench.machine import devices, environment
     from claimbench.bench.nightly.night import accept
 
     night = accept(results, environment.device_name(devices.resolve(device)))

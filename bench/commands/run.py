@@ -184,7 +184,7 @@ def run(
 def _help() -> int:
     """Do the share of one of torchrun's further processes; return the exit status."""
     from claimbench.bench.evaluation.dispatch import follow
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
     with Stop() as stop:
         return follow(stop)
@@ -192,9 +192,10 @@ def _help() -> int:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
-    from claimbench.bench import environment, session
+    from claimbench.bench import session
     from claimbench.bench.evaluation.dispatch import dispatching
-    from claimbench.bench.process import Interrupted, Stop
+    from claimbench.bench.machine import environment
+    from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.progress import checking, shown
     from claimbench.bench.tasks.checks import precheck
 

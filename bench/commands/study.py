@@ -11,7 +11,7 @@ from claimbench.bench.core.terminal import console
 from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers
 
 if TYPE_CHECKING:
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
     from claimbench.bench.study.plan import Plan
     from claimbench.bench.study.request import Options
     from claimbench.bench.study.session import Ended
@@ -56,7 +56,7 @@ def study(
     """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.terminal import check_output
-    from claimbench.bench.process import Interrupted, Stop
+    from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.study import plan as plans
     from claimbench.bench.study.request import Options
     from claimbench.bench.study.setting import EFFORTS

@@ -36,7 +36,7 @@ def verify(
     import os
 
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # read when torch is loaded
-    from claimbench.bench import devices
+    from claimbench.bench.machine import devices
     from claimbench.bench.verify import verify as check
 
     out = console()

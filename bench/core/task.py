@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
     Example = Tensor | tuple[Tensor, ...]
     """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""

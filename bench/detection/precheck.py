@@ -9,8 +9,7 @@ from claimbench.bench.core.task import Shown
 from claimbench.bench.detection.annotations import GroundTruth
 from claimbench.bench.detection.catalogue import PICTURES, TITLE
 from claimbench.bench.detection.reading import checked
-from claimbench.bench.process import Stop
-from claimbench.bench.tasks.checks import watching
+from claimbench.bench.machine.process import Stop, watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -20,7 +20,6 @@ from claimbench.bench.evaluation import launch
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
 from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
 from claimbench.bench.evaluation.findings import circumstances
-from claimbench.bench.evaluation.group import Alone, joined
 from claimbench.bench.evaluation.journal import TOP, Journal, Predictions
 from claimbench.bench.evaluation.lines import whole_file
 from claimbench.bench.evaluation.listing import expected_classes
@@ -30,6 +29,7 @@ from claimbench.bench.evaluation.precheck import is_trained, weights_of
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.evaluation.ranking import logits_of
 from claimbench.bench.evaluation.scoring import corruption_rows, hits, per_class, score
+from claimbench.bench.machine.group import Alone, joined
 
 QUICK_IMAGES = 1000
 

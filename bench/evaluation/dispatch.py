@@ -21,7 +21,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.records import Job
 from claimbench.bench.evaluation.journal import Count
 from claimbench.bench.evaluation.precheck import has_data, is_trained
-from claimbench.bench.process import Interrupted, Stop, run_jobs
+from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0
@@ -83,7 +83,7 @@ def dispatching(results: Path | None, run: str) -> Iterator[Dispatch]:
     """Prepare the jobs of a run inside the block; without a folder of results predictions last as long as it."""
     store = None
     if torchrun_rank() is not None:
-        from claimbench.bench.evaluation.group import launcher_store
+        from claimbench.bench.machine.group import launcher_store
 
         store = launcher_store()
     with TemporaryDirectory(prefix="bench-") as scratch:
@@ -99,7 +99,7 @@ def follow(stop: Stop) -> int:
     import torch.distributed as dist
 
     from claimbench.bench.core.records import read_job
-    from claimbench.bench.evaluation.group import launcher_store
+    from claimbench.bench.machine.group import launcher_store
 
     store = launcher_store()
     number = 0

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.group import Group
 from claimbench.bench.evaluation.journal import Journal, Predictions
 from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.evaluation.preprocessing import Samples
 from claimbench.bench.evaluation.ranking import Ranker
+from claimbench.bench.machine.group import Group
 
 BATCH_CPU = 16
 BATCH_GPU = 128

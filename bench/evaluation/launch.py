@@ -54,7 +54,7 @@ def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, 
     from claimbench.bench.core.records import read_job
     from claimbench.bench.evaluation.accuracy import prepared
     from claimbench.bench.evaluation.evaluate import evaluate
-    from claimbench.bench.evaluation.group import joined
+    from claimbench.bench.machine.group import joined
     from claimbench.bench.measure.subject import load_subject
     from claimbench.bench.worker import prepare
 

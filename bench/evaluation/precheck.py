@@ -12,8 +12,7 @@ from claimbench.bench.core.task import Shown
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.evaluation.manifest import check_classes, checked
 from claimbench.bench.evaluation.pictures import Pictures
-from claimbench.bench.process import Stop, run_jobs
-from claimbench.bench.tasks.checks import watching
+from claimbench.bench.machine.process import Stop, run_jobs, watching
 
 TIMEOUT_S = 900.0
 OWN = "own"

@@ -11,7 +11,7 @@ import torch
 from claimbench.bench.core.errors import out_of_memory
 from claimbench.bench.core.statistics import median
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.clock import clock_for
+from claimbench.bench.machine.clock import clock_for
 from claimbench.bench.measure.steps import gradients, make_steps
 
 CPU_BATCHES = (1, 4, 8, 16, 32)

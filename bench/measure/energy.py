@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from claimbench.bench import nvml
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.quantities import sampled
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
+from claimbench.bench.machine import nvml
+from claimbench.bench.machine.clock import clock_for
+from claimbench.bench.machine.load import Machine, disturbances
 from claimbench.bench.measure.batch import find_batch
-from claimbench.bench.measure.clock import clock_for
-from claimbench.bench.measure.machine import Machine, disturbances
 from claimbench.bench.measure.steps import gradients, make_steps
 from claimbench.bench.measure.timing import effort_for, warm_up
 

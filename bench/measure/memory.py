@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 import torch
 
-from claimbench.bench import nvml
 from claimbench.bench.core.errors import UnavailableError, out_of_memory
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import median
 from claimbench.bench.core.task import Subject, arguments
-from claimbench.bench.measure.clock import Step
-from claimbench.bench.measure.resident import ResidentMeter
+from claimbench.bench.machine import nvml
+from claimbench.bench.machine.clock import Step
+from claimbench.bench.machine.resident import ResidentMeter
 from claimbench.bench.measure.steps import gradients, make_steps
 
 REPEATS = 3

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.clock import Step
+from claimbench.bench.machine.clock import Step
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Example

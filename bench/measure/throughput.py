@@ -6,9 +6,9 @@ from typing import Any
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
+from claimbench.bench.machine.clock import clock_for
+from claimbench.bench.machine.load import Machine
 from claimbench.bench.measure.batch import find_batch
-from claimbench.bench.measure.clock import clock_for
-from claimbench.bench.measure.machine import Machine
 from claimbench.bench.measure.steps import gradients, make_steps
 from claimbench.bench.measure.timing import Timing, effort_for, time_steps
 

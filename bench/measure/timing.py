@@ -13,8 +13,8 @@ from typing import Any
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
-from claimbench.bench.measure.clock import Clock, Step
-from claimbench.bench.measure.machine import Machine, disturbances
+from claimbench.bench.machine.clock import Clock, Step
+from claimbench.bench.machine.load import Machine, disturbances
 
 CHUNK_S = 0.2
 """Throttling is looked at after this much sampling; a chunk that was throttled is void."""
@@ -72,7 +72,7 @@ class Timing:
         stop: ``interval`` (the median is known well enough) or ``budget`` (time was up).
         void: samples thrown away because the machine was throttled.
         warmup: see :class:`WarmUp`.
-        machine: see :meth:`claimbench.bench.measure.machine.Machine.finish`.
+        machine: see :meth:`claimbench.bench.machine.load.Machine.finish`.
         noisy: why the figure is less sure than it looks; empty if it is not.
         method: the clock's.
         effort: see :class:`Effort`.

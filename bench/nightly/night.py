@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import environment, run_file, session
+from claimbench.bench import run_file, session
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine import environment
+from claimbench.bench.machine.process import Stop
 from claimbench.bench.nightly import budget, state
 from claimbench.bench.nightly.history import History, unit_of
 from claimbench.bench.nightly.state import Night
-from claimbench.bench.process import Stop
 from claimbench.bench.regress.comparison import compare
 from claimbench.bench.regress.findings import Outcome
 from claimbench.bench.regress.sources import Source, find

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from claimbench.bench import jsonl
-from claimbench.bench.alone import alone as lock
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine.locks import alone as lock
 
 FOLDER = "nights"
 

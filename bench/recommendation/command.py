@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from claimbench.bench import devices, environment, for_claims, registry, trained
-from claimbench.bench.alone import folder_alone
+from claimbench.bench import for_claims, registry, trained
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.core.terminal import print_json
-from claimbench.bench.process import Stop
+from claimbench.bench.machine import devices, environment
+from claimbench.bench.machine.locks import folder_alone
+from claimbench.bench.machine.process import Stop
 from claimbench.bench.recommendation import session
 from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
 from claimbench.bench.recommendation.opening import opened

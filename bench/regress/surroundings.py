@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from claimbench.bench.core.records import Record
 from claimbench.bench.core.statistics import median
-from claimbench.bench.measure.machine import OTHERS_CORES, STOLEN
+from claimbench.bench.machine.load import OTHERS_CORES, STOLEN
 
 Where = Literal["machine", "versions"]
 """``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""
@@ -52,7 +52,7 @@ class State:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Return what differs between two environments (:func:`claimbench.bench.environment.capture`)."""
+    """Return what differs between two environments (:func:`claimbench.bench.machine.environment.capture`)."""
     first, second = _flat(before), _flat(after)
     found = []
     for name in sorted(first.keys() | second.keys()):

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
-from claimbench.bench.process import Stop
+from claimbench.bench.machine.process import Stop, watching
 from claimbench.bench.segmentation.accuracy import classes_of, dataset_of
 from claimbench.bench.segmentation.catalogue import VOID
 from claimbench.bench.segmentation.manifest import checked
-from claimbench.bench.tasks.checks import watching
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:

@@ -13,7 +13,7 @@ from claimbench.bench.core import text
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, read_job
 from claimbench.bench.core.text import split
-from claimbench.bench.process import Stop, ask
+from claimbench.bench.machine.process import Stop, ask
 from claimbench.bench.store import new_run
 from claimbench.bench.study import request
 from claimbench.bench.study.request import Options

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from claimbench.bench.process import Interrupted, Stop, stream
+from claimbench.bench.machine.process import Interrupted, Stop, stream
 from claimbench.bench.study.task import Task
 
 WORKER = "claimbench.bench.study.worker"

@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine.process import open_answer
 from claimbench.bench.study.setting import Setting
-from claimbench.bench.worker import open_answer
 
 TRIED = 4
 """Pictures in the batch on which each arm is tried."""

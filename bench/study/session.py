@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import environment
-from claimbench.bench.alone import alone
 from claimbench.bench.core.records import Measurement, Record
-from claimbench.bench.process import Interrupted, Stop
+from claimbench.bench.machine import environment
+from claimbench.bench.machine.locks import alone
+from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.store import Store
 from claimbench.bench.study import plan as plans
 from claimbench.bench.study import pool

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from claimbench.bench.core.bits import encode
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement
-from claimbench.bench.measure.resident import ResidentMeter, resident
+from claimbench.bench.machine.resident import ResidentMeter, resident
 from claimbench.bench.study import data, subjects
 from claimbench.bench.study.augment import augment
 from claimbench.bench.study.data import Pictures

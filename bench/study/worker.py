@@ -13,8 +13,8 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError, explain
 from claimbench.bench.core.records import read_job
+from claimbench.bench.machine.process import open_answer
 from claimbench.bench.study.task import Task
-from claimbench.bench.worker import open_answer
 
 
 def main(argv: list[str] | None = None) -> int:

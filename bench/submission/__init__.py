@@ -4,7 +4,7 @@ A submission is JSON Lines, optionally compressed with gzip. Every line is an ob
 line is; the same run always gives the same bytes::
 
     {"header": {"submission": 1, "run": ..., "device": ..., "submitter": ..., "sha256": ...}}
-    {"environment": {...}}                 what :func:`claimbench.bench.environment.capture` found
+    {"environment": {...}}                 what :func:`claimbench.bench.machine.environment.capture` found
     {"plan": {...}}                        what the run set out to measure: :class:`claimbench.bench.run_file.RunFile`
     {"record": {...}}                      a line of the store, as :mod:`claimbench.bench.encoding` writes it; as many
     as there are {"samples": {"key": ..., "samples": [...]}}   what the records' ``samples_key`` name

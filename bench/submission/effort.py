@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from claimbench.bench.machine.load import disturbances
 from claimbench.bench.measure import REPEATED
 from claimbench.bench.measure.energy import LEAST_S
-from claimbench.bench.measure.machine import disturbances
 from claimbench.bench.measure.timing import FEWEST, QUICK, Effort
 from claimbench.bench.plan import BUDGET_CPU_S, ROUNDS
 from claimbench.bench.submission.case import Case

@@ -24,19 +24,19 @@ class _Evidence(BaseModel):
 
 
 class GpuState(_Evidence):
-    """Of :meth:`claimbench.bench.nvml.Gpu.state`, what is looked at here."""
+    """Of :meth:`claimbench.bench.machine.nvml.Gpu.state`, what is looked at here."""
 
     other_processes: Count = 0
 
 
 class State(_Evidence):
-    """Of :meth:`claimbench.bench.measure.machine.Machine.state`, what is looked at here."""
+    """Of :meth:`claimbench.bench.machine.load.Machine.state`, what is looked at here."""
 
     gpu: GpuState | None
 
 
 class Machine(_Evidence):
-    """As :meth:`claimbench.bench.measure.machine.Machine.finish` reports it."""
+    """As :meth:`claimbench.bench.machine.load.Machine.finish` reports it."""
 
     before: State
     after: State

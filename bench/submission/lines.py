@@ -41,7 +41,7 @@ class Header(_Strict):
 
 
 class Cpu(_Strict):
-    """As :mod:`claimbench.bench.environment` captures it."""
+    """As :mod:`claimbench.bench.machine.environment` captures it."""
 
     model: Short
     architecture: Short
@@ -51,7 +51,7 @@ class Cpu(_Strict):
 
 
 class Gpu(_Strict):
-    """As :meth:`claimbench.bench.nvml.Gpu.description` gives it."""
+    """As :meth:`claimbench.bench.machine.nvml.Gpu.description` gives it."""
 
     name: Short
     memory_bytes: Annotated[int, Field(ge=1, lt=2**46)] | None
@@ -75,7 +75,7 @@ AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unk
 
 
 class Environment(_Strict):
-    """As :func:`claimbench.bench.environment.capture` gives it."""
+    """As :func:`claimbench.bench.machine.environment.capture` gives it."""
 
     device: Short
     cpu: Cpu

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.task import Shown
+from claimbench.bench.machine.process import watching
 from claimbench.bench.superres import pairs
 from claimbench.bench.superres.evaluate import scale_of
 from claimbench.bench.superres.sets import SETS
-from claimbench.bench.tasks.checks import watching
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 
 def _same(found: Sequence[pairs.Pair]) -> tuple[Path, Path] | None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from claimbench.bench import tasks
-from claimbench.bench.core.task import Progress, Shown
+from claimbench.bench.core.task import Shown
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -25,16 +25,3 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         if job.metric == "accuracy" and "data" in job.options:
             by_task.setdefault(tasks.of(job.options).name, []).append(job)
     return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stop, shown)]
-
-
-def watching(stop: Stop, progress: Progress | None) -> Progress:
-    """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
-    from claimbench.bench.process import Interrupted
-
-    def tell(done: int, total: int) -> None:
-        if stop.requested:
-            raise Interrupted
-        if progress is not None:
-            progress(done, total)
-
-    return tell

@@ -12,7 +12,7 @@ from claimbench.bench.evaluation import catalogue
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 ROWS = {
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 ROWS = {
     catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),

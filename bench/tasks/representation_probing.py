@@ -11,7 +11,7 @@ from claimbench.bench.core.task import DataSet, Task
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 ENCODER = "EfficientNet-Lite0's tokens"
 SOURCES = {

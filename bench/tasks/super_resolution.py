@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.process import Stop
+    from claimbench.bench.machine.process import Stop
 
 WHOSE = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
 

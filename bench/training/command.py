@@ -8,10 +8,10 @@ from pathlib import Path
 
 import typer
 
-from claimbench.bench import devices
 from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.process import Stop
+from claimbench.bench.machine import devices
+from claimbench.bench.machine.process import Stop
 from claimbench.bench.training import distributed, session
 from claimbench.bench.training.learner import count_parameters
 from claimbench.bench.training.plan import Plan, Wish, resolve

@@ -10,8 +10,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
 from claimbench.bench.evaluation import integrity, pictures
 from claimbench.bench.evaluation.sources import Files
-from claimbench.bench.process import Stop
-from claimbench.bench.tasks.checks import watching
+from claimbench.bench.machine.process import Stop, watching
 
 MOST = 20_000
 """Parts of more pictures are not decoded before the run, which would take as long as an epoch; a look at each file's

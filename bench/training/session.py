@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import environment
-from claimbench.bench.alone import folder_alone
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.jsonl import write_whole
-from claimbench.bench.process import Interrupted
+from claimbench.bench.machine import environment
+from claimbench.bench.machine.locks import folder_alone
+from claimbench.bench.machine.process import Interrupted
 from claimbench.bench.training import checkpoint, data, distributed, intact, transforms
 from claimbench.bench.training.learner import Learner
 from claimbench.bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher

@@ -8,8 +8,8 @@ import time
 from dataclasses import asdict
 
 from claimbench.bench.core.records import Measurement, read_job
+from claimbench.bench.machine.process import open_answer
 from claimbench.bench.measure import rows
-from claimbench.bench.worker import open_answer
 
 
 def main():

@@ -2,8 +2,8 @@
 
 import sys
 
-import claimbench.bench.process
+import claimbench.bench.machine.process
 from claimbench.bench.__main__ import main
 
-claimbench.bench.process.WORKER = "tests.bench.fake_worker"
+claimbench.bench.machine.process.WORKER = "tests.bench.fake_worker"
 main(sys.argv[1:])

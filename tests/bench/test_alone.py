@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from claimbench.bench import run_file
-from claimbench.bench.alone import alone, folder_alone
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine.locks import alone, folder_alone
 from claimbench.bench.nightly import state
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from claimbench.bench.alone import alone
+from claimbench.bench.machine.locks import alone
 with alone(Path(sys.argv[1]), "taken"):
     print("held", flush=True)
     time.sleep(600)

@@ -6,7 +6,7 @@ import pytest
 
 from claimbench.bench import claim_check, registry
 from claimbench.bench.claim_run import Claims
-from claimbench.bench.process import Interrupted
+from claimbench.bench.machine.process import Interrupted
 
 PAPER = SimpleNamespace(
     id="made-up",

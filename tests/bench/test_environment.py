@@ -9,7 +9,8 @@ import types
 
 import pytest
 
-from claimbench.bench import environment, nvml
+from claimbench.bench.core import files
+from claimbench.bench.machine import environment, nvml
 
 
 def test_reading_it_loads_nothing_heavy():
@@ -73,7 +74,7 @@ def test_the_commit_is_marked_where_the_tree_has_changes(monkeypatch, tmp_path):
     (tmp_path / "bench").mkdir()
     file = tmp_path / "bench" / "environment.py"
     file.write_text("a = 1\n")
-    monkeypatch.setattr(environment, "__file__", str(file))
+    monkeypatch.setattr(files, "checkout", lambda: tmp_path)
     commit = environment.commit.__wrapped__
     assert commit() == ""
     git("init")

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from claimbench.bench import kernel_bench, kernel_check, kernel_timing, peaks
+from claimbench.bench import kernel_bench, kernel_check, kernel_timing
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.kernel_bench import bench_all, in_fresh_process
 from claimbench.bench.kernel_rows import BenchRow, measured
 from claimbench.bench.kernel_timing import Question, answer
-from claimbench.bench.peaks import Peaks
+from claimbench.bench.machine import peaks
+from claimbench.bench.machine.peaks import Peaks
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench import nvml
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject, Task
+from claimbench.bench.machine import nvml
 from claimbench.bench.measure import energy
 
 

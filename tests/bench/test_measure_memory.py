@@ -12,7 +12,8 @@ from torch import nn
 
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure import heap, memory, params, resident
+from claimbench.bench.machine import heap, resident
+from claimbench.bench.measure import memory, params
 
 MIB = 2**20
 

@@ -12,7 +12,9 @@ from torch import nn
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure import batch, clock, latency, machine, steps, throughput, timing
+from claimbench.bench.machine import clock
+from claimbench.bench.machine import load
+from claimbench.bench.measure import batch, latency, steps, throughput, timing
 from claimbench.bench.measure.timing import QUICK, Effort, time_steps, warm_up
 
 FAST = Effort(budget_s=0.3, least_s=0.0, warmup_s=0.2, samples=10)

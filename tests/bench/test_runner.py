@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import claimbench.bench.process
+import claimbench.bench.machine.process
 from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Settings
-from claimbench.bench.process import Interrupted, Stop, ask, run_jobs
+from claimbench.bench.machine.process import Interrupted, Stop, ask, run_jobs
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.runner import Ledger, done, execute
 from claimbench.bench.store import Store
@@ -22,7 +22,7 @@ from claimbench.bench.store import Store
 
 @pytest.fixture(autouse=True)
 def fast_worker(monkeypatch, environment):
-    monkeypatch.setattr(claimbench.bench.process, "WORKER", "tests.bench.fake_worker")
+    monkeypatch.setattr(claimbench.bench.machine.process, "WORKER", "tests.bench.fake_worker")
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
 
 
@@ -180,8 +180,8 @@ def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):
     import sys
 
     code = """
-import claimbench.bench.process, sys
-from claimbench.bench.process import _Process
+import claimbench.bench.machine.process, sys
+from claimbench.bench.machine.process import _Process
 from tests.bench.test_runner import job
 from dataclasses import asdict
 process = _Process("tests.bench.fake_worker", [asdict(job("hang"))])

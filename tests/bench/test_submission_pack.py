@@ -193,7 +193,7 @@ def test_the_lines_have_the_fields_of_what_is_stored():
 
 
 def test_what_this_machine_is_fits_the_lines():
-    from claimbench.bench.environment import capture, device_name, name_of
+    from claimbench.bench.machine.environment import capture, device_name, name_of
 
     found = json.loads(json.dumps(capture("cpu")))
     lines.Environment.model_validate(found)

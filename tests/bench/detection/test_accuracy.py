@@ -16,7 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.detection.catalogue import CLASSES
 from claimbench.bench.detection.precision import Found
 from claimbench.bench.evaluation.journal import Count
-from claimbench.bench.process import Stop
+from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.checks import precheck
 from tests.bench import detection_data as made
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from claimbench.bench import nvml
+from claimbench.bench.machine import nvml
 
 OTHERS_CORES = 0.2
 """A measurement is noisy where other processes used more than this many cores on average."""

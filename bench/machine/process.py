@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -16,11 +17,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from claimbench.bench.core import files
 from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.core.records import Job, Measurement
-from claimbench.bench.worker import missing
+from claimbench.bench.core.task import Progress
+
+if TYPE_CHECKING:
+    from claimbench.bench.core.records import Job
 
 WORKER = "claimbench.bench.worker"
 """The module that runs jobs."""
@@ -155,6 +160,8 @@ def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> I
     Raises:
         Interrupted: a signal asked to stop; the process is gone.
     """
+    from claimbench.bench.worker import missing  # which imports this module
+
     waiting = list(jobs)
     while waiting:
         process = _Process(WORKER, [asdict(job) for job in waiting])
@@ -234,8 +241,46 @@ def _ending(status: int, last_words: str) -> str:
 
 def _environment() -> dict[str, str]:
     """Return the worker's environment: in a checkout that is not installed, it must find this package too."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / "pyproject.toml").exists():
+    root = files.checkout()
+    if root is None:
         return dict(os.environ)
     paths = [str(root), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def watching(stop: Stop, progress: Progress | None) -> Progress:
+    """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
+
+    def tell(done: int, total: int) -> None:
+        if stop.requested:
+            raise Interrupted
+        if progress is not None:
+            progress(done, total)
+
+    return tell
+
+
+def open_answer(argv: list[str] | None) -> TextIO:
+    """Return the file that a process started by the runner answers on; from then on stdout is stderr."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out-fd", type=int, required=True, help="file descriptor that the result is written to")
+    parser.add_argument("--parent", type=int, help="process id of the runner: without it there is nobody to work for")
+    arguments = parser.parse_args(argv)
+    if arguments.parent is not None:
+        die_with(arguments.parent)
+    out = os.dup(arguments.out_fd)
+    if arguments.out_fd == 1:
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return os.fdopen(out, "w", encoding="utf-8")
+
+
+def die_with(parent: int) -> None:
+    """End this process when ``parent`` dies, however it dies, so that no worker goes on unwatched (Linux only)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit(1)

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import nvml
+from claimbench.bench.core import files
+from claimbench.bench.machine import nvml
 from claimbench.kernels.build import is_built, is_current
 
 LIBRARIES = (
@@ -100,8 +101,8 @@ def _cpu_name(model: str, cores: int) -> str:
 @cache
 def commit() -> str:
     """Return the commit of this suite, with ``+dirty`` where its tree has changes; empty outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    root = files.checkout()
+    if root is None or not (root / ".git").exists():
         return ""
     head = _git(root, "rev-parse", "HEAD")
     if not head:

@@ -13,7 +13,7 @@ from claimbench.bench.core.errors import UserError, unknown
 @cache
 def cuda_devices() -> int | str:
     """Return how many CUDA devices torch can use here, or why none, as a sentence."""
-    from claimbench.bench import nvml
+    from claimbench.bench.machine import nvml
 
     gpu = nvml.open_gpu("cuda")
     if isinstance(gpu, str):

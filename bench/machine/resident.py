@@ -7,8 +7,8 @@ import resource
 import sys
 from pathlib import Path
 
-from claimbench.bench.measure import heap
-from claimbench.bench.measure.clock import Step
+from claimbench.bench.machine import heap
+from claimbench.bench.machine.clock import Step
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

@@ -1,0 +1,1 @@
+"""The machine at hand: devices, processes, clocks, memory, locks, the environment."""
