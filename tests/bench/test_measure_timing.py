@@ -133,12 +133,12 @@ def test_inputs_take_turns():
 def test_what_others_do_makes_a_figure_noisy():
     gpu = {"before": {"gpu": {"other_processes": 2}}}
     report = FakeMachine(others_cores=1.5, stolen=0.1, **gpu).report
-    assert machine.disturbances(report) == [
+    assert load.disturbances(report) == [
         "other processes used 1.5 cores",
         "the hypervisor took 10% of the processors",
         "2 other processes on the GPU",
     ]
-    assert machine.disturbances(FakeMachine().report) == []
+    assert load.disturbances(FakeMachine().report) == []
 
 
 def test_the_machine_report_separates_others_from_this_process():
@@ -146,7 +146,7 @@ def test_the_machine_report_separates_others_from_this_process():
     import sys
     import time
 
-    watched = machine.Machine("cpu")
+    watched = load.Machine("cpu")
     watched.start()
     end = time.monotonic() + 0.4
     while time.monotonic() < end:
@@ -167,12 +167,12 @@ def test_the_machine_report_separates_others_from_this_process():
 def test_quota_throttling_is_seen(monkeypatch, tmp_path):
     stat = tmp_path / "cpu.stat"
     stat.write_text("usage_usec 5\nnr_throttled 3\n")
-    monkeypatch.setattr(machine, "_QUOTA", stat)
+    monkeypatch.setattr(load, "_QUOTA", stat)
     core = tmp_path / "cpu0" / "thermal_throttle"
     core.mkdir(parents=True)
     (core / "core_throttle_count").write_text("4\n")
-    monkeypatch.setattr(machine, "_CPUS", tmp_path)
-    watched = machine.Machine("cpu")
+    monkeypatch.setattr(load, "_CPUS", tmp_path)
+    watched = load.Machine("cpu")
     assert watched.throttle_count() == 7
     stat.write_text("nr_throttled 9\n")
     assert watched.throttled_since(7)
