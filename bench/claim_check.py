@@ -6,31 +6,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench import for_claims, jsonl
+from claimbench.bench import for_claims
 from claimbench.bench.claims import ClaimContext
 from claimbench.bench.core.task import TRAINED
 from claimbench.bench.machine.process import Interrupted, Stop, ask, open_answer
+from claimbench.bench.store.outcomes import Outcome
 
 if TYPE_CHECKING:
     from claimbench.bench.figures import Figure
     from claimbench.bench.spec import Claim
 
 TIMEOUT_S = 600.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What testing one claim gave, in words: as :class:`claimbench.bench.report.ClaimOutcome` wants it."""
-
-    verdict: str
-    evidence: str
-    limits: str
 
 
 def check(
@@ -76,37 +67,6 @@ def _sentence(evidence: dict[str, Any]) -> str:
     value = evidence["value"]
     shown = "not measured" if value is None else f"{value:.4g} {evidence['unit']}".strip()
     return f"{evidence['name']}: {shown}" + (f" (reported {evidence['reported']})" if evidence["reported"] else "")
-
-
-def save(results: Path, paper: str, run: str, outcomes: Mapping[str, Outcome]) -> None:
-    """Append what testing the claims of a paper gave in one run.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    line = {"run": run, "claims": {name: asdict(outcome) for name, outcome in outcomes.items()}}
-    jsonl.append(_path(results, paper), [json.dumps(line).encode()])
-
-
-def stored(results: Path, paper: str, run: str | None = None) -> dict[str, Outcome]:
-    """Return the newest stored outcome of each claim of a paper (in ``run``); damaged lines are passed over."""
-    found: dict[str, Outcome] = {}
-    try:
-        lines, _ = jsonl.read(_path(results, paper))
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            data = json.loads(line)
-            if run in (None, data["run"]):
-                found |= {str(name): Outcome(**outcome) for name, outcome in data["claims"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return found
-
-
-def _path(results: Path, paper: str) -> Path:
-    return results / "claims" / f"{paper}.jsonl"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from claimbench.bench import claim_check
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:
-    from claimbench.bench.claim_check import Outcome
     from claimbench.bench.figures import Figure
     from claimbench.bench.runner import Ledger
     from claimbench.bench.spec import Paper
+    from claimbench.bench.store.outcomes import Outcome
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Claims:
         from claimbench.bench import registry
 
         run = self.ledger.run
-        stored = {} if self.results is None else claim_check.stored(self.results, paper.id, run)
+        stored = {} if self.results is None else outcomes.stored(self.results, paper.id, run)
         found = {} if self.again else {name: one for name, one in stored.items() if one.verdict != "not tested"}
         left = [claim for claim in paper.claims if claim.experiment and claim.id not in found]
         try:
@@ -52,7 +53,7 @@ class Claims:
             ):
                 found[name] = outcome
                 if self.results is not None and outcome != stored.get(name) and not self.ledger.problem:
-                    claim_check.save(self.results, paper.id, run, {name: outcome})
+                    outcomes.save(self.results, paper.id, run, {name: outcome})
         except UserError as error:
             self.ledger.problem = str(error)
         except Interrupted:

@@ -16,7 +16,7 @@ import orjson
 from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
 from claimbench.bench.core.records import Job, Record, Settings, Status, resize
-from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.store.encoding import StoredRecord
 
 Samples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""

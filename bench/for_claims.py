@@ -13,7 +13,7 @@ from typing import Any
 
 from claimbench.bench.claims import Trained
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import write_whole
+from claimbench.bench.store.jsonl import write_whole
 
 NAME = "for_claims.json"
 

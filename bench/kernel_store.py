@@ -11,11 +11,11 @@ from typing import Any
 
 from tabulate import tabulate
 
-from claimbench.bench import jsonl
 from claimbench.bench.kernel_rows import BenchRow
 from claimbench.bench.machine import environment
 from claimbench.bench.render.markdown import escape
-from claimbench.bench.store import Store, slug
+from claimbench.bench.store import jsonl
+from claimbench.bench.store.store import Store, slug
 
 TITLES = ("Operator", "Problem", "Pass", "Implementation", "Time", "Peak memory", "Of roofline", "Speed", "Against")
 

@@ -13,7 +13,7 @@ from claimbench.bench.metrics import row
 from claimbench.bench.rows import Row
 from claimbench.bench.spec import Paper
 from claimbench.bench.speed import Pair, pairs
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

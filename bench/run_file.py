@@ -44,7 +44,7 @@ def save(results: Path, plan: RunFile) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    from claimbench.bench import jsonl
+    from claimbench.bench.store import jsonl
 
     body = json.dumps(asdict(plan), indent=1, default=str).encode() + b"\n"
     try:

@@ -9,12 +9,12 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Record
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
 from claimbench.bench.plan import processes
 from claimbench.bench.run_file import RunFile
-from claimbench.bench.store import Store
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import Store
 
 TIMEOUT_S = {"accuracy": 7 * 24 * 3600.0}
 """Seconds that a job of a metric may take; :data:`OTHER_TIMEOUT_S` for all others."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Record
     from claimbench.bench.report import Report
     from claimbench.bench.spec import Paper
-    from claimbench.bench.store import Store
+    from claimbench.bench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def new_plan(request: Request, timeout: float | None, claims: bool = True) -> Ru
     Raises:
         UserError: the weights file that was given does not fit.
     """
-    from claimbench.bench.store import new_run
+    from claimbench.bench.store.store import new_run
 
     jobs = plan(request)
     if request.weights not in ("random", "official"):
@@ -150,7 +150,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
 
 
 def _open(results: Path | None) -> Store | None:
-    from claimbench.bench.store import Store
+    from claimbench.bench.store.store import Store
 
     return None if results is None else Store(results)
 

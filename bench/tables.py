@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench import claim_check, kernel_store
-from claimbench.bench.jsonl import write_whole
+from claimbench.bench import kernel_store
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report
 from claimbench.bench.spec import Paper
-from claimbench.bench.store import Store
+from claimbench.bench.store import outcomes
+from claimbench.bench.store.jsonl import write_whole
+from claimbench.bench.store.store import Store
 from claimbench.bench.study import report as study_report
 from claimbench.bench.study.facts import study_of
 from claimbench.bench.study.session import store as study_store
@@ -36,7 +37,7 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             if not records:
                 continue
             path = out / f"{paper.id}.{device}.md"
-            claims = claim_check.stored(store.root, paper.id)
+            claims = outcomes.stored(store.root, paper.id)
             found = report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
             write_whole(path, render(found, "markdown").encode())
             written.append(path)

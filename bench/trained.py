@@ -48,7 +48,7 @@ def save(path: Path, state: Mapping[str, Tensor], description: Description) -> N
     """
     from safetensors.torch import save as serialise
 
-    from claimbench.bench.jsonl import write_whole
+    from claimbench.bench.store.jsonl import write_whole
 
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     write_whole(path, serialise(tensors, metadata={_KEY: json.dumps(asdict(description))}))

@@ -10,12 +10,13 @@ import typer
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.terminal import console
 from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_papers
+from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claimbench.bench.report import Report
-    from claimbench.bench.store import Store
+    from claimbench.bench.store.store import Store
     from claimbench.bench.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
@@ -45,7 +46,7 @@ def compare(
     """Compare what was measured and stored with what the papers report; nothing is measured."""
     from claimbench.bench import registry
     from claimbench.bench.core.text import split
-    from claimbench.bench.store import Store
+    from claimbench.bench.store.store import Store
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -94,14 +95,14 @@ def _run(store: Store, run: str) -> str | None:
 
 def _report(store: Store, name: str, run: str | None) -> Report | None:
     """Return the report on one paper; None if nothing of it was measured."""
-    from claimbench.bench import claim_check, registry
+    from claimbench.bench import registry
     from claimbench.bench.report import paper_records, report
 
     paper = registry.paper(name)
     records = paper_records(store, paper, run=run)
     if not records:
         return None
-    claims = claim_check.stored(store.root, name, run)
+    claims = outcomes.stored(store.root, name, run)
     return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
 
 
@@ -133,7 +134,7 @@ def _emit(reports: list[Report], studies: list[Summary], format: str, output: Pa
     if output is None:
         typer.echo(text, nl=False)
         return
-    from claimbench.bench.jsonl import write_whole
+    from claimbench.bench.store.jsonl import write_whole
 
     write_whole(output, text.encode())
 

@@ -97,10 +97,10 @@ def _accept(results: Path, device: str) -> None:
 
 def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -> None:
     """Write the summary, and the issue if one is wanted."""
-    from claimbench.bench.jsonl import write_whole
     from claimbench.bench.nightly import issue as issues
     from claimbench.bench.nightly.state import file_of
     from claimbench.bench.nightly.summary import render
+    from claimbench.bench.store.jsonl import write_whole
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())

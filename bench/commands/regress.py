@@ -93,10 +93,10 @@ def regress(
 
 def _print(outcome: Outcome, markdown: Path | None, json: bool) -> None:
     """Print a comparison in the ways that were asked for."""
-    from claimbench.bench.jsonl import write_whole
     from claimbench.bench.regress import text
     from claimbench.bench.regress.markdown import render
     from claimbench.bench.regress.terminal import show
+    from claimbench.bench.store.jsonl import write_whole
 
     page = render(outcome)
     if markdown is not None and str(markdown) != "-":

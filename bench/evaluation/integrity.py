@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
 from claimbench.bench.evaluation.pictures import Encoded, Pictures
+from claimbench.bench.store import jsonl
 
 CHUNK = 256
 ZEROS = 512

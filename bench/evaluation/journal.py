@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from claimbench.bench import jsonl
 from claimbench.bench.evaluation.lines import Lines, files
 from claimbench.bench.evaluation.pictures import Pictures
+from claimbench.bench.store import jsonl
 
 TOP = 5
 """How many of the classes ranked highest are kept of each picture."""

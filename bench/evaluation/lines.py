@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench import jsonl
+from claimbench.bench.store import jsonl
 
 PAUSE_S = 1.0
 """Lines are written at most this often: what a kill can cost."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import median
-from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.store.encoding import StoredRecord
 
 LONGEST_S = 1800.0
 """A gap between two records that is longer was not spent on measuring: the run had been cut off."""

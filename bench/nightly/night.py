@@ -24,7 +24,7 @@ from claimbench.bench.regress.text import cells
 from claimbench.bench.request import Options, resolve
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.runner import Screen
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """A night that was cut off longer ago than this is not gone on with: it would be two nights under one name."""

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone as lock
+from claimbench.bench.store import jsonl
 
 FOLDER = "nights"
 

@@ -17,7 +17,7 @@ from claimbench.bench.machine import environment
 from claimbench.bench.plan import model_options
 from claimbench.bench.recommendation.evaluate import FULL, SAMPLED
 from claimbench.bench.recommendation.split import Split
-from claimbench.bench.store import Store, new_run
+from claimbench.bench.store.store import Store, new_run
 
 if TYPE_CHECKING:
     from claimbench.bench.recommendation.command import Plan

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import write_whole
 from claimbench.bench.machine import environment
 from claimbench.bench.recommendation.protocol import Evaluation, Outcome, draw_users
 from claimbench.bench.recommendation.split import Part, Split
 from claimbench.bench.recommendation.trainer import Recipe, Trainer, generator
+from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.training import checkpoint
 
 CHECKPOINT, OUTCOME = "checkpoint.pt", "outcome.json"

@@ -12,8 +12,8 @@ from scipy.special import bdtr, ndtri
 from claimbench.bench import metrics
 from claimbench.bench.core.records import Record, Settings
 from claimbench.bench.core.statistics import Z95, median, median_interval
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.figures import Samples, row_name
+from claimbench.bench.store.encoding import StoredRecord
 
 CONTROL = "timm:"
 """How the subjects begin that no commit of the papers' code changes."""

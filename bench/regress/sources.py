@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.encoding import Decoder, StoredRecord, Undecodable
 from claimbench.bench.figures import Samples, own_samples
-from claimbench.bench.store import Problem, Store
+from claimbench.bench.store import jsonl
+from claimbench.bench.store.encoding import Decoder, StoredRecord, Undecodable
+from claimbench.bench.store.store import Problem, Store
 
 _HEX = re.compile(r"[0-9a-f]{4,40}")
 
@@ -25,7 +25,7 @@ class Source:
     Attributes:
         name: how the user named them.
         records: in the order of measuring.
-        samples, environment: see :class:`claimbench.bench.store.Store`.
+        samples, environment: see :class:`claimbench.bench.store.store.Store`.
         problems: what could not be read.
     """
 

@@ -18,7 +18,7 @@ from claimbench.bench.site.points import points
 from claimbench.bench.site.rows import flat, paper_rows
 from claimbench.bench.site.source import Source
 from claimbench.bench.site.text import page_names, script
-from claimbench.bench.store import Problem, Store
+from claimbench.bench.store.store import Problem, Store
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from claimbench.bench import claim_check, kernel_store
+from claimbench.bench import kernel_store
 from claimbench.bench.core.records import Record
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.figures import Figure
 from claimbench.bench.report import Report, measured_beside, report
 from claimbench.bench.site.text import words
 from claimbench.bench.spec import Paper
-from claimbench.bench.store import Problem, Store
+from claimbench.bench.store import outcomes
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import Problem, Store
 
 MOST_SIDE_BY_SIDE = 20
 """Models that one run timed together, beyond which their speeds are not set against one another in pairs."""
@@ -206,7 +207,7 @@ def _report(store: Store, paper: Paper, records: Sequence[Record]) -> Report:
         records,
         samples=store.samples,
         environment=store.environment,
-        claims=claim_check.stored(store.root, paper.id) if _is_file_name(paper.id) else {},
+        claims=outcomes.stored(store.root, paper.id) if _is_file_name(paper.id) else {},
         side_by_side=max(timed.values(), default=0) <= MOST_SIDE_BY_SIDE * 3,
     )
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from claimbench.bench import metrics
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.figures import Figure, figures
 from claimbench.bench.rows import conditions
 from claimbench.bench.site.gather import PaperResults
-from claimbench.bench.store import Store
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import Store
 
 MOST_POINTS = 200
 """Runs that one line shows; the newest, where there are more."""

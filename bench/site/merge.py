@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from claimbench.bench import jsonl
+from claimbench.bench.store import jsonl
 
 FOLDERS = ("records", "samples", "environments", "kernels", "claims")
 """The folders of a store that are published: the records and what stands behind them."""

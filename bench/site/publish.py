@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import write_whole
 from claimbench.bench.site.branch import Branch, Rejected
 from claimbench.bench.site.build import Site, write
 from claimbench.bench.site.folder import MARK, check, replacing
 from claimbench.bench.site.merge import merge
 from claimbench.bench.site.source import Source
+from claimbench.bench.store.jsonl import write_whole
 
 RECORDS = "results"
 TRIES = 10

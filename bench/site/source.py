@@ -9,7 +9,7 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.spec import Paper
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from claimbench.bench.render import clean
-from claimbench.bench.store import slug
+from claimbench.bench.store.store import slug
 
 _LONGEST = 4000
 """Characters of one text that a page shows."""

@@ -12,7 +12,7 @@ from claimbench.bench.core.records import Measurement, Record
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.locks import alone
 from claimbench.bench.machine.process import Interrupted, Stop
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from claimbench.bench.study import plan as plans
 from claimbench.bench.study import pool
 from claimbench.bench.study.plan import Plan

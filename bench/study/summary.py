@@ -8,8 +8,8 @@ from typing import Any
 
 from claimbench.bench.core import bits
 from claimbench.bench.core.differences import Difference, Right, Spread, difference, spread
-from claimbench.bench.encoding import StoredRecord
-from claimbench.bench.store import Store
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import Store
 from claimbench.bench.study.setting import Setting
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import cached_property
 
 from claimbench.bench.core.records import Job
+from claimbench.bench.store.evidence import Energy, Timing, energy_of, timing_of
 from claimbench.bench.submission.document import Entry, Submission
-from claimbench.bench.submission.evidence import Energy, Timing, energy_of, timing_of
 from claimbench.bench.submission.models import Models
 
 MOST_NOTES = 50

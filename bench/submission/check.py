@@ -9,18 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from claimbench.bench.core.errors import DEBUG
-from claimbench.bench.submission import (
-    chronology,
-    counts,
-    effort,
-    evidence,
-    identity,
-    integrity,
-    memory,
-    physics,
-    scores,
-    spread,
-)
+from claimbench.bench.store import evidence
+from claimbench.bench.submission import chronology, counts, effort, identity, integrity, memory, physics, scores, spread
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Submission
 from claimbench.bench.submission.models import Models

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.flops import AGREEMENT
+from claimbench.bench.store.evidence import FvcoreCount, Macs, TrainingPeak, read
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
-from claimbench.bench.submission.evidence import FvcoreCount, Macs, TrainingPeak, read
 from claimbench.bench.submission.models import Facts
 from claimbench.bench.submission.reasons import Doubt, rule
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.run_file import RunFile
+from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.submission.lines import VERSION, Header
 
 

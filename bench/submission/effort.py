@@ -9,9 +9,9 @@ from claimbench.bench.measure import REPEATED
 from claimbench.bench.measure.energy import LEAST_S
 from claimbench.bench.measure.timing import FEWEST, QUICK, Effort
 from claimbench.bench.plan import BUDGET_CPU_S, ROUNDS
+from claimbench.bench.store.evidence import Timing
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
-from claimbench.bench.submission.evidence import Timing
 from claimbench.bench.submission.reasons import Doubt, rule
 
 POOLED = 6

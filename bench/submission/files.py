@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import write_whole
+from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.submission.pack import Packed
 
 LONGEST_NAME = 80

@@ -10,9 +10,9 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.machine.environment import name_of
 from claimbench.bench.measure import METRICS, every_row
 from claimbench.bench.plan import MODES, PRECISIONS, STATIC
-from claimbench.bench.store import slug
+from claimbench.bench.store.evidence import Energy, Peak, Timing, read
+from claimbench.bench.store.store import slug
 from claimbench.bench.submission.case import Case, subject_of
-from claimbench.bench.submission.evidence import Energy, Peak, Timing, read
 from claimbench.bench.submission.models import TIMM
 from claimbench.bench.submission.reasons import Doubt, rule
 

@@ -148,7 +148,7 @@ class Measurement(_Strict):
 
 
 class Record(_Strict):
-    """As :mod:`claimbench.bench.encoding` writes it."""
+    """As :mod:`claimbench.bench.store.encoding` writes it."""
 
     schema_: Annotated[int, Field(alias="schema")]
     job: Job

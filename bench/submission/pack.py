@@ -8,9 +8,9 @@ from pathlib import Path
 from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, read_job
-from claimbench.bench.encoding import StoredRecord, encode
 from claimbench.bench.run_file import RunFile
-from claimbench.bench.store import Store, environment_file
+from claimbench.bench.store.encoding import StoredRecord, encode
+from claimbench.bench.store.store import Store, environment_file
 from claimbench.bench.submission import document
 from claimbench.bench.submission.private import paths, scrub
 

@@ -10,10 +10,10 @@ from typing import Any
 from claimbench.bench import sanity
 from claimbench.bench.core.statistics import median
 from claimbench.bench.measure import REPEATED
+from claimbench.bench.store.evidence import Timing
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.counts import facts_of
 from claimbench.bench.submission.document import Entry
-from claimbench.bench.submission.evidence import Timing
 from claimbench.bench.submission.reasons import Doubt, rule
 from claimbench.bench.submission.spread import near
 

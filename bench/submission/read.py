@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement, read_job
-from claimbench.bench.encoding import StoredRecord
 from claimbench.bench.run_file import RunFile
-from claimbench.bench.store import environment_file
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import environment_file
 from claimbench.bench.submission import lines, strict_json
 from claimbench.bench.submission.document import Entry, Submission
 from claimbench.bench.submission.reasons import Doubt, Reason, gather

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
-from claimbench.bench.encoding import encode_samples
+from claimbench.bench.store.encoding import encode_samples
+from claimbench.bench.store.evidence import Timing
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
-from claimbench.bench.submission.evidence import Timing
 from claimbench.bench.submission.reasons import Doubt, rule
 
 EXACT = 1e-9

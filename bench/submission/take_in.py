@@ -8,10 +8,10 @@ from pathlib import Path
 
 import orjson
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.records import Record
-from claimbench.bench.encoding import encode
-from claimbench.bench.store import Store
+from claimbench.bench.store import jsonl
+from claimbench.bench.store.encoding import encode
+from claimbench.bench.store.store import Store
 from claimbench.bench.submission.check import Verdict
 from claimbench.bench.submission.document import Submission
 from claimbench.bench.submission.reasons import Reason

@@ -19,7 +19,7 @@ import numpy
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import replacing
+from claimbench.bench.store.jsonl import replacing
 
 
 class DivergedError(UserError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench import jsonl
+from claimbench.bench.store import jsonl
 
 METRICS, BOARD = "metrics.jsonl", "tensorboard"
 """The file and the folder inside a run's folder."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.jsonl import write_whole
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.machine.process import Interrupted
+from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.training import checkpoint, data, distributed, intact, transforms
 from claimbench.bench.training.learner import Learner
 from claimbench.bench.training.loop import BEST, CHECKPOINT, LAST, Loop, Watcher

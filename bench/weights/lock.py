@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.store import jsonl
 
 FILE = "weights.lock.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 PLAN = ("nightly", "--paper", "fake", "--variant", "fake_s", "fake_m", "--baseline", "none")
 QUICK = ("--metrics", "params,flops,latency")

@@ -5,7 +5,7 @@ import sys
 import time
 from contextlib import suppress
 
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 SMALL = ("study", "--paper", "fake", "--quick", "--epochs", "3", "--threads", "1", "--devices", "cpu")
 

@@ -7,6 +7,7 @@ import pytest
 from claimbench.bench import claim_check, registry
 from claimbench.bench.claim_run import Claims
 from claimbench.bench.machine.process import Interrupted
+from claimbench.bench.store import outcomes
 
 PAPER = SimpleNamespace(
     id="made-up",
@@ -45,7 +46,7 @@ def test_every_claim_with_an_experiment_is_tested_and_told(tmp_path, asked):
     found = claims(tmp_path, tell=said.append).outcomes(PAPER, ())
     assert asked.calls == ["is_small", "is_fast"]
     assert said == ["made-up: claim 1 of 2, small", "made-up: claim 2 of 2, fast"]
-    assert found == claim_check.stored(tmp_path, "made-up", "run-1")
+    assert found == outcomes.stored(tmp_path, "made-up", "run-1")
 
 
 def test_an_interrupt_keeps_what_was_tested_and_the_run_goes_on_from_there(tmp_path, asked):
@@ -65,7 +66,7 @@ def test_what_was_measured_since_has_claims_tested_again(tmp_path, asked):
     found = claims(tmp_path, again=True).outcomes(PAPER, ())
     assert len(asked.calls) == 4
     assert found["small"].limits == "attempt 3"
-    assert claim_check.stored(tmp_path, "made-up")["small"] == found["small"]
+    assert outcomes.stored(tmp_path, "made-up")["small"] == found["small"]
 
 
 def test_an_experiment_that_died_is_tried_again(tmp_path, asked):

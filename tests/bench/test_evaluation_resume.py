@@ -118,7 +118,7 @@ def test_damaged_lines_are_passed_over(task):
 
 
 def test_a_full_disk_is_said(task, monkeypatch):
-    from claimbench.bench import jsonl
+    from claimbench.bench.store import jsonl
 
     def full(path, lines):
         raise UserError(f"{path} cannot be written (No space left on device)")

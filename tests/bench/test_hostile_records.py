@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claimbench.bench import encoding, registry, sanity
+from claimbench.bench import registry, sanity
 from claimbench.bench.core.records import Settings
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report
-from claimbench.bench.store import Store
+from claimbench.bench.store import encoding
+from claimbench.bench.store.store import Store
 from tests.bench.bad_submissions import COUNTS, TIMES
 from tests.bench.submission_draft import read
 from tests.bench.test_submission_fuzz import ANYTHING, places, put

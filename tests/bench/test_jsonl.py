@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.store import jsonl
 
 
 def lines_of(path: Path) -> list[bytes]:

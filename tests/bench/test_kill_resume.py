@@ -11,7 +11,7 @@ import time
 import orjson
 import pytest
 
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "8"))
 """Set to 50 for the long version."""

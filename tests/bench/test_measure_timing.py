@@ -12,8 +12,7 @@ from torch import nn
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.machine import clock
-from claimbench.bench.machine import load
+from claimbench.bench.machine import clock, load
 from claimbench.bench.measure import batch, latency, steps, throughput, timing
 from claimbench.bench.measure.timing import QUICK, Effort, time_steps, warm_up
 

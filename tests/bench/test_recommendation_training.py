@@ -14,7 +14,7 @@ from claimbench.bench.recommendation.seeds import interval
 from claimbench.bench.recommendation.session import Progress, Wish
 from claimbench.bench.recommendation.split import Split
 from claimbench.bench.recommendation.trainer import Batches, Recipe, generator
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from claimbench.reproductions.sasrec.model import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -117,7 +117,7 @@ import sys; sys.path[:0] = sys.argv[1:]
 import os
 from pathlib import Path
 from regress_worlds import exact
-from claimbench.bench.store import Store, new_run
+from claimbench.bench.store.store import Store, new_run
 Store(Path(os.environ["BENCH_RESULTS"])).append(exact("params", %d, run=new_run()), device="cpu-test")
 """
     from pathlib import Path

@@ -5,7 +5,7 @@ import json
 import pytest
 from regress_worlds import ENVIRONMENT, times
 
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 OLD, NEW = "a1" * 20, "b2" * 20
 RUNS = ("20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260103T000000Z-cccccc")

@@ -11,7 +11,7 @@ from claimbench.bench.regress.noise import Pair
 from claimbench.bench.regress.series import series
 from claimbench.bench.regress.shift import shifts
 from claimbench.bench.regress.sources import find
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 RUNS = ("20261121T062850Z-d3ca70", "20261121T091607Z-004652", "20261121T093852Z-730972")

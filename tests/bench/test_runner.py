@@ -17,7 +17,7 @@ from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.machine.process import Interrupted, Stop, ask, run_jobs
 from claimbench.bench.run_file import RunFile
 from claimbench.bench.runner import Ledger, done, execute
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 
 
 @pytest.fixture(autouse=True)

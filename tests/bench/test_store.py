@@ -12,8 +12,8 @@ from record_examples import RUN, record
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import SCHEMA_VERSION, Settings
-from claimbench.bench.encoding import Decoder, encode
-from claimbench.bench.store import Store, new_run, slug
+from claimbench.bench.store.encoding import Decoder, encode
+from claimbench.bench.store.store import Store, new_run, slug
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 import signal
 import time
 
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from tests.bench.study_runs import SMALL, checkpoints, records, start, wait_for
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from claimbench.bench.core import bits
 from claimbench.bench.core.records import Job, Measurement, Settings
-from claimbench.bench.encoding import StoredRecord
+from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.study.report import page, to_json
 from claimbench.bench.study.setting import setting
 from claimbench.bench.study.summary import summaries

@@ -12,7 +12,7 @@ from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.run_file import RunFile
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from claimbench.bench.submission import files, lines, private
 from claimbench.bench.submission.check import Checker
 from claimbench.bench.submission.pack import pack

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from claimbench.bench.golden import golden_state, load_golden
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state

@@ -10,7 +10,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.site import publish
 from claimbench.bench.site.source import Source
-from claimbench.bench.store import Store
+from claimbench.bench.store.store import Store
 from tests.bench.site.site_examples import demo_paper, demo_source, fill
 
 

@@ -25,10 +25,18 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from claimbench.bench import jsonl
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Record
-from claimbench.bench.encoding import PAPER, Decoder, StoredRecord, Undecodable, decode_samples, encode, samples_key_of
+from claimbench.bench.store import jsonl
+from claimbench.bench.store.encoding import (
+    PAPER,
+    Decoder,
+    StoredRecord,
+    Undecodable,
+    decode_samples,
+    encode,
+    samples_key_of,
+)
 
 _PAPER = re.compile(re.escape(PAPER) + rb'([^"\\]*)"')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")

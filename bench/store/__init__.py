@@ -1,0 +1,1 @@
+"""Records on the disk and the typed evidence in them."""
