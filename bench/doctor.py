@@ -110,7 +110,7 @@ def _data() -> Finding:
 
 
 def _weights() -> Finding:
-    from claimbench.bench.weights import cache
+    from claimbench.bench.data.download import cache
     from claimbench.bench.weights.choice import choose
     from claimbench.bench.weights.listing import HERE, listed
 

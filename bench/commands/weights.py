@@ -38,7 +38,7 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     """Say for each variant where its official weights are published, and whether they are here."""
     from dataclasses import asdict
 
-    from claimbench.bench.weights.cache import folder
+    from claimbench.bench.data.download.cache import folder
     from claimbench.bench.weights.choice import choose
     from claimbench.bench.weights.listing import listed
 
@@ -68,10 +68,10 @@ def fetch(
     """Bring official weights into the cache, record their SHA-256 at the first time, and verify them ever after."""
     from dataclasses import asdict
 
+    from claimbench.bench.data.download.cache import folder
+    from claimbench.bench.data.download.download import Patience
     from claimbench.bench.weights.batch import fetch_all
-    from claimbench.bench.weights.cache import folder
     from claimbench.bench.weights.choice import choose
-    from claimbench.bench.weights.download import Patience
     from claimbench.bench.weights.fetch import Fetcher
 
     fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout))
@@ -95,7 +95,7 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     """Prove the cached files: each has the recorded SHA-256 and loads strictly into the paper's model."""
     from dataclasses import asdict
 
-    from claimbench.bench.weights.cache import folder
+    from claimbench.bench.data.download.cache import folder
     from claimbench.bench.weights.check import FAILED
     from claimbench.bench.weights.check import check as run
     from claimbench.bench.weights.choice import choose
@@ -117,7 +117,7 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from claimbench.bench.weights.cache import size_text
+    from claimbench.bench.data.download.cache import size_text
     from claimbench.bench.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
@@ -142,7 +142,7 @@ def _print_list(rows: list[Listed], root: Path) -> None:
 
 
 def _print_fetched(row: Fetched) -> None:
-    from claimbench.bench.weights.cache import size_text
+    from claimbench.bench.data.download.cache import size_text
 
     name = f"{row.paper}/{row.variant}"
     if row.ok:

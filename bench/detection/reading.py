@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.data.pictures.files import rgb
 from claimbench.bench.detection.annotations import GroundTruth, Picture, read
-from claimbench.bench.pictures import rgb
 
 LEAST_SIDE = 8
 """Pixels; one position of the finest map that detectors look at stands for half as many."""

@@ -16,15 +16,16 @@ from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
+from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.listing import expected_classes
+from claimbench.bench.data.pictures.manifest import check_classes, checked
 from claimbench.bench.evaluation import launch
-from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT, DataSet
+from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
 from claimbench.bench.evaluation.findings import circumstances
 from claimbench.bench.evaluation.journal import TOP, Journal, Predictions
 from claimbench.bench.evaluation.lines import whole_file
-from claimbench.bench.evaluation.listing import expected_classes
-from claimbench.bench.evaluation.manifest import check_classes, checked
-from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.evaluation.precheck import is_trained, weights_of
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.evaluation.ranking import logits_of

@@ -6,64 +6,9 @@ Only the standard library is imported here: planning a run must load neither tor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
-Layout = Literal["synsets", "indices", "corruptions", "any", "torchvision", "package"]
-"""How pictures are told apart by class. ``synsets``: a folder a class, named by its WordNet id. ``indices``: a folder a
-class, named by its number. ``corruptions``: folders of ``synsets``, by corruption and severity. ``any``: a folder a
-class, in alphabetical order. ``torchvision``: the files that torchvision reads. ``package``: an installed package."""
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One data set and its published protocol.
-
-    Attributes:
-        name: what ``--dataset`` takes.
-        title: what sentences call it.
-        layout: see :data:`Layout`.
-        classes: how many classes its models tell apart; None where the folder decides.
-        rows: the rows that a measurement yields: (name, unit).
-        images: how many pictures the whole set has; None where the folder decides.
-        per_class: how many each class has, where all have as many.
-        subset: the list of classes that scores are restricted to, by timm's name for it.
-        several_labels: whether a picture may have several right answers, or none (it then does not count).
-        small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
-        needs: what a user gives, one phrase.
-        source: where the protocol stands.
-        names: of the classes, in order, where a table of another data set could be taken for it.
-    """
-
-    name: str
-    title: str
-    layout: Layout
-    classes: int | None
-    rows: tuple[tuple[str, str], ...]
-    images: int | None = None
-    per_class: int | None = None
-    subset: str = ""
-    several_labels: bool = False
-    small: bool = False
-    needs: str = "its folder with one sub-folder a class, a .tar of it, or WebDataset shards"
-    source: str = ""
-    names: tuple[str, ...] = ()
-
-    @property
-    def synsets(self) -> bool:
-        """Whether the classes are ImageNet's, by WordNet id."""
-        return self.layout in ("synsets", "indices", "corruptions")
-
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        prefix = "imagenet1k_" if self.name == DEFAULT else ""
-        return frozenset(f"{prefix}{row}" for row, _ in self.rows)
-
-    @property
-    def has_package(self) -> bool:
-        """Whether the data come with an installed package, so that no folder is needed."""
-        return self.layout == "package"
+from claimbench.bench.data.pictures.labelled import DataSet
 
 
 def _top(prefix: str, *ranks: int) -> tuple[tuple[str, str], ...]:
@@ -77,7 +22,17 @@ _HENDRYCKS_A = "Hendrycks et al., Natural Adversarial Examples, CVPR 2021: score
 _HENDRYCKS_R = "Hendrycks et al., The Many Faces of Robustness, ICCV 2021: scores over the 200 classes"
 
 _ALL = (
-    DataSet("imagenet", "ImageNet-1K val", "synsets", 1000, _top("", 1, 5), 50_000, 50, source="ILSVRC 2012"),
+    DataSet(
+        "imagenet",
+        "ImageNet-1K val",
+        "synsets",
+        1000,
+        _top("", 1, 5),
+        50_000,
+        50,
+        source="ILSVRC 2012",
+        prefix="imagenet1k_",
+    ),
     DataSet(
         "imagenet-real",
         "ImageNet-ReaL",
@@ -179,32 +134,12 @@ _ALL = (
     DataSet("folder", "a folder of classes", "any", None, _top("folder_", 1, 5)),
 )
 
-DATASETS: Mapping[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
+_TITLES = {dataset.name: dataset.title for dataset in _ALL}
+
+DATASETS: Mapping[str, DataSet] = {dataset.name: replace(dataset, siblings=_TITLES) for dataset in _ALL}
 """By the name that ``--dataset`` takes."""
 
 DEFAULT = "imagenet"
-
-CORRUPTIONS: Mapping[str, float] = {
-    "gaussian_noise": 0.886428,
-    "shot_noise": 0.894468,
-    "impulse_noise": 0.922640,
-    "defocus_blur": 0.819880,
-    "glass_blur": 0.826268,
-    "motion_blur": 0.785948,
-    "zoom_blur": 0.798360,
-    "snow": 0.866816,
-    "frost": 0.826572,
-    "fog": 0.819324,
-    "brightness": 0.564592,
-    "contrast": 0.853204,
-    "elastic_transform": 0.646056,
-    "pixelate": 0.717840,
-    "jpeg_compression": 0.606500,
-}
-"""ImageNet-C's corruptions, each with AlexNet's error averaged over the severities, by which its error is divided
-(github.com/hendrycks/robustness, ImageNet-C)."""
-
-SEVERITIES = ("1", "2", "3", "4", "5")
 
 
 def rows(name: str) -> tuple[tuple[str, str], ...]:

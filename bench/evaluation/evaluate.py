@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.task import Subject
+from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.evaluation.journal import Journal, Predictions
-from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.evaluation.preprocessing import Samples
 from claimbench.bench.evaluation.ranking import Ranker
 from claimbench.bench.machine.group import Group

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.evaluation.lines import Lines, files
-from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.store import jsonl
 
 TOP = 5

@@ -9,9 +9,9 @@ from pathlib import Path
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
+from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.manifest import check_classes, checked
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
-from claimbench.bench.evaluation.manifest import check_classes, checked
-from claimbench.bench.evaluation.pictures import Pictures
 from claimbench.bench.machine.process import Stop, run_jobs, watching
 
 TIMEOUT_S = 900.0

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
-from claimbench.bench.evaluation.catalogue import DataSet
-from claimbench.bench.evaluation.pictures import Pictures
+from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.labelled import DataSet
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

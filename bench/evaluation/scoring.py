@@ -9,7 +9,7 @@ import numpy as np
 
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.core.statistics import wilson
-from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, DataSet
 
 
 def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.weights import content
+from claimbench.bench.data.download import content
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.probing import encoder, pictures
-from claimbench.bench.study.data import Pictures
 
 VARIABLE = "BENCH_FEATURES"
 """The environment variable that names another folder for the cache."""

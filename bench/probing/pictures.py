@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.study import data, fashion_mnist
-from claimbench.bench.study.data import Pictures
+from claimbench.bench.data.small import fashion_mnist, sets
+from claimbench.bench.data.small.sets import Pictures
 
 VALIDATION_SHARE = 0.2
 """The part of the training pictures that settings are chosen on; the test pictures are looked at once, at the end."""
@@ -66,17 +66,17 @@ def read(name: str, given: str) -> dict[str, Pictures]:
         if name == "fashion-mnist":
             folder = fashion_mnist.locate(Path(given) if given else None, download=False)
         else:
-            data.locate(name, None)
+            sets.locate(name, None)
     except UserError as error:
         raise UnavailableError(f"needs {SETS[name].title}: {error}") from error
     chosen = SETS[name]
-    train = data.read(name, "train", folder, chosen.stored)
+    train = sets.read(name, "train", folder, chosen.stored)
     if chosen.training is not None:
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(data.SPLIT_SEED))
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(sets.SPLIT_SEED))
         train = train.take(order[: chosen.training])
-    parts = data.split(train.labels, VALIDATION_SHARE)
+    parts = sets.split(train.labels, VALIDATION_SHARE)
     return {
         "train": train.take(parts["train"]),
         "validation": train.take(parts["test"]),
-        "test": data.read(name, "test", folder, chosen.stored),
+        "test": sets.read(name, "test", folder, chosen.stored),
     }

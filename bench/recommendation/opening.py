@@ -8,14 +8,14 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.data.download import cache
+from claimbench.bench.data.download.download import Download, DownloadError, Patience
+from claimbench.bench.data.download.part import Part
+from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.recommendation.catalogue import DataSet
 from claimbench.bench.recommendation.interactions import Interactions, read_pairs
 from claimbench.bench.recommendation.movielens import read_timed
 from claimbench.bench.recommendation.split import Split
-from claimbench.bench.weights import cache
-from claimbench.bench.weights.download import Download, DownloadError, Patience
-from claimbench.bench.weights.part import Part
-from claimbench.bench.weights.screen import Screen
 
 
 def opened(dataset: DataSet, data: Path | None, *, screen: Screen | None = None) -> Split:

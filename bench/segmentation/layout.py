@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.evaluation.pictures import EXTENSIONS
-from claimbench.bench.evaluation.scan import is_hidden
+from claimbench.bench.data.pictures.collection import EXTENSIONS
+from claimbench.bench.data.pictures.scan import is_hidden
 from claimbench.bench.segmentation.catalogue import Masks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.pictures import header, opened, rgb
+from claimbench.bench.data.pictures.files import header, opened, rgb
 from claimbench.bench.segmentation.catalogue import VOID, Masks
 from claimbench.bench.segmentation.layout import Pair
 

@@ -190,11 +190,11 @@ def _path(results: Path, run: str) -> Path:
 
 
 def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
-    from claimbench.bench.study import data
+    from claimbench.bench.data.small import sets
 
     if given is not None and "fashion-mnist" not in datasets:
         raise UserError(f"--data names Fashion-MNIST's folder, and this study trains on {' and '.join(datasets)}")
-    return {name: str(data.locate(name, given if name == "fashion-mnist" else None) or "") for name in sorted(datasets)}
+    return {name: str(sets.locate(name, given if name == "fashion-mnist" else None) or "") for name in sorted(datasets)}
 
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from claimbench.bench.core.bits import encode
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement
+from claimbench.bench.data.small import sets
+from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.machine.resident import ResidentMeter, resident
-from claimbench.bench.study import data, subjects
+from claimbench.bench.study import subjects
 from claimbench.bench.study.augment import augment
-from claimbench.bench.study.data import Pictures
 from claimbench.bench.study.task import Task
 from claimbench.bench.training import checkpoint
 
@@ -55,7 +56,7 @@ class Training:
         self.task, self.setting = task, task.setting
         self.device = torch.device(task.device)
         self._prepare_torch()
-        train = data.read(self.setting.dataset, "train", _folder(task), self.setting.size)
+        train = sets.read(self.setting.dataset, "train", _folder(task), self.setting.size)
         self.train, self.validation = self._split(train)
         pixels = self.train.images.float() / 255
         self.mean, self.deviation = pixels.mean().item(), pixels.std().item()
@@ -201,7 +202,7 @@ class Training:
         return torch.cat(found).cpu()
 
     def _rows(self) -> list[Measurement]:
-        test = data.read(self.setting.dataset, "test", _folder(self.task), self.setting.size)
+        test = sets.read(self.setting.dataset, "test", _folder(self.task), self.setting.size)
         right = self._right(self._place(test))
         threads = "" if self.device.type == "cuda" else f", {torch.get_num_threads()} threads"
         detail = {

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.superres import pictures, resize, scores
+from claimbench.bench.data.pictures import files
+from claimbench.bench.superres import resize, scores
 from claimbench.bench.superres.sets import PictureSet, packaged
 
 HIGH = ("HR", "GTmod{scale}", "GTmod12", "GT", "original")
@@ -49,7 +50,7 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
     except OSError as error:
         raise UserError(f"{error.filename or data} cannot be read ({error.strerror or error})") from error
     if not high:
-        kinds = ", ".join(pictures.ENDINGS)
+        kinds = ", ".join(files.ENDINGS)
         raise UserError(f"{folder} holds no pictures of {chosen.title} ({kinds}), neither itself nor under HR")
     names = {_name(path, scale): path for path in high}
     if len(names) < len(high):
@@ -73,7 +74,7 @@ def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: a picture cannot be read, is too small to be scored, or the two do not fit.
     """
-    high = pictures.read(pair.high)
+    high = files.read(pair.high)
     height, width = (side // scale for side in high.shape[:2])
     least = -(-scores.smallest(scale) // scale) * scale
     if min(height, width) * scale < least:
@@ -83,7 +84,7 @@ def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     high = high[: height * scale, : width * scale]
     if pair.low is None:
         return high, resize.downscale(high, scale)
-    low = pictures.read(pair.low)
+    low = files.read(pair.low)
     if low.shape[:2] != (height, width):
         raise UserError(
             f"{pair.low} has {low.shape[1]}x{low.shape[0]} pixels where {width}x{height} belong to {pair.high.name} at "
@@ -136,7 +137,7 @@ def unused(chosen: PictureSet, data: str, scale: int) -> list[str]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    paths = (path for path in folder.iterdir() if path.suffix.lower() in pictures.ENDINGS)
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in files.ENDINGS)
     return sorted(path for path in paths if not path.name.startswith("."))
 
 

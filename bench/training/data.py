@@ -108,8 +108,8 @@ def _folder(folder: Path) -> Labelled:
     """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from claimbench.bench.evaluation.pictures import decode
-    from claimbench.bench.evaluation.scan import is_hidden, is_picture, natural
+    from claimbench.bench.data.pictures.collection import decode
+    from claimbench.bench.data.pictures.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):
         def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:

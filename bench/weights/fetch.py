@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.data.download import cache, content
+from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience
+from claimbench.bench.data.download.part import Part
+from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.measure.weights import load_state
-from claimbench.bench.weights import cache, content, hub, lock
-from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience
+from claimbench.bench.weights import hub, lock
 from claimbench.bench.weights.lock import Locked
-from claimbench.bench.weights.part import Part
-from claimbench.bench.weights.screen import Screen
 from claimbench.bench.weights.sources import Source, source_of
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Files on the Hugging Face hub: which commit is meant, and what the hub says of the file.
 
 ``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token; the bytes come through
-:mod:`claimbench.bench.weights.download` like all others, because they can be resumed there after the process has ended.
+:mod:`claimbench.bench.data.download.download` like all others, because they can be resumed there after the process has
+ended.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claimbench.bench.weights.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
+from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
 
 if TYPE_CHECKING:
     from claimbench.bench.weights.sources import Source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
-from claimbench.bench.weights import cache
+from claimbench.bench.data.download import cache
 from claimbench.bench.weights.fetch import AbsentError, Fetcher
 
 if TYPE_CHECKING:

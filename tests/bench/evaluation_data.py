@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from claimbench.bench.evaluation import synsets
+from claimbench.bench.data.pictures import synsets
 
 SYNSETS = list(synsets.indices())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from claimbench.bench.evaluation import synsets
+from claimbench.bench.data.pictures import synsets
 
 HERE = Path(__file__).parent
 

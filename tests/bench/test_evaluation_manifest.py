@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.evaluation import integrity, synsets
-from claimbench.bench.evaluation.catalogue import CORRUPTIONS, DATASETS
-from claimbench.bench.evaluation.copies import copies
-from claimbench.bench.evaluation.manifest import checked
+from claimbench.bench.data.pictures import integrity, synsets
+from claimbench.bench.data.pictures.copies import copies
+from claimbench.bench.data.pictures.labelled import CORRUPTIONS
+from claimbench.bench.data.pictures.manifest import checked
+from claimbench.bench.evaluation.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET = DATASETS["imagenet"]

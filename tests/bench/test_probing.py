@@ -13,12 +13,12 @@ from claimbench.bench import tasks
 from claimbench.bench.core.bits import decode
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.evaluation.dispatch import dispatching
 from claimbench.bench.evaluation.journal import Count, ahead
 from claimbench.bench.probing import encoder, features, pictures, protocol
 from claimbench.bench.probing.features import Features
 from claimbench.bench.probing.training import Recipe, train
-from claimbench.bench.study.data import Pictures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

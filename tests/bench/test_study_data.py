@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.study import data, fashion_mnist
+from claimbench.bench.data.small import fashion_mnist, sets
 from claimbench.bench.study.augment import augment
 from claimbench.bench.study.setting import setting
 
@@ -37,7 +37,7 @@ def small(monkeypatch, tmp_path):
 
 def test_fashion_mnist_is_read_packed_or_not(small):
     assert fashion_mnist.locate(small) == small
-    found = data.read("fashion-mnist", "train", small, 28)
+    found = sets.read("fashion-mnist", "train", small, 28)
     assert (found.images.shape, found.images.dtype) == ((60, 1, 28, 28), torch.uint8)
     assert found.labels.tolist() == [i % 10 for i in range(60)]
     expected = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
@@ -72,14 +72,14 @@ def a_page(path):
 def test_a_damaged_file_is_named(small, damage):
     damage(small / "train-images-idx3-ubyte.gz")
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz is"):
-        data.read("fashion-mnist", "train", small, 28)
+        sets.read("fashion-mnist", "train", small, 28)
 
 
 def test_files_of_another_data_set_are_refused(small):
     """MNIST's and KMNIST's have the same names, sizes and classes."""
     (small / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 10) + bytes([4] * 10))
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte is not Fashion-MNIST's: its content is another"):
-        data.read("fashion-mnist", "test", small, 28)
+        sets.read("fashion-mnist", "test", small, 28)
 
 
 def test_without_network_and_files_one_sentence_says_what_to_do(small, monkeypatch):
@@ -93,19 +93,19 @@ def test_without_network_and_files_one_sentence_says_what_to_do(small, monkeypat
 
 
 def test_parts_share_nothing_and_keep_every_class():
-    train, test = (data.read("digits", part, None, 8) for part in ("train", "test"))
+    train, test = (sets.read("digits", part, None, 8) for part in ("train", "test"))
     assert len(train) + len(test) == 1797
     counts = train.labels.bincount() / (train.labels.bincount() + test.labels.bincount())
     assert counts.tolist() == pytest.approx([0.75] * 10, abs=0.01)
     assert train.images.max() == 255
-    index = data.split(train.labels, 0.25)
+    index = sets.split(train.labels, 0.25)
     assert not set(index["train"].tolist()) & set(index["test"].tolist())
-    assert (index["test"] == data.split(train.labels, 0.25)["test"]).all()
+    assert (index["test"] == sets.split(train.labels, 0.25)["test"]).all()
 
 
 def test_a_quarter_of_elpv_is_for_testing():
     pytest.importorskip("elpv_dataset")
-    train, test = (data.read("elpv", part, None, 32) for part in ("train", "test"))
+    train, test = (sets.read("elpv", part, None, 32) for part in ("train", "test"))
     assert (len(train), len(test)) == (1970, 654)
     assert train.images.shape == (1970, 1, 32, 32)
     assert (train.labels.float().mean() - test.labels.float().mean()).abs() < 0.01

@@ -413,7 +413,7 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
 
 def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(intact, "MOST", 3)
-    monkeypatch.setattr("claimbench.bench.evaluation.integrity.unreadable", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr("claimbench.bench.data.pictures.integrity.unreadable", lambda *given: pytest.fail("decoded"))
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from claimbench.bench.weights import content
+from claimbench.bench.data.download import content
 from tests.bench.served_paper import saved, state
 
 

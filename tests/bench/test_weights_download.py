@@ -9,9 +9,9 @@ from email.utils import format_datetime
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.weights import cache, part
-from claimbench.bench.weights.download import ChangedError, Download, DownloadError, Patience, Watch
-from claimbench.bench.weights.part import Part
+from claimbench.bench.data.download import cache, part
+from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience, Watch
+from claimbench.bench.data.download.part import Part
 from tests.bench.file_server import running
 
 BODY = os.urandom(300_000)

@@ -5,10 +5,10 @@ import hashlib
 import huggingface_hub.constants as constants
 import pytest
 
+from claimbench.bench.data.download.download import Download, DownloadError, Patience, Watch
+from claimbench.bench.data.download.part import Part
 from claimbench.bench.spec import Checkpoint
 from claimbench.bench.weights import hub
-from claimbench.bench.weights.download import Download, DownloadError, Patience, Watch
-from claimbench.bench.weights.part import Part
 from claimbench.bench.weights.sources import source_of
 from tests.bench.file_server import running
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.superres import pairs, pictures, resize
+from claimbench.bench.data.pictures import files
+from claimbench.bench.superres import pairs, resize
 from claimbench.bench.superres.check import check
 from claimbench.bench.superres.sets import SETS
 from tests.bench.superres.conftest import SET5
@@ -42,7 +43,7 @@ def test_small_pictures_are_found_where_distributions_have_them(set5, layout, tm
         (set5 / "HR").rename(set5 / "GTmod12")
     folder = set5 / ("GTmod12" if layout == "basicsr" else "HR")
     for path in sorted(folder.iterdir()):
-        large = pictures.read(path)
+        large = files.read(path)
         small = Image.fromarray(np.full((large.shape[0] // 3, large.shape[1] // 3, 3), 7, np.uint8))
         name = {"edsr": f"{path.stem}x3", "basicsr": path.stem, "together": f"{path.stem}_SRF_3_LR"}[layout]
         small.save(low / f"{name}.png")
@@ -72,7 +73,7 @@ def test_the_packages_pictures_are_checked_by_their_digests():
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
 def test_grey_palette_and_opaque_pictures_are_read_as_rgb(tmp_path, picture, mode):
     picture(0, 20, 30, "L" if mode == "LA" else "RGB").convert(mode).save(tmp_path / "x.png")
-    found = pictures.read(tmp_path / "x.png")
+    found = files.read(tmp_path / "x.png")
     assert (found.shape, found.dtype) == ((20, 30, 3), np.uint8)
     if mode in ("L", "LA", "1"):
         assert (found[..., :1] == found).all()
@@ -84,17 +85,17 @@ def test_transparent_deep_and_foreign_pictures_are_refused(tmp_path, picture):
     clear.putpixel((3, 3), (1, 2, 3, 128))
     clear.save(path)
     with pytest.raises(UserError, match="has transparent parts"):
-        pictures.read(path)
+        files.read(path)
     indexed = picture(0, 20, 30, "P")
     indexed.save(path, transparency=indexed.getpixel((0, 0)))
     with pytest.raises(UserError, match="has transparent parts"):
-        pictures.read(path)
+        files.read(path)
     Image.fromarray(np.full((20, 30), 40000, np.uint16)).save(path)
     with pytest.raises(UserError, match="pixel format I;16"):
-        pictures.read(path)
+        files.read(path)
     picture(0, 20, 30, "CMYK").save(tmp_path / "x.jpg")
     with pytest.raises(UserError, match="pixel format CMYK"):
-        pictures.read(tmp_path / "x.jpg")
+        files.read(tmp_path / "x.jpg")
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import several, some
-from claimbench.bench.evaluation import synsets
-from claimbench.bench.evaluation.catalogue import DataSet
-from claimbench.bench.evaluation.pictures import Pictures, Problem, decode
-from claimbench.bench.evaluation.scan import SPLITS
+from claimbench.bench.data.pictures import synsets
+from claimbench.bench.data.pictures.collection import Pictures, Problem, decode
+from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.scan import SPLITS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +38,7 @@ class Rows:
         self._table, self._column = table, column
 
     def encoded(self, index: int) -> bytes:
-        """Return the file of a picture; see :class:`claimbench.bench.evaluation.pictures.Encoded`."""
+        """Return the file of a picture; see :class:`claimbench.bench.data.pictures.collection.Encoded`."""
         item = self._table[index][self._column]
         if item is None:
             raise OSError("there is no picture in this row")
@@ -48,7 +48,7 @@ class Rows:
         return data
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
         return decode(self.encoded(index), mode)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
 from claimbench.bench.core.text import several, some
-from claimbench.bench.evaluation.catalogue import DataSet
-from claimbench.bench.evaluation.integrity import unreadable
-from claimbench.bench.evaluation.listing import count_problems
-from claimbench.bench.evaluation.opening import open_pictures
-from claimbench.bench.evaluation.pictures import Pictures, Problem
-from claimbench.bench.evaluation.sources import Chosen
+from claimbench.bench.data.pictures.collection import Pictures, Problem
+from claimbench.bench.data.pictures.integrity import unreadable
+from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.listing import count_problems
+from claimbench.bench.data.pictures.opening import open_pictures
+from claimbench.bench.data.pictures.sources import Chosen
 
 MOST = 6
 """How many problems a sentence lists."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from claimbench.bench.core.text import some
-from claimbench.bench.evaluation.pictures import Problem
+from claimbench.bench.data.pictures.collection import Problem
 
 Members = Sequence[tuple[str, int]]
 """The files of a folder in order: their names in it, and their sizes."""

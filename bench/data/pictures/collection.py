@@ -97,7 +97,7 @@ def decode(data: bytes, mode: str = "RGB") -> Image:
     """
     from PIL import Image
 
-    from claimbench.bench.pictures import DEEP
+    from claimbench.bench.data.pictures.files import DEEP
 
     try:
         with Image.open(io.BytesIO(data)) as image:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from claimbench.bench.weights import cache, content
-from claimbench.bench.weights.part import Part, validator_of
+from claimbench.bench.data.download import cache, content
+from claimbench.bench.data.download.part import Part, validator_of
 
 BLOCK = 1 << 18
 CONNECT_S = 10.0

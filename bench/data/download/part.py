@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from claimbench.bench.weights import cache
+from claimbench.bench.data.download import cache
 
 CHECK_EVERY = 32 << 20
 """Bytes between two looks at the free disk space."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.evaluation.pictures import decode
+from claimbench.bench.data.pictures.collection import decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +21,11 @@ class Files:
         self._root, self._names = str(root), names
 
     def encoded(self, index: int) -> bytes:
-        """Return the content of a file; see :class:`claimbench.bench.evaluation.pictures.Encoded`."""
+        """Return the content of a file; see :class:`claimbench.bench.data.pictures.collection.Encoded`."""
         return Path(self._root, self._names[index]).read_bytes()
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
         return decode(self.encoded(index), mode)
 
 
@@ -42,7 +42,7 @@ class Members:
         self._open: dict[tuple[int, int], int] = {}
 
     def encoded(self, index: int) -> bytes:
-        """Return the content of a member; see :class:`claimbench.bench.evaluation.pictures.Encoded`."""
+        """Return the content of a member; see :class:`claimbench.bench.data.pictures.collection.Encoded`."""
         archive, offset, length = self._places[index]
         data = os.pread(self._descriptor(archive), length, offset)
         if len(data) != length:
@@ -50,7 +50,7 @@ class Members:
         return data
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
         return decode(self.encoded(index), mode)
 
     def _descriptor(self, archive: int) -> int:
@@ -70,7 +70,7 @@ class Arrays:
         self._arrays = arrays
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
         from PIL import Image
 
         return Image.fromarray(self._arrays[index]).convert(mode)
@@ -83,11 +83,11 @@ class Chosen:
         self._source, self._chosen = source, chosen
 
     def encoded(self, index: int) -> bytes:
-        """Return the file of a picture; see :class:`claimbench.bench.evaluation.pictures.Encoded`."""
+        """Return the file of a picture; see :class:`claimbench.bench.data.pictures.collection.Encoded`."""
         data: bytes = self._source.encoded(self._chosen[index])
         return data
 
     def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.evaluation.pictures.Source`."""
+        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
         found: Image = self._source.image(self._chosen[index], mode)
         return found

@@ -13,7 +13,7 @@ import orjson
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
-from claimbench.bench.evaluation.pictures import Encoded, Pictures
+from claimbench.bench.data.pictures.collection import Encoded, Pictures
 from claimbench.bench.store import jsonl
 
 CHUNK = 256
@@ -48,7 +48,7 @@ def defect(data: bytes) -> str:
     """Return what is wrong with a picture's file; empty if it is whole."""
     from PIL import Image
 
-    from claimbench.bench.evaluation.pictures import decode
+    from claimbench.bench.data.pictures.collection import decode
 
     if not data:
         return "empty file"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.evaluation.catalogue import DataSet
-from claimbench.bench.evaluation.pictures import Pictures
-from claimbench.bench.evaluation.sources import Arrays
+from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.sources import Arrays
 
 
 def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
@@ -69,7 +69,7 @@ def _has_md5(path: Path, md5: str) -> bool:
 def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
     from torchvision.datasets import FashionMNIST
 
-    from claimbench.bench.study import fashion_mnist
+    from claimbench.bench.data.small import fashion_mnist
 
     folder = fashion_mnist.inside(data, "test")
     if folder is None:

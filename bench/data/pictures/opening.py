@@ -10,14 +10,14 @@ import orjson
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import several, some
-from claimbench.bench.evaluation import archive, copies, synsets
-from claimbench.bench.evaluation.catalogue import CORRUPTIONS, SEVERITIES, DataSet
-from claimbench.bench.evaluation.hub import is_hub, open_hub
-from claimbench.bench.evaluation.listing import OFFICIAL, class_names, folder_names, from_scan, hint
-from claimbench.bench.evaluation.packaged import open_packaged
-from claimbench.bench.evaluation.pictures import Pictures, Problem, Source
-from claimbench.bench.evaluation.scan import Entry, Scan, class_root, scan
-from claimbench.bench.evaluation.sources import Chosen, Files
+from claimbench.bench.data.pictures import archive, copies, synsets
+from claimbench.bench.data.pictures.collection import Pictures, Problem, Source
+from claimbench.bench.data.pictures.hub import is_hub, open_hub
+from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.data.pictures.listing import OFFICIAL, class_names, folder_names, from_scan, hint
+from claimbench.bench.data.pictures.packaged import open_packaged
+from claimbench.bench.data.pictures.scan import Entry, Scan, class_root, scan
+from claimbench.bench.data.pictures.sources import Chosen, Files
 
 REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
@@ -205,6 +205,6 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
 
 
 def _balanced(dataset: DataSet, part: Pictures) -> list[Problem]:
-    from claimbench.bench.evaluation.listing import count_problems
+    from claimbench.bench.data.pictures.listing import count_problems
 
     return count_problems(dataset, part.labels, part.classes)

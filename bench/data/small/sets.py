@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.study import fashion_mnist
-from claimbench.bench.study.fashion_mnist import Part
+from claimbench.bench.data.small import fashion_mnist
+from claimbench.bench.data.small.fashion_mnist import Part
 
 SPLIT_SEED = 0
 """The seed of the fixed test parts of the data sets that come without one. It is never varied."""

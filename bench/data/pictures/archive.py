@@ -12,8 +12,8 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import several, some
-from claimbench.bench.evaluation.pictures import Problem
-from claimbench.bench.evaluation.scan import (
+from claimbench.bench.data.pictures.collection import Problem
+from claimbench.bench.data.pictures.scan import (
     DEPTH,
     SPLITS,
     Entry,
@@ -25,7 +25,7 @@ from claimbench.bench.evaluation.scan import (
     is_picture,
     natural,
 )
-from claimbench.bench.evaluation.sources import Members
+from claimbench.bench.data.pictures.sources import Members
 
 LABELS = ("cls", "cls.txt")
 """The endings under which a WebDataset shard keeps the number of a picture's class."""
@@ -185,7 +185,7 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
 
 def _class_root(paths: list[tuple[str, ...]], named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
     """Return the path of the folder that holds the class folders, as
-    :func:`claimbench.bench.evaluation.scan.class_root` does.
+    :func:`claimbench.bench.data.pictures.scan.class_root` does.
     """
     inside: dict[tuple[str, ...], dict[str, bool]] = {}
     for path in paths:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from claimbench.bench.core.terminal import console
-from claimbench.bench.weights.download import Watch
+from claimbench.bench.data.download.download import Watch
 
 
 class Screen:

@@ -9,10 +9,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from claimbench.bench.core.text import several, some
-from claimbench.bench.evaluation import copies, synsets
-from claimbench.bench.evaluation.catalogue import DATASETS, DataSet
-from claimbench.bench.evaluation.pictures import Encoded, Pictures, Problem
-from claimbench.bench.evaluation.scan import Entry, Scan, natural
+from claimbench.bench.data.pictures import copies, synsets
+from claimbench.bench.data.pictures.collection import Encoded, Pictures, Problem
+from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.scan import Entry, Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:JPEG|jpeg|jpg|png)")
@@ -45,7 +45,7 @@ def from_scan(dataset: DataSet, found: Scan, source: Encoded) -> Pictures:
     problems += _odd_problems(found)
     problems += _copied(dataset, found, source)
     if len(kept) < position:
-        from claimbench.bench.evaluation.sources import Chosen
+        from claimbench.bench.data.pictures.sources import Chosen
 
         source = Chosen(source, kept)
     return Pictures(
@@ -224,8 +224,8 @@ def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:
         return ""
     if name == "folder" and found is not None and class_numbers(dataset, found):
         return ""
-    if name in DATASETS:
-        return f"it looks like {DATASETS[name].title} (--dataset {name})"
+    if name in dataset.siblings:
+        return f"it looks like {dataset.siblings[name]} (--dataset {name})"
     return f"it looks like {name}"
 
 

@@ -1,0 +1,1 @@
+"""Data from outside, checked before anything uses them."""

@@ -1,0 +1,1 @@
+"""Pictures in folders, archives, tables and hubs: found, checked, read."""
