@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import for_claims
-from claimbench.bench.claims import ClaimContext
 from claimbench.bench.core.task import TRAINED
 from claimbench.bench.machine.process import Interrupted, Stop, ask, open_answer
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.bench.store.outcomes import Outcome
 
 if TYPE_CHECKING:
     from claimbench.bench.figures import Figure
-    from claimbench.bench.spec import Claim
+    from claimbench.bench.papers.spec import Claim
 
 TIMEOUT_S = 600.0
 

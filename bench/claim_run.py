@@ -14,8 +14,8 @@ from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:
     from claimbench.bench.figures import Figure
+    from claimbench.bench.papers.spec import Paper
     from claimbench.bench.runner import Ledger
-    from claimbench.bench.spec import Paper
     from claimbench.bench.store.outcomes import Outcome
 
 
@@ -41,7 +41,7 @@ class Claims:
 
     def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
         """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on."""
-        from claimbench.bench import registry
+        from claimbench.bench.papers import registry
 
         run = self.ledger.run
         stored = {} if self.results is None else outcomes.stored(self.results, paper.id, run)

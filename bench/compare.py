@@ -12,8 +12,8 @@ from claimbench.bench.core.records import Record
 from claimbench.bench.core.rounding import Printed, scaled, show_relative
 from claimbench.bench.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.paired import paired_rows
+from claimbench.bench.papers.spec import Deviation, Paper, Reported
 from claimbench.bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
-from claimbench.bench.spec import Deviation, Paper, Reported
 from claimbench.bench.speed import ratio_rows
 from claimbench.bench.verdicts import judge_figure
 

@@ -111,8 +111,8 @@ def _data() -> Finding:
 
 def _weights() -> Finding:
     from claimbench.bench.data.download import cache
-    from claimbench.bench.weights.choice import choose
-    from claimbench.bench.weights.listing import HERE, listed
+    from claimbench.bench.papers.weights.choice import choose
+    from claimbench.bench.papers.weights.listing import HERE, listed
 
     folder = cache.folder()
     try:
@@ -139,7 +139,7 @@ def _results(folder: Path) -> Finding:
 
 
 def _papers() -> Iterator[Finding]:
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     listed = registry.checked()
     broken = [entry for entry in listed if entry.problem]

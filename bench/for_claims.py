@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.claims import Trained
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers.claims import Trained
 from claimbench.bench.store.jsonl import write_whole
 
 NAME = "for_claims.json"

@@ -6,10 +6,10 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
-from claimbench.bench import registry
+from claimbench.bench.papers import registry
 
 if TYPE_CHECKING:
-    from claimbench.bench.registry import Entry
+    from claimbench.bench.papers.registry import Entry
 
 
 def print_list(*, json: bool = False, check: bool = False) -> None:

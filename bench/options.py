@@ -37,14 +37,14 @@ class SeveralValues(TyperCommand):
 
 def complete_papers(incomplete: str) -> list[str]:
     """Return the papers that begin with what was typed, for shell completion."""
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     return [name for name in (*registry.entries(), "all") if name.startswith(incomplete)]
 
 
 def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the variants that begin with what was typed, of the papers named before."""
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     named = ctx.params.get("paper") or list(registry.entries())
     found = [variant for name in named if name in registry.entries() for variant in registry.entry(name).variants]

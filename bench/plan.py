@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench import golden_files, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.measure import METRICS, REPEATED
+from claimbench.bench.papers import golden_files
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Baseline, Paper, Variant
+    from claimbench.bench.papers.spec import Baseline, Paper, Variant
 
 STATIC = ("params", "flops")
 """Metrics that depend on the model alone: one figure for every device, batch, precision and mode."""

@@ -10,8 +10,8 @@ from claimbench.bench.compare import compare_figures
 from claimbench.bench.core.records import Record
 from claimbench.bench.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.metrics import row
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.rows import Row
-from claimbench.bench.spec import Paper
 from claimbench.bench.speed import Pair, pairs
 from claimbench.bench.store.store import Store
 

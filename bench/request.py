@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from claimbench.bench import registry, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
 from claimbench.bench.measure import METRICS
+from claimbench.bench.papers import registry
 from claimbench.bench.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Scored
-    from claimbench.bench.spec import Paper, Variant
-    from claimbench.bench.weights.run import Weights
+    from claimbench.bench.papers.spec import Paper, Variant
+    from claimbench.bench.papers.weights.resolve import Weights
 
 T = TypeVar("T")
 LARGEST_BATCH = 1_000_000
@@ -351,10 +352,10 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
 
 def _weights(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
     """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
-    from claimbench.bench.weights import run
+    from claimbench.bench.papers.weights import resolve as weights_of_run
 
     if options.weights == "random":
-        return run.Weights()
+        return weights_of_run.Weights()
     if options.weights == "official":
-        return run.official(chosen, offline=options.offline)
-    return run.given(options.weights, chosen)
+        return weights_of_run.official(chosen, offline=options.offline)
+    return weights_of_run.given(options.weights, chosen)

@@ -18,8 +18,8 @@ from claimbench.bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is,
 if TYPE_CHECKING:
     from claimbench.bench.claim_run import Claims
     from claimbench.bench.core.records import Job, Record
+    from claimbench.bench.papers.spec import Paper
     from claimbench.bench.report import Report
-    from claimbench.bench.spec import Paper
     from claimbench.bench.store.store import Store
 
 
@@ -156,7 +156,7 @@ def _open(results: Path | None) -> Store | None:
 
 
 def _papers(plan_: RunFile) -> list[Paper]:
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     return [registry.paper(name) for name in plan_.papers]
 

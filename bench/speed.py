@@ -12,8 +12,8 @@ from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
 from claimbench.bench.core.rounding import Printed, show
 from claimbench.bench.figures import Figure
+from claimbench.bench.papers.spec import Baseline, Paper, Reported, Variant
 from claimbench.bench.rows import Row, conditions, measured_row
-from claimbench.bench.spec import Baseline, Paper, Reported, Variant
 from claimbench.bench.verdicts import Judgement, judge_bounds
 
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from claimbench.bench import kernel_store
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report
-from claimbench.bench.spec import Paper
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store

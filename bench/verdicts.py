@@ -10,7 +10,7 @@ from typing import Literal
 from claimbench.bench.core.quantities import Answer, Quantity
 from claimbench.bench.core.rounding import Printed, relative, scaled, show_relative
 from claimbench.bench.figures import Figure
-from claimbench.bench.spec import Reported
+from claimbench.bench.papers.spec import Reported
 
 Verdict = Literal[
     "exact",

@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import golden_files, registry
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.golden import Golden, GoldenResult, check_golden, load_golden
+from claimbench.bench.papers import golden_files, registry
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare what was measured and stored with what the papers report; nothing is measured."""
-    from claimbench.bench import registry
     from claimbench.bench.core.text import split
+    from claimbench.bench.papers import registry
     from claimbench.bench.store.store import Store
 
     if format not in FORMATS:
@@ -95,7 +95,7 @@ def _run(store: Store, run: str) -> str | None:
 
 def _report(store: Store, name: str, run: str | None) -> Report | None:
     """Return the report on one paper; None if nothing of it was measured."""
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
     from claimbench.bench.report import paper_records, report
 
     paper = registry.paper(name)

@@ -10,7 +10,7 @@ from claimbench.bench.core.terminal import console, print_json
 from claimbench.bench.options import Json, complete_papers
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Paper
+    from claimbench.bench.papers.spec import Paper
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what a paper reports, where it says so, and which claims can be tested."""
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     found = registry.paper(paper)
     if json:

@@ -86,9 +86,10 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a model by its paper's own recipe; weights for `bench run --weights`, a log and a checkpoint are kept."""
-    from claimbench.bench import registry, tasks
+    from claimbench.bench import tasks
     from claimbench.bench.core import text
     from claimbench.bench.core.task import TrainRequest
+    from claimbench.bench.papers import registry
 
     request = TrainRequest(
         paper=paper,

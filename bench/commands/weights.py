@@ -11,9 +11,9 @@ from claimbench.bench.core.terminal import console, print_json
 from claimbench.bench.options import Json, SeveralValues, complete_papers, complete_variants
 
 if TYPE_CHECKING:
-    from claimbench.bench.weights.batch import Fetched
-    from claimbench.bench.weights.check import Checked
-    from claimbench.bench.weights.listing import Listed
+    from claimbench.bench.papers.weights.batch import Fetched
+    from claimbench.bench.papers.weights.check import Checked
+    from claimbench.bench.papers.weights.listing import Listed
 
 Names = list[str] | None
 Papers = Annotated[Names, typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers)]
@@ -39,8 +39,8 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     from dataclasses import asdict
 
     from claimbench.bench.data.download.cache import folder
-    from claimbench.bench.weights.choice import choose
-    from claimbench.bench.weights.listing import listed
+    from claimbench.bench.papers.weights.choice import choose
+    from claimbench.bench.papers.weights.listing import listed
 
     root = folder(cache)
     rows = listed(choose(paper or (), variant or ()), root)
@@ -70,9 +70,9 @@ def fetch(
 
     from claimbench.bench.data.download.cache import folder
     from claimbench.bench.data.download.download import Patience
-    from claimbench.bench.weights.batch import fetch_all
-    from claimbench.bench.weights.choice import choose
-    from claimbench.bench.weights.fetch import Fetcher
+    from claimbench.bench.papers.weights.batch import fetch_all
+    from claimbench.bench.papers.weights.choice import choose
+    from claimbench.bench.papers.weights.fetch import Fetcher
 
     fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout))
     chosen = choose(paper or (), variant or ())
@@ -96,9 +96,9 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     from dataclasses import asdict
 
     from claimbench.bench.data.download.cache import folder
-    from claimbench.bench.weights.check import FAILED
-    from claimbench.bench.weights.check import check as run
-    from claimbench.bench.weights.choice import choose
+    from claimbench.bench.papers.weights.check import FAILED
+    from claimbench.bench.papers.weights.check import check as run
+    from claimbench.bench.papers.weights.choice import choose
 
     root = folder(cache)
     rows = run(choose(paper or (), variant or ()), root, None if json else _print_checked)
@@ -118,7 +118,7 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     from rich.table import Table
 
     from claimbench.bench.data.download.cache import size_text
-    from claimbench.bench.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
+    from claimbench.bench.papers.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -152,14 +152,14 @@ def _print_fetched(row: Fetched) -> None:
 
 
 def _print_checked(row: Checked) -> None:
-    from claimbench.bench.weights.check import ABSENT, NONE
+    from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
         typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
 
 
 def _print_summary(rows: list[Checked], root: Path) -> None:
-    from claimbench.bench.weights.check import ABSENT, NONE
+    from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     here = [row for row in rows if row.status not in (ABSENT, NONE)]
     for status, says in ((ABSENT, "not here"), (NONE, "none published")):

@@ -17,11 +17,12 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.detection.annotations import GroundTruth, Picture, read
 from claimbench.bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
 from claimbench.bench.detection.precheck import how_many
-from claimbench.bench.detection.precision import Found, Kind, Results, average_precision
+from claimbench.bench.detection.precision import Kind, Results, as_results, average_precision
 from claimbench.bench.detection.reading import pixels
 from claimbench.bench.evaluation.evaluate import spread
 from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
 from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.papers.openmmlab.found import Found
 
 QUICK_PICTURES = 50
 KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))
@@ -85,7 +86,7 @@ def _detector(subject: Subject, job: Job) -> Detector:
 
 def _found(detector: Detector, pictures: Sequence[Picture]) -> list[Results]:
     """Return what is found in each picture."""
-    return [detector.detect(pixels(picture)).results(picture) for picture in pictures]
+    return [as_results(detector.detect(pixels(picture)), picture) for picture in pictures]
 
 
 def _sizes(pictures: Sequence[Picture]) -> str:

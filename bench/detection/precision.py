@@ -14,44 +14,12 @@ from claimbench.bench.core.statistics import bootstrap_interval, resampled
 from claimbench.bench.detection.annotations import GroundTruth, Picture
 from claimbench.bench.detection.catalogue import CLASSES
 from claimbench.bench.detection.resampling import means
+from claimbench.bench.papers.openmmlab.found import Found
 
 Kind = Literal["bbox", "segm"]
 
 Results = list[dict[str, Any]]
 """What was found in pictures, as COCO's library takes it."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a detector found in one picture (H, W).
-
-    Attributes:
-        boxes: (N, 4), left, top, right and bottom in pixels of the picture.
-        scores: (N,).
-        classes: (N,), positions in :data:`~claimbench.bench.detection.catalogue.CLASSES`.
-        masks: (N, H, W), bool; None for a detector that gives boxes only.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
-    masks: np.ndarray | None = None
-
-    def results(self, picture: Picture) -> Results:
-        """Return it as COCO's library takes it, ready for JSON."""
-        regions = [None] * len(self.boxes) if self.masks is None else _runs(self.masks)
-        return [
-            {
-                "image_id": picture.number,
-                "category_id": int(category) + 1,
-                "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-                "score": float(score),
-                **({} if region is None else {"segmentation": region}),
-            }
-            for (left, top, right, bottom), score, category, region in zip(
-                self.boxes, self.scores, self.classes, regions, strict=True
-            )
-        ]
 
 
 @dataclass(frozen=True)
@@ -71,13 +39,30 @@ class Precision:
     interval: tuple[float, float] | None
 
 
+def as_results(found: Found, picture: Picture) -> Results:
+    """Return what was found in one picture as COCO's library takes it, ready for JSON."""
+    regions = [None] * len(found.boxes) if found.masks is None else _runs(found.masks)
+    return [
+        {
+            "image_id": picture.number,
+            "category_id": int(category) + 1,
+            "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
+            "score": float(score),
+            **({} if region is None else {"segmentation": region}),
+        }
+        for (left, top, right, bottom), score, category, region in zip(
+            found.boxes, found.scores, found.classes, regions, strict=True
+        )
+    ]
+
+
 def average_precision(truth: GroundTruth, pictures: Sequence[Picture], found: Results, kind: Kind) -> Precision:
     """Return how precise detections are.
 
     Args:
         truth: the objects.
         pictures: those that the detector has seen.
-        found: :meth:`Found.results` of these pictures.
+        found: the :func:`as_results` of these pictures.
         kind: whether boxes or masks are compared.
     """
     from pycocotools.cocoeval import COCOeval

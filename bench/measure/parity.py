@@ -6,11 +6,11 @@ import math
 from importlib import import_module
 from typing import Any
 
-from claimbench.bench import golden_files
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.golden import GoldenResult, check_golden, load_golden
+from claimbench.bench.papers import golden_files
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

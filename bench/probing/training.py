@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from claimbench.bench.core.differences import Right
-from claimbench.bench.measure.subject import seeded
+from claimbench.bench.papers.models.build import seeded
 from claimbench.bench.probing.features import Features
 
 EVALUATED_AT_ONCE = 256

@@ -12,13 +12,16 @@ from typing import Any
 
 import torch
 
-from claimbench.bench import for_claims, registry, trained
+from claimbench.bench import for_claims
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.core.terminal import print_json
 from claimbench.bench.machine import devices, environment
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.machine.process import Stop
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models import trained
+from claimbench.bench.papers.spec import Paper, Variant
 from claimbench.bench.recommendation import session
 from claimbench.bench.recommendation.catalogue import DATASETS, DEFAULT, DataSet
 from claimbench.bench.recommendation.opening import opened
@@ -27,7 +30,6 @@ from claimbench.bench.recommendation.seeds import store
 from claimbench.bench.recommendation.session import Progress, Wish
 from claimbench.bench.recommendation.split import Split
 from claimbench.bench.recommendation.trainer import Recipe
-from claimbench.bench.spec import Paper, Variant
 
 SEEDS = (0, 1, 2)
 BEST = "best.safetensors"

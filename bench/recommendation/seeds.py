@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-from claimbench.bench import registry
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.machine import environment
+from claimbench.bench.papers import registry
 from claimbench.bench.plan import model_options
 from claimbench.bench.recommendation.evaluate import FULL, SAMPLED
 from claimbench.bench.recommendation.split import Split

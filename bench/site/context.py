@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from claimbench.bench import tasks
+from claimbench.bench.papers.spec import Paper, Variant
 from claimbench.bench.site.gather import Material, PaperResults
 from claimbench.bench.site.machines import Machine
 from claimbench.bench.site.operators import Operator
 from claimbench.bench.site.rows import counts
-from claimbench.bench.spec import Paper, Variant
 
 Rows = list[dict[str, Any]]
 

@@ -11,9 +11,9 @@ from typing import Any
 from claimbench.bench import kernel_store
 from claimbench.bench.core.records import Record
 from claimbench.bench.figures import Figure
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report import Report, measured_beside, report
 from claimbench.bench.site.text import words
-from claimbench.bench.spec import Paper
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Problem, Store

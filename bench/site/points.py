@@ -15,9 +15,9 @@ from claimbench.bench import metrics, tasks
 from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.figures import Figure
+from claimbench.bench.papers.spec import InputSpec, Paper, Reported
 from claimbench.bench.site.gather import PaperResults
 from claimbench.bench.site.text import words
-from claimbench.bench.spec import InputSpec, Paper, Reported
 
 IMAGENET = {"top1": "imagenet1k_top1", "top5": "imagenet1k_top5"}
 """The axis on which a measured score of 1,000 classes stands; others have axes of their own."""

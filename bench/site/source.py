@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.spec import Paper
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.store.store import Store
 
 
@@ -37,8 +37,8 @@ class Source:
         """
         if not results.is_dir():
             raise UserError(f"there is no folder {results}: measure with `bench run` first, or name one with --results")
-        from claimbench.bench import registry
         from claimbench.bench.kernel_list import list_operators
+        from claimbench.bench.papers import registry
 
         papers, broken = [], {}
         for name, entry in registry.entries().items():

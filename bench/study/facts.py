@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.spec import Study
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.spec import Study
 
 
 def study_of(paper: str) -> Study | None:

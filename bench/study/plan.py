@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import registry
 from claimbench.bench.core import text
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, read_job
 from claimbench.bench.core.text import split
 from claimbench.bench.machine.process import Stop, ask
+from claimbench.bench.papers import registry
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.store import new_run
 from claimbench.bench.study import request

@@ -13,8 +13,8 @@ from rich.text import Text
 from tabulate import tabulate
 
 from claimbench.bench.core.differences import Difference
+from claimbench.bench.papers.spec import Study
 from claimbench.bench.render import clean, markdown
-from claimbench.bench.spec import Study
 from claimbench.bench.study.setting import KNOWN
 from claimbench.bench.study.summary import Arm, Summary
 

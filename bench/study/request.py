@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
-from claimbench.bench.spec import Paper
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.study.setting import BASELINES, DATASETS, Effort
 
 MOST_EPOCHS = 100_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from claimbench.bench import golden_files, registry
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job
 from claimbench.bench.machine.environment import name_of
 from claimbench.bench.measure import METRICS, every_row
+from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.plan import MODES, PRECISIONS, STATIC
 from claimbench.bench.store.evidence import Energy, Peak, Timing, read
 from claimbench.bench.store.store import slug

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench import registry, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, Settings, resize
+from claimbench.bench.papers import registry
 from claimbench.bench.plan import model_options
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def _examine(job: Job) -> Facts:
 
 
 def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
-    from claimbench.bench.measure.subject import build, seeded
+    from claimbench.bench.measure.subject import build
+    from claimbench.bench.papers.models.build import seeded
 
     with seeded():
         model, _, shape = build(job)

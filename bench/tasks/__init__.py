@@ -16,6 +16,7 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.task import Task
+from claimbench.bench.papers import registry
 
 GROUP = "bench.tasks"
 DEFAULT = "image-classification"
@@ -67,10 +68,8 @@ def shown(options: Mapping[str, Any]) -> Task:
 def _modules() -> Iterator[str]:
     yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.name not in _NOT_TASKS)
     yield from (point.module for point in entry_points(group=GROUP))
-    from claimbench import reproductions
-
-    folders = [folder for root in reproductions.__path__ for folder in sorted(Path(root).glob("*/task.py"))]
-    yield from (f"claimbench.reproductions.{file.parent.name}.task" for file in folders)
+    files = [file for root in registry.roots() for file in sorted(root.glob("*/task.py"))]
+    yield from (f"{registry.PACKAGE}.{file.parent.name}.task" for file in files)
 
 
 def _load(module: str) -> Task | str:

@@ -47,13 +47,13 @@ class ObjectDetection(Task):
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed."""
-        from claimbench.bench.integrations.install import require_openmmlab
+        from claimbench.bench.papers.openmmlab.install import require_openmmlab
 
         require_openmmlab()
 
     def build(self, job: Job) -> nn.Module:
         """Return a detector around the backbone that the variant names."""
-        from claimbench.bench.integrations.openmmlab.measured import build
+        from claimbench.bench.papers.openmmlab.measured import build
 
         return build(job)
 

@@ -72,13 +72,13 @@ class SemanticSegmentation(Task):
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""
-        from claimbench.bench.integrations.install import require_openmmlab
+        from claimbench.bench.papers.openmmlab.install import require_openmmlab
 
         require_openmmlab()
 
     def build(self, job: Job) -> nn.Module:
         """Return a segmenter around the backbone that the variant names."""
-        from claimbench.bench.integrations.openmmlab.measured import build
+        from claimbench.bench.papers.openmmlab.measured import build
 
         return build(job)
 

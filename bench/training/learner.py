@@ -17,9 +17,9 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from claimbench.bench import trained
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.measure.weights import load_state
+from claimbench.bench.papers.models import trained
+from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.training import distributed, parts
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.losses import Loss
@@ -188,7 +188,7 @@ def _start(model: nn.Module, plan: Plan) -> None:
     donor = trained.build(path, plan.module, plan.variant, plan.form)
     if donor is None:
         official = importlib.import_module(f"{plan.module}.official")
-        from claimbench.bench import registry
+        from claimbench.bench.papers import registry
 
         variant = next(v for v in registry.paper(plan.wish.paper).variants if v.name == plan.variant)
         try:

@@ -11,8 +11,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from claimbench.bench import trained
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers.models import trained
 from claimbench.bench.training import checkpoint, data
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.learner import Learner

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.bench.recipe import Recipe, TokenLabelling
+from claimbench.bench.papers.recipe import Recipe, TokenLabelling
 
 
 class Loss(nn.Module):

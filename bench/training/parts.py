@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.recipe import Annealed, Recipe
+from claimbench.bench.papers.recipe import Annealed, Recipe
 
 
 def peak_lr(recipe: Recipe) -> float:
@@ -26,7 +26,7 @@ def _scale(recipe: Recipe) -> float:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the parameters with and without weight decay; see :class:`claimbench.bench.recipe.Recipe`."""
+    """Return the parameters with and without weight decay; see :class:`claimbench.bench.papers.recipe.Recipe`."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

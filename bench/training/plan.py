@@ -8,10 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.recipe import NEEDED, Recipe
-from claimbench.bench.spec import InputSpec, Paper, Variant
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.recipe import NEEDED, Recipe
+from claimbench.bench.papers.spec import InputSpec, Paper, Variant
 from claimbench.bench.training.parts import peak_lr
 
 OWN = ("form", "size", "decayed_vectors", "no_weight_decay", "drop_path_key", "config", "auxiliary", "annealed")

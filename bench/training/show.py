@@ -11,7 +11,7 @@ from claimbench.bench.core.terminal import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from claimbench.bench.recipe import Recipe
+    from claimbench.bench.papers.recipe import Recipe
     from claimbench.bench.training.loop import Watcher
     from claimbench.bench.training.plan import Plan
     from claimbench.bench.training.validation import Score
@@ -22,7 +22,7 @@ COMMAND_LINE = "the command line"
 
 def rows(plan: Plan) -> list[tuple[str, str, str]]:
     """Return every hyper-parameter of a run: its name, its value, and where that stands."""
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
     from claimbench.bench.training.parts import peak_lr
 
     recipe = plan.recipe

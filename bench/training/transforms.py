@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.recipe import Recipe
-from claimbench.bench.spec import InputSpec
+from claimbench.bench.papers.recipe import Recipe
+from claimbench.bench.papers.spec import InputSpec
 
 _TORCHVISION = re.compile(r"torchvision-rand-m(\d+)")
 

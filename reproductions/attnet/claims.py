@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.attnet.atconv import ATConv
 from claimbench.reproductions.attnet.model import build
 from claimbench.reproductions.attnet.sampling import sample

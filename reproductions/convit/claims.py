@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.convit.attention import GatedPositionalAttention
 
 HEADS, HEAD_DIM, SIDE = 9, 8, 7

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import growth, macs, times
 from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention

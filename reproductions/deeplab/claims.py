@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.costs import macs, parameters, times
 from claimbench.reproductions.deeplab import boundaries, scales
 from claimbench.reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
 

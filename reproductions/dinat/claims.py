@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import torch
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.kernels.neighborhood_attention import neighborhood_attention
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import growth, macs, parameters, times

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import torch
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.drct import small_scale
 from claimbench.reproductions.drct.model import DRCT
 

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import macs, parameters, times
 from claimbench.reproductions.efficient_probing.ep import EfficientProbing
 from claimbench.reproductions.efficient_probing.model import REORDERS, build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 
 UNPRUNED = "deit_small_patch16_224"
 PRUNED = {0.9: 3197, 0.8: 3619, 0.7: 4385, 0.6: 4722, 0.5: 5408}

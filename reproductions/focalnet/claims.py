@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 
 CLOSE = 0.9
 """Throughput of at least this share of Swin's is read as close to it."""

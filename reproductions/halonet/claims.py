@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import growth, macs, times
 from claimbench.reproductions.halonet.attention import HaloAttention
 from claimbench.reproductions.halonet.model import build

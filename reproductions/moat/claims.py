@@ -6,7 +6,7 @@ import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.moat.attention import WindowAttention
 from claimbench.reproductions.moat.blocks import Block, MBConv

@@ -6,7 +6,7 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.ninformer.model import Block, MixerBlock
 

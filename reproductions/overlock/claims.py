@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.kernels import backend
 from claimbench.reproductions.overlock.model import build, convert
 

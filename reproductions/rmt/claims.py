@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.kernels.biased_attention import biased_attention, manhattan_decay
 from claimbench.reproductions.costs import growth, macs, times
 from claimbench.reproductions.rmt.attention import Positions

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.costs import growth, times
 from claimbench.reproductions.sasrec.baselines import Caser, GRU4Rec
 from claimbench.reproductions.sasrec.model import build

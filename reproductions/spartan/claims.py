@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.spartan.model import build
 

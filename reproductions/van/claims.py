@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
 from claimbench.reproductions.costs import growth, macs, parameters, times
 from claimbench.reproductions.van.model import LargeKernelAttention
 

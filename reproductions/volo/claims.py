@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from claimbench.bench.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import growth, macs, times
 from claimbench.reproductions.volo.model import MapAttention
 from claimbench.reproductions.volo.outlook import OutlookAttention

@@ -48,7 +48,7 @@ def bench(tmp_path, environment):
 def fake_papers(monkeypatch):
     """Make the fake paper known in this process."""
     from claimbench import reproductions
-    from claimbench.bench import registry
+    from claimbench.bench.papers import registry
 
     monkeypatch.setattr(reproductions, "__path__", [*reproductions.__path__, str(PAPERS)])
     registry.entries.cache_clear()

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench import backbone, registry
-from claimbench.bench.backbone import Backbone
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models import backbone
+from claimbench.bench.papers.models.backbone import Backbone
 
 SMALLEST = ("spartan_t", "van_b0", "tiny_moat_0", "halonet_h0", "overlock_xt")
 

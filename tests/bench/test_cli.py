@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from claimbench.bench import registry
+from claimbench.bench.papers import registry
 from claimbench.bench.request import Options, resolve
 
 FAKE_S = ("run", "--paper", "fake", "--variant", "fake_s", "--baseline", "none")
@@ -290,7 +290,8 @@ def test_a_reader_that_goes_away_is_no_error(environment, tmp_path):
 
 
 def test_an_interrupt_that_no_command_has_seen_is_said(monkeypatch, capsys):
-    from claimbench.bench import __main__, registry
+    from claimbench.bench import __main__
+    from claimbench.bench.papers import registry
 
     def pressed(name):
         raise KeyboardInterrupt

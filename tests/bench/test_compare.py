@@ -8,7 +8,7 @@ from record_examples import record
 from claimbench.bench.compare import compare
 from claimbench.bench.core.records import Settings
 from claimbench.bench.figures import figures
-from claimbench.bench.spec import Paper
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.verdicts import same_device
 
 A100 = Settings(device="cuda", batch=64, input_size=(3, 224, 224), precision="fp16")

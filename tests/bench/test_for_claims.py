@@ -3,8 +3,8 @@
 import pytest
 
 from claimbench.bench import for_claims
-from claimbench.bench.claims import Trained
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers.claims import Trained
 
 
 def test_each_paper_finds_what_was_left_for_it(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claimbench.bench import registry, sanity
+from claimbench.bench import sanity
 from claimbench.bench.core.records import Settings
+from claimbench.bench.papers import registry
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report
 from claimbench.bench.store import encoding

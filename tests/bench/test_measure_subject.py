@@ -12,7 +12,7 @@ from torch import nn
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings, resize
 from claimbench.bench.measure.subject import load_subject
-from claimbench.bench.measure.weights import load_state
+from claimbench.bench.papers.models.state import load_state
 
 FACTORY = """
 import torch

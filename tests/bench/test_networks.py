@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from claimbench.bench import plan, registry, tasks
+from claimbench.bench import plan, tasks
 from claimbench.bench.compare import compare
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.integrations import install
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.openmmlab import install
+from claimbench.bench.papers.spec import Paper
 from claimbench.bench.request import Options, resolve
-from claimbench.bench.spec import Paper
 
 FACTS: dict[str, Any] = {
     "id": "made_up",

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from claimbench.bench import golden_files
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import devices
+from claimbench.bench.papers import golden_files
 from claimbench.bench.plan import plan, processes
 from claimbench.bench.request import Options, resolve
 

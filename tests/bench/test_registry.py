@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from claimbench.bench import registry, spec, yaml_text
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers import registry, spec, yaml_text
 
 HEAD = "id: x\ntitle: t\ntask: c\n"
 BOMB = ", ".join(f"&{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]" for i in range(8))

@@ -15,9 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from claimbench.bench import registry, trained
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import folder_alone
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models import trained
 from claimbench.bench.training import checkpoint, data, intact, session, show
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.learner import Learner

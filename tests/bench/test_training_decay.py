@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from claimbench.bench import golden, registry
+from claimbench.bench import golden
+from claimbench.bench.papers import registry
 from claimbench.bench.training import parts
 
 FOLDER = Path(__file__).parents[1] / "goldens"

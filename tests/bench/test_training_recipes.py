@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.recipe import Annealed, Recipe, TokenLabelling
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.recipe import Annealed, Recipe, TokenLabelling
 from claimbench.bench.training import parts, transforms
 from claimbench.bench.training.losses import Loss, smoothed, token_loss
 from claimbench.bench.training.plan import Wish, resolve

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from claimbench.bench.weights import lock
+from claimbench.bench.papers.weights import lock
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state

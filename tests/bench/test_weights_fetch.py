@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.download.download import Download, Patience
 from claimbench.bench.data.download.screen import Screen
-from claimbench.bench.weights import fetch as fetching
-from claimbench.bench.weights import hub, lock
-from claimbench.bench.weights.fetch import AbsentError, Fetcher
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.weights import fetch as fetching
+from claimbench.bench.papers.weights import hub, lock
+from claimbench.bench.papers.weights.fetch import AbsentError, Fetcher
 from tests.bench import served_paper
 from tests.bench.file_server import running
 from tests.bench.served_paper import saved, state

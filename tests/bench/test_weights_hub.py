@@ -7,9 +7,9 @@ import pytest
 
 from claimbench.bench.data.download.download import Download, DownloadError, Patience, Watch
 from claimbench.bench.data.download.part import Part
-from claimbench.bench.spec import Checkpoint
-from claimbench.bench.weights import hub
-from claimbench.bench.weights.sources import source_of
+from claimbench.bench.papers.spec import Checkpoint
+from claimbench.bench.papers.weights import hub
+from claimbench.bench.papers.weights.sources import source_of
 from tests.bench.file_server import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.weights import lock
-from claimbench.bench.weights.lock import Locked
+from claimbench.bench.papers.weights import lock
+from claimbench.bench.papers.weights.lock import Locked
 
 A, B = Locked("https://a/x.pth", "a" * 64, 10), Locked("hf:o/r/x.pth", "b" * 64, 20, "c0ffee")
 

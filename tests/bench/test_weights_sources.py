@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from claimbench.bench import registry
-from claimbench.bench.spec import Checkpoint
-from claimbench.bench.weights.fetch import place_of
-from claimbench.bench.weights.sources import source_of
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.spec import Checkpoint
+from claimbench.bench.papers.weights.fetch import place_of
+from claimbench.bench.papers.weights.sources import source_of
 
 
 def source(url):

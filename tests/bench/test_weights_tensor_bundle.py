@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.measure.weights import load_state
-from claimbench.bench.weights import tensor_bundle
+from claimbench.bench.papers.models import tensor_bundle
+from claimbench.bench.papers.models.state import load_state
 
 WRITTEN = Path(__file__).parent / "files" / "tensorflow_2.15.tar.gz"
 """By ``tf.compat.v1.train.Saver`` of TensorFlow 2.15.1; with a step counter and a variable's moving average."""

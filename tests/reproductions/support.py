@@ -8,7 +8,7 @@ import torch
 
 import claimbench.bench.golden
 from claimbench.bench.golden import compare_output, golden_state
-from claimbench.bench.spec import load
+from claimbench.bench.papers.spec import load
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 REPRODUCTIONS = Path(__file__).parent.parent.parent / "reproductions"

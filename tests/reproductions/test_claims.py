@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.attnet import claims as attnet
 from claimbench.reproductions.costs import growth, macs, times
 from claimbench.reproductions.dhvt import claims as dhvt

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.convit import claims
 from claimbench.reproductions.convit import model as convit
 from tests.reproductions import support

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.davit import claims, official
 from claimbench.reproductions.davit import model as davit

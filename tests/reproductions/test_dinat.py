@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.dinat import claims
 from claimbench.reproductions.dinat import model as dinat
 from claimbench.reproductions.dinat.official import from_official, outputs

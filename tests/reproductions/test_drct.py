@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
 from claimbench.bench.golden import golden_state
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.drct import claims, official, small_scale

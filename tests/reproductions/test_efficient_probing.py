@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import claimbench.bench.golden
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.costs import macs
 from claimbench.reproductions.efficient_probing import claims, official

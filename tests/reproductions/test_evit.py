@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.evit import claims
 from claimbench.reproductions.evit import model as evit
 from claimbench.reproductions.evit.reorganize import class_attention

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.halonet import claims
 from claimbench.reproductions.halonet import model as halonet

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from claimbench.bench import spec
-from claimbench.bench.claims import ClaimContext
 from claimbench.bench.golden import check_golden, golden_state, load_golden, single_thread
 from claimbench.bench.measure import fvcore_count
+from claimbench.bench.papers import spec
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.overlock import claims, official
 from claimbench.reproductions.overlock.layers import LargeKernel

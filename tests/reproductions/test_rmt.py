@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
 from claimbench.bench.measure.flops import count
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.rmt import claims
 from claimbench.reproductions.rmt import model as rmt
 from claimbench.reproductions.rmt.attention import ManhattanAttention, Positions, rotate

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.claims import ClaimContext, Trained
 from claimbench.bench.golden import golden_state
+from claimbench.bench.papers.claims import ClaimContext, Trained
 from claimbench.reproductions.sasrec import claims, official
 from claimbench.reproductions.sasrec import model as sasrec
 from claimbench.reproductions.sasrec.baselines import Caser, GRU4Rec

@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from claimbench.bench.registry import entries, paper
+from claimbench.bench.papers.registry import entries, paper
 from claimbench.reproductions.costs import parameters
 
 ARMS = ("block", "counterpart")

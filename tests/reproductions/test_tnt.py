@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.tnt import claims, official
 from claimbench.reproductions.tnt import model as tnt
 from tests.reproductions import support

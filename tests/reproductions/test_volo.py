@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claimbench.bench.claims import ClaimContext
+from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.token_labels import MixBox, swap_box
 from claimbench.reproductions.volo import claims
 from claimbench.reproductions.volo import model as volo

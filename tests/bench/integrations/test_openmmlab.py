@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.integrations.install import require_openmmlab
+from claimbench.bench.papers.openmmlab.install import require_openmmlab
 
 try:
     require_openmmlab()
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-import claimbench.bench.integrations.openmmlab as openmmlab
-from claimbench.bench import backbone
+import claimbench.bench.papers.openmmlab as openmmlab
+from claimbench.bench.papers.models import backbone
 
 SMALL = ("spartan_t", "van_b0")
 

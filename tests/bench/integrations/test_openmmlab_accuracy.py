@@ -15,7 +15,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.integrations.install import require_openmmlab
+from claimbench.bench.papers.openmmlab.install import require_openmmlab
 from tests.bench import detection_data, segmentation_data
 
 try:
@@ -23,7 +23,7 @@ try:
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-from claimbench.bench.integrations.openmmlab import NETWORKS, config, measured, predict
+from claimbench.bench.papers.openmmlab import NETWORKS, config, measured, predict
 
 DETECTION, SEGMENTATION = tasks.get("object-detection"), tasks.get("semantic-segmentation")
 PERSON = 0

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.integrations.install import require_openmmlab
+from claimbench.bench.papers.openmmlab.install import require_openmmlab
 
 try:
     require_openmmlab()
 except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-import claimbench.bench.integrations.openmmlab  # noqa: F401
+import claimbench.bench.papers.openmmlab  # noqa: F401
 
 
 def area(boxes: torch.Tensor, offset: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-from claimbench.bench.claims import ClaimResult, Evidence
+from claimbench.bench.papers.claims import ClaimResult, Evidence
 
 
 def learnt(context):

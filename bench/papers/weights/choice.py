@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.text import split
+from claimbench.bench.papers import registry
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Paper, Variant
+    from claimbench.bench.papers.spec import Paper, Variant
 
 Chosen = list[tuple["Paper", tuple["Variant", ...]]]
 

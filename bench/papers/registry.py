@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench import yaml_text
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.papers import yaml_text
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Paper
+    from claimbench.bench.papers.spec import Paper
 
 GROUP = "bench.papers"
+PACKAGE = "claimbench.reproductions"
+"""The package of this distribution's papers."""
 _LISTED = ("id", "title", "task", "arxiv", "venue", "variants")
 _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_\"'])", re.MULTILINE)
 _WANTED = re.compile(rf"[\"']?({'|'.join(_LISTED)})[\"']?\s*:")
@@ -86,11 +89,14 @@ def checked() -> list[Entry]:
     return [e if e.problem else _read_whole(e.id, e.folder, e.module) for e in listed]
 
 
-def _from_folders() -> list[Entry]:
-    from claimbench import reproductions
+def roots() -> list[Path]:
+    """Return the folders that hold papers: this distribution's, and those that ``BENCH_PAPERS`` names."""
+    return [Path(folder) for folder in import_module(PACKAGE).__path__]
 
-    files = [file for folder in reproductions.__path__ for file in sorted(Path(folder).glob("*/paper.yaml"))]
-    return [_read(file.parent.name, file.parent, f"claimbench.reproductions.{file.parent.name}") for file in files]
+
+def _from_folders() -> list[Entry]:
+    files = [file for folder in roots() for file in sorted(folder.glob("*/paper.yaml"))]
+    return [_read(file.parent.name, file.parent, f"{PACKAGE}.{file.parent.name}") for file in files]
 
 
 def _from_entry_points() -> list[Entry]:
@@ -142,7 +148,7 @@ def _read_whole(name: str, folder: Path, module: str) -> Entry:
 
 
 def _load(name: str, folder: Path) -> Paper:
-    from claimbench.bench import spec
+    from claimbench.bench.papers import spec
 
     file = folder / "paper.yaml"
     paper = spec.load(file)

@@ -8,14 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.measure.weights import load_state
-from claimbench.bench.weights.fetch import none_published, place_of, verify
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models.state import load_state
+from claimbench.bench.papers.weights.fetch import none_published, place_of, verify
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Paper, Variant
-    from claimbench.bench.weights.choice import Chosen
+    from claimbench.bench.papers.spec import Paper, Variant
+    from claimbench.bench.papers.weights.choice import Chosen
 
 FITS, UNRECORDED, FAILED, ABSENT, NONE = "fits", "not recorded", "FAILED", "not here", "none published"
 

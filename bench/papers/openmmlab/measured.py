@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from claimbench.bench.integrations.openmmlab import network
-from claimbench.bench.integrations.openmmlab.assemble import named
-from claimbench.bench.integrations.openmmlab.checkpoint import read
-from claimbench.bench.integrations.openmmlab.passes import wrap
-from claimbench.bench.measure.weights import load_strictly
+from claimbench.bench.papers.models.state import load_strictly
+from claimbench.bench.papers.openmmlab import network
+from claimbench.bench.papers.openmmlab.assemble import named
+from claimbench.bench.papers.openmmlab.checkpoint import read
+from claimbench.bench.papers.openmmlab.passes import wrap
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench.weights.fetch import place_of
+from claimbench.bench.papers.weights.fetch import place_of
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Paper, Variant
-    from claimbench.bench.weights.choice import Chosen
+    from claimbench.bench.papers.spec import Paper, Variant
+    from claimbench.bench.papers.weights.choice import Chosen
 
 HERE, ABSENT, BY_HAND, NONE, UNUSABLE = "here", "not here", "by hand", "none published", "no variant"
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.weights.fetch import none_published
+from claimbench.bench.papers.weights.fetch import none_published
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Variant
-    from claimbench.bench.weights.choice import Chosen
-    from claimbench.bench.weights.fetch import Fetcher
+    from claimbench.bench.papers.spec import Variant
+    from claimbench.bench.papers.weights.choice import Chosen
+    from claimbench.bench.papers.weights.fetch import Fetcher
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.integrations.install import HOW, require_openmmlab
+from claimbench.bench.papers.openmmlab.install import HOW, require_openmmlab
 
 
 def require() -> None:
@@ -14,7 +14,7 @@ def require() -> None:
     """
     require_openmmlab()
     try:
-        from claimbench.bench.integrations.openmmlab import operators
+        from claimbench.bench.papers.openmmlab import operators
 
         operators.provide()
         import mmdet.models  # noqa: F401

@@ -9,9 +9,9 @@ import numpy as np
 from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 
-from claimbench.bench.detection.precision import Found
-from claimbench.bench.integrations.openmmlab.assemble import named, test_pipeline
-from claimbench.bench.integrations.openmmlab.networks import Network
+from claimbench.bench.papers.openmmlab.assemble import named, test_pipeline
+from claimbench.bench.papers.openmmlab.found import Found
+from claimbench.bench.papers.openmmlab.networks import Network
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Checkpoint
+    from claimbench.bench.papers.spec import Checkpoint
 
 Kind = Literal["http", "hub", "hand"]
 

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.data.download import cache, content
 from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
 from claimbench.bench.data.download.screen import Screen
-from claimbench.bench.measure.weights import load_state
-from claimbench.bench.weights import hub, lock
-from claimbench.bench.weights.lock import Locked
-from claimbench.bench.weights.sources import Source, source_of
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models.state import load_state
+from claimbench.bench.papers.weights import hub, lock
+from claimbench.bench.papers.weights.lock import Locked
+from claimbench.bench.papers.weights.sources import Source, source_of
 
 if TYPE_CHECKING:
-    from claimbench.bench.spec import Checkpoint, Variant
+    from claimbench.bench.papers.spec import Checkpoint, Variant
 
 _SELF = ("127.0.0.1", "::1", "localhost")
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.data.download import cache
-from claimbench.bench.weights.fetch import AbsentError, Fetcher
+from claimbench.bench.papers.weights.fetch import AbsentError, Fetcher
 
 if TYPE_CHECKING:
-    from claimbench.bench.weights.choice import Chosen
+    from claimbench.bench.papers.weights.choice import Chosen
 
 Key = tuple[str, str]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench.integrations.openmmlab import predict
-from claimbench.bench.integrations.openmmlab.networks import SEGMENTATION, Network
+from claimbench.bench.papers.openmmlab import predict
+from claimbench.bench.papers.openmmlab.networks import SEGMENTATION, Network
 
 if TYPE_CHECKING:
     import numpy as np
     from mmengine.model import BaseModel
 
-    from claimbench.bench.detection.precision import Found
+    from claimbench.bench.papers.openmmlab.found import Found
 
 BOXES, MASKS = 1000, 100
 """Regions of a picture that go through the box head and through the mask head, as in mmdetection's own counter."""

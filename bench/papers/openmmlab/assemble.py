@@ -16,9 +16,9 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS as MMSEG
 
-from claimbench.bench import backbone
 from claimbench.bench.core.errors import unknown
-from claimbench.bench.integrations.openmmlab.networks import NETWORKS, SEGMENTATION, Network
+from claimbench.bench.papers.models import backbone
+from claimbench.bench.papers.openmmlab.networks import NETWORKS, SEGMENTATION, Network
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -33,14 +33,15 @@ def config(variant: str, network: str = "UPerNet", *, classes: int | None = None
         variant: a backbone, for example ``overlock_t``.
         network: a name of :data:`~.networks.NETWORKS`.
         classes: to tell apart; None for as many as the papers' data set has.
-        arguments: of :func:`claimbench.bench.backbone.build`, for example ``drop_path`` or ``checkpoint``.
+        arguments: of :func:`claimbench.bench.papers.models.backbone.build`, for example ``drop_path`` or
+        ``checkpoint``.
 
     Raises:
         UserError: there is no such backbone or network.
     """
     chosen = named(network)
     whole = Config(
-        {"custom_imports": {"imports": ["claimbench.bench.integrations.openmmlab"], "allow_failed_imports": False}}
+        {"custom_imports": {"imports": ["claimbench.bench.papers.openmmlab"], "allow_failed_imports": False}}
     )
     bases = (f"datasets/{chosen.data}", f"schedules/{chosen.schedule}", "default_runtime", f"models/{chosen.model}")
     for base in bases:

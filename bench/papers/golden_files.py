@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench import registry
 from claimbench.bench.core import files
+from claimbench.bench.papers import registry
 
 FOLDER = files.ROOT / ("tests/goldens" if files.checkout() else "goldens")
 """The golden records of this distribution's papers; a wheel carries them."""

@@ -1,10 +1,10 @@
 """The backbones of this repository in OpenMMLab's registries.
 
-    import claimbench.bench.integrations.openmmlab
+    import claimbench.bench.papers.openmmlab
 
 registers every paper's backbone under the name of its variant in mmsegmentation and mmdetection, so that a
 configuration says ``backbone=dict(type="overlock_t", drop_path=0.2, checkpoint="overlock_t.pth")``. In a configuration
-file the line is ``custom_imports = dict(imports=["claimbench.bench.integrations.openmmlab"])``.
+file the line is ``custom_imports = dict(imports=["claimbench.bench.papers.openmmlab"])``.
 
 :func:`config` returns a whole configuration for a network of the papers' tables, :func:`network` builds it.
 
@@ -14,13 +14,13 @@ Raises:
 
 from __future__ import annotations
 
-from claimbench.bench.integrations.openmmlab.load import require
+from claimbench.bench.papers.openmmlab.load import require
 
 require()
 
-from claimbench.bench.integrations.openmmlab.assemble import config, network  # noqa: E402
-from claimbench.bench.integrations.openmmlab.networks import NETWORKS, Network  # noqa: E402
-from claimbench.bench.integrations.openmmlab.register import register  # noqa: E402
+from claimbench.bench.papers.openmmlab.assemble import config, network  # noqa: E402
+from claimbench.bench.papers.openmmlab.networks import NETWORKS, Network  # noqa: E402
+from claimbench.bench.papers.openmmlab.register import register  # noqa: E402
 
 register()
 

@@ -11,7 +11,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from numpy._core import multiarray
 from torch import Tensor
 
-from claimbench.bench.measure.weights import load_state
+from claimbench.bench.papers.models.state import load_state
 
 STATISTICS = ("min", "max", "mean", "current")
 
@@ -20,7 +20,8 @@ def read(path: str) -> dict[str, Tensor]:
     """Return the tensors of a weights file, by name.
 
     Raises:
-        UserError: as :func:`claimbench.bench.measure.weights.load_state`; code that is hidden in the file is never run.
+        UserError: as :func:`claimbench.bench.papers.models.state.load_state`; code that is hidden in the file is never
+        run.
     """
     cores = ("numpy.core", "numpy._core")  # the name in numpy 1, and in numpy 2
     known: list[Any] = [

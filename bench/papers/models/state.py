@@ -99,7 +99,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _tensorflow(path: Path) -> dict[str, Tensor]:
     import torch
 
-    from claimbench.bench.weights import tensor_bundle
+    from claimbench.bench.papers.models import tensor_bundle
 
     try:
         return {name: torch.from_numpy(values) for name, values in tensor_bundle.read_archive(path).items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
 
 if TYPE_CHECKING:
-    from claimbench.bench.weights.sources import Source
+    from claimbench.bench.papers.weights.sources import Source
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRUE = ("1", "ON", "YES", "TRUE")

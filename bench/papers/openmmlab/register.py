@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from claimbench.bench import backbone
+from claimbench.bench.papers.models import backbone
 
 TASKS = {"mmseg": "semantic-segmentation", "mmdet": "object-detection"}
 """The task for which each toolbox builds a backbone, unless its configuration says otherwise."""
@@ -29,5 +29,7 @@ def _factory(variant: str, task: str) -> Callable[..., backbone.Backbone]:
     def build(**arguments: Any) -> backbone.Backbone:
         return backbone.build(variant, **{"task": task, **arguments})
 
-    build.__doc__ = f"Return {variant}; the arguments are those of :func:`claimbench.bench.backbone.build`."
+    build.__doc__ = (
+        f"Return {variant}; the arguments are those of :func:`claimbench.bench.papers.models.backbone.build`."
+    )
     return build

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from claimbench.bench import registry
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.measure.weights import load_state
-from claimbench.bench.spec import Paper, Variant
+from claimbench.bench.papers import registry
+from claimbench.bench.papers.models.state import load_state
+from claimbench.bench.papers.spec import Paper, Variant
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of the picture along a side of one position of each map."""

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from claimbench.bench import yaml_text
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.recipe import Recipe
+from claimbench.bench.papers import yaml_text
+from claimbench.bench.papers.recipe import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.@\-]*$", max_length=80)]
 

@@ -1,0 +1,1 @@
+"""What papers state: facts, recipes, golden records, claims."""
