@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench import kernel_store
+from claimbench.bench.measure.operators import store as kernel_store
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.render import render
 from claimbench.bench.report import paper_records, report

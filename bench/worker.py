@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from claimbench.bench.core.errors import UnavailableError, UserError, explain, unknown
 from claimbench.bench.core.records import Job, Measurement, read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.measure import METRICS, ROWS, rows
+from claimbench.bench.measure import METRICS, ROWS, prepare, rows
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Subject
@@ -37,16 +36,6 @@ def main(argv: list[str] | None = None) -> int:
             file.write(json.dumps([asdict(row) for row in run(job, load)], allow_nan=False) + "\n")
             file.flush()
     return 0
-
-
-def prepare(job: Job) -> None:
-    """Set what must be set before torch is imported: the number of threads, and an allocator that gives memory back."""
-    if job.settings.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
-    if job.metric == "memory":
-        from claimbench.bench.machine.heap import return_freed_memory
-
-        return_freed_memory()
 
 
 class Loader:

@@ -11,8 +11,8 @@ from claimbench.bench.core.terminal import console, print_json
 from claimbench.bench.options import RESULTS, Json, Results, SeveralValues
 
 if TYPE_CHECKING:
-    from claimbench.bench.kernel_check import CheckRow
-    from claimbench.bench.kernel_rows import BenchRow
+    from claimbench.bench.measure.operators.check import CheckRow
+    from claimbench.bench.measure.operators.rows import BenchRow
 
 Names = list[str] | None
 Operators = Annotated[Names, typer.Option("--operator", help="Operators by name; else all of them.")]
@@ -32,7 +32,7 @@ def list_(json: Json = False) -> None:
     """List the operators, and say which backends can run here and why others cannot."""
     from dataclasses import asdict
 
-    from claimbench.bench.kernel_list import list_operators
+    from claimbench.bench.measure.operators.list import list_operators
 
     found = list_operators()
     if json:
@@ -68,8 +68,8 @@ def check(
     from dataclasses import asdict
 
     from claimbench.bench.core.text import split
-    from claimbench.bench.kernel_check import any_failed, check_all
     from claimbench.bench.machine import devices
+    from claimbench.bench.measure.operators.check import any_failed, check_all
 
     def show(row: CheckRow) -> None:
         if verbose or row.status == "failed":
@@ -111,9 +111,9 @@ def bench(
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
     from claimbench.bench.core.text import split
-    from claimbench.bench.kernel_bench import bench_all
-    from claimbench.bench.kernel_store import KernelLog
     from claimbench.bench.machine import devices
+    from claimbench.bench.measure.operators.bench import bench_all
+    from claimbench.bench.measure.operators.store import KernelLog
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

@@ -13,7 +13,7 @@ from claimbench.bench.options import Json, SeveralValues
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from claimbench.bench.verify import Verified
+    from claimbench.bench.measure.verify import Verified
 
 EXAMPLES = (
     "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden *.json`. "
@@ -37,7 +37,7 @@ def verify(
 
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # read when torch is loaded
     from claimbench.bench.machine import devices
-    from claimbench.bench.verify import verify as check
+    from claimbench.bench.measure.verify import verify as check
 
     out = console()
     results = check(golden, devices.resolve(device), None if json else lambda result: _print(out, result))
@@ -53,7 +53,7 @@ def _print(out: Console, result: Verified) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from claimbench.bench.verify import rows
+    from claimbench.bench.measure.verify import rows
 
     golden = result.golden
     colour = "green" if result.passed else "red"

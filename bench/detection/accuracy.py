@@ -19,9 +19,8 @@ from claimbench.bench.detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS
 from claimbench.bench.detection.precheck import how_many
 from claimbench.bench.detection.precision import Kind, Results, as_results, average_precision
 from claimbench.bench.detection.reading import pixels
-from claimbench.bench.evaluation.evaluate import spread
-from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
-from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
+from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look, spread
 from claimbench.bench.papers.openmmlab.found import Found
 
 QUICK_PICTURES = 50

@@ -20,17 +20,18 @@ from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.labelled import DataSet
 from claimbench.bench.data.pictures.listing import expected_classes
 from claimbench.bench.data.pictures.manifest import check_classes, checked
-from claimbench.bench.evaluation import launch
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
-from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted, spread
-from claimbench.bench.evaluation.findings import circumstances
-from claimbench.bench.evaluation.journal import TOP, Journal, Predictions
-from claimbench.bench.evaluation.lines import whole_file
-from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.evaluation.evaluate import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.evaluation.ranking import logits_of
 from claimbench.bench.evaluation.scoring import corruption_rows, hits, per_class, score
-from claimbench.bench.machine.group import Alone, joined
+from claimbench.bench.machine.group import Alone, Group, joined
+from claimbench.bench.measure.scoring import launch
+from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
+from claimbench.bench.measure.scoring.journal import TOP, Journal, Predictions
+from claimbench.bench.measure.scoring.lines import whole_file
+from claimbench.bench.measure.scoring.look import circumstances, spread
+from claimbench.bench.measure.subject import load_subject
 
 QUICK_IMAGES = 1000
 
@@ -71,17 +72,29 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
                 return [Measurement.missing(row, unit, "the first process has it") for row, unit in dataset.rows]
         elif len(devices) > 1:
             subject.model.to("meta")  # each process has a model of its own
-            launch.spread_out(job, base)
+            launch.spread_out(job, base, share)
             found = Journal(task.base, task.what).load(len(pictures))
         else:
             found = evaluate(subject, task, Alone())
         return _rows(job, dataset, task, found)
 
 
-def prepared(subject: Subject, job: Job, base: str) -> Task:
-    """Return the task of a process that does a share of an evaluation whose data and model were checked before."""
-    dataset = _dataset(job)
-    return task_of(subject, job, dataset, _pictures(job, dataset), Path(base))
+def share(job: Job, base: str, group: Group) -> None:
+    """Do one process's share of an evaluation whose data and model were checked before.
+
+    Raises:
+        UserError, UnavailableError: what any of the processes raised.
+    """
+    problem: Exception | None = None
+    try:
+        subject = load_subject(job)
+        dataset = _dataset(job)
+        task = task_of(subject, job, dataset, _pictures(job, dataset), Path(base))
+    except (UserError, UnavailableError) as error:
+        problem = error
+    for raised in filter(None, group.gather(problem)):
+        raise raised
+    evaluate(subject, task, group)
 
 
 def _pictures(job: Job, dataset: DataSet) -> Pictures:

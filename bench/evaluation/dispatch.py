@@ -19,9 +19,9 @@ from typing import Any
 
 from claimbench.bench import tasks
 from claimbench.bench.core.records import Job
-from claimbench.bench.evaluation.journal import Count
-from claimbench.bench.evaluation.precheck import has_data, is_trained
 from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
+from claimbench.bench.measure.scoring.evidence import has_data, is_trained
+from claimbench.bench.measure.scoring.journal import Count
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0

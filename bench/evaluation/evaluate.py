@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.collection import Pictures
-from claimbench.bench.evaluation.journal import Journal, Predictions
 from claimbench.bench.evaluation.preprocessing import Samples
 from claimbench.bench.evaluation.ranking import Ranker
 from claimbench.bench.machine.group import Group
+from claimbench.bench.measure.scoring.journal import Journal, Predictions
 
 BATCH_CPU = 16
 BATCH_GPU = 128
@@ -127,13 +127,6 @@ def _be_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-
-
-def spread(total: int, limit: int | None) -> list[int]:
-    """Return ``limit`` positions spread evenly over ``total`` (folders list class by class), or all of them."""
-    if limit is None or limit >= total:
-        return list(range(total))
-    return [i * total // limit for i in range(limit)]
 
 
 def restricted(found: Predictions, chosen: Sequence[int]) -> np.ndarray:

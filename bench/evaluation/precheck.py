@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.manifest import check_classes, checked
 from claimbench.bench.evaluation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.machine.process import Stop, run_jobs, watching
+from claimbench.bench.measure.scoring.evidence import has_data, is_trained
 
 TIMEOUT_S = 900.0
-OWN = "own"
-"""The label of the weights that a user's own model comes with."""
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -48,26 +45,3 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
             if rows[0].metric == "classes" and rows[0].value is not None:
                 check_classes(DATASETS[key[0]], found[key], int(rows[0].value), job.subject)
     return notes
-
-
-def has_data(job: Job) -> bool:
-    """Tell whether a job is about accuracy and there are data for it."""
-    return job.metric == "accuracy" and "data" in job.options
-
-
-def is_own(job: Job) -> bool:
-    """Tell whether a job is about a user's own model, ``FILE.py:FACTORY``."""
-    return job.settings.weights == OWN
-
-
-def is_trained(job: Job) -> bool:
-    """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
-    return is_own(job) or job.settings.weights != "random" or bool(job.options.get("weights_file"))
-
-
-def weights_of(job: Job) -> dict[str, str]:
-    """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
-    path = job.options.get("weights_file")
-    if is_own(job):
-        return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
-    return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}

@@ -5,6 +5,8 @@ Neither torch nor timm is imported here: listing metrics and explaining failures
 
 from __future__ import annotations
 
+import os
+
 from claimbench.bench import tasks
 from claimbench.bench.core.quantities import sampled
 from claimbench.bench.core.records import Job
@@ -58,3 +60,13 @@ def every_row(job: Job) -> tuple[tuple[str, str], ...]:
     if job.metric == "accuracy":
         return task.expected(job.options.get("dataset", ""), job.options.get("config"))
     return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
+
+
+def prepare(job: Job) -> None:
+    """Set what must be set before torch is imported: the number of threads, and an allocator that gives memory back."""
+    if job.settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
+    if job.metric == "memory":
+        from claimbench.bench.machine.heap import return_freed_memory
+
+        return_freed_memory()

@@ -9,7 +9,7 @@ from typing import Any
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.golden import GoldenResult, check_golden, load_golden
+from claimbench.bench.measure.golden import GoldenResult, check_golden, load_golden
 from claimbench.bench.papers import golden_files
 
 

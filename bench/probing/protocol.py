@@ -14,8 +14,8 @@ from claimbench.bench.core.differences import Difference, difference
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.findings import circumstances, look
-from claimbench.bench.evaluation.journal import ahead
+from claimbench.bench.measure.scoring.journal import ahead
+from claimbench.bench.measure.scoring.look import circumstances, look
 from claimbench.bench.probing import encoder, features, pictures
 from claimbench.bench.probing.features import Features
 from claimbench.bench.probing.training import Recipe, Trained, train

@@ -15,9 +15,8 @@ from claimbench.bench.core.errors import UnavailableError, unknown
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import RESAMPLES
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.evaluate import spread
-from claimbench.bench.evaluation.findings import by_one_process, circumstances
-from claimbench.bench.evaluation.precheck import is_trained, weights_of
+from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
+from claimbench.bench.measure.scoring.look import by_one_process, circumstances, spread
 from claimbench.bench.measure.subject import load_subject
 from claimbench.bench.segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from claimbench.bench.segmentation.evaluate import (

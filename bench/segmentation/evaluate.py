@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from claimbench.bench.core.records import Job
-from claimbench.bench.evaluation.findings import look
+from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.segmentation import reading
 from claimbench.bench.segmentation.catalogue import BAND, Masks
 from claimbench.bench.segmentation.layout import Pair
@@ -173,7 +173,7 @@ def evaluate(
         dataset: whose pictures they are.
         pairs: the pictures and masks.
         job: its options ``batch`` (pictures of one padded size that go through the network at once) and
-            ``predictions``; see :func:`claimbench.bench.evaluation.findings.look`.
+            ``predictions``; see :func:`claimbench.bench.measure.scoring.look.look`.
         what: all that the labels depend on, JSON-ready.
 
     Raises:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from claimbench.bench import kernel_store
 from claimbench.bench.core.records import Record
 from claimbench.bench.figures import Figure
+from claimbench.bench.measure.operators import store as kernel_store
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report import Report, measured_beside, report
 from claimbench.bench.site.text import words

@@ -31,8 +31,8 @@ class Operator:
 
 
 def operators(kernels: Mapping[str, list[dict[str, Any]]], listed: Iterable[Any] = ()) -> list[Operator]:
-    """Return every operator that is installed (``claimbench.bench.kernel_list.OperatorRow``) or was timed anywhere, by
-    name.
+    """Return every operator that is installed (``claimbench.bench.measure.operators.list.OperatorRow``) or was timed
+    anywhere, by name.
     """
     known = {row.operator: row for row in listed}
     timed: dict[str, list[dict[str, Any]]] = {}

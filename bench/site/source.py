@@ -20,7 +20,7 @@ class Source:
         results: the folder of records.
         papers: the papers to show, measured or not.
         broken: papers whose file is broken, by id, and why.
-        listed: the operators (``claimbench.bench.kernel_list.OperatorRow``).
+        listed: the operators (``claimbench.bench.measure.operators.list.OperatorRow``).
     """
 
     results: Path
@@ -37,7 +37,7 @@ class Source:
         """
         if not results.is_dir():
             raise UserError(f"there is no folder {results}: measure with `bench run` first, or name one with --results")
-        from claimbench.bench.kernel_list import list_operators
+        from claimbench.bench.measure.operators.list import list_operators
         from claimbench.bench.papers import registry
 
         papers, broken = [], {}

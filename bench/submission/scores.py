@@ -7,7 +7,7 @@ from typing import Any
 
 from claimbench.bench import sanity
 from claimbench.bench.core.statistics import wilson
-from claimbench.bench.golden import TOLERANCE
+from claimbench.bench.measure.golden import TOLERANCE
 from claimbench.bench.store.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry

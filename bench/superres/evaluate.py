@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.findings import by_one_process, circumstances, look
+from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look
 from claimbench.bench.superres import pairs, resize, rrdbnet
 from claimbench.bench.superres.rows import METHODS, UNITS, row_names
 from claimbench.bench.superres.scores import compare

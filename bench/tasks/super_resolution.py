@@ -95,7 +95,7 @@ class SuperResolution(Task):
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
         """Return the scores of :mod:`claimbench.bench.superres.evaluate`."""
-        from claimbench.bench.evaluation.precheck import is_trained
+        from claimbench.bench.measure.scoring.evidence import is_trained
         from claimbench.bench.superres.evaluate import measure
 
         return measure(subject, job, is_trained(job))

@@ -13,8 +13,8 @@ import torch
 from claimbench.bench import worker
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.measure.verify import verify
 from claimbench.bench.store.store import Store
-from claimbench.bench.verify import verify
 
 FAKE = ("run", "--paper", "fake", "--baseline", "none")
 

@@ -200,7 +200,7 @@ def test_compare_writes_every_format(bench, tmp_path):
 
 def golden_file(path, **changes):
     """A golden of the fake paper whose outputs are what its model gives."""
-    from claimbench.bench.golden import fill
+    from claimbench.bench.measure.golden import fill
     from tests.bench.papers.fake.model import Model
 
     model = Model(4, False, None).double()

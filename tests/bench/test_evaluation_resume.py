@@ -16,10 +16,10 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.evaluation.catalogue import DATASETS
 from claimbench.bench.evaluation.evaluate import Task, evaluate, unfinished
-from claimbench.bench.evaluation.journal import Count, Journal, Predictions
-from claimbench.bench.evaluation.lines import part, whole_file
 from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.machine.group import Alone
+from claimbench.bench.measure.scoring.journal import Count, Journal, Predictions
+from claimbench.bench.measure.scoring.lines import part, whole_file
 from tests.bench.evaluation_data import imagenet
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench import golden as goldens
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
+from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure import parity
 
 
@@ -50,7 +50,7 @@ def official(error=0.0):
 
 
 def record(width=4, rescale=()):
-    """Return a golden of Model as a dict, made without claimbench.bench.golden."""
+    """Return a golden of Model as a dict, made without claimbench.bench.measure.golden."""
     model = Model(width).eval()
     state = []
     for name, tensor in model.state_dict().items():

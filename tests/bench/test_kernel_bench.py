@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from claimbench.bench import kernel_bench, kernel_check, kernel_timing
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.kernel_bench import bench_all, in_fresh_process
-from claimbench.bench.kernel_rows import BenchRow, measured
-from claimbench.bench.kernel_timing import Question, answer
 from claimbench.bench.machine import peaks
 from claimbench.bench.machine.peaks import Peaks
+from claimbench.bench.measure.operators import bench as kernel_bench
+from claimbench.bench.measure.operators import check as kernel_check
+from claimbench.bench.measure.operators import timing as kernel_timing
+from claimbench.bench.measure.operators.bench import bench_all, in_fresh_process
+from claimbench.bench.measure.operators.rows import BenchRow, measured
+from claimbench.bench.measure.operators.timing import Question, answer
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from claimbench.bench import kernel_check
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.kernel_check import CheckRow, any_failed, check_all, check_operator
+from claimbench.bench.measure.operators import check as kernel_check
+from claimbench.bench.measure.operators.check import CheckRow, any_failed, check_all, check_operator
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
 from claimbench.kernels.check import Difference

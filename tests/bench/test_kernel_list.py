@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claimbench.bench.kernel_list import list_operators
+from claimbench.bench.measure.operators.list import list_operators
 from claimbench.kernels import find_operator, operator_names
 
 

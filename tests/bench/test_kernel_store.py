@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from claimbench.bench import kernel_store
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.kernel_rows import Against, BenchRow
-from claimbench.bench.kernel_store import KernelLog
+from claimbench.bench.measure.operators import store as kernel_store
+from claimbench.bench.measure.operators.rows import Against, BenchRow
+from claimbench.bench.measure.operators.store import KernelLog
 
 ROW = BenchRow(
     "context_mix",

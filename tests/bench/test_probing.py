@@ -15,7 +15,7 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.evaluation.dispatch import dispatching
-from claimbench.bench.evaluation.journal import Count, ahead
+from claimbench.bench.measure.scoring.journal import Count, ahead
 from claimbench.bench.probing import encoder, features, pictures, protocol
 from claimbench.bench.probing.features import Features
 from claimbench.bench.probing.training import Recipe, train

@@ -15,8 +15,8 @@ from claimbench.bench import metrics, tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.journal import Count
 from claimbench.bench.machine.process import Stop
+from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.segmentation.accuracy import PROBE_SIDE
 from claimbench.bench.segmentation.catalogue import DATASETS, SCORES
 from tests.bench import segmentation_data as made

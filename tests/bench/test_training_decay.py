@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from claimbench.bench import golden
+from claimbench.bench.measure import golden
 from claimbench.bench.papers import registry
 from claimbench.bench.training import parts
 

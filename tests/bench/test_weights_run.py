@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from claimbench.bench.golden import golden_state, load_golden
+from claimbench.bench.measure.golden import golden_state, load_golden
 from claimbench.bench.store.store import Store
 from tests.bench import served_paper
 from tests.bench.file_server import running

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.bench.measure.operators.check import DTYPES, check_all, check_operator, load_cases
 from claimbench.kernels import backend, find_operator, native
 from claimbench.kernels.cases import Case
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend, find_operator
 from claimbench.kernels.attentive_pool import attentive_pool, cost
 from claimbench.kernels.attentive_pool.cases import CHECK

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.kernel_check import load_cases
+from claimbench.bench.measure.operators.check import load_cases
 from claimbench.kernels import backend
 from claimbench.kernels.biased_attention import biased_attention, cost, manhattan_decay, quadratic, relative_position
 from claimbench.kernels.biased_attention.reference import pair_bias

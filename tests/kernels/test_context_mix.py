@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases
+from claimbench.bench.measure.operators.check import DTYPES, check_operator, load_cases
 from claimbench.kernels import backend, native
 from claimbench.kernels.context_mix import OPERATOR, context_mix, cost
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases
+from claimbench.bench.measure.operators.check import DTYPES, check_operator, load_cases
 from claimbench.kernels import backend, native
 from claimbench.kernels.neighborhood_aggregate import OPERATOR, cost, neighborhood_aggregate
 from claimbench.kernels.neighborhood_aggregate.reference import window_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import load_cases
+from claimbench.bench.measure.operators.check import load_cases
 from claimbench.kernels import backend
 from claimbench.kernels.cases import Case
 from claimbench.kernels.neighborhood_aggregate.reference import window_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend, find_operator
 from claimbench.kernels.outlook_attention import cost, outlook_attention
 from claimbench.kernels.outlook_attention.cases import BENCH

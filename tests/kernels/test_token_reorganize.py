@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_all
+from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend, find_operator
 from claimbench.kernels.token_reorganize import cost, most_attentive, token_reorganize
 from claimbench.kernels.token_reorganize.cases import CHECK

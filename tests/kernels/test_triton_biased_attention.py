@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.bench.measure.operators.check import DTYPES, check_all, check_operator, load_cases
 from claimbench.kernels import find_operator
 from tests.kernels.operators import needs_gpu
 

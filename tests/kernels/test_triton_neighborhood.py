@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from claimbench.bench.kernel_check import DTYPES, check_all, check_operator, load_cases
+from claimbench.bench.measure.operators.check import DTYPES, check_all, check_operator, load_cases
 from claimbench.kernels import find_operator
 
 pytest.importorskip("triton")

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-import claimbench.bench.golden
-from claimbench.bench.golden import compare_output, golden_state
+import claimbench.bench.measure.golden
+from claimbench.bench.measure.golden import compare_output, golden_state
 from claimbench.bench.papers.spec import load
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 REPRODUCTIONS = Path(__file__).parent.parent.parent / "reproductions"
-TOLERANCE = claimbench.bench.golden.TOLERANCE["float64"]
+TOLERANCE = claimbench.bench.measure.golden.TOLERANCE["float64"]
 
 
 def paper_of(paper):
@@ -31,7 +31,7 @@ def golden_names(paper):
 
 def golden(paper, name):
     """The golden record of that name."""
-    return claimbench.bench.golden.load_golden(GOLDENS / paper / f"{name}.json")
+    return claimbench.bench.measure.golden.load_golden(GOLDENS / paper / f"{name}.json")
 
 
 def load_golden(paper, name, config=None):
@@ -44,7 +44,7 @@ def load_golden(paper, name, config=None):
 
 def official_input(record):
     """The input of a record."""
-    return claimbench.bench.golden.golden_input(record)
+    return claimbench.bench.measure.golden.golden_input(record)
 
 
 def compare(record, found):
@@ -56,7 +56,7 @@ def check_golden(paper, name, config=None):
     """Our outputs and parameters equal the official ones; returns by how much the outputs differ."""
     record = golden(paper, name)
     official = import_module(f"claimbench.reproductions.{paper}.official")
-    result = claimbench.bench.golden.check_golden(record, official, config or config_of(paper, name))
+    result = claimbench.bench.measure.golden.check_golden(record, official, config or config_of(paper, name))
     assert result.passed, result.outputs
     assert record.params is None or result.params == record.params
     return result.worst

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from claimbench.bench.golden import golden_state
+from claimbench.bench.measure.golden import golden_state
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.costs import macs, parameters

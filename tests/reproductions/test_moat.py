@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from claimbench.bench.golden import golden_state
+from claimbench.bench.measure.golden import golden_state
 from claimbench.reproductions.moat import attention, blocks
 from claimbench.reproductions.moat import model as moat
 from claimbench.reproductions.moat.official import from_official, from_tensorflow

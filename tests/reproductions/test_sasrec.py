@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.golden import golden_state
+from claimbench.bench.measure.golden import golden_state
 from claimbench.bench.papers.claims import ClaimContext, Trained
 from claimbench.reproductions.sasrec import claims, official
 from claimbench.reproductions.sasrec import model as sasrec

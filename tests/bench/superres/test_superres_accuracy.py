@@ -10,7 +10,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.journal import Count
+from claimbench.bench.measure.scoring.journal import Count
 
 TASK = tasks.get("super-resolution")
 

@@ -1,7 +1,7 @@
 """The process that times one operator on one problem: a :class:`Question` as JSON on stdin, its answer on stdout.
 
-Every implementation is called on the same tensors; ``claimbench.bench.kernel_rows`` says what the names of baselines
-mean.
+Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.rows`` says what the names of
+baselines mean.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from claimbench.bench.core.statistics import relative_halfwidth
-from claimbench.bench.kernel_check import DTYPES, check_operator, load_cases, sentence
-from claimbench.bench.kernel_rows import BASELINES
 from claimbench.bench.machine.heap import return_freed_memory, trim
 from claimbench.bench.machine.peaks import measure_peaks
+from claimbench.bench.measure.operators.check import DTYPES, check_operator, load_cases, sentence
+from claimbench.bench.measure.operators.rows import BASELINES
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case

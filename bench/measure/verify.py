@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.golden import Golden, GoldenResult, check_golden, load_golden
+from claimbench.bench.measure.golden import Golden, GoldenResult, check_golden, load_golden
 from claimbench.bench.papers import golden_files, registry
 
 

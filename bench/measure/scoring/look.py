@@ -14,8 +14,8 @@ from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.lines import Lines
-from claimbench.bench.evaluation.precheck import weights_of
+from claimbench.bench.measure.scoring.evidence import weights_of
+from claimbench.bench.measure.scoring.lines import Lines
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Findings(Lines):
         return {line["picture"]: line["found"] for line in lines if isinstance(line.get("picture"), str | int)}
 
     def add(self, picture: Key, found: Any) -> None:
-        """Note what was found in a picture; see :meth:`~claimbench.bench.evaluation.lines.Lines.note`."""
+        """Note what was found in a picture; see :meth:`~claimbench.bench.measure.scoring.lines.Lines.note`."""
         self.note([_line(picture, found)])
 
     def finish(self, found: Mapping[Key, Any]) -> Path:
@@ -120,3 +120,10 @@ def by_one_process(job: Job, what: str) -> None:
 
 def _line(picture: Key, found: Any) -> dict[str, Any]:
     return {"picture": picture, "found": found}
+
+
+def spread(total: int, limit: int | None) -> list[int]:
+    """Return ``limit`` positions spread evenly over ``total`` (folders list class by class), or all of them."""
+    if limit is None or limit >= total:
+        return list(range(total))
+    return [i * total // limit for i in range(limit)]

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import Any
 
-from claimbench.bench.kernel_check import CHECKED, DTYPES, load_cases, names
-from claimbench.bench.kernel_rows import BenchRow, Pass, measured
-from claimbench.bench.kernel_timing import Question, layouts, shaped
 from claimbench.bench.machine.peaks import Peaks
+from claimbench.bench.measure.operators.check import CHECKED, DTYPES, load_cases, names
+from claimbench.bench.measure.operators.rows import BenchRow, Pass, measured
+from claimbench.bench.measure.operators.timing import Question, layouts, shaped
 from claimbench.kernels import operator_names
 
 Ask = Callable[[Question], dict[str, Any]]
@@ -34,7 +34,7 @@ def in_fresh_process(question: Question) -> dict[str, Any]:
     environment.pop("TRITON_INTERPRET", None)
     if question.threads is not None:
         environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(question.threads)
-    command = [sys.executable, "-m", "claimbench.bench.kernel_timing"]
+    command = [sys.executable, "-m", "claimbench.bench.measure.operators.timing"]
     body = json.dumps(asdict(question))
     try:
         done = subprocess.run(

@@ -11,8 +11,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from claimbench.bench.kernel_rows import BenchRow
 from claimbench.bench.machine import environment
+from claimbench.bench.measure.operators.rows import BenchRow
 from claimbench.bench.render.markdown import escape
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.store import Store, slug

@@ -1,8 +1,8 @@
 """Proves every backend of every operator against its float64 reference: what ``bench kernels check`` runs.
 
 Triton kernels are checked on a CPU in Triton's interpreter, which must be switched on before Triton is imported, so
-those checks run in a process of their own: ``python -m claimbench.bench.kernel_check`` reads one :class:`Request` as
-JSON on stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
+those checks run in a process of their own: ``python -m claimbench.bench.measure.operators.check`` reads one
+:class:`Request` as JSON on stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _interpreted_rows(request: Request) -> Iterator[CheckRow]:
     """Yield the rows of a request as a process with Triton's interpreter switched on finds them."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     environment.pop("BENCH_KERNELS", None)
-    command = [sys.executable, "-m", "claimbench.bench.kernel_check"]
+    command = [sys.executable, "-m", "claimbench.bench.measure.operators.check"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         assert process.stdin is not None

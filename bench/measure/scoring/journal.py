@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from claimbench.bench.data.pictures.collection import Pictures
-from claimbench.bench.evaluation.lines import Lines, files
+from claimbench.bench.measure.scoring.lines import Lines, files
 from claimbench.bench.store import jsonl
 
 TOP = 5
@@ -60,7 +60,7 @@ class Journal(Lines):
     def add(
         self, pictures: Pictures, indices: Sequence[int], tops: Sequence[Sequence[int]], settled: Sequence[bool]
     ) -> None:
-        """Note some predictions; see :meth:`~claimbench.bench.evaluation.lines.Lines.note`."""
+        """Note some predictions; see :meth:`~claimbench.bench.measure.scoring.lines.Lines.note`."""
         each = zip(indices, tops, settled, strict=True)
         self.note([_line(pictures, index, top, was_near) for index, top, was_near in each])
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job
+from claimbench.bench.core.records import Job, read_job
+from claimbench.bench.machine.group import Group, joined
+from claimbench.bench.measure import prepare
+
+Share = Callable[[Job, str, Group], None]
+"""Does the share of one process: takes the job on its own device, the common name of the files, and the group."""
 
 
-def spread_out(job: Job, base: str) -> None:
+def spread_out(job: Job, base: str, share: Share) -> None:
     """Evaluate in a process for each of the job's ``devices``; the predictions are in the journal ``base`` afterwards.
+
+    Args:
+        job: the evaluation.
+        base: the common name of the files that keep what is found.
+        share: a function at the top of its module, by whose name the processes find it.
 
     Raises:
         UserError, UnavailableError: what the processes raised.
@@ -34,7 +45,7 @@ def spread_out(job: Job, base: str) -> None:
         monitor_interval=0.2,
     )
     try:
-        answers = elastic_launch(config, _process)(asdict(job), devices, base)
+        answers = elastic_launch(config, _process)(asdict(job), devices, base, share)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(f"process {rank}, on {devices[rank]}, died: {_last_words(failure)}") from error
@@ -49,28 +60,13 @@ def _last_words(failure: Any) -> str:
     return lines[-1] if lines else f"exit status {failure.exitcode}"
 
 
-def _process(task: dict[str, Any], devices: list[str], base: str) -> tuple[str, str] | None:
+def _process(task: dict[str, Any], devices: list[str], base: str, share: Share) -> tuple[str, str] | None:
     """Do the share of one process; return what a user must be told, if anything went wrong."""
-    from claimbench.bench.core.records import read_job
-    from claimbench.bench.evaluation.accuracy import prepared
-    from claimbench.bench.evaluation.evaluate import evaluate
-    from claimbench.bench.machine.group import joined
-    from claimbench.bench.measure.subject import load_subject
-    from claimbench.bench.worker import prepare
-
     job = _on_device(read_job(task), devices)
     prepare(job)
     with joined("evaluation") as group:
-        problem: Exception | None = None
         try:
-            subject = load_subject(job)
-            work = prepared(subject, job, base)
-        except (UserError, UnavailableError) as error:
-            problem = error
-        try:
-            for raised in filter(None, group.gather(problem)):
-                raise raised
-            evaluate(subject, work, group)
+            share(job, base, group)
         except UserError as error:
             return ("user", str(error))
         except UnavailableError as error:

@@ -1,0 +1,1 @@
+"""Checks and times of the operators in ``kernels``."""

@@ -1,0 +1,1 @@
+"""What the scoring of all tasks shares."""

@@ -1,0 +1,34 @@
+"""Of an accuracy job: whether there are data, whether the model has learnt anything, and which weights it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.records import Job
+
+OWN = "own"
+"""The label of the weights that a user's own model comes with."""
+
+
+def has_data(job: Job) -> bool:
+    """Tell whether a job is about accuracy and there are data for it."""
+    return job.metric == "accuracy" and "data" in job.options
+
+
+def is_own(job: Job) -> bool:
+    """Tell whether a job is about a user's own model, ``FILE.py:FACTORY``."""
+    return job.settings.weights == OWN
+
+
+def is_trained(job: Job) -> bool:
+    """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
+    return is_own(job) or job.settings.weights != "random" or bool(job.options.get("weights_file"))
+
+
+def weights_of(job: Job) -> dict[str, str]:
+    """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
+    path = job.options.get("weights_file")
+    if is_own(job):
+        return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
+    return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}
