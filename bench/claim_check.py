@@ -11,11 +11,11 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench import for_claims
 from claimbench.bench.core.task import TRAINED
 from claimbench.bench.machine.process import Interrupted, Stop, ask, open_answer
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.bench.store.outcomes import Outcome
+from claimbench.bench.training import for_claims
 
 if TYPE_CHECKING:
     from claimbench.bench.figures import Figure

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from claimbench.bench.report import Report
     from claimbench.bench.store.store import Store
-    from claimbench.bench.study.summary import Summary
+    from claimbench.bench.training.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
 EXAMPLES = (
@@ -73,8 +73,8 @@ def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
     """Return the small-scale studies of the papers, or of all; they are no part of any run of `bench run`."""
     if run:
         return []
-    from claimbench.bench.study.session import store
-    from claimbench.bench.study.summary import summaries
+    from claimbench.bench.training.study.session import store
+    from claimbench.bench.training.study.summary import summaries
 
     studies = store(results)
     found = summaries(studies, papers=None if not papers or "all" in papers else papers)
@@ -108,8 +108,9 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
 
 def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
     """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
-    from claimbench.bench.study import report as study_report
-    from claimbench.bench.study.facts import study_of
+    from claimbench.bench.training.study.facts import study_of
+
+    from claimbench.bench.training.study import report as study_report
 
     shown = studies if format in ("terminal", "markdown") else []
     if not reports and not shown:

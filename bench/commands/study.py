@@ -12,9 +12,9 @@ from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_p
 
 if TYPE_CHECKING:
     from claimbench.bench.machine.process import Stop
-    from claimbench.bench.study.plan import Plan
-    from claimbench.bench.study.request import Options
-    from claimbench.bench.study.session import Ended
+    from claimbench.bench.training.study.plan import Plan
+    from claimbench.bench.training.study.request import Options
+    from claimbench.bench.training.study.session import Ended
 
 EXAMPLES = (
     "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
@@ -57,9 +57,9 @@ def study(
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.terminal import check_output
     from claimbench.bench.machine.process import Interrupted, Stop
-    from claimbench.bench.study import plan as plans
-    from claimbench.bench.study.request import Options
-    from claimbench.bench.study.setting import EFFORTS
+    from claimbench.bench.training.study import plan as plans
+    from claimbench.bench.training.study.request import Options
+    from claimbench.bench.training.study.setting import EFFORTS
 
     efforts = [name for name, asked in (("quick", quick), ("default", default), ("full", full)) if asked]
     if len(efforts) > 1:
@@ -95,7 +95,7 @@ def study(
 
 def _make(options: Options, stop: Stop) -> Plan:
     """Make the plan, and say what is being looked at."""
-    from claimbench.bench.study.plan import make
+    from claimbench.bench.training.study.plan import make
 
     out = console(stderr=True)
     with out.status("looking for the data") as status:
@@ -104,9 +104,9 @@ def _make(options: Options, stop: Stop) -> Plan:
 
 def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
     """Say what will be done, and do it."""
-    from claimbench.bench.study import session
-    from claimbench.bench.study.progress import shown
-    from claimbench.bench.study.setting import Setting
+    from claimbench.bench.training.study import session
+    from claimbench.bench.training.study.progress import shown
+    from claimbench.bench.training.study.setting import Setting
 
     settings = dict.fromkeys(
         f"{job.options['setting']['dataset']}, {Setting.from_json(job.options['setting']).says()}" for job in plan.jobs
@@ -122,9 +122,10 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
 
 def _report(ended: Ended, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
+    from claimbench.bench.training.study.facts import study_of
+
     from claimbench.bench.core.terminal import write_json
-    from claimbench.bench.study import report
-    from claimbench.bench.study.facts import study_of
+    from claimbench.bench.training.study import report
 
     status = ended.status()
     if json:

@@ -48,7 +48,8 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training of a paper's model left for the paper's claims, see :mod:`claimbench.bench.for_claims`.
+    """What one training of a paper's model left for the paper's claims, see
+    :mod:`claimbench.bench.training.for_claims`.
 
     Attributes:
         variant: what was trained.

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from claimbench.bench import for_claims
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.core.terminal import print_json
@@ -30,6 +29,7 @@ from claimbench.bench.recommendation.seeds import store
 from claimbench.bench.recommendation.session import Progress, Wish
 from claimbench.bench.recommendation.split import Split
 from claimbench.bench.recommendation.trainer import Recipe
+from claimbench.bench.training import for_claims
 
 SEEDS = (0, 1, 2)
 BEST = "best.safetensors"

@@ -15,8 +15,8 @@ from tabulate import tabulate
 from claimbench.bench.core.differences import Difference
 from claimbench.bench.papers.spec import Study
 from claimbench.bench.render import clean, markdown
-from claimbench.bench.study.setting import KNOWN
-from claimbench.bench.study.summary import Arm, Summary
+from claimbench.bench.training.study.setting import KNOWN
+from claimbench.bench.training.study.summary import Arm, Summary
 
 Facts = Callable[[str], Study | None]
 """Gives what ``paper.yaml`` says of a paper's study."""

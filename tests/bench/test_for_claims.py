@@ -2,9 +2,9 @@
 
 import pytest
 
-from claimbench.bench import for_claims
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers.claims import Trained
+from claimbench.bench.training import for_claims
 
 
 def test_each_paper_finds_what_was_left_for_it(tmp_path):

@@ -11,8 +11,8 @@ import torch
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.small import fashion_mnist, sets
-from claimbench.bench.study.augment import augment
-from claimbench.bench.study.setting import setting
+from claimbench.bench.training.study.augment import augment
+from claimbench.bench.training.study.setting import setting
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.study import subjects
-from claimbench.bench.study.network import Network, equal_widths, parameters, widths
-from claimbench.bench.study.setting import DATASETS, EFFORTS, setting
+from claimbench.bench.training.study import subjects
+from claimbench.bench.training.study.network import Network, equal_widths, parameters, widths
+from claimbench.bench.training.study.setting import DATASETS, EFFORTS, setting
 
 
 def convolution(kernel, groups=0):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.study.setting import Setting, setting
-from claimbench.bench.study.task import Task, make_job
-from claimbench.bench.study.training import Training
 from claimbench.bench.training import checkpoint
+from claimbench.bench.training.study.setting import Setting, setting
+from claimbench.bench.training.study.task import Task, make_job
+from claimbench.bench.training.study.training import Training
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ class BitParity(Task):
         return [Measurement("parity_exact", exact, "%", how), Measurement("parity_gain", gain, "bits", how)]
 
     def train(self, request):
-        from claimbench.bench import for_claims
         from claimbench.bench.papers import registry
         from claimbench.bench.papers.models import trained
+        from claimbench.bench.training import for_claims
 
         request.refuse_others(self.title.lower(), "data", "out")
         if request.data is None:

@@ -8,8 +8,8 @@ from types import ModuleType
 from torch import nn
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.study import network
-from claimbench.bench.study.setting import BASELINES, KNOWN, Setting
+from claimbench.bench.training.study import network
+from claimbench.bench.training.study.setting import BASELINES, KNOWN, Setting
 
 ARMS = ("block", "counterpart")
 

@@ -26,10 +26,10 @@ from claimbench.bench.core.records import Measurement
 from claimbench.bench.data.small import sets
 from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.machine.resident import ResidentMeter, resident
-from claimbench.bench.study import subjects
-from claimbench.bench.study.augment import augment
-from claimbench.bench.study.task import Task
 from claimbench.bench.training import checkpoint
+from claimbench.bench.training.study import subjects
+from claimbench.bench.training.study.augment import augment
+from claimbench.bench.training.study.task import Task
 
 Tell = Callable[[dict[str, Any]], None]
 """Called after each epoch with what there is to say of it."""

@@ -10,7 +10,7 @@ from claimbench.bench.core import bits
 from claimbench.bench.core.differences import Difference, Right, Spread, difference, spread
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
-from claimbench.bench.study.setting import Setting
+from claimbench.bench.training.study.setting import Setting
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.study.setting import Setting
+from claimbench.bench.training.study.setting import Setting
 
 Mixer = Callable[[int, int], nn.Module]
 """``mixer(dim, size)`` makes a token mixer: (B, dim, size, size) to the same shape."""

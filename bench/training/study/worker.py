@@ -14,7 +14,7 @@ from typing import Any
 from claimbench.bench.core.errors import UserError, explain
 from claimbench.bench.core.records import read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.study.task import Task
+from claimbench.bench.training.study.task import Task
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def _last_event(task: Task, tell: Any) -> dict[str, Any]:
     threads = task.job.settings.threads
     if threads is not None:  # read when torch is loaded
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    from claimbench.bench.study.training import Training
+    from claimbench.bench.training.study.training import Training
 
     try:
         return {"rows": [asdict(row) for row in Training(task).run(tell)]}

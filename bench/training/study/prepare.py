@@ -12,7 +12,7 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.study.setting import Setting
+from claimbench.bench.training.study.setting import Setting
 
 TRIED = 4
 """Pictures in the batch on which each arm is tried."""
@@ -43,14 +43,14 @@ def _answer(given: dict[str, Any], setting: Setting) -> dict[str, Any]:
 
 
 def _baseline(name: str, setting: Setting) -> dict[str, Any]:
-    from claimbench.bench.study import network, subjects
+    from claimbench.bench.training.study import network, subjects
 
     model = subjects.baseline(name, setting)
     return {"hidden": [], "parameters": network.parameters(model), **_cost(model, setting)}
 
 
 def _arms(paper: str, module: str, setting: Setting) -> dict[str, Any]:
-    from claimbench.bench.study import network, subjects
+    from claimbench.bench.training.study import network, subjects
 
     own = hasattr(subjects.study_module(paper, module), "network")
     block, counterpart = (network.parameters(subjects.build(paper, module, arm, setting)) for arm in subjects.ARMS)
@@ -80,7 +80,7 @@ def _try(model: Any, setting: Setting, name: str) -> None:
     """
     import torch
 
-    from claimbench.bench.study.setting import KNOWN
+    from claimbench.bench.training.study.setting import KNOWN
 
     shape = (TRIED, KNOWN[setting.dataset].classes)
     logits = model.train()(torch.randn(TRIED, 1, setting.size, setting.size))

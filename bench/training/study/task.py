@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from claimbench.bench.core.records import Job, Measurement, Settings
-from claimbench.bench.study.setting import Setting
+from claimbench.bench.training.study.setting import Setting
 
 METRIC = "study"
 """The metric of a training's job. Its rows are named below: none of them is a column of another table."""

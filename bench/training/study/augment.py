@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from claimbench.bench.study.setting import Setting
+from claimbench.bench.training.study.setting import Setting
 
 ERASED = (0.02, 0.33)
 """The share of the picture that an erased rectangle covers."""

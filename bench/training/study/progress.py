@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from claimbench.bench.core.terminal import console
-from claimbench.bench.study.plan import Plan
-from claimbench.bench.study.pool import Listener
-from claimbench.bench.study.task import Task, label
+from claimbench.bench.training.study.plan import Plan
+from claimbench.bench.training.study.pool import Listener
+from claimbench.bench.training.study.task import Task, label
 
 
 @contextmanager

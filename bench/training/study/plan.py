@@ -16,16 +16,16 @@ from claimbench.bench.machine.process import Stop, ask
 from claimbench.bench.papers import registry
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.store import new_run
-from claimbench.bench.study import request
-from claimbench.bench.study.request import Options
-from claimbench.bench.study.setting import BASELINE_SEEDS, Setting, setting
-from claimbench.bench.study.task import Task, label, make_job
+from claimbench.bench.training.study import request
+from claimbench.bench.training.study.request import Options
+from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, setting
+from claimbench.bench.training.study.task import Task, label, make_job
 
 FOLDER = Path("studies")
 """Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
 
 UNFINISHED = FOLDER / "unfinished"
-PREPARE = "claimbench.bench.study.prepare"
+PREPARE = "claimbench.bench.training.study.prepare"
 PREPARE_S = 900.0
 
 Look = Callable[[str], None]
@@ -198,7 +198,7 @@ def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
 
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
-    """Return what :mod:`claimbench.bench.study.prepare` says of a subject: its arms, or a problem."""
+    """Return what :mod:`claimbench.bench.training.study.prepare` says of a subject: its arms, or a problem."""
     question = {"paper": subject.name, "module": subject.module, "setting": subject.setting.to_json()}
     try:
         found: dict[str, Any] = ask(PREPARE, question, PREPARE_S, stop)

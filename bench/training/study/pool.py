@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from claimbench.bench.machine.process import Interrupted, Stop, stream
-from claimbench.bench.study.task import Task
+from claimbench.bench.training.study.task import Task
 
-WORKER = "claimbench.bench.study.worker"
+WORKER = "claimbench.bench.training.study.worker"
 """The module that trains."""
 
 Listener = Callable[[Task, dict[str, Any]], None]
 """Told of every event of a training, one at a time: ``{}`` when it starts, then what
-:mod:`claimbench.bench.study.worker` says."""
+:mod:`claimbench.bench.training.study.worker` says."""
 
 
 def train(tasks: Iterable[Task], slots: Sequence[str], stop: Stop, listener: Listener) -> None:

@@ -13,12 +13,12 @@ from claimbench.bench.machine import environment
 from claimbench.bench.machine.locks import alone
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.store.store import Store
-from claimbench.bench.study import plan as plans
-from claimbench.bench.study import pool
-from claimbench.bench.study.plan import Plan
-from claimbench.bench.study.pool import Listener
-from claimbench.bench.study.summary import Summary, summaries
-from claimbench.bench.study.task import ROWS, Task, failed_rows, label
+from claimbench.bench.training.study import plan as plans
+from claimbench.bench.training.study import pool
+from claimbench.bench.training.study.plan import Plan
+from claimbench.bench.training.study.pool import Listener
+from claimbench.bench.training.study.summary import Summary, summaries
+from claimbench.bench.training.study.task import ROWS, Task, failed_rows, label
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: b
         plan: the plan.
         results: the results folder.
         stop: watched all the time.
-        listener: told of every event, see :data:`claimbench.bench.study.pool.Listener`.
+        listener: told of every event, see :data:`claimbench.bench.training.study.pool.Listener`.
         resumed: whether the plan is on the disk already.
 
     Raises:

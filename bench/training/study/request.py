@@ -1,4 +1,4 @@
-"""What a user typed after ``bench study`` becomes a :class:`claimbench.bench.study.plan.Plan`."""
+"""What a user typed after ``bench study`` becomes a :class:`claimbench.bench.training.study.plan.Plan`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.study.setting import BASELINES, DATASETS, Effort
+from claimbench.bench.training.study.setting import BASELINES, DATASETS, Effort
 
 MOST_EPOCHS = 100_000
 TRAINING_BYTES = 2 << 30
