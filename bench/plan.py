@@ -12,6 +12,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.measure import METRICS, REPEATED
 from claimbench.bench.papers import golden_files
+from claimbench.bench.tasks.subject import model_options
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Baseline, Paper, Variant
@@ -175,21 +176,6 @@ def _variant(request: Request, paper: Paper, variant: Variant) -> Iterator[_Subj
     counted = {"sample_shape": list(variant.input.counted)} if variant.input.counted else {}
     for form in chosen:
         yield _Subject(paper.id, variant.name, form, others, options, goldens, accuracy, counted)
-
-
-def model_options(paper: Paper, variant: Variant, module: str) -> dict[str, Any]:
-    """Return what every job on a variant is told: from which package and hyper-parameters it is built, and for what.
-
-    ``around`` says that the network is built by the task, around the paper's model.
-    """
-    task = paper.task_of(variant)
-    return {
-        "module": module,
-        "config": variant.config,
-        "sample_shape": list(variant.input.sample_shape()),
-        **tasks.get(task).options(),
-        **({} if task == paper.task else {"around": True}),
-    }
 
 
 def _baselines(request: Request) -> list[str]:

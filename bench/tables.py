@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench.training.study.facts import study_of
-
 from claimbench.bench.measure.operators import store as kernel_store
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.render import render
@@ -14,7 +12,8 @@ from claimbench.bench.report import paper_records, report
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store
-from claimbench.bench.training.study import report as study_report
+from claimbench.bench.study import report as study_report
+from claimbench.bench.study.facts import study_of
 from claimbench.bench.training.study.session import store as study_store
 from claimbench.bench.training.study.summary import summaries
 

@@ -46,8 +46,8 @@ class Loader:
         self._subject: Subject | None = None
 
     def __call__(self, job: Job) -> Subject:
-        """Return the subject; see :func:`claimbench.bench.measure.subject.load_subject` for what it raises."""
-        from claimbench.bench.measure.subject import load_subject
+        """Return the subject; see :func:`claimbench.bench.tasks.subject.load_subject` for what it raises."""
+        from claimbench.bench.tasks.subject import load_subject
 
         built_from = {name: job.options.get(name) for name in _BUILT_FROM}
         settings = replace(job.settings, batch=None, quick=False, training=False)

@@ -108,9 +108,8 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
 
 def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
     """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
-    from claimbench.bench.training.study.facts import study_of
-
-    from claimbench.bench.training.study import report as study_report
+    from claimbench.bench.study import report as study_report
+    from claimbench.bench.study.facts import study_of
 
     shown = studies if format in ("terminal", "markdown") else []
     if not reports and not shown:

@@ -122,10 +122,9 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
 
 def _report(ended: Ended, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
-    from claimbench.bench.training.study.facts import study_of
-
     from claimbench.bench.core.terminal import write_json
-    from claimbench.bench.training.study import report
+    from claimbench.bench.study import report
+    from claimbench.bench.study.facts import study_of
 
     status = ended.status()
     if json:

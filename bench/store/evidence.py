@@ -84,8 +84,8 @@ class Energy(_Evidence):
 
 
 class Score(_Evidence):
-    """As :mod:`claimbench.bench.evaluation.accuracy` writes it with ``top1`` and, but for the classes, with
-    ``top5``.
+    """As :mod:`claimbench.bench.tasks.image_classification.evaluate` writes it with ``top1`` and, but for the classes,
+    with ``top5``.
     """
 
     correct: Count

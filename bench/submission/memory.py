@@ -9,11 +9,11 @@ from math import prod
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import resize
 from claimbench.bench.core.statistics import median
-from claimbench.bench.measure.subject import DTYPES
 from claimbench.bench.store.evidence import Increase, Peak, TrainingPeak, read
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
 from claimbench.bench.submission.reasons import Doubt, rule
+from claimbench.bench.tasks.subject import DTYPES
 
 ROWS = (
     "memory_peak",

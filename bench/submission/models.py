@@ -13,7 +13,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, Settings, resize
 from claimbench.bench.papers import registry
-from claimbench.bench.plan import model_options
+from claimbench.bench.tasks.subject import model_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,8 +141,8 @@ def _examine(job: Job) -> Facts:
 
 
 def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
-    from claimbench.bench.measure.subject import build
     from claimbench.bench.papers.models.build import seeded
+    from claimbench.bench.tasks.subject import build
 
     with seeded():
         model, _, shape = build(job)
@@ -151,7 +151,7 @@ def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
 
 def _weights(model: nn.Module) -> dict[str, int]:
     """Return the bytes of parameters and buffers in each precision; whole numbers keep their type."""
-    from claimbench.bench.measure.subject import DTYPES
+    from claimbench.bench.tasks.subject import DTYPES
 
     tensors = [*model.parameters(), *model.buffers()]
     return {

@@ -9,7 +9,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures import archive
 from claimbench.bench.data.pictures.manifest import checked
-from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET, FOLDER, REAL = DATASETS["imagenet"], DATASETS["folder"], DATASETS["imagenet-real"]

@@ -13,7 +13,7 @@ from claimbench.bench.data.pictures import integrity, synsets
 from claimbench.bench.data.pictures.copies import copies
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS
 from claimbench.bench.data.pictures.manifest import checked
-from claimbench.bench.evaluation.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
 
 IMAGENET = DATASETS["imagenet"]

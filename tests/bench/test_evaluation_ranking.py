@@ -6,7 +6,7 @@ from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.ranking import CLOSE, Ranker, logits_of, rank
+from claimbench.bench.tasks.image_classification.ranking import CLOSE, Ranker, logits_of, rank
 
 
 def subject(model):

@@ -14,12 +14,12 @@ from torch import nn
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.manifest import checked
-from claimbench.bench.evaluation.catalogue import DATASETS
-from claimbench.bench.evaluation.evaluate import Task, evaluate, unfinished
-from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.machine.group import Alone
 from claimbench.bench.measure.scoring.journal import Count, Journal, Predictions
 from claimbench.bench.measure.scoring.lines import part, whole_file
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
+from claimbench.bench.tasks.image_classification.sweep import Task, evaluate, unfinished
 from tests.bench.evaluation_data import imagenet
 
 

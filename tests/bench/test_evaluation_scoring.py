@@ -5,8 +5,8 @@ import pytest
 
 from claimbench.bench.core.bits import packed, unpacked
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES
-from claimbench.bench.evaluation.catalogue import DATASETS
-from claimbench.bench.evaluation.scoring import corruption_rows, hits, per_class
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.score import corruption_rows, hits, per_class
 
 RANKED = np.array([[1, 2, 3], [2, 1, 3], [3, 0, 1], [0, 3, 2]])
 

@@ -14,10 +14,10 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.core.task import Subject
-from claimbench.bench.evaluation.catalogue import DATASETS
-from claimbench.bench.evaluation.preprocessing import preprocessing_of
 from claimbench.bench.measure import accuracy
 from claimbench.bench.measure.scoring.look import spread
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 
 COLOURS = {"a_red": (255, 0, 0), "b_green": (0, 255, 0), "c_blue": (0, 0, 255)}
 PREPROCESSING = {"size": 16, "crop_pct": 1.0, "interpolation": "bilinear", "mean": "none", "std": "none"}

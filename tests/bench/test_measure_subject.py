@@ -11,8 +11,8 @@ from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings, resize
-from claimbench.bench.measure.subject import load_subject
 from claimbench.bench.papers.models.state import load_state
+from claimbench.bench.tasks.subject import load_subject
 
 FACTORY = """
 import torch

@@ -16,9 +16,9 @@ from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.evaluation.dispatch import dispatching
 from claimbench.bench.measure.scoring.journal import Count, ahead
-from claimbench.bench.probing import encoder, features, pictures, protocol
-from claimbench.bench.probing.features import Features
-from claimbench.bench.probing.training import Recipe, train
+from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
+from claimbench.bench.tasks.representation_probing.features import Features
+from claimbench.bench.tasks.representation_probing.heads import Recipe, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,7 +62,7 @@ class TestTask:
 
     def test_every_row_and_every_set_is_described(self):
         task = tasks.get("representation-probing")
-        assert task.datasets.keys() == pictures.SETS.keys()
+        assert task.datasets.keys() == data.SETS.keys()
         assert {row for each in task.datasets.values() for row, _ in each.rows} == task.rows.keys()
 
 
@@ -106,19 +106,19 @@ class TestEncoder:
 class TestPictures:
     def test_a_folder_is_refused_where_none_is_taken(self):
         with pytest.raises(UserError, match="takes no --data"):
-            pictures.check("elpv", "somewhere")
+            data.check("elpv", "somewhere")
 
     def test_a_wrong_folder_is_named(self, tmp_path):
         with pytest.raises(UserError, match="does not hold Fashion-MNIST"):
-            pictures.check("fashion-mnist", str(tmp_path))
+            data.check("fashion-mnist", str(tmp_path))
 
     def test_a_missing_package_is_a_row_and_no_error(self, monkeypatch):
         def absent(name, given):
             raise UserError("elpv comes as a Python package, which is not here: pip install elpv-dataset")
 
-        monkeypatch.setattr(pictures.data, "locate", absent)
+        monkeypatch.setattr(data.sets, "locate", absent)
         with pytest.raises(UnavailableError, match=r"needs ELPV: .* pip install elpv-dataset"):
-            pictures.read("elpv", "")
+            data.read("elpv", "")
 
     def test_parts_are_apart_and_fixed(self, monkeypatch):
         whole = {"train": 400, "test": 50}
@@ -127,13 +127,13 @@ class TestPictures:
             numbers = torch.arange(whole[part]) + 1000 * (part == "test")
             return Pictures(numbers.reshape(-1, 1, 1, 1), torch.arange(whole[part]) % 2)
 
-        monkeypatch.setattr(pictures.data, "locate", lambda name, given: None)
-        monkeypatch.setattr(pictures.data, "read", read)
-        found = pictures.read("elpv", "")
+        monkeypatch.setattr(data.sets, "locate", lambda name, given: None)
+        monkeypatch.setattr(data.sets, "read", read)
+        found = data.read("elpv", "")
         numbers = {part: set(each.images.flatten().tolist()) for part, each in found.items()}
         assert {part: len(each) for part, each in numbers.items()} == {"train": 320, "validation": 80, "test": 50}
         assert not numbers["train"] & numbers["validation"]
-        assert torch.equal(found["train"].images, pictures.read("elpv", "")["train"].images)
+        assert torch.equal(found["train"].images, data.read("elpv", "")["train"].images)
 
     def test_from_the_shell_a_wrong_folder_is_one_sentence(self, bench, tmp_path):
         found = bench("run", "--paper", "efficient_probing", "--metrics", "accuracy", "--dataset", "fashion-mnist",
@@ -162,7 +162,7 @@ class TestCache:
         monkeypatch.setenv(features.VARIABLE, str(tmp_path / "cache"))
         monkeypatch.setattr(encoder, "weights_file", lambda: tmp_path / "weights.pth")
         monkeypatch.setattr(encoder, "load", load)
-        monkeypatch.setattr(pictures, "read", lambda name, given: three)
+        monkeypatch.setattr(data, "read", lambda name, given: three)
         return SimpleNamespace(seen=seen, pictures=three, cache=tmp_path / "cache")
 
     def test_tokens_are_computed_once(self, counted):
@@ -256,10 +256,10 @@ class TestProtocol:
     @pytest.fixture(autouse=True)
     def given(self, monkeypatch, parts):
         monkeypatch.setattr(features, "load", lambda name, given, told: (parts, "0" * 64))
-        monkeypatch.setattr(protocol, "QUICK_RECIPE", Recipe(epochs=12, batch=32, rates=(1e-2,)))
+        monkeypatch.setattr(evaluate, "QUICK_RECIPE", Recipe(epochs=12, batch=32, rates=(1e-2,)))
 
     def test_attention_finds_what_the_mean_drowns(self):
-        accuracy, gain = protocol.measure(SUBJECT, job())
+        accuracy, gain = evaluate.measure(SUBJECT, job())
         assert (accuracy.metric, gain.metric) == ("elpv_probe_top1", "elpv_probe_gain")
         assert accuracy.low < accuracy.value < accuracy.high
         assert accuracy.value > 85
@@ -267,15 +267,15 @@ class TestProtocol:
         assert gain.low < gain.value < gain.high
 
     def test_a_row_carries_its_evidence(self, parts):
-        accuracy, gain = protocol.measure(SUBJECT, job())
+        accuracy, gain = evaluate.measure(SUBJECT, job())
         head, linear = ([decode(text, 160) for text in accuracy.detail[arm]["right"]] for arm in ("head", "linear"))
         assert accuracy.value == pytest.approx(100 * np.mean(head))
         assert gain.value == pytest.approx(100 * (np.mean(head) - np.mean(linear)))
         assert accuracy.detail["pictures"] == {"train": 256, "validation": 96, "test": 160}
-        assert len(accuracy.samples) == protocol.QUICK_SEEDS
+        assert len(accuracy.samples) == evaluate.QUICK_SEEDS
 
     def test_trainings_that_ended_before_a_cut_are_not_done_again(self, tmp_path, monkeypatch):
-        whole = protocol.measure(SUBJECT, job())
+        whole = evaluate.measure(SUBJECT, job())
         done = []
 
         def cut(build, parts, recipe, seed):
@@ -286,12 +286,12 @@ class TestProtocol:
 
         asked = job()
         asked.options["predictions"] = str(tmp_path / "probe")
-        monkeypatch.setattr(protocol, "train", cut)
+        monkeypatch.setattr(evaluate, "train", cut)
         with pytest.raises(KeyboardInterrupt):
-            protocol.measure(SUBJECT, asked)
+            evaluate.measure(SUBJECT, asked)
         assert Count(tmp_path / "probe").text() == "3 of 4 trainings"
         del done[1:]
-        found = protocol.measure(SUBJECT, asked)
+        found = evaluate.measure(SUBJECT, asked)
         assert len(done) == 2
         assert [(row.value, row.low, row.samples) for row in found] == [(r.value, r.low, r.samples) for r in whole]
         assert found[0].detail["predictions_file"].endswith("probe.jsonl")
@@ -303,11 +303,11 @@ class TestProtocol:
             seen.append(build)
             return train(build, *rest)
 
-        monkeypatch.setattr(protocol, "train", counted)
+        monkeypatch.setattr(evaluate, "train", counted)
         for queries in (4, 4, 2):
             asked = job(num_queries=queries)
             asked.options["predictions"] = str(tmp_path / "probe")
-            protocol.measure(SUBJECT, asked)
+            evaluate.measure(SUBJECT, asked)
         assert len(seen) == 8
 
     def test_a_run_tells_it_where_to_keep_them(self, tmp_path):
@@ -317,14 +317,14 @@ class TestProtocol:
             assert dispatch.prepare(asked).options["predictions"].startswith(str(tmp_path / "predictions/run"))
 
     def test_the_linear_probe_gains_nothing_over_itself(self):
-        _, gain = protocol.measure(SUBJECT, job("linear_probe", "linear", form="official"))
+        _, gain = evaluate.measure(SUBJECT, job("linear_probe", "linear", form="official"))
         assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
     def test_a_head_that_does_not_fit_says_so(self):
         with pytest.raises(UnavailableError, match=r"ep_q7 cannot be built for 9 tokens of 24 channels: .* evenly"):
-            protocol.measure(SUBJECT, job("ep_q7", num_queries=7))
+            evaluate.measure(SUBJECT, job("ep_q7", num_queries=7))
 
     def test_a_users_own_model_is_not_probed(self):
         own = Job("", "my.py:head", "", "accuracy", Settings(), options={"dataset": "elpv"})
         with pytest.raises(UnavailableError, match="only the heads of papers"):
-            protocol.measure(SUBJECT, own)
+            evaluate.measure(SUBJECT, own)

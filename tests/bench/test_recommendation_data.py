@@ -11,12 +11,12 @@ import pytest
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.data.download.screen import Screen
-from claimbench.bench.recommendation import opening
-from claimbench.bench.recommendation.catalogue import DATASETS, DataSet
-from claimbench.bench.recommendation.interactions import from_pairs, read_pairs
-from claimbench.bench.recommendation.movielens import read_timed
-from claimbench.bench.recommendation.precheck import precheck
-from claimbench.bench.recommendation.split import Split
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DataSet
+from claimbench.bench.tasks.sequential_recommendation.check import precheck
+from claimbench.bench.tasks.sequential_recommendation.data import opening
+from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs, read_pairs
+from claimbench.bench.tasks.sequential_recommendation.data.movielens import read_timed
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from tests.bench.file_server import running
 
 GOOD = "1 3\n2 1\n1 1\n1 2\n2 2\n1 4\n3 4\n"

@@ -5,9 +5,9 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.recommendation.interactions import from_pairs
-from claimbench.bench.recommendation.protocol import Evaluation, draw_users, place
-from claimbench.bench.recommendation.split import Split
+from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
+from claimbench.bench.tasks.sequential_recommendation.score import Evaluation, draw_users, place
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.recommendation import session
-from claimbench.bench.recommendation.interactions import from_pairs
-from claimbench.bench.recommendation.seeds import interval
-from claimbench.bench.recommendation.session import Progress, Wish
-from claimbench.bench.recommendation.split import Split
-from claimbench.bench.recommendation.trainer import Batches, Recipe, generator
 from claimbench.bench.store.store import Store
+from claimbench.bench.tasks.sequential_recommendation import score
+from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
+from claimbench.bench.tasks.sequential_recommendation.score import generator
+from claimbench.bench.tasks.sequential_recommendation.train import session
+from claimbench.bench.tasks.sequential_recommendation.train.seeds import interval
+from claimbench.bench.tasks.sequential_recommendation.train.session import Progress, Wish
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import Batches, Recipe
 from claimbench.reproductions.sasrec.model import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,7 +101,7 @@ def test_ends_when_validation_stands_still(wish, tmp_path):
 
 def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):
     asked = []
-    original = session.draw
+    original = score.draw
     monkeypatch.setattr(
         session, "draw", lambda split, part, *rest, **more: asked.append(part) or original(split, part, *rest, **more)
     )

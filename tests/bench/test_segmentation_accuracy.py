@@ -17,8 +17,8 @@ from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.measure.scoring.journal import Count
-from claimbench.bench.segmentation.accuracy import PROBE_SIDE
-from claimbench.bench.segmentation.catalogue import DATASETS, SCORES
+from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, SCORES
+from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
 from tests.bench import segmentation_data as made
 
 TASK = tasks.get("semantic-segmentation")

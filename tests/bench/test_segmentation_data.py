@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.segmentation import reading
-from claimbench.bench.segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
-from claimbench.bench.segmentation.layout import find
-from claimbench.bench.segmentation.manifest import checked
+from claimbench.bench.tasks.semantic_segmentation import data
+from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
+from claimbench.bench.tasks.semantic_segmentation.data import checked, find
 from tests.bench import segmentation_data as made
 
 MASKS = {f"p{i}": made.squares(i) for i in range(3)}
@@ -20,7 +19,7 @@ FOLDER = DATASETS["masks"]
 def test_a_folder_is_read(tmp_path):
     pairs = checked(FOLDER, str(made.folder(tmp_path, MASKS)), classes=3)
     assert [pair.name for pair in pairs] == ["p0", "p1", "p2"]
-    picture, labels = reading.both(pairs[1], FOLDER, 3)
+    picture, labels = data.both(pairs[1], FOLDER, 3)
     assert np.array_equal(labels, MASKS["p1"])
     assert np.array_equal(picture, made.painted(MASKS["p1"]))
 
@@ -43,7 +42,7 @@ def test_cityscapes_ids_become_classes(tmp_path):
     made.write(tmp_path / "gtFine/val/bonn/bonn_0_1_gtFine_labelIds.png", ids)
     dataset = DATASETS["cityscapes"]
     (pair,) = checked(dataset, str(tmp_path), 19, partial=True)
-    labels = reading.mask(pair, dataset, 19)
+    labels = data.mask(pair, dataset, 19)
     assert labels[:2, ::3].tolist() == [[VOID, 0, 1], [18, VOID, VOID]]
 
 
@@ -52,7 +51,7 @@ def test_ade20k_counts_from_one(tmp_path):
     made.write(tmp_path / "images/validation/ADE_val_00000001.jpg", np.zeros((8, 9, 3), np.uint8))
     made.write(tmp_path / "annotations/validation/ADE_val_00000001.png", labels)
     (pair,) = checked(DATASETS["ade20k"], str(tmp_path), 150, partial=True)
-    assert reading.mask(pair, DATASETS["ade20k"], 150)[0, :3].tolist() == [VOID, 0, 149]
+    assert data.mask(pair, DATASETS["ade20k"], 150)[0, :3].tolist() == [VOID, 0, 149]
 
 
 def refusal(root, classes=3, dataset=FOLDER):
@@ -128,7 +127,7 @@ def test_a_palette_is_read_as_numbers(tmp_path):
     image.putpalette([i for i in range(256) for _ in range(3)])
     image.save(tmp_path / "masks" / "p1.png")
     pair = find(FOLDER, str(tmp_path))[1]
-    assert np.array_equal(reading.mask(pair, FOLDER, 3), MASKS["p1"])
+    assert np.array_equal(data.mask(pair, FOLDER, 3), MASKS["p1"])
 
 
 @pytest.mark.parametrize(

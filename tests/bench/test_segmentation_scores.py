@@ -7,12 +7,16 @@ from torch.nn import functional as F
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
-from claimbench.bench.segmentation.catalogue import DATASETS, VOID
-from claimbench.bench.segmentation.evaluate import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
-from claimbench.bench.segmentation.manifest import checked
-from claimbench.bench.segmentation.overlap import Overlap
-from claimbench.bench.segmentation.preprocessing import NORMALISATIONS, Normalisation, normalisation_of, prepared
-from claimbench.bench.segmentation.trimap import bands, distance_to_boundary
+from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOID
+from claimbench.bench.tasks.semantic_segmentation.data import checked
+from claimbench.bench.tasks.semantic_segmentation.labelling import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
+from claimbench.bench.tasks.semantic_segmentation.preprocessing import (
+    NORMALISATIONS,
+    Normalisation,
+    normalisation_of,
+    prepared,
+)
+from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, distance_to_boundary
 from tests.bench import segmentation_data as made
 
 

@@ -19,11 +19,12 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
-from claimbench.bench.training import checkpoint, data, intact, session, show
+from claimbench.bench.tasks.image_classification.train import data, intact, session, show
+from claimbench.bench.tasks.image_classification.train.learner import Learner
+from claimbench.bench.tasks.image_classification.train.loop import Loop
+from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
+from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
-from claimbench.bench.training.learner import Learner
-from claimbench.bench.training.loop import Loop
-from claimbench.bench.training.plan import Wish, resolve
 
 HERE = Path(__file__).parent
 PAPERS = HERE / "training_papers"

@@ -10,10 +10,11 @@ from torch import nn
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.recipe import Annealed, Recipe, TokenLabelling
-from claimbench.bench.training import parts, transforms
-from claimbench.bench.training.losses import Loss, smoothed, token_loss
-from claimbench.bench.training.plan import Wish, resolve
-from claimbench.bench.training.show import rows
+from claimbench.bench.tasks.image_classification.train import transforms
+from claimbench.bench.tasks.image_classification.train.losses import Loss, smoothed, token_loss
+from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
+from claimbench.bench.tasks.image_classification.train.show import rows
+from claimbench.bench.training import parts
 
 PAPERS = (
     *("overlock", "van", "attnet", "focalnet", "spartan", "dinat", "halonet", "vsa", "volo"),
@@ -171,7 +172,7 @@ def test_the_batch_of_the_recipe_is_kept_however_it_is_shared():
 def test_the_rate_of_stochastic_depth_reaches_the_model():
     from timm.layers import DropPath
 
-    from claimbench.bench.training.learner import _build
+    from claimbench.bench.tasks.image_classification.train.learner import _build
 
     for paper in ("overlock", "focalnet", "davit", "evit", "rmt", "volo", "dhvt"):  # one for each name of the rate
         plan = stated(paper)[0]

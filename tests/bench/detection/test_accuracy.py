@@ -13,11 +13,11 @@ from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.detection.catalogue import CLASSES
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
 from claimbench.bench.tasks.checks import precheck
+from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from tests.bench import detection_data as made
 
 TASK = tasks.get("object-detection")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.detection import annotations, reading
-from claimbench.bench.detection.catalogue import CLASSES
+from claimbench.bench.tasks.object_detection import data as annotations
+from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from tests.bench import detection_data as made
 
 
@@ -18,7 +18,7 @@ def data(tmp_path):
 
 
 def read(root):
-    return reading.checked(str(root), partial=True)
+    return annotations.checked(str(root), partial=True)
 
 
 def changed(**fields):
@@ -106,7 +106,7 @@ def test_less_than_the_whole_data_set_needs_the_users_word(data, monkeypatch):
 
 def test_a_grey_picture_is_read_as_colours(tmp_path):
     Image.fromarray(np.full((48, 64), 7, np.uint8)).save(tmp_path / "grey.png")
-    pixels = reading.pixels(annotations.Picture(1, tmp_path / "grey.png", 64, 48))
+    pixels = annotations.pixels(annotations.Picture(1, tmp_path / "grey.png", 64, 48))
     assert pixels.shape == (48, 64, 3)
     assert (pixels == 7).all()
 

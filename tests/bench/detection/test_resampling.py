@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pycocotools.cocoeval import COCOeval
 
-from claimbench.bench.detection.annotations import GroundTruth, Picture
-from claimbench.bench.detection.precision import _index, average_precision
-from claimbench.bench.detection.resampling import means
+from claimbench.bench.tasks.object_detection.data import GroundTruth, Picture
+from claimbench.bench.tasks.object_detection.resampling import means
+from claimbench.bench.tasks.object_detection.score import _index, average_precision
 
 PICTURES = 9
 
@@ -94,7 +94,7 @@ def test_where_no_object_is_drawn_there_is_no_figure(monkeypatch):
     assert np.isnan(ours).tolist() == [False, True, False]
     assert np.isnan(means(evaluated([], found, range(1, PICTURES + 1)), drawn)).all()
     whole = means(evaluated(objects, found, range(1, PICTURES + 1)), drawn)
-    monkeypatch.setattr("claimbench.bench.detection.resampling.BLOCK", 1)
+    monkeypatch.setattr("claimbench.bench.tasks.object_detection.resampling.BLOCK", 1)
     np.testing.assert_array_equal(means(evaluated(objects, found, range(1, PICTURES + 1)), drawn), whole)
 
 

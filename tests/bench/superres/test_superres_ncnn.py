@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.superres.ncnn import HALF, convolutions
-from claimbench.bench.superres.rrdbnet import RRDBNet
+from claimbench.bench.tasks.super_resolution.ncnn import HALF, convolutions
+from claimbench.bench.tasks.super_resolution.rrdbnet import RRDBNet
 
 
 def write(folder, layers):

@@ -15,22 +15,22 @@ from PIL import Image
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures import files
-from claimbench.bench.superres import pairs, resize
-from claimbench.bench.superres.check import check
-from claimbench.bench.superres.sets import SETS
+from claimbench.bench.tasks.super_resolution import data, resize
+from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.check import check
 from tests.bench.superres.conftest import SET5
 
 CHOSEN = SETS["set5"]
 
 
 def find(folder, scale=2, partial=False):
-    return pairs.find(CHOSEN, str(folder), scale, partial)
+    return data.find(CHOSEN, str(folder), scale, partial)
 
 
 def test_large_pictures_alone_are_made_small_here(set5):
     found = find(set5)
     assert [pair.name for pair in found] == list(CHOSEN.names)
-    large, small = pairs.load(found[0], 2)
+    large, small = data.load(found[0], 2)
     assert (large.shape, small.shape) == ((40, 50, 3), (20, 25, 3))
     np.testing.assert_array_equal(small, resize.downscale(large, 2))
 
@@ -53,21 +53,21 @@ def test_small_pictures_are_found_where_distributions_have_them(set5, layout, tm
     assert [pair.name for pair in found] == list(CHOSEN.names)
     assert all(pair.low for pair in found)
     assert find(tmp_path, 3) == found, "the folder of all sets serves too"
-    large, small = pairs.load(found[1], 3)
+    large, small = data.load(found[1], 3)
     assert large.shape == (small.shape[0] * 3, small.shape[1] * 3, 3)
     assert (small == 7).all()
-    assert pairs.digest(found) != pairs.digest([pairs.Pair(p.name, p.high, None) for p in found])
+    assert data.digest(found) != data.digest([data.Pair(p.name, p.high, None) for p in found])
 
 
 def test_the_packages_pictures_are_checked_by_their_digests():
     pytest.importorskip("skimage")
     chosen = SETS["skimage"]
-    found = pairs.find(chosen, "", 4, partial=False)
+    found = data.find(chosen, "", 4, partial=False)
     assert len(found) == chosen.images
-    assert all(pairs.load(pair, 4)[1].shape[2] == 3 for pair in found[:2])
+    assert all(data.load(pair, 4)[1].shape[2] == 3 for pair in found[:2])
     other = type(chosen)("x", "x", 1, (), sha256=(("astronaut.png", "0" * 64),))
     with pytest.raises(UserError, match="its digest differs"):
-        pairs.find(other, "", 4, partial=False)
+        data.find(other, "", 4, partial=False)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
@@ -104,14 +104,14 @@ def test_damaged_pictures_are_named(set5, damage):
     content = {"cut": path.read_bytes()[: path.stat().st_size // 2], "text": b"no picture", "empty": b""}[damage]
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"bird\.png cannot be read as a picture: it is damaged or no picture"):
-        pairs.load(find(set5)[1], 2)
+        data.load(find(set5)[1], 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (14, 200), (200, 14)])
 def test_pictures_too_small_to_be_scored_are_named(set5, picture, size):
     picture(0, *size).save(set5 / "HR" / "head.png")
     with pytest.raises(UserError, match=rf"head\.png has {size[1]}x{size[0]} pixels: scoring at x2 takes at least 16"):
-        pairs.load(find(set5)[3], 2)
+        data.load(find(set5)[3], 2)
 
 
 def test_small_pictures_of_another_size_are_named(set5, picture):
@@ -120,7 +120,7 @@ def test_small_pictures_of_another_size_are_named(set5, picture):
     for name in CHOSEN.names:
         picture(1, 20, 24).save(low / f"{name}.png")
     with pytest.raises(UserError, match=r"baby\.png has 24x20 pixels where 25x20 belong to baby\.png at x2"):
-        pairs.load(find(set5)[0], 2)
+        data.load(find(set5)[0], 2)
     (low / "woman.png").unlink()
     with pytest.raises(UserError, match="small pictures for x2, but none for woman"):
         find(set5)
@@ -132,7 +132,7 @@ def test_incomplete_sets_are_refused_unless_that_was_said(set5):
         find(set5)
     assert len(find(set5, partial=True)) == 4
     with pytest.raises(UserError, match="BSD100 has 100 pictures, but 4 were found"):
-        pairs.find(SETS["bsd100"], str(set5), 2, partial=False)
+        data.find(SETS["bsd100"], str(set5), 2, partial=False)
 
 
 def test_other_sets_and_repeated_pictures_are_refused(set5, picture):
@@ -159,13 +159,13 @@ def test_colours_of_16_bits_are_refused_which_pillow_reads_as_8(set5):
     chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts]
     (set5 / "HR" / "head.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
     with pytest.raises(UserError, match=r"head\.png has 16 bits a channel: only 8"):
-        pairs.load(find(set5)[3], 2)
+        data.load(find(set5)[3], 2)
 
 
 def test_pictures_of_another_set_are_refused_though_some_may_be_missing(set5):
     (set5 / "HR" / "head.png").rename(set5 / "HR" / "lenna.png")
     with pytest.raises(UserError, match="Set5 has no picture lenna: it is another set"):
-        pairs.find(SETS["set5"], str(set5), 2, True)
+        data.find(SETS["set5"], str(set5), 2, True)
 
 
 def test_small_pictures_that_do_not_pair_are_named(set5, picture):
@@ -186,16 +186,16 @@ def test_small_pictures_that_do_not_pair_are_named(set5, picture):
 def test_small_pictures_that_are_not_read_are_said(set5, picture, place):
     (set5 / place).mkdir(parents=True)
     picture(0, 20, 25).save(set5 / place / "bird.png")
-    assert pairs.unused(SETS["set5"], str(set5), 2) == [place.partition("/")[0]]
+    assert data.unused(SETS["set5"], str(set5), 2) == [place.partition("/")[0]]
     (set5 / "LR_bicubic" / "X2").mkdir(parents=True)
-    assert pairs.unused(SETS["set5"], str(set5), 2) == []
+    assert data.unused(SETS["set5"], str(set5), 2) == []
 
 
 def test_what_is_no_file_is_not_waited_for(set5):
     (set5 / "HR" / "head.png").unlink()
     os.mkfifo(set5 / "HR" / "head.png")
     with pytest.raises(UserError, match=r"head\.png is no file"):
-        pairs.load(find(set5)[3], 2)
+        data.load(find(set5)[3], 2)
 
 
 def test_one_picture_under_two_names_is_refused(set5):

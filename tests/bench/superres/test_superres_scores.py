@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from claimbench.bench.superres import pairs, resize
-from claimbench.bench.superres.scores import compare, luma, smallest
-from claimbench.bench.superres.sets import SETS
+from claimbench.bench.tasks.super_resolution import data, resize
+from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.score import compare, luma, smallest
 
 pytest.importorskip("skimage")
 
@@ -119,7 +119,7 @@ BASICSR = {
 
 @pytest.mark.parametrize("scale", BASICSR)
 def test_scores_are_those_of_basicsr(scale):
-    astronaut = pairs.find(SETS["skimage"], "", scale, partial=False)[0]
-    large, small = pairs.load(astronaut, scale)
+    astronaut = data.find(SETS["skimage"], "", scale, partial=False)[0]
+    large, small = data.load(astronaut, scale)
     found = compare(resize.upscale(small, scale), large, scale)
     assert (found.psnr, found.ssim) == pytest.approx(BASICSR[scale], abs=2e-6)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench.superres.tiles import Tiling, enlarge, plan, tiling_of
+from claimbench.bench.tasks.super_resolution.tiles import Tiling, enlarge, plan, tiling_of
 from claimbench.reproductions.drct import model as drct
 
 

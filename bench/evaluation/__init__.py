@@ -1,1 +1,0 @@
-"""Evaluation on real data sets: what they must hold, whether they do, and how a model is scored on them."""

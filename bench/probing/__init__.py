@@ -1,1 +1,0 @@
-"""Representation probing: small heads trained on the tokens of a frozen encoder, each beside a linear probe."""

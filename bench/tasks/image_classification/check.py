@@ -1,0 +1,47 @@
+"""What is checked before pictures are classified: the data of each accuracy job, and that the model's classes fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
+from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.manifest import check_classes, checked
+from claimbench.bench.machine.process import Stop, run_jobs, watching
+from claimbench.bench.measure.scoring.evidence import has_data, is_trained
+from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
+
+TIMEOUT_S = 900.0
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
+
+    Raises:
+        UserError: data are missing or damaged, or do not fit a model; one sentence.
+        Interrupted: a signal asked to stop.
+    """
+    found: dict[tuple[str, str, bool], Pictures] = {}
+    notes: list[str] = []
+    for job in jobs:
+        if not has_data(job):
+            continue
+        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        if key not in found:
+            with shown(DATASETS[key[0]].title) as progress:
+                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=watching(stop, progress))
+            notes += found[key].notes
+    seen = set()
+    for job in jobs:
+        model = (job.paper, job.subject, job.form)
+        if not has_data(job) or not is_trained(job) or model in seen:
+            continue
+        seen.add(model)
+        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        asked = replace(job, options={**job.options, "only_classes": True})
+        for _, rows in run_jobs([asked], TIMEOUT_S, stop):
+            if rows[0].metric == "classes" and rows[0].value is not None:
+                check_classes(DATASETS[key[0]], found[key], int(rows[0].value), job.subject)
+    return notes

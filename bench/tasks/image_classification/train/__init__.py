@@ -1,0 +1,1 @@
+"""Trains classifiers by the recipes of their papers."""

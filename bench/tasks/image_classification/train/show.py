@@ -1,0 +1,172 @@
+"""A run on a terminal: what would be trained and why, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from claimbench.bench.core.terminal import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from claimbench.bench.papers.recipe import Recipe
+    from claimbench.bench.tasks.image_classification.train.loop import Watcher
+    from claimbench.bench.tasks.image_classification.train.plan import Plan
+    from claimbench.bench.tasks.image_classification.train.validation import Score
+
+HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
+COMMAND_LINE = "the command line"
+
+
+def rows(plan: Plan) -> list[tuple[str, str, str]]:
+    """Return every hyper-parameter of a run: its name, its value, and where that stands."""
+    from claimbench.bench.papers import registry
+    from claimbench.bench.training.parts import peak_lr
+
+    recipe = plan.recipe
+    wish = plan.wish
+    given = {
+        "epochs": wish.epochs,
+        "lr": wish.lr,
+        "batch": wish.global_batch or (wish.batch and wish.accumulate),
+        "classes": wish.classes,
+        "size": wish.input_size,
+    }
+    own = registry.paper(wish.paper).recipe
+    assert own is not None
+    found = []
+    for name in type(recipe).model_fields:
+        value = getattr(recipe, name)
+        if name in HIDDEN or (value in (None, (), {}, "") and name not in recipe.unknown) or _idle(recipe, name):
+            continue
+        source = recipe.source_of(name)
+        if given.get(name):
+            source = COMMAND_LINE
+        elif name in recipe.unknown and name not in ("lr", "batch", "epochs"):
+            source = "no source states it"
+        elif name == "size" and own.size is None:
+            source = "the variant's input size"
+        found.append((name.replace("_", " "), _text(value), source))
+    scaled = f"{peak_lr(recipe):g} at {plan.batch} pictures a step"
+    found.append(("peak learning rate", scaled, f"lr for each {recipe.lr_batch}" if recipe.lr_batch else "lr as it is"))
+    if recipe.drop_path is None and recipe.drop_path_key in plan.config:
+        text = _text(plan.config[recipe.drop_path_key])
+        found.append((recipe.drop_path_key.replace("_", " "), text, "the variant's hyper-parameters"))
+    return found
+
+
+def _idle(recipe: Recipe, name: str) -> bool:
+    """Tell whether a value has no effect beside the others."""
+    return (
+        (name == "crop_scale" and recipe.crop == "padded")
+        or (name == "erasing_mode" and not recipe.erasing)
+        or (name == "mix_switch" and not (recipe.mixup and recipe.cutmix))
+        or (name == "clip_mode" and recipe.clip is None)
+        or (name in ("scale_ends", "lr_batch") and recipe.lr_batch is None)
+        or (name in ("each_step", "min_lr") and recipe.schedule == "constant")
+        or (name == "warmup_lr" and not recipe.warmup_epochs)
+        or (name == "lag_epochs" and not recipe.lag_epochs)
+        or (name == "color_jitter" and bool(recipe.auto_augment))
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "not stated"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple | list):
+        return ", ".join(_text(item) for item in value)
+    if hasattr(value, "model_dump"):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.model_dump().items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def print_plan(out: Console, plan: Plan, devices: int, parameters: int) -> None:
+    """Print what would be trained, with the source of every value, and where it departs from the paper."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    form = f" in the form {plan.form}" if plan.form not in ("", "model") else ""
+    out.print(f"[bold]{escape(plan.wish.paper)} / {escape(plan.variant)}[/]{escape(form)}, {parameters:,} parameters")
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for heading in ("Hyper-parameter", "Value", "Source"):
+        table.add_column(heading, overflow="fold")
+    listed = rows(plan)
+    numbers = {source: str(number) for number, source in enumerate(dict.fromkeys(row[2] for row in listed), 1)}
+    for name, value, source in listed:
+        table.add_row(escape(name), escape(value), numbers[source])
+    out.print(table)
+    for source, number in numbers.items():
+        out.print(f"  {number:>2}  {source}", markup=False)
+    passes = f"{plan.accumulate} passes of {plan.share}" if plan.accumulate > 1 else f"one pass of {plan.share}"
+    out.print(f"A step: {plan.batch} pictures, {passes} on each of {devices} device{'s' * (devices > 1)}.")
+    for title, sentences in (("Departs from the paper's recipe", plan.deviations), ("Notes", plan.recipe.notes)):
+        if sentences:
+            out.print(f"\n{title}", style="bold")
+            for sentence in sentences:
+                out.print(f"  {sentence}", markup=False)
+
+
+class Lines:
+    """Tells of finished epochs, a line each; for every step, a bar if there is one."""
+
+    def __init__(self, out: Console, epochs: int, bar: Any = None, task: Any = None) -> None:
+        self.out, self.epochs, self.bar, self.task = out, epochs, bar, task
+
+    def looked(self, done: int, total: int) -> None:
+        """Fill the bar with the pictures that were looked at."""
+        self._show(done, total, "reading pictures")
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Fill the bar with the steps of an epoch."""
+        self._show(step + 1, steps, f"epoch {epoch + 1}/{self.epochs}, loss {loss:.4f}")
+
+    def _show(self, done: int, total: int, what: str) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, total=total, description=what)
+
+    def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
+        """Write the epoch's line."""
+        top1 = ", ".join(f"{score.top1:.2f} % top-1 ({name})" for name, score in scores.items())
+        self.out.print(f"epoch {epoch}/{self.epochs}: loss {loss:.4f}, {top1}", markup=False)
+
+
+class _Silent:
+    """Says nothing: the first process speaks for all."""
+
+    def looked(self, done: int, total: int) -> None:
+        pass
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        pass
+
+    def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
+        pass
+
+
+@contextmanager
+def watching(epochs: int, *, speaks: bool) -> Iterator[Watcher]:
+    """Yield who is told how far a run is: a bar and a line an epoch on stderr, only lines where that is no terminal."""
+    if not speaks:
+        yield _Silent()
+        return
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield Lines(out, epochs)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=out, transient=True) as bar:
+        yield Lines(bar.console, epochs, bar, bar.add_task("reading pictures", total=None))

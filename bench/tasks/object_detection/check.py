@@ -1,0 +1,38 @@
+"""What is checked before anything is measured: the annotations and every picture of the folders that jobs name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
+from claimbench.bench.machine.process import Stop, watching
+from claimbench.bench.tasks.object_detection.catalogue import PICTURES, TITLE
+from claimbench.bench.tasks.object_detection.data import GroundTruth, checked
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check each folder once, and say where there is less than the whole data set.
+
+    Raises:
+        UserError: data are missing or damaged; one sentence names the file.
+        Interrupted: a signal asked to stop.
+    """
+    notes = []
+    for data, partial in dict.fromkeys((job.options["data"], bool(job.options.get("partial"))) for job in jobs):
+        with shown(TITLE) as progress:
+            truth = checked(data, partial=partial, progress=watching(stop, progress))
+        if truth.partial:
+            notes.append(how_many(truth))
+        if flat := sum(1 for each in truth.objects if not min(each["bbox"][2:])):
+            notes.append(
+                f"{flat:,} of the objects of {TITLE} have a box without an area, which nothing can be found to be"
+            )
+    return notes
+
+
+def how_many(truth: GroundTruth) -> str:
+    """Say how much of the data set there is."""
+    gone = truth.listed - len(truth.pictures)
+    left = f", {gone:,} more left out that are not there" if gone else ""
+    return f"partial data: {len(truth.pictures):,} of {PICTURES:,} pictures of {TITLE}{left}"

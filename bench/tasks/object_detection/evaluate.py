@@ -1,0 +1,134 @@
+"""The scores of a detector: average precision of its boxes, and of its masks where it gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.statistics import RESAMPLES
+from claimbench.bench.core.task import Subject
+from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
+from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look, spread
+from claimbench.bench.papers.openmmlab.found import Found
+from claimbench.bench.tasks.object_detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
+from claimbench.bench.tasks.object_detection.check import how_many
+from claimbench.bench.tasks.object_detection.data import GroundTruth, Picture, pixels, read
+from claimbench.bench.tasks.object_detection.score import Kind, Results, as_results, average_precision
+
+QUICK_PICTURES = 50
+KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model that can be scored.
+
+    Attributes:
+        detect: from a picture (H, W, 3) in RGB to the objects in it; the method of that name.
+        masks: whether it gives masks besides boxes; the attribute of that name.
+        preprocessing: what ``detect`` does to a picture, for the evidence; the attribute of that name.
+        tested_shape: (3, height, width) into which it resizes pictures, or nothing; the attribute of that name.
+    """
+
+    detect: Callable[[np.ndarray], Found]
+    masks: bool
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    tested_shape: tuple[int, ...] = ()
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Look for objects in every picture of COCO and return box AP and mask AP; quick runs take 50 pictures.
+
+    Options of the job: ``data`` (the folder), ``partial``, ``limit``, and ``predictions``, the common name of the files
+    that keep what was found.
+
+    Raises:
+        UnavailableError: there are no data, the weights are random, or the model cannot be scored as the job says.
+        UserError: the data are not what they should be.
+    """
+    if not job.options.get("data"):
+        raise UnavailableError(f"needs the data set {TITLE}: give {NEEDS} with --data")
+    if not is_trained(job):
+        raise UnavailableError("needs trained weights: random ones find nothing")
+    detector = _detector(subject, job)
+    truth = read(job.options["data"], partial=bool(job.options.get("partial")))
+    limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
+    chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
+    detail = _detail(job, detector, truth, len(chosen))
+    what = {**circumstances(subject, job), **detail, "pictures": _sizes(chosen)}
+    with torch.inference_mode():
+        found, kept = look(job, what, ({each.number: each} for each in chosen), lambda group: _found(detector, group))
+    results = [result for each in found for result in each]
+    return [_row(name, kind, detector, truth, chosen, results, detail | kept) for name, kind in KINDS]
+
+
+def _detector(subject: Subject, job: Job) -> Detector:
+    """Return the model of a job, which must be one that can be scored as the job says."""
+    detect: Callable[[np.ndarray], Found] | None = getattr(subject.model, "detect", None)
+    if detect is None:
+        raise UnavailableError("this model gives no boxes")
+    if subject.mode != "eager" or subject.dtype != torch.float32:
+        raise UnavailableError("detectors are scored in fp32 and eager mode only")
+    by_one_process(job, "detectors are scored")
+    model: Any = subject.model
+    known = {name: getattr(model, name) for name in ("preprocessing", "tested_shape") if hasattr(model, name)}
+    return Detector(detect, bool(getattr(model, "masks", True)), **known)
+
+
+def _found(detector: Detector, pictures: Sequence[Picture]) -> list[Results]:
+    """Return what is found in each picture."""
+    return [as_results(detector.detect(pixels(picture)), picture) for picture in pictures]
+
+
+def _sizes(pictures: Sequence[Picture]) -> str:
+    """Return a digest of the numbers and the files' sizes: the same for the same pictures."""
+    return sha256(repr([(each.number, each.file.stat().st_size) for each in pictures]).encode()).hexdigest()
+
+
+def _detail(job: Job, detector: Detector, truth: GroundTruth, images: int) -> dict[str, Any]:
+    return {
+        "dataset": "coco",
+        "images": images,
+        "images_in_set": len(truth.pictures),
+        "annotations_sha256": truth.sha256,
+        "classes": len(CLASSES),
+        "preprocessing": detector.preprocessing,
+        "sample_shape": list(detector.tested_shape),
+        "protocol": SOURCE,
+        **({"partial": True} if images < PICTURES else {}),
+        **({"note": how_many(truth)} if truth.partial else {}),
+        **weights_of(job),
+    }
+
+
+def _row(
+    name: str,
+    kind: Kind,
+    detector: Detector,
+    truth: GroundTruth,
+    pictures: Sequence[Picture],
+    results: Results,
+    detail: dict[str, Any],
+) -> Measurement:
+    """Return one score, in percent, with what it is made of."""
+    if kind == "segm" and not detector.masks:
+        return Measurement.missing(name, "%", "this network gives boxes and no masks")
+    if kind == "segm" and not truth.outlined:
+        return Measurement.missing(name, "%", "the annotations do not outline every object")
+    precision = average_precision(truth, pictures, results, kind)
+    if precision.mean is None:
+        return Measurement.missing(name, "%", f"no object is annotated in the {len(pictures):,} pictures looked at")
+    what = f"{len(pictures):,} of {PICTURES:,} pictures" if "partial" in detail else "all pictures"
+    parts = {part: None if value is None else 100 * value for part, value in precision.by.items()}
+    classes = {category: 100 * value for category, value in precision.per_class.items() if value is not None}
+    low, high = [100 * end for end in precision.interval] if precision.interval else (None, None)
+    how = {"interval": f"percentiles of {RESAMPLES} resamplings of the pictures"} if precision.interval else {}
+    evidence = detail | how | parts | {"per_class": classes}
+    return Measurement(name, 100 * precision.mean, "%", what, low=low, high=high, detail=evidence)

@@ -1,0 +1,156 @@
+"""What a probing paper's head is worth on a data set: its accuracy over seeds, and its gain over a linear probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from claimbench.bench.core.bits import decode, encode
+from claimbench.bench.core.differences import Difference, difference
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
+from claimbench.bench.measure.scoring.journal import ahead
+from claimbench.bench.measure.scoring.look import circumstances, look
+from claimbench.bench.tasks.representation_probing import data, encoder, features
+from claimbench.bench.tasks.representation_probing.features import Features
+from claimbench.bench.tasks.representation_probing.heads import Recipe, Trained, train
+
+SEEDS = 5
+QUICK_SEEDS, QUICK_RECIPE = 2, Recipe(epochs=5)
+METHOD = "both heads trained on the same frozen tokens, batches and seeds; rate chosen on validation pictures"
+
+
+def measure(subject: Subject, job: Job) -> list[Measurement]:
+    """Train the head of a job and a linear probe on frozen features, seed by seed, and compare them in pairs.
+
+    The paper's head is built anew for the features: ``build`` is given its hyper-parameters with the features' ``dim``,
+    ``tokens`` and ``num_classes``. Each training is kept as it ends, in the files of the job's option ``predictions``,
+    and not done again by the same evaluation.
+
+    Raises:
+        UnavailableError: the data set or the encoder is not here, or the head does not fit its tokens.
+        UserError: what the user named is not the data set, or the encoder's weights are another model's.
+    """
+    name = job.options["dataset"]
+    if "module" not in job.options:
+        raise UnavailableError(
+            "only the heads of papers are probed: a model of your own cannot be built for the tokens"
+        )
+    if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
+        raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
+    with ahead(job.options.get("predictions"), "pictures encoded") as told:
+        parts, weights = features.load(name, job.options.get("data") or "", told)
+    quick = job.settings.quick
+    seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
+    what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
+    trained, kept = _trained(job, parts, data.SETS[name].classes, recipe, seeds, what)
+    heads, linear = trained[: len(seeds)], trained[len(seeds) :]
+    detail: dict[str, Any] = {
+        "dataset": name,
+        "encoder": encoder.NAME,
+        "encoder_sha256": weights,
+        "sample_shape": list(parts["train"].tokens.shape[1:]),
+        "trained_on": f"the tokens of {encoder.NAME}",
+        "pictures": {part: len(found.labels) for part, found in parts.items()},
+        "epochs": recipe.epochs,
+        "batch": recipe.batch,
+        "head": _evidence(heads),
+        "linear": _evidence(linear),
+        **kept,
+    }
+    return _rows(name, heads, linear, detail)
+
+
+def _trained(
+    job: Job,
+    parts: dict[str, Features],
+    classes: int,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    what: dict[str, Any],
+) -> tuple[list[Trained], dict[str, str]]:
+    """Return the paper's head and then the linear probe over the seeds, and the file that keeps the trainings."""
+    build, probe = _builder(job, parts["train"], classes), _linear(parts["train"], classes)
+    pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
+    asked = [*((build, parts, seed) for seed in seeds), *((probe, pooled, seed) for seed in seeds)]
+    found, kept = look(
+        job,
+        {**what, "of": "trainings", "features": features.digest_of(parts)},
+        ({number: one} for number, one in enumerate(asked)),
+        lambda group: [_kept(train(make, given, recipe, seed)) for make, given, seed in group],
+    )
+    tests = len(parts["test"].labels)
+    return [Trained(decode(right, tests), rate, validation) for right, rate, validation in found], kept
+
+
+def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
+    """Return what builds the head for these tokens, which it was tried on."""
+    _, tokens, dim = part.tokens.shape
+    config = {**job.options.get("config", {}), "dim": dim, "tokens": tokens, "num_classes": classes}
+    make = import_module(f"{job.options['module']}.model").build
+
+    def build() -> nn.Module:
+        head: nn.Module = make(config, job.form)
+        return head
+
+    try:
+        build()(part.tokens[:2].float())
+    except ValueError as error:
+        raise UnavailableError(
+            f"{job.subject} cannot be built for {tokens} tokens of {dim} channels: {error}"
+        ) from error
+    return build
+
+
+def _linear(part: Features, classes: int) -> Callable[[], nn.Module]:
+    dim = part.tokens.shape[-1]
+    return lambda: nn.Sequential(nn.BatchNorm1d(dim, eps=1e-6, affine=False), nn.Linear(dim, classes))
+
+
+def _kept(trained: Trained) -> list[Any]:
+    """Return one training as it is kept on the disk, JSON-ready."""
+    return [encode(trained.right), trained.rate, trained.validation]
+
+
+def _evidence(trained: list[Trained]) -> dict[str, Any]:
+    return {
+        "accuracies": [round(100 * float(each.right.mean()), 4) for each in trained],
+        "validation": [round(each.validation, 4) for each in trained],
+        "rates": [each.rate for each in trained],
+        "right": [encode(each.right) for each in trained],
+    }
+
+
+def _rows(name: str, heads: list[Trained], linear: list[Trained], detail: dict[str, Any]) -> list[Measurement]:
+    right, other = ([each.right for each in found] for found in (heads, linear))
+    base = name.replace("-", "_")
+    accuracy = difference(right, [np.zeros_like(each) for each in right])
+    gain = difference(right, other)
+    seeds = f"{len(heads)} seeds, {len(right[0]):,} test pictures"
+    note = f"{METHOD}; the interval covers other seeds and other pictures"
+    return [
+        _row(f"{base}_probe_top1", "%", accuracy, f"mean of {seeds}", {**detail, "note": note}),
+        _row(
+            f"{base}_probe_gain",
+            "points",
+            gain,
+            f"paired, {seeds}",
+            {
+                "dataset": name,
+                "verdict": gain.verdict,
+                "sample_shape": detail["sample_shape"],
+                "trained_on": detail["trained_on"],
+            },
+        ),
+    ]
+
+
+def _row(row: str, unit: str, found: Difference, method: str, detail: dict[str, Any]) -> Measurement:
+    return Measurement(
+        row, found.value, unit, method, low=found.low, high=found.high, samples=found.each, detail=detail
+    )

@@ -1,0 +1,156 @@
+"""Tokens of all pictures of a data set, computed once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
+from claimbench.bench.data.small.sets import Pictures
+from claimbench.bench.tasks.representation_probing import data, encoder
+
+VARIABLE = "BENCH_FEATURES"
+"""The environment variable that names another folder for the cache."""
+
+AT_ONCE = 4
+"""Pictures that go through the encoder together: the maps of more leave the caches of a CPU."""
+
+PIECE = 128
+"""Pictures whose tokens are kept as soon as they are there: what an interrupt can cost."""
+
+Told = Callable[[int, int], None]
+"""Told of how many pictures the tokens are there, and of how many there will be."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The tokens (n, N, D) of some pictures, float16, and their labels (n,)."""
+
+    tokens: Tensor
+    labels: Tensor
+
+
+def folder() -> Path:
+    """Return the folder of the cache."""
+    from platformdirs import user_cache_path
+
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else user_cache_path("claimbench") / "features"
+
+
+def load(name: str, given: str, told: Told = lambda done, total: None) -> tuple[dict[str, Features], str]:
+    """Return the features of each part of a data set, and the digest of the encoder's weights.
+
+    Tokens are rounded to float16 whether or not they come out of the cache.
+
+    Raises:
+        UnavailableError: the data set or the encoder's package is not here.
+        UserError: what is here is not what it should be, or the cache cannot be written.
+    """
+    weights = encoder.weights_file()
+    parts = data.read(name, given)
+    side, sha256 = data.SETS[name].side, digest(weights)
+    file = folder() / f"{name}-{_key(parts, side, sha256)}.safetensors"
+    tokens = _kept(file, parts)
+    if tokens is None:
+        tokens = _computed(encoder.load(weights), parts, side, file, told)
+    return {part: Features(tokens[part], found.labels) for part, found in parts.items()}, sha256
+
+
+def digest_of(parts: dict[str, Features]) -> str:
+    """Return a digest of the tokens and labels of all parts."""
+    found = hashlib.sha256()
+    for part, each in sorted(parts.items()):
+        found.update(part.encode())
+        for tensor in (each.tokens, each.labels):
+            found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
+    """Return a digest of all that tokens depend on."""
+    found = hashlib.sha256(f"{side} {encoder.STAGES} {weights} {version('torch')} {version('timm')}".encode())
+    for part, each in sorted(parts.items()):
+        found.update(part.encode())
+        found.update(each.images.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _computed(
+    model: encoder.Encoder, parts: dict[str, Pictures], side: int, file: Path, told: Told
+) -> dict[str, Tensor]:
+    """Return the tokens of all parts and put them into ``file``; until it is there each piece has a file of its own."""
+    pieces: list[Path] = []
+    found: dict[str, list[Tensor]] = {part: [] for part in parts}
+    done, total = 0, sum(len(each) for each in parts.values())
+    for part, whole in parts.items():
+        for images, labels in zip(whole.images.split(PIECE), whole.labels.split(PIECE), strict=True):
+            pieces.append(file.with_name(f"{file.stem}.{len(pieces)}.safetensors"))
+            kept = _kept(pieces[-1], {part: Pictures(images, labels)})
+            if kept is None:
+                kept = {part: _extract(model, images, side)}
+                _keep(pieces[-1], kept)
+            found[part].append(kept[part])
+            done += len(images)
+            told(done, total)
+    tokens = {part: torch.cat(each) for part, each in found.items()}
+    _keep(file, tokens)
+    for piece in pieces:
+        piece.unlink(missing_ok=True)
+    return tokens
+
+
+def _extract(model: encoder.Encoder, images: Tensor, side: int) -> Tensor:
+    pieces = []
+    for piece in images.split(AT_ONCE):
+        resized = F.interpolate(piece.float(), (side, side), mode="bicubic", antialias=True).clamp_(0, 255)
+        pieces.append(model(resized).half())
+    return torch.cat(pieces)
+
+
+def _kept(file: Path, parts: dict[str, Pictures]) -> dict[str, Tensor] | None:
+    """Return what the cache holds; None where it holds nothing that fits."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        return None
+    try:
+        found = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    counts = {part: len(tokens) for part, tokens in found.items()} == {part: len(each) for part, each in parts.items()}
+    return found if counts and _are_tokens(list(found.values())) else None
+
+
+def _are_tokens(found: list[Tensor]) -> bool:
+    """Tell whether tensors are what :func:`_extract` makes: (n, N, D) in float16, finite, with one N for all."""
+    shapes = {tokens.shape[1:] for tokens in found}
+    plain = all(tokens.dim() == 3 and tokens.dtype == torch.float16 for tokens in found)
+    return plain and len(shapes) == 1 and all(bool(tokens.isfinite().all()) for tokens in found)
+
+
+def _keep(file: Path, tokens: dict[str, Tensor]) -> None:
+    """Write a file of the cache whole or not at all."""
+    from safetensors.torch import save_file
+
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tokens, part)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{file.parent} cannot be written ({reason}): name another folder with {VARIABLE}") from error

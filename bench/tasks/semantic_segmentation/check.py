@@ -1,0 +1,40 @@
+"""What is checked before anything is measured: every picture and mask of the data sets that jobs name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
+from claimbench.bench.machine.process import Stop, watching
+from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID
+from claimbench.bench.tasks.semantic_segmentation.data import checked
+from claimbench.bench.tasks.semantic_segmentation.evaluate import classes_of, dataset_of
+
+
+def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
+
+    Raises:
+        UserError: data are missing or damaged; one sentence names the file.
+        Interrupted: a signal asked to stop.
+    """
+    places: dict[tuple[str, str, bool], list[Job]] = {}
+    for job in jobs:
+        place = (dataset_of(job).name, job.options["data"], bool(job.options.get("partial")))
+        places.setdefault(place, []).append(job)
+    for (_, data, partial), own in places.items():
+        dataset = dataset_of(own[0])
+        with shown(dataset.title) as progress:
+            classes = len(dataset.classes) or min(map(_classes, own))
+            checked(dataset, data, classes, partial=partial, progress=watching(stop, progress))
+    return []
+
+
+def _classes(job: Job) -> int:
+    """Return how many classes a model has; as many as there can be where its row will say why it cannot be scored."""
+    try:
+        return classes_of(job)
+    except UnavailableError:
+        return VOID

@@ -1,0 +1,264 @@
+"""Finds the pictures and masks of a data set in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.data.pictures.collection import EXTENSIONS
+from claimbench.bench.data.pictures.files import header, opened, rgb
+from claimbench.bench.data.pictures.scan import is_hidden
+from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and where its mask must be.
+
+    Attributes:
+        name: what messages and tables call it.
+        picture, mask: the files.
+    """
+
+    name: str
+    picture: Path
+    mask: Path
+
+
+def find(dataset: Masks, data: str) -> tuple[Pair, ...]:
+    """Return the pairs of a data set in the order of their names; the files themselves are not opened.
+
+    Raises:
+        UserError: the folder is not laid out as the data set is; one sentence.
+    """
+    root = Path(data).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give {dataset.needs} with --data")
+    try:
+        return _FINDERS[dataset.layout](dataset, root)
+    except OSError as error:
+        raise UserError(f"{error.filename or root} cannot be read ({error.strerror or error})") from error
+
+
+def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    inside = next(
+        (root / sub for sub in ("", "VOC2012", "VOCdevkit/VOC2012") if (root / sub / "JPEGImages").is_dir()), root
+    )
+    listing = inside / "ImageSets" / "Segmentation" / "val.txt"
+    try:
+        names = listing.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{listing} cannot be read ({_reason(error)}): give {dataset.needs} with --data") from error
+    odd = next((name for name in names if Path(name).name != name or "\0" in name), None)
+    if odd is not None:
+        raise UserError(f"{listing} names {odd!r}, which is no name of a picture")
+    return tuple(
+        Pair(name, inside / "JPEGImages" / f"{name}.jpg", inside / "SegmentationClass" / f"{name}.png")
+        for name in sorted(set(names))
+    )
+
+
+def _cityscapes(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    pictures, masks = _inside(dataset, root, "leftImg8bit/val", "gtFine/val")
+    ending = "_leftImg8bit.png"
+    found = sorted(pictures.glob(f"*/*{ending}"))
+    stems = [(file.parent.name, file.name.removesuffix(ending), file) for file in found]
+    return tuple(Pair(stem, file, masks / city / f"{stem}_gtFine_labelIds.png") for city, stem, file in stems)
+
+
+def _ade20k(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    inside = root / "ADEChallengeData2016" if (root / "ADEChallengeData2016").is_dir() else root
+    return _beside(*_inside(dataset, inside, "images/validation", "annotations/validation"))
+
+
+def _folder(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+    pictures, masks = _inside(dataset, root, "images", "masks")
+    pairs = _beside(pictures, masks)
+    stems = {pair.name for pair in pairs}
+    alone = sorted(f for f in masks.glob("*.png") if f.stem not in stems and not is_hidden(f.name))
+    if pairs and alone:
+        raise UserError(f"the mask {alone[0]} has no picture of its name in {pictures}: add that, or remove the mask")
+    return pairs
+
+
+_FINDERS = {"voc": _voc, "cityscapes": _cityscapes, "ade20k": _ade20k, "folder": _folder}
+
+
+def _inside(dataset: Masks, root: Path, pictures: str, masks: str) -> tuple[Path, Path]:
+    for name in (pictures, masks):
+        if not (root / name).is_dir():
+            raise UserError(f"{root} has no folder {name}: give {dataset.needs} with --data")
+    return root / pictures, root / masks
+
+
+def _beside(pictures: Path, masks: Path) -> tuple[Pair, ...]:
+    """Return the pictures of a folder, each with the mask of its name in another.
+
+    Raises:
+        UserError: two pictures have one name.
+    """
+    files = sorted(file for file in pictures.iterdir() if file.suffix.lower() in EXTENSIONS and file.is_file())
+    files = [file for file in files if not is_hidden(file.name)]
+    endings = {file.stem: file.name for file in masks.iterdir() if file.suffix.lower() == ".png"}
+    stems: dict[str, Path] = {}
+    for file in files:
+        if file.stem in stems:
+            raise UserError(f"{stems[file.stem]} and {file.name} have one name, and so one mask: remove one of them")
+        stems[file.stem] = file
+    return tuple(Pair(stem, file, masks / endings.get(stem, f"{stem}.png")) for stem, file in stems.items())
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+LEAST_SIDE = 8
+"""Pixels; one score of a network stands for as many."""
+
+
+MASK_MODES = ("P", "L", "1", "I", "I;16")
+"""Pillow's modes of pictures whose pixels are numbers and not colours."""
+
+
+LOSSY = ("JPEG", "MPO", "WEBP")
+"""Pillow's names of formats that keep no exact values, whatever a file is called."""
+
+
+def picture(pair: Pair) -> np.ndarray:
+    """Return a picture as (H, W, 3) RGB in uint8.
+
+    Raises:
+        UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
+    """
+    return rgb(pair.picture, LEAST_SIDE, "can be segmented")
+
+
+def size(pair: Pair) -> tuple[int, int]:
+    """Return a picture's (H, W); its pixels are not read.
+
+    Raises:
+        UserError: it is missing or no picture; names it.
+    """
+    with header(pair.picture, "picture") as image:
+        return image.height, image.width
+
+
+def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
+    """Return a mask as (H, W) class numbers in uint8, :data:`VOID` where a pixel does not count.
+
+    Raises:
+        UserError: it is missing, holds colours, is of a format that keeps no exact values, or holds a value that is no
+            label of the data set; names it.
+    """
+    with opened(pair.mask, "mask") as image:
+        if image.format in LOSSY:
+            raise UserError(f"the mask {pair.mask} is a {image.format}, which changes labels: it must be a PNG")
+        if image.mode not in MASK_MODES:
+            raise UserError(
+                f"the mask {pair.mask} holds colours ({image.mode}) where each pixel must be the number of a class"
+            )
+        values = np.asarray(image)
+    meaning = dataset.values(classes)
+    found = np.unique(values)
+    strange = [int(value) for value in found if int(value) not in meaning]
+    if strange:
+        known = f"{dataset.title} has the labels {_spans(meaning)}"
+        raise UserError(f"the mask {pair.mask} holds the unknown label {_some(strange)}: {known}")
+    table = np.full(int(found.max(initial=0)) + 1, VOID, np.uint8)
+    for value in found:
+        table[int(value)] = meaning[int(value)]
+    return table[values.astype(np.int64)]
+
+
+def both(pair: Pair, dataset: Masks, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture (H, W, 3) and its mask (H, W).
+
+    Raises:
+        UserError: as :func:`picture` and :func:`mask`, or they differ in size.
+    """
+    image, labels = picture(pair), mask(pair, dataset, classes)
+    if image.shape[:2] != labels.shape:
+        of_picture, of_mask = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, labels.shape))
+        raise UserError(f"the picture {pair.picture} has {of_picture} pixels and its mask {pair.mask} {of_mask}")
+    return image, labels
+
+
+def _some(values: list[int], most: int = 3) -> str:
+    shown = ", ".join(str(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def _spans(values: dict[int, int]) -> str:
+    """Return numbers as spans: "0 to 20, 255"."""
+    ordered = sorted(values)
+    starts = [v for v in ordered if v - 1 not in values]
+    ends = [v for v in ordered if v + 1 not in values]
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
+
+
+Progress = Callable[[int, int], None]
+
+
+def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) -> tuple[Pair, ...]:
+    """Return the pairs of a data set, by name; no file is opened.
+
+    Args:
+        dataset: which.
+        data: its folder.
+        classes: how many the model tells apart.
+        partial: whether to go on where pictures of the data set are not there.
+
+    Raises:
+        UserError: there are none, or not as many as there must be, or the model has other classes; one sentence.
+    """
+    if dataset.classes and classes != len(dataset.classes):
+        raise UserError(f"{dataset.title} has {len(dataset.classes)} classes and the model {classes}")
+    pairs = find(dataset, data)
+    if not pairs:
+        raise UserError(f"{data} holds no pictures of {dataset.title}")
+    if dataset.pictures and len(pairs) != dataset.pictures and not partial:
+        raise UserError(
+            f"{data} lists {len(pairs):,} pictures where {dataset.title} has {dataset.pictures:,} "
+            "(--partial evaluates what is there)"
+        )
+    return pairs
+
+
+def checked(
+    dataset: Masks, data: str, classes: int, *, partial: bool = False, progress: Progress | None = None
+) -> tuple[Pair, ...]:
+    """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
+
+    Args:
+        progress: told how many files were read, of how many.
+
+    Raises:
+        UserError: something is wrong, or no pixel has a label; one sentence names the file.
+    """
+    pairs = listed(dataset, data, classes, partial=partial)
+    counted = False
+    for number, pair in enumerate(pairs):
+        labels = both(pair, dataset, classes)[1]
+        counted = counted or bool((labels != VOID).any())
+        if progress is not None:
+            progress(number + 1, len(pairs))
+    if not counted:
+        raise UserError(f"no pixel counts in the masks of {data}: all of them are void ({VOID}) everywhere")
+    return pairs
+
+
+def digest(pairs: Sequence[Pair]) -> str:
+    """Return a digest of the names of the pictures that were looked at."""
+    return hashlib.sha256("\n".join(pair.name for pair in pairs).encode(errors="surrogateescape")).hexdigest()
+
+
+def sizes(pairs: Sequence[Pair]) -> str:
+    """Return a digest of the names and the files' sizes: the same for the same pictures and masks."""
+    files = [(pair.name, file) for pair in pairs for file in (pair.picture, pair.mask)]
+    found = [(name, file.stat().st_size if file.exists() else 0) for name, file in files]
+    return hashlib.sha256(repr(found).encode()).hexdigest()

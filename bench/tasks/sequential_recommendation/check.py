@@ -1,0 +1,37 @@
+"""What is checked before anything is measured: the files of actions that jobs name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Shown
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT
+from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
+from claimbench.bench.tasks.sequential_recommendation.score import CUT, NEGATIVES
+
+
+def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
+    """Read each file once, and return what a user should know about it though nothing is wrong.
+
+    Raises:
+        UserError: a file is not what it should be; one sentence.
+    """
+    notes = []
+    for name, given in dict.fromkeys((job.options.get("dataset") or DEFAULT, job.options["data"]) for job in jobs):
+        if given and name in DATASETS:
+            with shown(DATASETS[name].title):
+                notes += few_items(opened(DATASETS[name], Path(given)))
+    return notes
+
+
+def few_items(split: Split) -> list[str]:
+    """Say it where so few items are there that the ranks among drawn ones mean little."""
+    if split.data.items > NEGATIVES:
+        return []
+    return [
+        f"{split.data.name} holds {split.data.items} items: {NEGATIVES} drawn negatives repeat them, and the first "
+        f"{CUT} places are soon had; look at the rank among all items"
+    ]

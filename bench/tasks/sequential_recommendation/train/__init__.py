@@ -1,0 +1,1 @@
+"""Trains recommenders by the recipes of their papers, with several seeds."""

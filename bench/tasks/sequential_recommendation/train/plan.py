@@ -1,0 +1,46 @@
+"""The plan of a training: the paper, its model, the data and the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from claimbench.bench.papers.spec import Paper, Variant
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DataSet
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained.
+
+    Attributes:
+        paper, variant, form: the model, whose hyper-parameters are ``config``.
+        dataset: on which data.
+        recipe: how.
+        seeds: a training each.
+        folder: of all of them.
+    """
+
+    paper: Paper
+    variant: Variant
+    form: str
+    config: Mapping[str, Any]
+    dataset: DataSet
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    folder: Path
+
+    def identity(self, split: Split) -> dict[str, Any]:
+        """Return what makes two trainings the same but for seed and recipe."""
+        return {
+            "paper": self.paper.id,
+            "variant": self.variant.name,
+            "form": self.form,
+            "config": dict(self.config),
+            "dataset": self.dataset.name,
+            "data": split.data.digest,
+        }

@@ -1,0 +1,104 @@
+"""What several seeds found together, as stored rows: means over seeds with an interval, and every seed behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from claimbench.bench.core.records import Job, Measurement, Record, Settings
+from claimbench.bench.machine import environment
+from claimbench.bench.papers import registry
+from claimbench.bench.store.store import Store, new_run
+from claimbench.bench.tasks.sequential_recommendation.data.split import Split
+from claimbench.bench.tasks.sequential_recommendation.evaluate import FULL, SAMPLED
+from claimbench.bench.tasks.subject import model_options
+
+if TYPE_CHECKING:
+    from claimbench.bench.tasks.sequential_recommendation.train.plan import Plan
+
+PLACES = (("sampled", "hit@10"), ("sampled", "ndcg@10"), ("full", "hit@10"), ("full", "ndcg@10"))
+"""Where an outcome holds the rows of a data set, in their order."""
+
+
+def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the mean by Student's t; none with fewer than two values."""
+    if len(values) < 2:
+        return None, None
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def measurements(plan: Plan, split: Split, outcomes: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+    """Return the rows of a data set, each the mean over seeds, with what every seed found."""
+    shared = {
+        "dataset": plan.dataset.name,
+        "data_sha256": split.data.digest,
+        "protocol": plan.dataset.source,
+        "recipe": plan.recipe.to_json(),
+        "users": outcomes[0]["users"],
+        "selection": "the epoch with the best validation NDCG@10; the test was looked at once, after training",
+        "interval": "Student's t over the seeds' means",
+        "seeds": [_seed(seed, found) for seed, found in zip(plan.seeds, outcomes, strict=True)],
+    }
+    commits = sorted({str(found["commit"]) for found in outcomes})
+    if len(commits) > 1:
+        shared["note"] = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
+    rows = []
+    for (name, unit), (part, key) in zip(plan.dataset.rows, PLACES, strict=True):
+        values = [float(found[part][key]) for found in outcomes]
+        low, high = interval(values)
+        method = f"mean over {len(values)} trainings; {SAMPLED if part == 'sampled' else FULL}"
+        rows.append(Measurement(name, float(np.mean(values)), unit, method, low=low, high=high, detail=shared))
+    return rows
+
+
+def _seed(seed: int, found: Mapping[str, Any]) -> dict[str, Any]:
+    progress = found["progress"]
+    return {
+        "seed": seed,
+        "sampled": found["sampled"],
+        "sampled_all_users": found["sampled_all"],
+        "full": found["full"],
+        "epochs": progress["epoch"],
+        "best_epoch": progress["best_epoch"],
+        "validation": progress["curve"],
+        "seconds": progress["seconds"],
+        "seconds_an_epoch": progress["seconds"] / progress["epoch"],
+        "seconds_drawing": progress["drawing"],
+        "steps_an_epoch": found["steps_an_epoch"],
+        "threads": found["threads"],
+        "commit": found["commit"],
+    }
+
+
+def store(
+    plan: Plan, split: Split, outcomes: Sequence[Mapping[str, Any]], results: Path, device: torch.device
+) -> list[Measurement]:
+    """Store the rows of a training over several seeds as one run, and return them."""
+    rows = measurements(plan, split, outcomes)
+    settings = Settings(
+        device=str(device),
+        batch=plan.recipe.batch,
+        input_size=(plan.recipe.maxlen,),
+        threads=int(outcomes[0]["threads"]),
+        weights="trained",
+    )
+    own = model_options(plan.paper, plan.variant, registry.entry(plan.paper.id).module)
+    options = {**own, "config": dict(plan.config), "dataset": plan.dataset.name, "seeds": list(plan.seeds)}
+    job = Job(plan.paper.id, plan.variant.name, plan.form, "accuracy", settings, options=options)
+    kept = Store(results)
+    run, now = new_run(), datetime.now(UTC).isoformat(timespec="seconds")
+    # The environment is that of the training, which may have ended long before its rows are stored.
+    place = outcomes[-1]["environment"]
+    digest = kept.add_environment(place)
+    commit = str(outcomes[-1]["commit"])
+    records = [Record(run, job, row, digest, commit, now) for row in rows]
+    kept.append(*records, device=environment.name_of(place))
+    return rows

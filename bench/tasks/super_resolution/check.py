@@ -1,0 +1,64 @@
+"""Looks at every picture that a run names before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.task import Shown
+from claimbench.bench.machine.process import watching
+from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.data import Pair, find, load, unused
+from claimbench.bench.tasks.super_resolution.evaluate import scale_of
+
+if TYPE_CHECKING:
+    from claimbench.bench.core.records import Job
+    from claimbench.bench.machine.process import Stop
+
+
+def _same(found: Sequence[Pair]) -> tuple[Path, Path] | None:
+    """Return two large pictures whose files are the same, if any are."""
+    seen: dict[str, Path] = {}
+    for pair in found:
+        first = seen.setdefault(digest(pair.high), pair.high)
+        if first != pair.high:
+            return first, pair.high
+    return None
+
+
+def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
+
+    Raises:
+        UserError: a picture is missing, damaged, too small, of the wrong size, or there under two names.
+        Interrupted: a signal asked to stop.
+    """
+    notes, seen = [], set()
+    for job in jobs:
+        asked = (job.options["dataset"], job.options["data"] or "", scale_of(job), bool(job.options.get("partial")))
+        if asked in seen:
+            continue
+        seen.add(asked)
+        name, data, scale, partial = asked
+        found = find(SETS[name], data, scale, partial)
+        with shown(SETS[name].title) as progress:
+            tell = watching(stop, progress)
+            for done, pair in enumerate(found):
+                tell(done, len(found))
+                load(pair, scale)
+            tell(len(found), len(found))
+        if same := _same(found):
+            raise UserError(
+                f"{same[0]} and {same[1]} are one and the same picture: {SETS[name].title} has no two alike"
+            )
+        if others := unused(SETS[name], data, scale):
+            notes.append(
+                f"{SETS[name].title}: small pictures for x{scale} are made by bicubic interpolation; those in "
+                f"{', '.join(others)} are not read (they are looked for in LR_bicubic/X{scale})"
+            )
+        if len(found) < SETS[name].images:
+            notes.append(f"{SETS[name].title}: {len(found)} of its {SETS[name].images} pictures are there")
+    return notes

