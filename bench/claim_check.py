@@ -18,8 +18,8 @@ from claimbench.bench.store.outcomes import Outcome
 from claimbench.bench.training import for_claims
 
 if TYPE_CHECKING:
-    from claimbench.bench.figures import Figure
     from claimbench.bench.papers.spec import Claim
+    from claimbench.bench.report.figures import Figure
 
 TIMEOUT_S = 600.0
 

@@ -13,8 +13,8 @@ from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:
-    from claimbench.bench.figures import Figure
     from claimbench.bench.papers.spec import Paper
+    from claimbench.bench.report.figures import Figure
     from claimbench.bench.runner import Ledger
     from claimbench.bench.store.outcomes import Outcome
 

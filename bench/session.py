@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from claimbench.bench.claim_run import Claims
     from claimbench.bench.core.records import Job, Record
     from claimbench.bench.papers.spec import Paper
-    from claimbench.bench.report import Report
+    from claimbench.bench.report.report import Report
     from claimbench.bench.store.store import Store
 
 
@@ -143,7 +143,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
     """Return a run's end, JSON-ready: each report as ``bench compare --format json`` writes it."""
     import json
 
-    from claimbench.bench.render import render
+    from claimbench.bench.report.render import render
 
     reports = [json.loads(render(report, "json")) for report in ended.reports]
     return {**asdict(replace(ended, reports=())), "reports": reports, "status": ended.status()}
@@ -163,8 +163,8 @@ def _papers(plan_: RunFile) -> list[Paper]:
 
 def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims) -> Report:
     """Compare one paper with the run's records; its claims too, unless the plan or another task leaves them out."""
-    from claimbench.bench.figures import figures
-    from claimbench.bench.report import report
+    from claimbench.bench.report.figures import figures
+    from claimbench.bench.report.report import report
 
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
@@ -185,7 +185,7 @@ def _records_of(paper: Paper, plan_: RunFile, records: Iterable[Record]) -> Iter
 
 
 def _findings(ledger: Ledger, records: list[Record]) -> tuple[str, ...]:
-    from claimbench.bench import sanity
+    from claimbench.bench.report import sanity
 
     environments = {record.environment: ledger.environment(record.environment) for record in records}
     return tuple(dict.fromkeys(finding.message for finding in sanity.check(records, environments)))

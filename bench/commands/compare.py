@@ -15,7 +15,7 @@ from claimbench.bench.store import outcomes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from claimbench.bench.report import Report
+    from claimbench.bench.report.report import Report
     from claimbench.bench.store.store import Store
     from claimbench.bench.training.study.summary import Summary
 
@@ -58,7 +58,7 @@ def compare(
     known = [name for name, entry in registry.entries().items() if not entry.problem]
     names = known if not asked or "all" in asked else asked
     if tables:
-        from claimbench.bench.tables import write_tables
+        from claimbench.bench.report.tables import write_tables
 
         for path in write_tables(store, [registry.paper(name) for name in names], results / "tables"):
             typer.echo(path)
@@ -96,7 +96,7 @@ def _run(store: Store, run: str) -> str | None:
 def _report(store: Store, name: str, run: str | None) -> Report | None:
     """Return the report on one paper; None if nothing of it was measured."""
     from claimbench.bench.papers import registry
-    from claimbench.bench.report import paper_records, report
+    from claimbench.bench.report.report import paper_records, report
 
     paper = registry.paper(name)
     records = paper_records(store, paper, run=run)
@@ -108,14 +108,14 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
 
 def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
     """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
-    from claimbench.bench.study import report as study_report
-    from claimbench.bench.study.facts import study_of
+    from claimbench.bench.report import study as study_report
+    from claimbench.bench.report.study import study_of
 
     shown = studies if format in ("terminal", "markdown") else []
     if not reports and not shown:
         raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
     if format == "terminal" and output is None:
-        from claimbench.bench.render.terminal import renderable
+        from claimbench.bench.report.render.terminal import renderable
 
         out = console()
         for report in reports:
@@ -124,7 +124,7 @@ def _emit(reports: list[Report], studies: list[Summary], format: str, output: Pa
             out.rule("Small-scale studies")
             out.print(study_report.renderable(shown, study_of))
         return
-    from claimbench.bench.render import render
+    from claimbench.bench.report.render import render
 
     texts = [render(report, format) for report in reports]
     if format == "markdown":

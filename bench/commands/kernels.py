@@ -113,7 +113,7 @@ def bench(
     from claimbench.bench.core.text import split
     from claimbench.bench.machine import devices
     from claimbench.bench.measure.operators.bench import bench_all
-    from claimbench.bench.measure.operators.store import KernelLog
+    from claimbench.bench.measure.operators.log import KernelLog
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

@@ -231,7 +231,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
 
 
 def _print(ended: Ended) -> None:
-    from claimbench.bench.render.terminal import renderable
+    from claimbench.bench.report.render.terminal import renderable
 
     out = console()
     for number, report in enumerate(ended.reports):

@@ -123,8 +123,8 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
 def _report(ended: Ended, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
     from claimbench.bench.core.terminal import write_json
-    from claimbench.bench.study import report
-    from claimbench.bench.study.facts import study_of
+    from claimbench.bench.report import study
+    from claimbench.bench.report.study import study_of
 
     status = ended.status()
     if json:
@@ -134,11 +134,11 @@ def _report(ended: Ended, results: Path, json: str) -> int:
             "left": ended.left,
             "failed": list(ended.failed),
             "without": list(ended.without),
-            "studies": [report.to_json(summary) for summary in ended.summaries],
+            "studies": [study.to_json(summary) for summary in ended.summaries],
         }
         status = write_json(found, json) or status
     if json != "-":
-        console().print(report.renderable(ended.summaries, study_of))
+        console().print(study.renderable(ended.summaries, study_of))
     for sentence in (*(f"not studied: {text}" for text in ended.without), *ended.failed):
         typer.echo(f"bench: {sentence}", err=True)
     if ended.left:

@@ -1,4 +1,6 @@
-"""What a measured row and a reported metric are, as types; :mod:`claimbench.bench.metrics` and the tasks name them."""
+"""What a measured row and a reported metric are, as types; :mod:`claimbench.bench.report.metrics` and the tasks name
+them.
+"""
 
 from __future__ import annotations
 

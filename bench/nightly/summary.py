@@ -11,7 +11,7 @@ from claimbench.bench.nightly.budget import duration
 from claimbench.bench.nightly.state import Night
 from claimbench.bench.regress import markdown
 from claimbench.bench.regress.findings import Outcome
-from claimbench.bench.render.markdown import escape
+from claimbench.bench.report.render.markdown import escape
 
 MOST = 40
 """Lines of a list."""

@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from claimbench.bench.regress import text
 from claimbench.bench.regress.findings import Outcome
-from claimbench.bench.render.markdown import escape
+from claimbench.bench.report.render.markdown import escape
 
 MOST = 50
 """Rows of a table; GitHub cuts off long summaries."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from scipy.special import bdtr, ndtri
 
-from claimbench.bench import metrics
 from claimbench.bench.core.records import Record, Settings
 from claimbench.bench.core.statistics import Z95, median, median_interval
-from claimbench.bench.figures import Samples, row_name
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Samples, row_name
 from claimbench.bench.store.encoding import StoredRecord
 
 CONTROL = "timm:"
@@ -29,7 +29,7 @@ class Series:
     """One configuration on one side.
 
     Attributes:
-        paper, subject, form, row: what it is; ``row`` as in :func:`claimbench.bench.figures.row_name`.
+        paper, subject, form, row: what it is; ``row`` as in :func:`claimbench.bench.report.figures.row_name`.
         settings, shape, batch: how it was measured; ``batch`` is the one that a search found if none was asked for.
         device: the machine's short name; empty if not known.
         commit, environment: of its newest record; older records of another commit or environment are left out.
@@ -54,7 +54,7 @@ class Series:
 
     @property
     def kind(self) -> str:
-        """The kind of its row: see :data:`claimbench.bench.metrics.Kind`."""
+        """The kind of its row: see :data:`claimbench.bench.report.metrics.Kind`."""
         return metrics.row(self.row).kind
 
     @property

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from claimbench.bench import metrics
-from claimbench.bench.figures import Figure, figures
-from claimbench.bench.rows import conditions
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure, figures
+from claimbench.bench.report.rows import conditions
 from claimbench.bench.site.gather import PaperResults
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store

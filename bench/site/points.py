@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from claimbench.bench import metrics, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
 from claimbench.bench.core.rounding import Printed
-from claimbench.bench.figures import Figure
 from claimbench.bench.papers.spec import InputSpec, Paper, Reported
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure
 from claimbench.bench.site.gather import PaperResults
 from claimbench.bench.site.text import words
 

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from claimbench.bench import measure, metrics, tasks
+from claimbench.bench import measure, tasks
 from claimbench.bench.core import quantities
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.rows import Row
+from claimbench.bench.report import metrics
+from claimbench.bench.report.rows import Row
 
 _METRICS = {name: "accuracy" for task in tasks.known().values() for name in task.rows} | {
     name: metric for metric, rows in measure.ROWS.items() for name, _ in rows

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from claimbench.bench.rows import Row
+from claimbench.bench.report.rows import Row
+from claimbench.bench.report.verdicts import AGREES
 from claimbench.bench.site.gather import PaperResults
 from claimbench.bench.site.reproduce import command
-from claimbench.bench.verdicts import AGREES
 
 GROUPS = {
     **dict.fromkeys(AGREES, "agrees"),

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from claimbench.bench.render import clean
+from claimbench.bench.report.render import clean
 from claimbench.bench.store.store import slug
 
 _LONGEST = 4000

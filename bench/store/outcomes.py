@@ -12,7 +12,7 @@ from claimbench.bench.store import jsonl
 
 @dataclass(frozen=True)
 class Outcome:
-    """What testing one claim gave, in words: as :class:`claimbench.bench.report.ClaimOutcome` wants it."""
+    """What testing one claim gave, in words: as :class:`claimbench.bench.report.report.ClaimOutcome` wants it."""
 
     verdict: str
     evidence: str

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from claimbench.bench import sanity
 from claimbench.bench.core.statistics import median
 from claimbench.bench.measure import REPEATED
+from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import Timing
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.counts import facts_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claimbench.bench.render import clean
+from claimbench.bench.report.render import clean
 
 if TYPE_CHECKING:
     from claimbench.bench.submission.case import Case

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from claimbench.bench import sanity
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.measure.golden import TOLERANCE
+from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry
 from claimbench.bench.submission.reasons import Doubt, rule
 
 REFUSED = {"chance": "chance", "top5-below-top1": "top5-below-top1"}
-"""Rules of :mod:`claimbench.bench.sanity` that refuse a submission; what its others find is noted."""
+"""Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; what its others find is noted."""
 
 EXACT = 1e-9
 

@@ -21,8 +21,6 @@ GROUP = "bench.tasks"
 DEFAULT = "image-classification"
 """The task of a job that names none."""
 
-_NOT_TASKS = ("task", "checks")
-
 
 @cache
 def known() -> dict[str, Task]:
@@ -65,7 +63,7 @@ def shown(options: Mapping[str, Any]) -> Task:
 
 
 def _modules() -> Iterator[str]:
-    yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.name not in _NOT_TASKS)
+    yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.ispkg)
     yield from (point.module for point in entry_points(group=GROUP))
     files = [file for root in registry.roots() for file in sorted(root.glob("*/task.py"))]
     yield from (f"{registry.PACKAGE}.{file.parent.name}.task" for file in files)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from record_examples import record
 
-from claimbench.bench.compare import compare
 from claimbench.bench.core.records import Settings
-from claimbench.bench.figures import figures
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.verdicts import same_device
+from claimbench.bench.report.compare import compare
+from claimbench.bench.report.figures import figures
+from claimbench.bench.report.verdicts import same_device
 
 A100 = Settings(device="cuda", batch=64, input_size=(3, 224, 224), precision="fp16")
 

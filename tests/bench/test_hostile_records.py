@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claimbench.bench import sanity
 from claimbench.bench.core.records import Settings
 from claimbench.bench.papers import registry
-from claimbench.bench.render import render
-from claimbench.bench.report import paper_records, report
+from claimbench.bench.report import sanity
+from claimbench.bench.report.render import render
+from claimbench.bench.report.report import paper_records, report
 from claimbench.bench.store import encoding
 from claimbench.bench.store.store import Store
 from tests.bench.bad_submissions import COUNTS, TIMES

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.measure.operators import store as kernel_store
+from claimbench.bench.measure.operators.log import KernelLog, newest
 from claimbench.bench.measure.operators.rows import Against, BenchRow
-from claimbench.bench.measure.operators.store import KernelLog
+from claimbench.bench.report import operators
 
 ROW = BenchRow(
     "context_mix",
@@ -46,7 +46,7 @@ def test_the_newest_row_of_each_problem_and_implementation_counts(log, tmp_path)
     log.add(replace(ROW, seconds=0.009))
     log.add(ROW)
     log.add(replace(ROW, implementation="reference", seconds=0.008, against=()))
-    rows = kernel_store.newest(tmp_path, log.device)
+    rows = newest(tmp_path, log.device)
     assert [(row["implementation"], row["seconds"]) for row in rows] == [("native", 0.002), ("reference", 0.008)]
 
 
@@ -54,14 +54,14 @@ def test_a_damaged_line_costs_that_line_only(log, tmp_path):
     path = tmp_path / "kernels" / f"{log.device}.jsonl"
     log.add(ROW)
     path.write_bytes(b'[1]\n{"operator": "x"}\n' + b"no json\n" + path.read_bytes() + b'{"torn')
-    assert len(kernel_store.newest(tmp_path, log.device)) == 1
+    assert len(newest(tmp_path, log.device)) == 1
 
 
 def test_the_page_quotes_the_strongest_baseline_and_says_why_a_row_has_no_time(log, tmp_path):
     log.add(ROW)
     log.add(replace(ROW, implementation="triton", seconds=None, status="unavailable", reason="needs a GPU"))
     log.add(replace(ROW, case="unseen", implementation="compiled", against=()))
-    page = kernel_store.page(tmp_path, log.device)
+    page = operators.page(tmp_path, log.device)
     (native,) = [line for line in page.splitlines() if "| native" in line]
     assert "2 ms" in native
     assert "3.0 MiB" in native

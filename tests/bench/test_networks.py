@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from claimbench.bench import plan, tasks
-from claimbench.bench.compare import compare
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.openmmlab import install
 from claimbench.bench.papers.spec import Paper
+from claimbench.bench.report.compare import compare
 from claimbench.bench.request import Options, resolve
 
 FACTS: dict[str, Any] = {

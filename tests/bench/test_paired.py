@@ -5,8 +5,8 @@ import pytest
 
 from claimbench.bench.core.bits import packed
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
-from claimbench.bench.figures import figures
-from claimbench.bench.paired import paired_rows
+from claimbench.bench.report.figures import figures
+from claimbench.bench.report.paired import paired_rows
 
 
 def record(subject, right, pictures="p", run="r", form=""):

@@ -16,11 +16,11 @@ from test_speed import around
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
-from claimbench.bench.render import FORMATS, Notes, clean, render
-from claimbench.bench.render.latex import escape as latex
-from claimbench.bench.render.markdown import escape as markdown
-from claimbench.bench.render.terminal import renderable
-from claimbench.bench.report import report
+from claimbench.bench.report.render import FORMATS, Notes, clean, render
+from claimbench.bench.report.render.latex import escape as latex
+from claimbench.bench.report.render.markdown import escape as markdown
+from claimbench.bench.report.render.terminal import renderable
+from claimbench.bench.report.report import report
 
 HOSTILE = "[red]x[/red] a|b \\ `c` *d* _e_ <script> $f$ #g ~h {i} %j ^k & \x1b[31m\x07\u202e end\nnew line"
 ENVIRONMENT = {"cpu": {"model": "AMD EPYC 7B13", "usable_cores": 2}, "libraries": {"torch": "2.8"}, "python": "3.11"}

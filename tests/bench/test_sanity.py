@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from claimbench.bench import metrics, sanity
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
+from claimbench.bench.report import metrics, sanity
 
 H200 = {"device": "nvidia-h200", "gpu": {"name": "NVIDIA H200"}, "cpu": {}}
 CPU = {"device": "cpu", "gpu": None, "cpu": {"architecture": "x86_64", "level": "x86_64_v3", "usable_cores": 2}}

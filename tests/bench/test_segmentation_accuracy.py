@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from claimbench.bench import metrics, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.measure.scoring.journal import Count
+from claimbench.bench.report import metrics
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, SCORES
 from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
 from tests.bench import segmentation_data as made

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from test_compare import A100, only, paper, timed
 
-from claimbench.bench.compare import compare
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.core.statistics import Ratio
-from claimbench.bench.figures import figures
-from claimbench.bench.speed import judge_ratio, pairs
+from claimbench.bench.report.compare import compare
+from claimbench.bench.report.figures import figures
+from claimbench.bench.report.speed import judge_ratio, pairs
 
 V100 = {"metric": "throughput_img_s", "device": "V100", "source": "Table 4"}
 

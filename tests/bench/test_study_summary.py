@@ -8,8 +8,8 @@ import pytest
 
 from claimbench.bench.core import bits
 from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.report.study import page, to_json
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.study.report import page, to_json
 from claimbench.bench.training.study.setting import setting
 from claimbench.bench.training.study.summary import summaries
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claimbench.bench.render import clean
+from claimbench.bench.report.render import clean
 from claimbench.bench.submission.check import UNJUDGED, Checker
 from claimbench.bench.submission.models import Models
 from tests.bench.bad_submissions import COUNTS, GPU, MEMORY, TIMES

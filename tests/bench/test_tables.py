@@ -3,9 +3,9 @@
 from record_examples import record
 from test_compare import paper
 
-from claimbench.bench.report import paper_records
+from claimbench.bench.report.report import paper_records
+from claimbench.bench.report.tables import write_tables
 from claimbench.bench.store.store import Store
-from claimbench.bench.tables import write_tables
 
 OLD, NEW = "20250101T000000Z-000000", "20260101T000000Z-000000"
 

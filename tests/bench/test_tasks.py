@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from claimbench.bench import metrics, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import DataSet, Task, TrainRequest
+from claimbench.bench.report import metrics
 
 PAPERS = Path(__file__).parent / "task_papers"
 WORDS = "a text file, a word of 0 and 1 a line"

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.compare import compare
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.report import paper_records
+from claimbench.bench.report.compare import compare
+from claimbench.bench.report.report import paper_records
 from claimbench.bench.site.build import build
 from claimbench.bench.site.source import Source
 from claimbench.bench.store.encoding import encode

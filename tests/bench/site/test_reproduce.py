@@ -1,7 +1,7 @@
 """The command beside a row: what it measures is what the row says."""
 
 from claimbench.bench.core.records import Settings
-from claimbench.bench.report import report
+from claimbench.bench.report.report import report
 from claimbench.bench.site.reproduce import command, kernel_command
 from tests.bench.record_examples import record
 from tests.bench.site.site_examples import demo_paper, kernel_line

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 
-from claimbench.bench import metrics
 from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
 from claimbench.bench.core.rounding import Printed, show
-from claimbench.bench.figures import Figure
 from claimbench.bench.papers.spec import Baseline, Paper, Reported, Variant
-from claimbench.bench.rows import Row, conditions, measured_row
-from claimbench.bench.verdicts import Judgement, judge_bounds
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure
+from claimbench.bench.report.rows import Row, conditions, measured_row
+from claimbench.bench.report.verdicts import Judgement, judge_bounds
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 

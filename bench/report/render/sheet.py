@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from claimbench.bench.render import (
+from claimbench.bench.report.render import (
     CLAIM_TITLES,
     PAIR_TITLES,
     Line,
@@ -14,7 +14,7 @@ from claimbench.bench.render import (
     setup_lines,
     summary,
 )
-from claimbench.bench.report import Report
+from claimbench.bench.report.report import Report
 
 TITLES = ("Model", "Metric", "Conditions", "Reported", "Measured", "Verdict")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from claimbench.bench.render.sheet import Table, sheet
-from claimbench.bench.report import Report
+from claimbench.bench.report.render.sheet import Table, sheet
+from claimbench.bench.report.report import Report
 
 _ALSO = {
     "[": "{[}",  # behind a line break it would begin an argument

@@ -6,9 +6,9 @@ import re
 
 from tabulate import tabulate
 
-from claimbench.bench.render import clean
-from claimbench.bench.render.sheet import sheet
-from claimbench.bench.report import Report
+from claimbench.bench.report.render import clean
+from claimbench.bench.report.render.sheet import sheet
+from claimbench.bench.report.report import Report
 
 _MEANING = re.compile(r"[\\`*\[\]|~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

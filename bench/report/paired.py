@@ -8,8 +8,8 @@ from itertools import combinations
 
 from claimbench.bench.core import statistics
 from claimbench.bench.core.bits import unpacked
-from claimbench.bench.figures import Figure
-from claimbench.bench.rows import Row, measured_row
+from claimbench.bench.report.figures import Figure
+from claimbench.bench.report.rows import Row, measured_row
 
 LEVEL = 0.05
 """A difference counts if one at least as uneven has a smaller chance than this between equals."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.core.rounding import show
-from claimbench.bench.report import Report, Setup
-from claimbench.bench.rows import Row
-from claimbench.bench.speed import TIMES, Pair
+from claimbench.bench.report.report import Report, Setup
+from claimbench.bench.report.rows import Row
+from claimbench.bench.report.speed import TIMES, Pair
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
@@ -29,7 +29,7 @@ def render(report: Report, format: str = "terminal", width: int = 110) -> str:
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    text: str = import_module(f"claimbench.bench.render.{format}").render(report, width)
+    text: str = import_module(f"claimbench.bench.report.render.{format}").render(report, width)
     return text
 
 

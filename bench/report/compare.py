@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from claimbench.bench import metrics
 from claimbench.bench.core.quantities import Quantity
 from claimbench.bench.core.records import Record
 from claimbench.bench.core.rounding import Printed, scaled, show_relative
-from claimbench.bench.figures import Figure, Samples, figures, own_samples
-from claimbench.bench.paired import paired_rows
 from claimbench.bench.papers.spec import Deviation, Paper, Reported
-from claimbench.bench.rows import Row, measured_as, measured_notes, measured_row, with_unit
-from claimbench.bench.speed import ratio_rows
-from claimbench.bench.verdicts import judge_figure
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.report.paired import paired_rows
+from claimbench.bench.report.rows import Row, measured_as, measured_notes, measured_row, with_unit
+from claimbench.bench.report.speed import ratio_rows
+from claimbench.bench.report.verdicts import judge_figure
 
 _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule", "seed", "size"))
 """Names with numbers that say how a figure on another task was obtained, and are none themselves."""

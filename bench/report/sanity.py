@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from claimbench.bench import metrics
 from claimbench.bench.core.records import Record
+from claimbench.bench.report import metrics
 
 CHANCE_FACTOR = 3
 """A score below this many times chance is chance."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from claimbench.bench.render import plain
-from claimbench.bench.report import Report
+from claimbench.bench.report.render import plain
+from claimbench.bench.report.report import Report
 
 SCHEMA = 1
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench.measure.operators import store as kernel_store
+from claimbench.bench.measure.operators import log
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.render import render
-from claimbench.bench.report import paper_records, report
+from claimbench.bench.report import operators
+from claimbench.bench.report import study as study_report
+from claimbench.bench.report.render import render
+from claimbench.bench.report.report import paper_records, report
+from claimbench.bench.report.study import study_of
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store
-from claimbench.bench.study import report as study_report
-from claimbench.bench.study.facts import study_of
 from claimbench.bench.training.study.session import store as study_store
 from claimbench.bench.training.study.summary import summaries
 
@@ -41,9 +42,9 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             found = report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
             write_whole(path, render(found, "markdown").encode())
             written.append(path)
-    for device in kernel_store.devices(store.root):
+    for device in log.devices(store.root):
         path = out / f"claimbench.kernels.{device}.md"
-        write_whole(path, kernel_store.page(store.root, device).encode())
+        write_whole(path, operators.page(store.root, device).encode())
         written.append(path)
     studies = study_store(store.root)
     for device in studies.devices():

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from claimbench.bench.compare import compare_figures
 from claimbench.bench.core.records import Record
-from claimbench.bench.figures import Figure, Samples, figures, own_samples
-from claimbench.bench.metrics import row
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.rows import Row
-from claimbench.bench.speed import Pair, pairs
+from claimbench.bench.report.compare import compare_figures
+from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.report.metrics import row
+from claimbench.bench.report.rows import Row
+from claimbench.bench.report.speed import Pair, pairs
 from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

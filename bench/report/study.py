@@ -13,8 +13,10 @@ from rich.text import Text
 from tabulate import tabulate
 
 from claimbench.bench.core.differences import Difference
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Study
-from claimbench.bench.render import clean, markdown
+from claimbench.bench.report.render import clean, markdown
 from claimbench.bench.training.study.setting import KNOWN
 from claimbench.bench.training.study.summary import Arm, Summary
 
@@ -179,3 +181,11 @@ def _notes(summary: Summary, study: Study | None) -> list[str]:
         *([f"only one arm is there for seed {unpaired}, which is left out"] if unpaired else []),
         *(f"failed: {text}" for text in summary.failed),
     ]
+
+
+def study_of(paper: str) -> Study | None:
+    """Return the ``study`` of a paper; None where it is no longer there, for records outlive papers."""
+    try:
+        return registry.paper(paper).study
+    except UserError:
+        return None

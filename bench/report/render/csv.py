@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from claimbench.bench.render import clean, plain
-from claimbench.bench.report import Report
+from claimbench.bench.report.render import clean, plain
+from claimbench.bench.report.report import Report
 
 
 def render(report: Report, width: int = 0) -> str:

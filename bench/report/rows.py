@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from claimbench.bench import metrics, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.quantities import sampled
 from claimbench.bench.core.rounding import Printed, scaled, show
-from claimbench.bench.figures import Figure
-from claimbench.bench.verdicts import Judgement, Verdict, missing
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure
+from claimbench.bench.report.verdicts import Judgement, Verdict, missing
 
 NOISY = 0.05
 """Rounds whose medians lie further apart than this are pointed out."""

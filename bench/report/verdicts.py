@@ -9,8 +9,8 @@ from typing import Literal
 
 from claimbench.bench.core.quantities import Answer, Quantity
 from claimbench.bench.core.rounding import Printed, relative, scaled, show_relative
-from claimbench.bench.figures import Figure
 from claimbench.bench.papers.spec import Reported
+from claimbench.bench.report.figures import Figure
 
 Verdict = Literal[
     "exact",

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from claimbench.bench.render import (
+from claimbench.bench.report.render import (
     CLAIM_TITLES,
     PAIR_TITLES,
     Line,
@@ -22,7 +22,7 @@ from claimbench.bench.render import (
     setup_lines,
     summary,
 )
-from claimbench.bench.report import Report
+from claimbench.bench.report.report import Report
 
 COLOURS = {
     "exact": "green",
