@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from claimbench.bench.core.terminal import console
-from claimbench.bench.runner import Screen
+from claimbench.bench.run.runner import Screen
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement

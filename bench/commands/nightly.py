@@ -62,7 +62,7 @@ def nightly(
     from claimbench.bench.machine.process import Stop
     from claimbench.bench.nightly.night import Asked, run_night
     from claimbench.bench.progress import shown
-    from claimbench.bench.request import Options
+    from claimbench.bench.run.request import Options
 
     if accept:
         _accept(results, device)

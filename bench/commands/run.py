@@ -20,8 +20,8 @@ from claimbench.bench.options import (
 )
 
 if TYPE_CHECKING:
-    from claimbench.bench.run_file import RunFile
-    from claimbench.bench.session import Ended
+    from claimbench.bench.run.run_file import RunFile
+    from claimbench.bench.run.session import Ended
 
 EXAMPLES = (
     "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
@@ -132,11 +132,11 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
-    from claimbench.bench.evaluation.dispatch import torchrun_rank
+    from claimbench.bench.run.dispatch import torchrun_rank
 
     if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
         raise typer.Exit(_help())
-    from claimbench.bench.request import Options, resolve
+    from claimbench.bench.run.request import Options, resolve
 
     options = Options(
         papers=paper or (),
@@ -166,8 +166,8 @@ def run(
         quick=quick,
         seed=seed,
     )
-    from claimbench.bench import run_file, session
     from claimbench.bench.core.errors import UserError
+    from claimbench.bench.run import run_file, session
 
     check_output(json)
     if resume:
@@ -183,8 +183,8 @@ def run(
 
 def _help() -> int:
     """Do the share of one of torchrun's further processes; return the exit status."""
-    from claimbench.bench.evaluation.dispatch import follow
     from claimbench.bench.machine.process import Stop
+    from claimbench.bench.run.dispatch import follow
 
     with Stop() as stop:
         return follow(stop)
@@ -192,12 +192,12 @@ def _help() -> int:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
-    from claimbench.bench import session
-    from claimbench.bench.evaluation.dispatch import dispatching
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.progress import checking, shown
-    from claimbench.bench.tasks.checks import precheck
+    from claimbench.bench.run import session
+    from claimbench.bench.run.checks import precheck
+    from claimbench.bench.run.dispatch import dispatching
 
     with Stop() as stop:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.quantities import Quantity, Row
 
 if TYPE_CHECKING:
@@ -196,8 +196,6 @@ class Task:
             UnavailableError: data or weights are not at hand; the sentence of its rows.
             UserError: what is there is not what it should be.
         """
-        from claimbench.bench.core.errors import UnavailableError
-
         raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
 
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -207,6 +205,15 @@ class Task:
             UserError: data are missing or damaged, or do not fit a model.
         """
         return []
+
+    def classes(self, job: Job) -> int:
+        """Return how many classes the model of a job tells apart.
+
+        Raises:
+            UnavailableError: it gives no score for each class, or cannot be built here.
+            UserError: the model or a setting is wrong; one sentence.
+        """
+        raise UnavailableError(f"models for {self.title.lower()} tell no classes apart")
 
     def require(self) -> None:
         """Check that what :meth:`build` needs is installed.

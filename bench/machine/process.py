@@ -12,23 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, Any, TextIO
 
 from claimbench.bench.core import files
 from claimbench.bench.core.errors import DEBUG
-from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Progress
-
-if TYPE_CHECKING:
-    from claimbench.bench.core.records import Job
-
-WORKER = "claimbench.bench.worker"
-"""The module that runs jobs."""
 
 _FOREVER_S = 1e7
 
@@ -75,7 +67,7 @@ class Stop:
         self.requested = True
 
 
-class _Process:
+class Process:
     """One process that was given something to do: the name of its module, and JSON on its stdin."""
 
     def __init__(self, module: str, task: Any) -> None:
@@ -147,41 +139,6 @@ class _Process:
         return next((line[:200] for line in reversed(lines) if line), "")
 
 
-def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> Iterator[tuple[Job, list[Measurement]]]:
-    """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
-
-    A job that takes the process down with it yields rows that say so; those after it run in a new process.
-
-    Args:
-        jobs: what to run.
-        timeout: seconds that one job may take.
-        stop: watched while waiting.
-
-    Raises:
-        Interrupted: a signal asked to stop; the process is gone.
-    """
-    from claimbench.bench.worker import missing  # which imports this module
-
-    waiting = list(jobs)
-    while waiting:
-        process = _Process(WORKER, [asdict(job) for job in waiting])
-        try:
-            while waiting:
-                reason = ""
-                try:
-                    line = process.line(timeout, stop)
-                    rows = _rows(line) if line is not None else None
-                except TimeoutError:
-                    rows, reason = None, f"not done after {timeout:g} s (--timeout)"
-                job = waiting.pop(0)
-                if rows is None:
-                    yield job, missing(job, reason or process.end(), failed=True)
-                    break
-                yield job, rows
-        finally:
-            process.close()
-
-
 def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any:
     """Return the one answer of a process that runs ``module``.
 
@@ -189,7 +146,7 @@ def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any
         RuntimeError: there is none; one sentence says why.
         Interrupted: a signal asked to stop; the process is gone.
     """
-    process = _Process(module, task)
+    process = Process(module, task)
     try:
         line = process.line(timeout, stop)
         if line is None:
@@ -210,21 +167,13 @@ def stream(module: str, task: Any, stop: Stop | None = None) -> Iterator[Any]:
         RuntimeError: the process ended, and the caller still listens; one sentence says how it ended.
         Interrupted: a signal asked to stop; the process is gone.
     """
-    process = _Process(module, task)
+    process = Process(module, task)
     try:
         while (line := process.line(_FOREVER_S, stop)) is not None:
             yield json.loads(line)
         raise RuntimeError(process.end())
     finally:
         process.close()
-
-
-def _rows(line: bytes) -> list[Measurement] | None:
-    """Return the measurements in a line of the answer; None if it is not one."""
-    try:
-        return [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in json.loads(line)]
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _ending(status: int, last_words: str) -> str:

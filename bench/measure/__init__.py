@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-from claimbench.bench import tasks
-from claimbench.bench.core.quantities import sampled
 from claimbench.bench.core.records import Job
 
 METRICS: dict[str, str] = {
@@ -42,24 +40,6 @@ ROWS: dict[str, tuple[tuple[str, str], ...]] = {
 
 REPEATED = ("throughput", "latency")
 """The metrics that are measured in several rounds, each in a fresh process."""
-
-
-def rows(job: Job) -> tuple[tuple[str, str], ...]:
-    """Return the rows (name, unit) that ``job`` is expected to yield."""
-    left_out: set[str] = set()
-    if not job.settings.device.startswith("cuda"):
-        left_out |= {"memory_reserved", "memory_device"}
-    if not job.options.get("second_opinion", True):
-        left_out.add("macs_fvcore")
-    return tuple(row for row in every_row(job) if row[0] not in left_out)
-
-
-def every_row(job: Job) -> tuple[tuple[str, str], ...]:
-    """Return the rows (name, unit) that the metric of ``job`` yields on any device."""
-    task = tasks.shown(job.options)
-    if job.metric == "accuracy":
-        return task.expected(job.options.get("dataset", ""), job.options.get("config"))
-    return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
 
 
 def prepare(job: Job) -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench import run_file, session
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Stop
@@ -21,9 +20,10 @@ from claimbench.bench.regress.comparison import compare
 from claimbench.bench.regress.findings import Outcome
 from claimbench.bench.regress.sources import Source, find
 from claimbench.bench.regress.text import cells
-from claimbench.bench.request import Options, resolve
-from claimbench.bench.run_file import RunFile
-from claimbench.bench.runner import Screen
+from claimbench.bench.run import run_file, session
+from claimbench.bench.run.request import Options, resolve
+from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.runner import Screen
 from claimbench.bench.store.store import Store
 
 LONGEST_PAUSE_S = 24 * 3600.0

@@ -5,7 +5,8 @@ line is; the same run always gives the same bytes::
 
     {"header": {"submission": 1, "run": ..., "device": ..., "submitter": ..., "sha256": ...}}
     {"environment": {...}}                 what :func:`claimbench.bench.machine.environment.capture` found
-    {"plan": {...}}                        what the run set out to measure: :class:`claimbench.bench.run_file.RunFile`
+    {"plan": {...}}                        what the run set out to measure:
+    :class:`claimbench.bench.run.run_file.RunFile`
     {"record": {...}}                      a line of the store, as :mod:`claimbench.bench.store.encoding` writes it; as
     many as there are {"samples": {"key": ..., "samples": [...]}}   what the records' ``samples_key`` name
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench.run_file import RunFile
+from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.submission.lines import VERSION, Header
 

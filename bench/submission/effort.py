@@ -8,7 +8,7 @@ from claimbench.bench.machine.load import disturbances
 from claimbench.bench.measure import REPEATED
 from claimbench.bench.measure.energy import LEAST_S
 from claimbench.bench.measure.timing import FEWEST, QUICK, Effort
-from claimbench.bench.plan import BUDGET_CPU_S, ROUNDS
+from claimbench.bench.run.plan import BUDGET_CPU_S, ROUNDS
 from claimbench.bench.store.evidence import Timing
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job
 from claimbench.bench.machine.environment import name_of
-from claimbench.bench.measure import METRICS, every_row
+from claimbench.bench.measure import METRICS
 from claimbench.bench.papers import golden_files, registry
-from claimbench.bench.plan import MODES, PRECISIONS, STATIC
+from claimbench.bench.run.plan import MODES, PRECISIONS, STATIC
+from claimbench.bench.run.rows import every_row
 from claimbench.bench.store.evidence import Energy, Peak, Timing, read
 from claimbench.bench.store.store import slug
 from claimbench.bench.submission.case import Case, subject_of

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from claimbench.bench.measure import METRICS, rows
+from claimbench.bench.measure import METRICS
+from claimbench.bench.run.rows import rows
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.submission.case import Case
 from claimbench.bench.submission.document import Entry

@@ -122,7 +122,7 @@ class PlannedJob(Job):
 
 
 class Plan(_Strict):
-    """As :class:`claimbench.bench.run_file.RunFile`."""
+    """As :class:`claimbench.bench.run.run_file.RunFile`."""
 
     run: RunId
     papers: list[Short]

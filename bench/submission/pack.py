@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, read_job
-from claimbench.bench.run_file import RunFile
+from claimbench.bench.run import run_file
+from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord, encode
 from claimbench.bench.store.store import Store, environment_file
 from claimbench.bench.submission import document

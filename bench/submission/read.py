@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement, read_job
-from claimbench.bench.run_file import RunFile
+from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import environment_file
 from claimbench.bench.submission import lines, strict_json

@@ -5,5 +5,5 @@ import sys
 import claimbench.bench.machine.process
 from claimbench.bench.__main__ import main
 
-claimbench.bench.machine.process.WORKER = "tests.bench.fake_worker"
+claimbench.bench.run.jobs.WORKER = "tests.bench.fake_worker"
 main(sys.argv[1:])

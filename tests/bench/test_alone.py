@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone, folder_alone
 from claimbench.bench.nightly import state
+from claimbench.bench.run import run_file
 
 HOLD = """
 import sys, time

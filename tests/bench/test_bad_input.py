@@ -10,10 +10,10 @@ import sys
 import pytest
 import torch
 
-from claimbench.bench import worker
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.measure.verify import verify
+from claimbench.bench.run import worker
 from claimbench.bench.store.store import Store
 
 FAKE = ("run", "--paper", "fake", "--baseline", "none")

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from claimbench.bench import claim_check
-from claimbench.bench.claim_run import Claims
 from claimbench.bench.machine.process import Interrupted
 from claimbench.bench.papers import registry
+from claimbench.bench.run import claim_check
+from claimbench.bench.run.claims import Claims
 from claimbench.bench.store import outcomes
 
 PAPER = SimpleNamespace(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from claimbench.bench.papers import registry
-from claimbench.bench.request import Options, resolve
+from claimbench.bench.run.request import Options, resolve
 
 FAKE_S = ("run", "--paper", "fake", "--variant", "fake_s", "--baseline", "none")
 COMMANDS = (

@@ -11,8 +11,8 @@ from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import flops, fvcore_count, memory
-from claimbench.bench.measure import rows as expected_rows
 from claimbench.bench.measure.flop_rules import attention_pairs
+from claimbench.bench.run.rows import rows as expected_rows
 from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate
 
 

@@ -49,7 +49,7 @@ def rows(tmp_path_factory):
     def run(name, batch):
         job = Job("", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options={"sample_shape": [4]})
         read, write = os.pipe()
-        command = [sys.executable, "-m", "claimbench.bench.worker", "--out-fd", str(write)]
+        command = [sys.executable, "-m", "claimbench.bench.run.worker", "--out-fd", str(write)]
         subprocess.run(command, input=json.dumps([asdict(job)]).encode(), pass_fds=(write,), check=True)
         os.close(write)
         with os.fdopen(read) as file:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from claimbench.bench import plan, tasks
+from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.openmmlab import install
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report.compare import compare
-from claimbench.bench.request import Options, resolve
+from claimbench.bench.run import plan
+from claimbench.bench.run.request import Options, resolve
 
 FACTS: dict[str, Any] = {
     "id": "made_up",

@@ -9,8 +9,8 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import devices
 from claimbench.bench.papers import golden_files
-from claimbench.bench.plan import plan, processes
-from claimbench.bench.request import Options, resolve
+from claimbench.bench.run.plan import plan, processes
+from claimbench.bench.run.request import Options, resolve
 
 CPU = {"papers": ["fake"], "device": "cpu"}
 
@@ -191,8 +191,8 @@ def test_a_gpu_that_is_not_there_is_said_with_the_reason(request_of, monkeypatch
 def test_planning_loads_no_torch():
     code = """
 import sys
-from claimbench.bench.plan import plan
-from claimbench.bench.request import Options, resolve
+from claimbench.bench.run.plan import plan
+from claimbench.bench.run.request import Options, resolve
 plan(resolve(Options(papers=["overlock"], device="cpu")))
 sys.exit("torch" in sys.modules or "timm" in sys.modules)
 """

@@ -14,8 +14,8 @@ from claimbench.bench.core.bits import decode
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.data.small.sets import Pictures
-from claimbench.bench.evaluation.dispatch import dispatching
 from claimbench.bench.measure.scoring.journal import Count, ahead
+from claimbench.bench.run.dispatch import dispatching
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.features import Features
 from claimbench.bench.tasks.representation_probing.heads import Recipe, train

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import claimbench.bench.machine.process
-from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Settings
-from claimbench.bench.machine.process import Interrupted, Stop, ask, run_jobs
-from claimbench.bench.run_file import RunFile
-from claimbench.bench.runner import Ledger, done, execute
+from claimbench.bench.machine.process import Interrupted, Stop, ask
+from claimbench.bench.run import run_file
+from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.runner import Ledger, done, execute
 from claimbench.bench.store.store import Store
 
 
@@ -142,7 +143,7 @@ def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatc
             row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.get("batch", 32)})
             yield one, [row]
 
-    monkeypatch.setattr("claimbench.bench.runner.run_jobs", answers)
+    monkeypatch.setattr("claimbench.bench.run.runner.run_jobs", answers)
     plan = plan_of(*(job(metric="throughput", round=number) for number in range(3)))
     store = Store(tmp_path)
     with Stop() as stop:
@@ -181,10 +182,10 @@ def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):
 
     code = """
 import claimbench.bench.machine.process, sys
-from claimbench.bench.machine.process import _Process
+from claimbench.bench.machine.process import Process
 from tests.bench.test_runner import job
 from dataclasses import asdict
-process = _Process("tests.bench.fake_worker", [asdict(job("hang"))])
+process = Process("tests.bench.fake_worker", [asdict(job("hang"))])
 print(process._popen.pid, flush=True)
 process.line(600, None)
 """

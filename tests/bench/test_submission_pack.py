@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Settings
-from claimbench.bench.run_file import RunFile
+from claimbench.bench.run import run_file
+from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.store import Store
 from claimbench.bench.submission import files, lines, private
 from claimbench.bench.submission.check import Checker

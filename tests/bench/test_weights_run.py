@@ -140,8 +140,8 @@ def test_without_any_weights_the_run_does_not_begin(bench, here):
 
 
 def test_weights_that_change_between_plan_and_measurement_fail_the_row(here, fake_papers):
-    from claimbench.bench import worker
     from claimbench.bench.core.records import Job, Settings
+    from claimbench.bench.run import worker
 
     torch.save(state(), here / "a.pth")
     options = {"module": "claimbench.reproductions.fake", "config": {"width": 4}, "weights_file": str(here / "a.pth")}

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import pytest
 
-from claimbench.bench import worker
 from claimbench.bench.core import errors, records
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.measure import METRICS, ROWS
+from claimbench.bench.run import worker
 
 MODELS = """
 import torch
@@ -37,7 +37,7 @@ def models(tmp_path):
 
 def spawn(job):
     read, write = os.pipe()
-    command = [sys.executable, "-m", "claimbench.bench.worker", "--out-fd", str(write)]
+    command = [sys.executable, "-m", "claimbench.bench.run.worker", "--out-fd", str(write)]
     done = subprocess.run(
         command, input=json.dumps([asdict(job)]), text=True, capture_output=True, pass_fds=(write,), check=False
     )
@@ -118,7 +118,7 @@ def test_every_metric_has_a_module_and_rows():
 
 
 def test_listing_metrics_loads_no_torch():
-    modules = "claimbench.bench.measure, claimbench.bench.worker"
+    modules = "claimbench.bench.measure, claimbench.bench.run.worker"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

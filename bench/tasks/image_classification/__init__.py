@@ -71,6 +71,12 @@ class ImageClassification(Task):
 
         return measure(subject, job)
 
+    def classes(self, job: Job) -> int:
+        """Return how many classes the model of a job tells apart."""
+        from claimbench.bench.tasks.image_classification.evaluate import classes_of
+
+        return classes_of(job)
+
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Check folders and archives picture by picture, and that each model's classes are those of its data set."""
         from claimbench.bench.tasks.image_classification.check import precheck

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.manifest import check_classes, checked
-from claimbench.bench.machine.process import Stop, run_jobs, watching
+from claimbench.bench.machine.process import Stop, watching
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
+from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
-
-TIMEOUT_S = 900.0
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -40,8 +39,9 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
             continue
         seen.add(model)
         key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
-        asked = replace(job, options={**job.options, "only_classes": True})
-        for _, rows in run_jobs([asked], TIMEOUT_S, stop):
-            if rows[0].metric == "classes" and rows[0].value is not None:
-                check_classes(DATASETS[key[0]], found[key], int(rows[0].value), job.subject)
+        try:
+            classes = count(job, stop)
+        except (UnavailableError, UserError):
+            continue  # the job's own row will say it
+        check_classes(DATASETS[key[0]], found[key], classes, job.subject)
     return notes

@@ -42,8 +42,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     Options of the job: ``dataset`` (a name of the catalogue) and ``data`` (where it lies); ``input`` (the paper's
     preprocessing); ``partial``, ``limit``, ``batch``, ``workers``; ``devices`` (one process each); ``predictions`` (the
     common name of the files that hold each picture's prediction, by which an interrupted evaluation goes on); ``group``
-    (the name of the group to join, where torchrun started this process). With ``only_classes`` nothing is evaluated:
-    the one row says how many classes the model tells apart.
+    (the name of the group to join, where torchrun started this process).
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or this model has no scores for classes.
@@ -53,8 +52,6 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
     classes = count_classes(subject)
-    if job.options.get("only_classes"):
-        return [Measurement("classes", classes, "", "one forward pass")]
     pictures = _pictures(job, dataset)
     check_classes(dataset, pictures, classes, job.subject)
     with ExitStack() as stack:
@@ -140,6 +137,11 @@ def task_of(subject: Subject, job: Job, dataset: DataSet, pictures: Pictures, ba
             **circumstances(subject, job),
         },
     )
+
+
+def classes_of(job: Job) -> int:
+    """Return how many classes a job's model tells apart; see :func:`count_classes`."""
+    return count_classes(load_subject(job))
 
 
 def count_classes(subject: Subject) -> int:

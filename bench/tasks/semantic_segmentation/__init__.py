@@ -64,6 +64,12 @@ class SemanticSegmentation(Task):
 
         return measure(subject, job)
 
+    def classes(self, job: Job) -> int:
+        """Return how many classes the model of a job tells apart."""
+        from claimbench.bench.tasks.semantic_segmentation.evaluate import classes_of
+
+        return classes_of(job)
+
     def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         """Read every picture and mask of the data sets that jobs name."""
         from claimbench.bench.tasks.semantic_segmentation.check import precheck

@@ -8,9 +8,10 @@ from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
 from claimbench.bench.machine.process import Stop, watching
+from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
-from claimbench.bench.tasks.semantic_segmentation.evaluate import classes_of, dataset_of
+from claimbench.bench.tasks.semantic_segmentation.evaluate import dataset_of
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -27,14 +28,14 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
     for (_, data, partial), own in places.items():
         dataset = dataset_of(own[0])
         with shown(dataset.title) as progress:
-            classes = len(dataset.classes) or min(map(_classes, own))
+            classes = len(dataset.classes) or min(_classes(job, stop) for job in own)
             checked(dataset, data, classes, partial=partial, progress=watching(stop, progress))
     return []
 
 
-def _classes(job: Job) -> int:
+def _classes(job: Job, stop: Stop) -> int:
     """Return how many classes a model has; as many as there can be where its row will say why it cannot be scored."""
     try:
-        return classes_of(job)
+        return count(job, stop)
     except UnavailableError:
         return VOID

@@ -16,7 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
-from claimbench.bench.tasks.checks import precheck
+from claimbench.bench.run.checks import precheck
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from tests.bench import detection_data as made
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from claimbench.bench import tasks
 from claimbench.bench.core.records import Job
-from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
+from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
 from claimbench.bench.measure.scoring.journal import Count
+from claimbench.bench.run.jobs import run_jobs
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0

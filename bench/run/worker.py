@@ -1,6 +1,6 @@
 """The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
-Which jobs share a process is the plan's affair (:func:`claimbench.bench.plan.processes`).
+Which jobs share a process is the plan's affair (:func:`claimbench.bench.run.plan.processes`).
 Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from claimbench.bench.core.errors import UnavailableError, UserError, explain, unknown
 from claimbench.bench.core.records import Job, Measurement, read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.measure import METRICS, ROWS, prepare, rows
+from claimbench.bench.measure import METRICS, prepare
+from claimbench.bench.run.rows import missing
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Subject
@@ -76,12 +76,6 @@ def run(job: Job, load: Loader | None = None) -> list[Measurement]:
 
         traceback.print_exc(file=sys.stderr)
         return missing(job, explain(error, job), failed=True)
-
-
-def missing(job: Job, reason: str, *, failed: bool) -> list[Measurement]:
-    """Return every row of the job with the same reason and no value."""
-    expected: Iterable[tuple[str, str]] = rows(job) if job.metric in ROWS else ((job.metric, ""),)
-    return [Measurement.missing(metric, unit, reason, failed=failed) for metric, unit in expected]
 
 
 def _finite(row: Measurement) -> Measurement:

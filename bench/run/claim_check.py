@@ -1,4 +1,4 @@
-"""Puts a paper's claims to the test in a process of its own: ``python -m claimbench.bench.claim_check`` runs one
+"""Puts a paper's claims to the test in a process of its own: ``python -m claimbench.bench.run.claim_check`` runs one
 experiment.
 """
 
@@ -53,7 +53,7 @@ def check(
             tell(f"{paper}: claim {number} of {len(claims)}, {claim.id}")
         task = {"paper": paper, "module": f"{module}.claims", "experiment": claim.experiment, "values": values}
         try:
-            yield claim.id, _outcome(ask("claimbench.bench.claim_check", task, TIMEOUT_S, stop))
+            yield claim.id, _outcome(ask("claimbench.bench.run.claim_check", task, TIMEOUT_S, stop))
         except RuntimeError as error:
             yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
 

@@ -10,9 +10,10 @@ from typing import Any
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Record
 from claimbench.bench.machine import environment
-from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
-from claimbench.bench.plan import processes
-from claimbench.bench.run_file import RunFile
+from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.plan import processes
+from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
 

@@ -1,4 +1,4 @@
-"""What a user typed becomes a :class:`claimbench.bench.plan.Request`; all that is wrong with it is said at once."""
+"""What a user typed becomes a :class:`claimbench.bench.run.plan.Request`; all that is wrong with it is said at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
 from claimbench.bench.measure import METRICS
 from claimbench.bench.papers import registry
-from claimbench.bench.plan import MODES, PRECISIONS, Request
+from claimbench.bench.run.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Scored

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from claimbench.bench import claim_check
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.run import claim_check
 from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Paper
     from claimbench.bench.report.figures import Figure
-    from claimbench.bench.runner import Ledger
+    from claimbench.bench.run.runner import Ledger
     from claimbench.bench.store.outcomes import Outcome
 
 

@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench import run_file
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.machine.process import Interrupted, Stop, run_jobs
-from claimbench.bench.plan import Request, plan
-from claimbench.bench.run_file import RunFile
-from claimbench.bench.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
+from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.run import run_file
+from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.plan import Request, plan
+from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 
 if TYPE_CHECKING:
-    from claimbench.bench.claim_run import Claims
     from claimbench.bench.core.records import Job, Record
     from claimbench.bench.papers.spec import Paper
     from claimbench.bench.report.report import Report
+    from claimbench.bench.run.claims import Claims
     from claimbench.bench.store.store import Store
 
 
@@ -115,7 +116,7 @@ def _run(
     prepare: Callable[[Job], Job],
     testing: Callable[[str], None] | None,
 ) -> Ended:
-    from claimbench.bench.claim_run import Claims
+    from claimbench.bench.run.claims import Claims
 
     ledger = Ledger(plan_.run, plan_.device, store)
     before = done(store, plan_.run)

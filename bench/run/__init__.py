@@ -1,0 +1,1 @@
+"""One run: a request, its plan, its jobs in processes, its records and claims."""

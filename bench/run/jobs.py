@@ -1,0 +1,55 @@
+"""Runs jobs in a process of their own; a job that takes its process down becomes rows that say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from claimbench.bench.core.records import Job, Measurement
+from claimbench.bench.machine.process import Process, Stop
+from claimbench.bench.run.rows import missing
+
+WORKER = "claimbench.bench.run.worker"
+"""The module that runs jobs."""
+
+
+def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> Iterator[tuple[Job, list[Measurement]]]:
+    """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
+
+    A job that takes the process down with it yields rows that say so; those after it run in a new process.
+
+    Args:
+        jobs: what to run.
+        timeout: seconds that one job may take.
+        stop: watched while waiting.
+
+    Raises:
+        Interrupted: a signal asked to stop; the process is gone.
+    """
+    waiting = list(jobs)
+    while waiting:
+        process = Process(WORKER, [asdict(job) for job in waiting])
+        try:
+            while waiting:
+                reason = ""
+                try:
+                    line = process.line(timeout, stop)
+                    rows = _rows(line) if line is not None else None
+                except TimeoutError:
+                    rows, reason = None, f"not done after {timeout:g} s (--timeout)"
+                job = waiting.pop(0)
+                if rows is None:
+                    yield job, missing(job, reason or process.end(), failed=True)
+                    break
+                yield job, rows
+        finally:
+            process.close()
+
+
+def _rows(line: bytes) -> list[Measurement] | None:
+    """Return the measurements in a line of the answer; None if it is not one."""
+    try:
+        return [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in json.loads(line)]
+    except (ValueError, TypeError, KeyError):
+        return None
