@@ -13,9 +13,9 @@ from claimbench.bench.core.terminal import print_json
 from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
-    from claimbench.bench.nightly.night import Result
-    from claimbench.bench.nightly.state import Night
-    from claimbench.bench.regress.findings import Outcome
+    from claimbench.bench.watch.nightly.night import Result
+    from claimbench.bench.watch.nightly.state import Night
+    from claimbench.bench.watch.regress.findings import Outcome
 
 EXAMPLES = (
     "Examples: `bench nightly --budget 2h` · `bench nightly --paper overlock --metrics latency --budget 20m` · "
@@ -60,9 +60,9 @@ def nightly(
     A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
     """
     from claimbench.bench.machine.process import Stop
-    from claimbench.bench.nightly.night import Asked, run_night
     from claimbench.bench.progress import shown
     from claimbench.bench.run.request import Options
+    from claimbench.bench.watch.nightly.night import Asked, run_night
 
     if accept:
         _accept(results, device)
@@ -89,7 +89,7 @@ def nightly(
 
 def _accept(results: Path, device: str) -> None:
     from claimbench.bench.machine import devices, environment
-    from claimbench.bench.nightly.night import accept
+    from claimbench.bench.watch.nightly.night import accept
 
     night = accept(results, environment.device_name(devices.resolve(device)))
     typer.echo(f"night {night.night} counts as good: the next one is compared with it")
@@ -97,10 +97,10 @@ def _accept(results: Path, device: str) -> None:
 
 def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -> None:
     """Write the summary, and the issue if one is wanted."""
-    from claimbench.bench.nightly import issue as issues
-    from claimbench.bench.nightly.state import file_of
-    from claimbench.bench.nightly.summary import render
     from claimbench.bench.store.jsonl import write_whole
+    from claimbench.bench.watch.nightly import issue as issues
+    from claimbench.bench.watch.nightly.state import file_of
+    from claimbench.bench.watch.nightly.summary import render
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())
@@ -113,7 +113,7 @@ def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -
 
 def _print(result: Result, json: bool) -> None:
     """Say how a night ended."""
-    from claimbench.bench.regress import text
+    from claimbench.bench.watch.regress import text
 
     night = result.night
     if json:

@@ -12,8 +12,8 @@ from claimbench.bench.core.terminal import console, print_json
 from claimbench.bench.options import RESULTS, Json, Results, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
-    from claimbench.bench.regress.bisect import Bisected, Task
-    from claimbench.bench.regress.findings import Outcome
+    from claimbench.bench.watch.regress.bisect import Bisected, Task
+    from claimbench.bench.watch.regress.findings import Outcome
 
 EXAMPLES = (
     "Examples: `bench regress --baseline 1a2b3c4` · `bench regress --baseline main --candidate latest --markdown "
@@ -76,7 +76,7 @@ def regress(
     """Compare two sets of records and say what got slower, larger or wrong, and whether the code can be the cause."""
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.text import split
-    from claimbench.bench.regress.comparison import compare_named
+    from claimbench.bench.watch.regress.comparison import compare_named
 
     if bisect:
         raise typer.Exit(_bisect(_task(command, good, bad, paper, metrics, repo, build, rounds, timeout), json))
@@ -93,10 +93,10 @@ def regress(
 
 def _print(outcome: Outcome, markdown: Path | None, json: bool) -> None:
     """Print a comparison in the ways that were asked for."""
-    from claimbench.bench.regress import text
-    from claimbench.bench.regress.markdown import render
-    from claimbench.bench.regress.terminal import show
     from claimbench.bench.store.jsonl import write_whole
+    from claimbench.bench.watch.regress import text
+    from claimbench.bench.watch.regress.markdown import render
+    from claimbench.bench.watch.regress.terminal import show
 
     page = render(outcome)
     if markdown is not None and str(markdown) != "-":
@@ -127,7 +127,7 @@ def _task(
 ) -> Task:
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.text import split
-    from claimbench.bench.regress.bisect import Task, command_of
+    from claimbench.bench.watch.regress.bisect import Task, command_of
 
     if not good:
         raise UserError("say where all was well: --good takes a commit")
@@ -137,7 +137,7 @@ def _task(
 
 def _bisect(task: Task, json: bool) -> int:
     """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
-    from claimbench.bench.regress.bisect import as_json, bisect
+    from claimbench.bench.watch.regress.bisect import as_json, bisect
 
     found = bisect(task, lambda line: typer.echo(line, err=True))
     if json:
@@ -148,7 +148,7 @@ def _bisect(task: Task, json: bool) -> int:
 
 
 def _print_bisected(task: Task, found: Bisected) -> None:
-    from claimbench.bench.regress.worktree import describe
+    from claimbench.bench.watch.regress.worktree import describe
 
     if found.first_bad:
         typer.echo(f"first bad commit: {found.first_bad}")

@@ -9,9 +9,9 @@ import numpy as np
 from record_examples import record
 
 from claimbench.bench.core.records import Settings
-from claimbench.bench.regress.noise import Pair
-from claimbench.bench.regress.sources import Source
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.watch.regress.noise import Pair
+from claimbench.bench.watch.regress.sources import Source
 
 SLOWER = log(1.05)
 

@@ -9,8 +9,8 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone, folder_alone
-from claimbench.bench.nightly import state
 from claimbench.bench.run import run_file
+from claimbench.bench.watch.nightly import state
 
 HOLD = """
 import sys, time

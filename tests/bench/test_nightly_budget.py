@@ -7,8 +7,8 @@ from regress_worlds import exact, times
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
-from claimbench.bench.nightly.budget import choose, duration, seconds
-from claimbench.bench.nightly.history import History
+from claimbench.bench.watch.nightly.budget import choose, duration, seconds
+from claimbench.bench.watch.nightly.history import History
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 COMMIT, ELSEWHERE = "a" * 40, "b" * 40

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from claimbench.bench.regress.probe import Probe, Unmeasurable
+from claimbench.bench.watch.regress.probe import Probe, Unmeasurable
 
 TIMED = """import random; print('{"latency": %%f}' %% (%s * random.uniform(0.998, 1.002)))"""
 FAST, SLOW = TIMED % 1.0, TIMED % 1.08

@@ -8,9 +8,9 @@ from regress_worlds import ENVIRONMENT, SLOWER, exact, many, source, times
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
-from claimbench.bench.regress import text
-from claimbench.bench.regress.comparison import compare
-from claimbench.bench.regress.markdown import render
+from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress.comparison import compare
+from claimbench.bench.watch.regress.markdown import render
 
 OLD, NEW = "a" * 40, "b" * 40
 QUIET = (0.100, 0.1004, 0.0997)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from claimbench.bench.regress.correction import holm
+from claimbench.bench.watch.regress.correction import holm
 
 
 def test_known_answer():

@@ -5,7 +5,7 @@ import pytest
 from regress_worlds import pairs
 
 from claimbench.bench.core.statistics import NOISE_FLOOR
-from claimbench.bench.regress.noise import ENOUGH, LASTING, learn
+from claimbench.bench.watch.regress.noise import ENOUGH, LASTING, learn
 
 
 def world(deviations, seed=0, rounds=3):

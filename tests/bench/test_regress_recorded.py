@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from regress_worlds import SLOWER
 
-from claimbench.bench.regress.comparison import compare
-from claimbench.bench.regress.noise import Pair
-from claimbench.bench.regress.series import series
-from claimbench.bench.regress.shift import shifts
-from claimbench.bench.regress.sources import find
 from claimbench.bench.store.store import Store
+from claimbench.bench.watch.regress.comparison import compare
+from claimbench.bench.watch.regress.noise import Pair
+from claimbench.bench.watch.regress.series import series
+from claimbench.bench.watch.regress.shift import shifts
+from claimbench.bench.watch.regress.sources import find
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 RUNS = ("20261121T062850Z-d3ca70", "20261121T091607Z-004652", "20261121T093852Z-730972")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from regress_worlds import SLOWER, pairs, simulated
 
-from claimbench.bench.regress.shift import ALPHA, MATTERS, shifts
+from claimbench.bench.watch.regress.shift import ALPHA, MATTERS, shifts
 
 QUIET = 0.006
 """A quiet machine: three rounds lie about 1 % apart (the range of three is 1.7 standard deviations)."""

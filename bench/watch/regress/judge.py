@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import expm1
 
-from claimbench.bench.regress.findings import Cause, Finding, Verdict
-from claimbench.bench.regress.noise import Pair
-from claimbench.bench.regress.pairing import Matched
-from claimbench.bench.regress.series import CONTROL, Series
-from claimbench.bench.regress.shift import Shift, Shifts, shifts
-from claimbench.bench.regress.sources import Source
-from claimbench.bench.regress.surroundings import busier, clock_change, state
+from claimbench.bench.watch.regress.findings import Cause, Finding, Verdict
+from claimbench.bench.watch.regress.noise import Pair
+from claimbench.bench.watch.regress.pairing import Matched
+from claimbench.bench.watch.regress.series import CONTROL, Series
+from claimbench.bench.watch.regress.shift import Shift, Shifts, shifts
+from claimbench.bench.watch.regress.sources import Source
+from claimbench.bench.watch.regress.surroundings import busier, clock_change, state
 
 TOLERANCE = {"memory": 0.05, "energy": 0.10}
 """Figures that are taken once, not in rounds, count as moved where they differ by more than this share."""

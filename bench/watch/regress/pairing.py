@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from claimbench.bench.core.records import Settings
-from claimbench.bench.regress.series import Series
-from claimbench.bench.regress.surroundings import Change, changes
 from claimbench.bench.report import metrics
+from claimbench.bench.watch.regress.series import Series
+from claimbench.bench.watch.regress.surroundings import Change, changes
 
 ACROSS = ("machine", "versions", *(field.name for field in fields(Settings)))
 """What a user may ask to compare across: another machine, other versions, or any one setting."""

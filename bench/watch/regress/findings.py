@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from claimbench.bench.regress.pairing import Matched, Unmatched
-from claimbench.bench.regress.shift import Shift
-from claimbench.bench.regress.surroundings import Change
+from claimbench.bench.watch.regress.pairing import Matched, Unmatched
+from claimbench.bench.watch.regress.shift import Shift
+from claimbench.bench.watch.regress.surroundings import Change
 
 Verdict = Literal[
     "slower",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.nightly.state import Night
+from claimbench.bench.watch.nightly.state import Night
 
 LONGEST = 60_000
 """GitHub takes issues of up to 65,536 characters."""

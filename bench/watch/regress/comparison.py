@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.regress import pairing, sources
-from claimbench.bench.regress.findings import Outcome
-from claimbench.bench.regress.judge import judge
-from claimbench.bench.regress.series import Series, contradicts, series
-from claimbench.bench.regress.sources import Source
+from claimbench.bench.watch.regress import pairing, sources
+from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.judge import judge
+from claimbench.bench.watch.regress.series import Series, contradicts, series
+from claimbench.bench.watch.regress.sources import Source
 
 
 def compare_named(
     baseline: str, candidate: str, results: Path, across: Collection[str] = (), papers: Collection[str] = ()
 ) -> Outcome:
-    """Compare what two names mean; see :func:`claimbench.bench.regress.sources.find`.
+    """Compare what two names mean; see :func:`claimbench.bench.watch.regress.sources.find`.
 
     Raises:
         UserError: there is nothing of a name, or nothing of the two can be compared.
@@ -32,7 +32,7 @@ def compare(baseline: Source, candidate: Source, across: Collection[str] = (), p
 
     Args:
         baseline, candidate: the two.
-        across: names of :data:`claimbench.bench.regress.pairing.ACROSS` that may differ.
+        across: names of :data:`claimbench.bench.watch.regress.pairing.ACROSS` that may differ.
         papers: compare only these papers; empty for all.
 
     Raises:

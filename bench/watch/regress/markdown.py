@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from claimbench.bench.regress import text
-from claimbench.bench.regress.findings import Outcome
 from claimbench.bench.report.render.markdown import escape
+from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress.findings import Outcome
 
 MOST = 50
 """Rows of a table; GitHub cuts off long summaries."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claimbench.bench.regress import text
-from claimbench.bench.regress.findings import Outcome
+from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress.findings import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,10 +21,10 @@ from typing import Any
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.measure import ROWS
-from claimbench.bench.regress.sources import Source
 from claimbench.bench.report import metrics
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
+from claimbench.bench.watch.regress.sources import Source
 
 SUBJECT = "the command"
 

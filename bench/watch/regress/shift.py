@@ -17,8 +17,8 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import mannwhitneyu
 
 from claimbench.bench.core.statistics import NOISE_FLOOR
-from claimbench.bench.regress.correction import holm
-from claimbench.bench.regress.noise import Noise, Pair, learn
+from claimbench.bench.watch.regress.correction import holm
+from claimbench.bench.watch.regress.noise import Noise, Pair, learn
 
 MATTERS = log(1.025)
 """The smallest shift that matters, as a logarithm: less than 2.5 % is never called slower."""

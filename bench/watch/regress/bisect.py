@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.regress.comparison import compare
-from claimbench.bench.regress.findings import Finding, Outcome
-from claimbench.bench.regress.probe import Probe, Unmeasurable
-from claimbench.bench.regress.worktree import describe, git, resolve, worktrees
+from claimbench.bench.watch.regress.comparison import compare
+from claimbench.bench.watch.regress.findings import Finding, Outcome
+from claimbench.bench.watch.regress.probe import Probe, Unmeasurable
+from claimbench.bench.watch.regress.worktree import describe, git, resolve, worktrees
 
 Mark = Literal["good", "bad", "skip"]
 
@@ -37,7 +37,7 @@ class Task:
     Attributes:
         repository: the user's.
         good, bad: names of commits.
-        command: what is run in each checkout: see :mod:`claimbench.bench.regress.probe`.
+        command: what is run in each checkout: see :mod:`claimbench.bench.watch.regress.probe`.
         build: a shell command that makes a checkout ready; empty for none.
         rounds: runs of the command on each side before the first judgement.
         timeout: seconds for one run.
@@ -197,7 +197,7 @@ def _subject(finding: Finding) -> Subject:
 
 
 def _phrase(finding: Finding) -> str:
-    from claimbench.bench.regress.text import cells
+    from claimbench.bench.watch.regress.text import cells
 
     model, metric, _, before, after, change, verdict, _ = cells(replace(finding, because=""))
     return f"{model} {metric.lower()} {verdict}: {before} → {after}" + (f", {change}" if change else "")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job
-from claimbench.bench.nightly.history import History, Unit, age, unit_of
+from claimbench.bench.watch.nightly.history import History, Unit, age, unit_of
 
 WORTH = {"parity": 3.0, "params": 3.0, "flops": 3.0, "latency": 2.0, "throughput": 2.0, "memory": 1.0, "energy": 1.0}
 """How much a metric is worth: first whether a model is right, then how fast it is, then the rest."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from tabulate import tabulate
 
-from claimbench.bench.nightly.budget import duration
-from claimbench.bench.nightly.state import Night
-from claimbench.bench.regress import markdown
-from claimbench.bench.regress.findings import Outcome
 from claimbench.bench.report.render.markdown import escape
+from claimbench.bench.watch.nightly.budget import duration
+from claimbench.bench.watch.nightly.state import Night
+from claimbench.bench.watch.regress import markdown
+from claimbench.bench.watch.regress.findings import Outcome
 
 MOST = 40
 """Lines of a list."""

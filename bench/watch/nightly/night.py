@@ -13,18 +13,18 @@ from typing import Any
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Stop
-from claimbench.bench.nightly import budget, state
-from claimbench.bench.nightly.history import History, unit_of
-from claimbench.bench.nightly.state import Night
-from claimbench.bench.regress.comparison import compare
-from claimbench.bench.regress.findings import Outcome
-from claimbench.bench.regress.sources import Source, find
-from claimbench.bench.regress.text import cells
 from claimbench.bench.run import run_file, session
 from claimbench.bench.run.request import Options, resolve
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.run.runner import Screen
 from claimbench.bench.store.store import Store
+from claimbench.bench.watch.nightly import budget, state
+from claimbench.bench.watch.nightly.history import History, unit_of
+from claimbench.bench.watch.nightly.state import Night
+from claimbench.bench.watch.regress.comparison import compare
+from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.sources import Source, find
+from claimbench.bench.watch.regress.text import cells
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """A night that was cut off longer ago than this is not gone on with: it would be two nights under one name."""

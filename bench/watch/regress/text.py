@@ -7,11 +7,11 @@ from math import expm1
 from typing import Any
 
 from claimbench.bench.core.rounding import scaled, show, show_relative
-from claimbench.bench.regress.findings import IMPROVEMENTS, Finding, Outcome
-from claimbench.bench.regress.series import Series
-from claimbench.bench.regress.shift import ALPHA, MATTERS, TO_FIND
 from claimbench.bench.report import metrics
 from claimbench.bench.report.render import clean
+from claimbench.bench.watch.regress.findings import IMPROVEMENTS, Finding, Outcome
+from claimbench.bench.watch.regress.series import Series
+from claimbench.bench.watch.regress.shift import ALPHA, MATTERS, TO_FIND
 
 TITLES = ("Model", "Metric", "Conditions", "Baseline", "Candidate", "Change", "Verdict", "Why")
 

@@ -1,0 +1,1 @@
+"""Watches records over time: regressions and nightly runs."""
