@@ -10,7 +10,7 @@ import typer
 from claimbench.bench.options import RESULTS, Results
 
 if TYPE_CHECKING:
-    from claimbench.bench.site.source import Source
+    from claimbench.bench.publish.site.source import Source
 
 leaderboard = typer.Typer(help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True)
 
@@ -33,8 +33,8 @@ def build(
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
-    from claimbench.bench.site import build as site
-    from claimbench.bench.site.folder import check
+    from claimbench.bench.publish.site import build as site
+    from claimbench.bench.publish.site.folder import check
 
     check(out)
     made = site.build(_source(results), out)
@@ -51,8 +51,8 @@ def serve(
     """Build the site and show it on this machine, until interrupted."""
     import tempfile
 
-    from claimbench.bench.site import build as site
-    from claimbench.bench.site.serve import bind
+    from claimbench.bench.publish.site import build as site
+    from claimbench.bench.publish.site.serve import bind
 
     with tempfile.TemporaryDirectory(prefix="claimbench-site-") as scratch:
         folder = out or Path(scratch) / "site"
@@ -74,9 +74,9 @@ def publish(
 ) -> None:
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
     from claimbench.bench.core.errors import UserError
-    from claimbench.bench.site import publish as publishing
-    from claimbench.bench.site.branch import Branch
-    from claimbench.bench.site.folder import check
+    from claimbench.bench.publish.site import publish as publishing
+    from claimbench.bench.publish.site.branch import Branch
+    from claimbench.bench.publish.site.folder import check
 
     if to is not None and archive is not None:
         raise UserError("--to and --archive are two places to publish to: choose one")
@@ -93,7 +93,7 @@ def publish(
 
 
 def _source(results: Path) -> Source:
-    from claimbench.bench.site.source import Source
+    from claimbench.bench.publish.site.source import Source
 
     return Source.installed(results)
 

@@ -16,7 +16,7 @@ from claimbench.bench.options import RESULTS, Json, Results
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from claimbench.bench.submission.check import Verdict
+    from claimbench.bench.publish.submission.check import Verdict
 
 CHECK = (
     "Examples: `bench results check mine.jsonl` · `bench results check *.jsonl --json`. "
@@ -50,7 +50,7 @@ def check(files: Files, json: Json = False) -> None:
 
 def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> None:
     """Check files, and put those that are good into the store; one that is there already is left as it is."""
-    from claimbench.bench.submission.take_in import take_in
+    from claimbench.bench.publish.submission.take_in import take_in
 
     verdicts, unreadable = _judge(files)
     taken = [take_in(verdict, results) for verdict in verdicts]
@@ -67,7 +67,7 @@ def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> N
 
 def rules(json: Json = False) -> None:
     """List what is checked: every rule by the name that stands behind its reasons."""
-    from claimbench.bench.submission.check import sentences
+    from claimbench.bench.publish.submission.check import sentences
 
     if json:
         print_json(sentences())
@@ -78,7 +78,7 @@ def rules(json: Json = False) -> None:
 
 def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
     """Return the verdicts, and what could not be read at all, a sentence each."""
-    from claimbench.bench.submission.check import Checker
+    from claimbench.bench.publish.submission.check import Checker
 
     verdicts, unreadable = [], []
     with _status() as status:

@@ -12,7 +12,7 @@ from claimbench.bench.core.terminal import print_json
 from claimbench.bench.options import RESULTS, Json, Results
 
 if TYPE_CHECKING:
-    from claimbench.bench.submission.pack import Packed
+    from claimbench.bench.publish.submission.pack import Packed
 
 EXAMPLES = (
     "Examples: `bench submit --run latest --out mine.jsonl` · `bench submit --run latest --dry-run` · "
@@ -39,8 +39,8 @@ def submit(
 
     `bench results check FILE` says whether it would be taken.
     """
-    from claimbench.bench.submission import files
-    from claimbench.bench.submission.pack import pack
+    from claimbench.bench.publish.submission import files
+    from claimbench.bench.publish.submission.pack import pack
 
     if out is None and not dry_run:
         raise UserError("say where to write with --out FILE, or look first with --dry-run")

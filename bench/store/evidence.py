@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from claimbench.bench.core.records import Measurement
-from claimbench.bench.submission.reasons import Doubt, rule
-
-if TYPE_CHECKING:
-    from claimbench.bench.submission.case import Case
 
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
@@ -204,22 +199,3 @@ def energy_of(row: Measurement) -> Energy | None:
     """Return the evidence of an energy."""
     found = read(row)
     return found if isinstance(found, Energy) else None
-
-
-@rule("evidence", "A measured figure carries the evidence that this suite writes with it.")
-def _evidence(case: Case) -> Iterator[Doubt]:
-    for entry in case.measured:
-        row = entry.record.measurement
-        model = EVIDENCE.get(row.metric)
-        if not row.method:
-            yield entry, "it does not say how it was measured"
-        if model is None:
-            continue
-        try:
-            model.model_validate(row.detail)
-        except ValidationError as error:
-            faults = error.errors(include_url=False, include_input=False)
-            first = faults[0]
-            place = ".".join(str(part) for part in ("detail", *first["loc"]))[:120]
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            yield entry, f"its evidence is not as it is written here: {place}: {first['msg']}{more}"

@@ -12,9 +12,9 @@ import orjson
 
 from claimbench.bench.core.records import read_job
 from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
+from claimbench.bench.publish.submission.document import seal
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.store.store import environment_file
-from claimbench.bench.submission.document import seal
 
 
 @dataclass

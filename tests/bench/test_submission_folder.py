@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from claimbench.bench.submission import check
-from claimbench.bench.submission.models import Models
+from claimbench.bench.publish.submission import check
+from claimbench.bench.publish.submission.models import Models
 from tests.bench import bad_submissions, made_up_gpu
 from tests.bench.bad_submissions import CASES, FOLDER
 from tests.bench.submission_draft import read

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from claimbench.bench.publish.submission.check import UNJUDGED, Checker
+from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.report.render import clean
-from claimbench.bench.submission.check import UNJUDGED, Checker
-from claimbench.bench.submission.models import Models
 from tests.bench.bad_submissions import COUNTS, GPU, MEMORY, TIMES
 from tests.bench.submission_draft import read, reseal
 
@@ -36,7 +36,7 @@ class Known(Models):
     """Models whose facts are known beforehand, so that nothing is built."""
 
     def facts(self, job):
-        from claimbench.bench.submission.models import Facts
+        from claimbench.bench.publish.submission.models import Facts
 
         self.own(job)
         return Facts(4_105_800, 4_105_800, dict.fromkeys(("fp32", "bf16"), 16_453_136), 1_728_448_000.0)

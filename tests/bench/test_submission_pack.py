@@ -10,13 +10,13 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.publish.submission import files, lines, private
+from claimbench.bench.publish.submission.check import Checker
+from claimbench.bench.publish.submission.pack import pack
+from claimbench.bench.publish.submission.read import parse
 from claimbench.bench.run import run_file
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.store import Store
-from claimbench.bench.submission import files, lines, private
-from claimbench.bench.submission.check import Checker
-from claimbench.bench.submission.pack import pack
-from claimbench.bench.submission.read import parse
 from tests.bench.record_examples import RUN, record
 from tests.bench.test_submission_folder import MODELS, NOW
 

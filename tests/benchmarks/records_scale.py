@@ -15,10 +15,10 @@ from typing import Any
 
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.papers.spec import Paper
+from claimbench.bench.publish.site.build import build
+from claimbench.bench.publish.site.source import Source
 from claimbench.bench.report.compare import compare
 from claimbench.bench.report.report import paper_records
-from claimbench.bench.site.build import build
-from claimbench.bench.site.source import Source
 from claimbench.bench.store.encoding import encode
 from claimbench.bench.store.store import Store
 

@@ -2,7 +2,7 @@
 
 import gzip
 
-from claimbench.bench.submission.document import VERSION
+from claimbench.bench.publish.submission.document import VERSION
 from tests.bench.bad_submissions.cases import COUNTS, TIMES, bad, replaced
 from tests.bench.submission_draft import reseal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claimbench.bench.core.records import Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.site.source import Source
+from claimbench.bench.publish.site.source import Source
 from claimbench.bench.store.store import Store
 from tests.bench.record_examples import record
 

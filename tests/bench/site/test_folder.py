@@ -1,7 +1,7 @@
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.site.folder import MARK, replacing
+from claimbench.bench.publish.site.folder import MARK, replacing
 
 
 def test_a_site_is_replaced_whole(tmp_path):

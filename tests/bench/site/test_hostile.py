@@ -7,8 +7,8 @@ import pytest
 
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.site.build import build
-from claimbench.bench.site.source import Source
+from claimbench.bench.publish.site.build import build
+from claimbench.bench.publish.site.source import Source
 from claimbench.bench.store.store import Store
 from tests.bench.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line
 

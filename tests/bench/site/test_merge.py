@@ -1,4 +1,4 @@
-from claimbench.bench.site.merge import merge
+from claimbench.bench.publish.site.merge import merge
 
 
 def put(root, **files):

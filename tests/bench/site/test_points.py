@@ -4,8 +4,8 @@ import pytest
 
 from claimbench.bench.core.records import Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.site.gather import gather
-from claimbench.bench.site.points import points
+from claimbench.bench.publish.site.gather import gather
+from claimbench.bench.publish.site.points import points
 from claimbench.bench.store.store import Store
 from tests.bench.record_examples import record
 from tests.bench.site.site_examples import demo_paper, fill

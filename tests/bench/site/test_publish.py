@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.site import publish
-from claimbench.bench.site.source import Source
+from claimbench.bench.publish.site import publish
+from claimbench.bench.publish.site.source import Source
 from claimbench.bench.store.store import Store
 from tests.bench.site.site_examples import demo_paper, demo_source, fill
 

@@ -1,8 +1,8 @@
 """The command beside a row: what it measures is what the row says."""
 
 from claimbench.bench.core.records import Settings
+from claimbench.bench.publish.site.reproduce import command, kernel_command
 from claimbench.bench.report.report import report
-from claimbench.bench.site.reproduce import command, kernel_command
 from tests.bench.record_examples import record
 from tests.bench.site.site_examples import demo_paper, kernel_line
 

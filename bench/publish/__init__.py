@@ -1,0 +1,1 @@
+"""What leaves this machine: the leaderboard and submissions."""

@@ -1,0 +1,216 @@
+"""Reads a store once and sorts what it holds by paper, by machine and by operator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from claimbench.bench.core.records import Record
+from claimbench.bench.measure.operators import log
+from claimbench.bench.papers.spec import Paper
+from claimbench.bench.publish.site.text import words
+from claimbench.bench.report.figures import Figure
+from claimbench.bench.report.report import Report, measured_beside, report
+from claimbench.bench.store import outcomes
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import Problem, Store
+
+MOST_SIDE_BY_SIDE = 20
+"""Models that one run timed together, beyond which their speeds are not set against one another in pairs."""
+
+_BROKEN = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, IndexError)
+"""What reading a record raises whose fields are not what they should be."""
+
+
+@dataclass(frozen=True)
+class PaperResults:
+    """A paper with all that is stored of it.
+
+    Attributes:
+        paper: the paper; where its file is not at hand, what the records say of it.
+        known: whether its file is at hand.
+        report: measured against reported, from the newest run of each configuration.
+        records: all records behind it and before, the oldest run first.
+    """
+
+    paper: Paper
+    known: bool
+    report: Report
+    records: Sequence[StoredRecord]
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """Every measured configuration of the report, once."""
+        found = {id(row.figure): row.figure for row in self.report.rows if row.figure is not None}
+        return list(found.values())
+
+    @property
+    def devices(self) -> list[str]:
+        """The short names of the devices it was measured on."""
+        return sorted({record.device for record in self.records})
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the pages are made of.
+
+    Attributes:
+        papers: the papers, known ones first, each sorted by id.
+        broken: papers whose file is broken, and why.
+        kernels: the newest rows of operators, by device.
+        environments: the environments that figures were measured in, by digest.
+        problems: what could not be read.
+        records: how many records there are; ``newest`` is the time of the last.
+    """
+
+    papers: list[PaperResults]
+    broken: Mapping[str, str]
+    kernels: Mapping[str, list[dict[str, Any]]]
+    environments: Mapping[str, Mapping[str, Any]]
+    problems: list[Problem]
+    records: int
+    newest: str = ""
+    runs: Mapping[str, Sequence[StoredRecord]] = field(default_factory=dict)
+
+
+def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | None = None) -> Material:
+    """Read everything in a store.
+
+    Args:
+        store: the records.
+        papers: the papers to show whether they were measured or not.
+        broken: papers that cannot be shown, by id, and why.
+    """
+    records, problems = _sound(store.query())
+    by_paper: dict[str, list[StoredRecord]] = {}
+    papers_of_run: dict[str, set[str]] = {}
+    for record in records:
+        by_paper.setdefault(record.job.paper, []).append(record)
+        papers_of_run.setdefault(record.run, set()).add(record.job.paper)
+    beside = by_paper.pop("", [])
+    known = {paper.id: paper for paper in sorted(papers, key=lambda paper: paper.id)}
+    strangers = [_stranger(name) for name in sorted(by_paper) if name not in known]
+    found = []
+    for paper in (*known.values(), *strangers):
+        mine = by_paper.get(paper.id, [])
+        mine = [*mine, *measured_beside(paper, mine, beside, lambda run: papers_of_run[run])]
+        result, refused = _paper_results(store, paper, paper.id in known, mine)
+        found.append(result)
+        problems += refused
+    kernels = {device: log.newest(store.root, device) for device in log.devices(store.root)}
+    digests = {figure.environment for result in found for figure in result.figures}
+    digests |= {str(row.get("environment", "")) for rows in kernels.values() for row in rows}
+    by_run: dict[str, list[StoredRecord]] = {}
+    for record in records:
+        by_run.setdefault(record.run, []).append(record)
+    return Material(
+        papers=found,
+        broken=broken or {},
+        kernels=kernels,
+        environments={digest: store.environment(digest) for digest in sorted(digests)},
+        problems=[_inside(store, problem) for problem in (*store.problems, *problems)],
+        records=len(records),
+        newest=max((record.time for record in records), default=""),
+        runs=by_run,
+    )
+
+
+_SETTINGS: Mapping[str, tuple[type, ...]] = {
+    "device": (str,),
+    "batch": (int, type(None)),
+    "input_size": (tuple,),
+    "precision": (str,),
+    "mode": (str,),
+    "channels_last": (bool,),
+    "threads": (int, type(None)),
+    "weights": (str,),
+    "quick": (bool,),
+    "training": (bool,),
+}
+"""What settings must be: the store checks that they are all there, not what they are."""
+
+
+def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[Problem]]:
+    """Return the records whose settings are what they should be; each other one is a problem."""
+    strange: dict[int, str] = {}
+    sound, problems = [], []
+    for record in records:
+        reason = strange.get(id(record.job))
+        if reason is None:
+            reason = strange[id(record.job)] = _strange(record)
+        if reason:
+            problems.append(Problem(_place(record), reason))
+        else:
+            sound.append(record)
+    return sound, problems
+
+
+def _strange(record: Record) -> str:
+    """Return what is wrong with a record's settings; empty if nothing is."""
+    for name, kinds in _SETTINGS.items():
+        if type(getattr(record.job.settings, name)) not in kinds:
+            return f"a record's setting {name!r} is no {kinds[0].__name__}"
+    shape = record.job.options.get("sample_shape") or ()
+    if not isinstance(shape, list | tuple) or any(
+        type(s) is not int for s in (*shape, *record.job.settings.input_size)
+    ):
+        return "a record's input shape is not made of whole numbers"
+    return ""
+
+
+def _place(record: StoredRecord) -> str:
+    return f"records/{record.device}/{record.run}.jsonl"
+
+
+def _inside(store: Store, problem: Problem) -> Problem:
+    """Return a problem whose place is told from the store on: where that lies is nobody's business."""
+    return Problem(problem.place.removeprefix(f"{store.root}/"), problem.text)
+
+
+def _stranger(name: str) -> Paper:
+    """Return a paper of which only records are at hand; nothing of it is validated, all of it is escaped."""
+    return Paper.model_construct(
+        id=name, title=words(name), task="paper file not at hand", variants=(), forms=(), baselines=(), claims=()
+    )
+
+
+def _paper_results(
+    store: Store, paper: Paper, known: bool, records: list[StoredRecord]
+) -> tuple[PaperResults, list[Problem]]:
+    """Compare a paper with its records; records whose fields make no sense are left out, each a problem."""
+    problems: list[Problem] = []
+    try:
+        made = _report(store, paper, records)
+    except _BROKEN:
+        sound = []
+        for record in records:
+            try:
+                _report(store, paper, [record])
+            except _BROKEN as error:
+                problems.append(Problem(_place(record), f"a record makes no sense ({type(error).__name__}: {error})"))
+            else:
+                sound.append(record)
+        records = sound
+        made = _report(store, paper, records)
+    return PaperResults(paper, known, made, records), problems
+
+
+def _report(store: Store, paper: Paper, records: Sequence[Record]) -> Report:
+    timed = Counter(
+        (record.run, record.job.metric) for record in records if record.job.metric in ("throughput", "latency")
+    )
+    return report(
+        paper,
+        records,
+        samples=store.samples,
+        environment=store.environment,
+        claims=outcomes.stored(store.root, paper.id) if _is_file_name(paper.id) else {},
+        side_by_side=max(timed.values(), default=0) <= MOST_SIDE_BY_SIDE * 3,
+    )
+
+
+def _is_file_name(name: str) -> bool:
+    return "/" not in name and "\0" not in name and name not in ("", ".", "..")

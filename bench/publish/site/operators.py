@@ -1,0 +1,125 @@
+"""What the operators' benchmarks say: each backend against plain PyTorch, torch.compile and the roofline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from claimbench.bench.publish.site.reproduce import kernel_command
+
+PLAIN, COMPILED = "reference", "compiled"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator.
+
+    Attributes:
+        name: its name.
+        signature, summary: its call and what it does in a line; empty if it is not part of this installation.
+        backends: (name, sentence) for each backend, as seen where the pages were made.
+        rows: its timings on every machine; see :func:`operator_rows`.
+    """
+
+    name: str
+    signature: str
+    summary: str
+    backends: list[tuple[str, str]]
+    rows: list[dict[str, Any]]
+
+
+def operators(kernels: Mapping[str, list[dict[str, Any]]], listed: Iterable[Any] = ()) -> list[Operator]:
+    """Return every operator that is installed (``claimbench.bench.measure.operators.list.OperatorRow``) or was timed
+    anywhere, by name.
+    """
+    known = {row.operator: row for row in listed}
+    timed: dict[str, list[dict[str, Any]]] = {}
+    for device, rows in kernels.items():
+        for row in rows:
+            timed.setdefault(str(row["operator"]), []).append(_row(device, row))
+    found = []
+    for name in sorted({*known, *timed}):
+        one = known.get(name)
+        backends = [(state.backend, state.reason or "runs") for state in one.backends] if one else []
+        found.append(
+            Operator(
+                name, one.signature if one else "", one.summary if one else "", backends, _numbered(timed.get(name, []))
+            )
+        )
+    return found
+
+
+def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "id": str(number)} for number, row in enumerate(rows)]
+
+
+def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a timing as plain data. Whatever is not what it should be is left out."""
+    against = {str(a.get("baseline")): a for a in _list(row.get("against")) if isinstance(a, Mapping)}
+    ceiling = row.get("ceiling") if isinstance(row.get("ceiling"), Mapping) else {}
+    assert isinstance(ceiling, Mapping)
+    seconds, flops, moved = _number(row.get("seconds")), _number(row.get("flops")), _number(row.get("moved"))
+    memory = _number(row.get("memory"))
+    strongest = str(row.get("strongest") or "")
+    return {
+        "device": device,
+        "case": row.get("case"),
+        "dtype": row.get("dtype"),
+        "direction": row.get("direction"),
+        "implementation": row.get("implementation"),
+        "threads": row.get("threads"),
+        "status": row.get("status"),
+        "reason": row.get("reason"),
+        "ms": _scaled(seconds, 1e3),
+        "low": _scaled(_number(row.get("low")), 1e3),
+        "high": _scaled(_number(row.get("high")), 1e3),
+        "memory_mib": _scaled(memory, 2**-20),
+        "memory_reason": row.get("memory_reason"),
+        "roofline": _number(row.get("roofline_fraction")),
+        "bound": row.get("bound"),
+        "plain": _speed(against.get(PLAIN)),
+        "compiled": _speed(against.get(COMPILED)),
+        "strongest": {"name": strongest, **(_speed(against.get(strongest)) or {})} if strongest else None,
+        "intensity": flops / moved if flops and moved else None,
+        "gflops": flops / seconds / 1e9 if flops and seconds else None,
+        "peak_gflops": _scaled(_number(ceiling.get("flops")), 1e-9),
+        "peak_gbytes": _scaled(_number(ceiling.get("bytes")), 1e-9),
+        "ceiling": ceiling.get("method") or row.get("ceiling_reason"),
+        "method": row.get("method"),
+        "time": row.get("time"),
+        "commit": row.get("commit"),
+        "environment": str(row.get("environment", "")),
+        "command": kernel_command(row),
+    }
+
+
+def _speed(against: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return how many times as fast as a baseline, with its interval and its verdict."""
+    ratio = _number(against.get("ratio")) if against else None
+    if against is None or ratio is None:
+        return None
+    low, high = _number(against.get("low")), _number(against.get("high"))
+    return {
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "verdict": against.get("verdict"),
+        "reason": against.get("reason"),
+    }
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

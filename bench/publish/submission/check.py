@@ -1,0 +1,142 @@
+"""Judges submissions by every rule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from claimbench.bench.core.errors import DEBUG
+from claimbench.bench.publish.submission import (
+    chronology,
+    counts,
+    effort,
+    identity,
+    integrity,
+    memory,
+    physics,
+    scores,
+    spread,
+)
+from claimbench.bench.publish.submission.case import Case
+from claimbench.bench.publish.submission.document import Submission
+from claimbench.bench.publish.submission.models import Models
+from claimbench.bench.publish.submission.read import RULES as READING
+from claimbench.bench.publish.submission.read import parse, read
+from claimbench.bench.publish.submission.reasons import RULES, Reason, Rule, gather
+from claimbench.bench.store import evidence
+
+UNJUDGED = "this rule cannot cope with what the file says"
+
+GROUPS = (integrity, identity, evidence, counts, physics, memory, spread, effort, scores, chronology)
+"""The modules whose rules are in :data:`claimbench.bench.publish.submission.reasons.RULES`."""
+
+ACROSS = {
+    "duplicate-run": "No two submissions share a run's id.",
+    "overlap": "A device does one timed measurement at a time, also across the submissions of one submitter.",
+}
+"""The rules on several submissions together."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one file.
+
+    Attributes:
+        file: its path.
+        submission: what was read; None where that was not possible.
+        reasons: why it is refused; empty if it is good.
+        notes: what could not be checked, and what a reader should know.
+    """
+
+    file: str
+    submission: Submission | None
+    reasons: tuple[Reason, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.reasons
+
+
+def sentences() -> dict[str, str]:
+    """Return every rule's sentence by its name."""
+    judged = {rule.name: rule.sentence for rule in RULES.values()}
+    return {**READING, **judged, **ACROSS, "overlap": judged["overlap"]}
+
+
+class Checker:
+    """Judges files, each by itself and then against the good ones before it.
+
+    Args:
+        progress: told the name of each model before it is built.
+        now: the present time, if not that of the clock.
+        models: the models, where they are known already.
+    """
+
+    def __init__(
+        self,
+        progress: Callable[[str], None] | None = None,
+        *,
+        now: datetime | None = None,
+        models: Models | None = None,
+    ) -> None:
+        self._models = models or Models(progress)
+        self._now = now
+        self._before: list[tuple[str, Case]] = []
+
+    def check(self, file: Path) -> Verdict:
+        """Judge one file.
+
+        Raises:
+            UserError: the file cannot be read at all.
+        """
+        return self._judge(str(file), *read(file))
+
+    def check_bytes(self, data: bytes, name: str = "") -> Verdict:
+        """Judge the content of a file."""
+        return self._judge(name, *parse(data))
+
+    def _judge(self, name: str, submission: Submission | None, reasons: list[Reason]) -> Verdict:
+        if submission is None:
+            return Verdict(name, None, tuple(reasons))
+        case = Case(submission, self._models, self._now or datetime.now(UTC))
+        for rule in RULES.values():
+            if submission.whole or not rule.whole:
+                reasons = [*reasons, *_apply(rule, case)]
+        for other_name, other in self._before:
+            reasons = [*reasons, *_against(case, other_name, other)]
+        if not reasons:
+            self._before.append((name, case))
+        return Verdict(name, submission, tuple(reasons), tuple(case.notes))
+
+
+def _apply(rule: Rule, case: Case) -> list[Reason]:
+    """Return what a rule finds; a file that a rule cannot cope with is refused, and the other rules go on."""
+    try:
+        return list(gather(rule.name, rule.find(case)))
+    except Exception as error:  # the file is a stranger's: whatever it does to a rule speaks against it
+        if os.environ.get(DEBUG) == "1":
+            raise
+        return [Reason(rule.name, f"{UNJUDGED} ({type(error).__name__})")]
+
+
+def _against(case: Case, name: str, other: Case) -> Iterator[Reason]:
+    """Compare a submission with an earlier one."""
+    mine, theirs = case.submission, other.submission
+    if mine.header.run == theirs.header.run:
+        yield Reason("duplicate-run", f"{name} holds run {mine.header.run} too")
+        return
+    if (mine.environment, mine.header.submitter) != (theirs.environment, theirs.header.submitter):
+        return
+    for start, end, entry in chronology.spans(case):
+        for other_start, other_end, their_entry in chronology.spans(other):
+            if start < other_end and other_start < end:
+                where = f"{name}, line {their_entry.line}"
+                yield Reason(
+                    "overlap", f"the same machine measured something else then ({where})", (entry.line,), entry.name
+                )
+                return

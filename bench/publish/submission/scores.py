@@ -1,0 +1,133 @@
+"""Scores and parity: shares of the pictures that are stated, and differences within the suite's tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from claimbench.bench.core.statistics import wilson
+from claimbench.bench.measure.golden import TOLERANCE
+from claimbench.bench.publish.submission.case import Case
+from claimbench.bench.publish.submission.document import Entry
+from claimbench.bench.publish.submission.reasons import Doubt, rule
+from claimbench.bench.report import sanity
+from claimbench.bench.store.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
+
+REFUSED = {"chance": "chance", "top5-below-top1": "top5-below-top1"}
+"""Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; what its others find is noted."""
+
+EXACT = 1e-9
+
+
+@rule(
+    "impossible-score", "A score is a share of the pictures that are stated, from 0 to 100 %, with its Wilson interval."
+)
+def _share(case: Case) -> Iterator[Doubt]:
+    for entry, value in case.rows("top1", "top5"):
+        evidence = read(entry.record.measurement)
+        if not 0 <= value <= 100:
+            yield entry, f"it is {value:g} %"
+        elif isinstance(evidence, Score):
+            problem = _score_problem(entry, evidence, value)
+            if problem:
+                yield entry, problem
+
+
+def _score_problem(entry: Entry, evidence: Score, value: float) -> str:
+    row = entry.record.measurement
+    if evidence.correct > evidence.images:
+        return f"{evidence.correct} of {evidence.images} pictures are right"
+    share = 100 * evidence.correct / evidence.images
+    if abs(share - value) > EXACT:
+        return f"it is {value:g} %, and {evidence.correct} of {evidence.images} pictures are {share:g} %"
+    low, high = (100 * bound for bound in wilson(evidence.correct, evidence.images))
+    if row.low is None or row.high is None or abs(row.low - low) > 1e-6 or abs(row.high - high) > 1e-6:
+        return f"its interval is not Wilson's, from {low:.4g} to {high:.4g} %"
+    if isinstance(evidence, FullScore):
+        if evidence.images > evidence.images_in_folder:
+            return f"it is of {evidence.images} pictures, and the folder has {evidence.images_in_folder}"
+        return _predictions_problem(row.detail, evidence)
+    return ""
+
+
+def _predictions_problem(detail: dict[str, Any], evidence: FullScore) -> str:
+    """Hold a score against the predictions for each picture, where they are there."""
+    labels, predictions = detail.get("labels"), detail.get("predictions")
+    if labels is None and predictions is None:
+        return ""
+    if not isinstance(labels, list) or not isinstance(predictions, list):
+        return "its labels or its predictions are missing"
+    if len(labels) != evidence.images or len(predictions) != evidence.images:
+        return f"it is of {evidence.images} pictures, with {len(labels)} labels and {len(predictions)} predictions"
+    if not all(type(n) is int and 0 <= n < evidence.classes for n in (*labels, *predictions)):
+        return f"a label or a prediction is none of its {evidence.classes} classes"
+    right = sum(label == found for label, found in zip(labels, predictions, strict=True))
+    if right != evidence.correct:
+        return f"{right} of its predictions are right, and it states {evidence.correct}"
+    return ""
+
+
+@rule("out-of-range", "A figure lies between the least and the most that its metric can be.")
+def _beyond(case: Case) -> Iterator[Doubt]:
+    for entry in case.measured:
+        bound = sanity.out_of_range(entry.record)
+        # The rule above has said so of these two.
+        if bound and entry.record.measurement.metric not in ("top1", "top5"):
+            yield entry, f"it is {entry.record.measurement.value:g}, and can be {bound}"
+
+
+@rule("random-weights", "A score needs trained weights.")
+def _random(case: Case) -> Iterator[Doubt]:
+    for entry, _ in case.rows("top1", "top5"):
+        if entry.record.job.settings.weights == "random":
+            yield entry, "it was measured with random weights"
+
+
+@rule("unlikely-score", "No score is at chance, and the first five classes hold the first.")
+def _sane(case: Case) -> Iterator[Doubt]:
+    good = [e for e, value in case.rows("top1", "top5") if read(e.record.measurement) and 0 <= value <= 100]
+    others = [e for e in case.measured if e.record.measurement.metric in ("params", "macs", "parity")]
+    for finding in sanity.check([entry.record for entry in (*good, *others)]):
+        places = [e for e in good if e.record.job.key() in finding.jobs]
+        if finding.rule in REFUSED:
+            yield from ((entry, finding.message) for entry in places)
+        elif finding.rule not in ("not-positive", "out-of-range"):
+            case.note(finding.message)
+
+
+@rule(
+    "parity-not-passed",
+    "Parity passes where every output is within the suite's tolerance, and the worst is the figure.",
+)
+def _parity(case: Case) -> Iterator[Doubt]:
+    for entry, value in case.rows("parity"):
+        evidence = read(entry.record.measurement)
+        if not isinstance(evidence, Parity):
+            continue
+        problems = [problem for golden in evidence.goldens if (problem := _golden_problem(golden))]
+        worst = max(_worst(golden) for golden in evidence.goldens)
+        if problems:
+            yield entry, problems[0]
+        elif evidence.passed != all(golden.passed for golden in evidence.goldens):
+            yield entry, "it is called passed, and one of its goldens did not pass"
+        elif abs(value - worst) > EXACT * max(worst, 1e-300):
+            yield entry, f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
+
+
+def _golden_problem(golden: GoldenResult) -> str:
+    allowed = TOLERANCE.get(golden.dtype)
+    if allowed is None or golden.tolerance != allowed:
+        return f"the tolerance of {golden.file} is {golden.tolerance:g}, and in {golden.dtype} it is {allowed}"
+    worst = _worst(golden)
+    if golden.passed and worst > allowed:
+        return f"{golden.file} is called passed, and is off by {worst:.3g} where {allowed:g} is allowed"
+    if not golden.passed and worst <= allowed:
+        return f"{golden.file} is called not passed, and is within {allowed:g}"
+    return ""
+
+
+def _worst(golden: GoldenResult) -> float:
+    found = golden.outputs.values()
+    if any(not isinstance(output, Difference) for output in found):
+        return float("inf")
+    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, Difference))

@@ -1,0 +1,81 @@
+"""Puts good submissions into the store of results, where they are then records like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import orjson
+
+from claimbench.bench.core.records import Record
+from claimbench.bench.publish.submission.check import Verdict
+from claimbench.bench.publish.submission.document import Submission
+from claimbench.bench.publish.submission.reasons import Reason
+from claimbench.bench.store import jsonl
+from claimbench.bench.store.encoding import encode
+from claimbench.bench.store.store import Store
+
+
+def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:
+    """Store what was found good, and return the verdict and whether it was new.
+
+    A run that the store holds with other figures is refused after all.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    submission = verdict.submission
+    if submission is None or not verdict.good:
+        return verdict, False
+    stored = Store(results).query(run=submission.header.run)
+    if not stored:
+        _add(submission, results)
+        return verdict, True
+    if [_figure(record) for record in stored] == [_figure(entry.record) for entry in submission.entries]:
+        return verdict, False
+    message = f"{results} holds other records under the run id {submission.header.run}"
+    return replace(verdict, reasons=(Reason("duplicate-run", message),)), False
+
+
+def _figure(record: Record) -> tuple[object, ...]:
+    """Return what tells whether two records are the same figure; paths in options differ from machine to machine."""
+    job, row = record.job, record.measurement
+    return (
+        job.paper,
+        job.subject,
+        job.form,
+        job.settings,
+        job.round,
+        row.metric,
+        row.value,
+        row.low,
+        row.high,
+        record.time,
+    )
+
+
+def _add(submission: Submission, results: Path) -> None:
+    """Store a submission.
+
+    Its plan and who handed it in are kept under ``submissions``, apart from the plans of runs that can be resumed here.
+    The records go last: a reader never sees a run without its samples or its environment.
+    """
+    store, header = Store(results), submission.header
+    store.add_environment(submission.environment)
+    origin = {"header": header.model_dump(), "plan": asdict(submission.plan)}
+    body = orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    jsonl.write_whole(results / "submissions" / f"{header.run}.json", body)
+    encoded = []
+    for entry in submission.entries:
+        measurement = replace(entry.record.measurement, samples=entry.samples)
+        encoded.append(encode(replace(entry.record, measurement=measurement), entry.record.rows))
+    name = f"{header.device}/{header.run}.jsonl"
+    samples = dict.fromkeys(line for _, line in encoded if line is not None)
+    if samples:
+        jsonl.write_whole(results / "samples" / name, _lines(samples))
+    jsonl.write_whole(results / "records" / name, _lines(line for line, _ in encoded))
+
+
+def _lines(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
