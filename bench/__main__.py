@@ -59,11 +59,11 @@ def _interrupted(interrupt: KeyboardInterrupt) -> None:
 
 def _run(given: list[str]) -> None:
     if given in (["list"], ["list", "--json"]):  # typer takes longer to load than the papers
-        from claimbench.bench.listing import print_list
+        from claimbench.bench.cli.listing import print_list
 
         print_list(json=len(given) == 2)
         return
-    from claimbench.bench.cli import app
+    from claimbench.bench.cli.app import app
 
     app(given, prog_name="bench")
 

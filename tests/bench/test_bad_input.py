@@ -275,11 +275,11 @@ def test_a_job_that_takes_too_long_is_a_row(bench, tmp_path):
 
 def test_where_memory_does_not_suffice_a_sentence_says_so(environment):
     code = """
-import claimbench.bench.listing
+import claimbench.bench.cli.listing
 from claimbench.bench.__main__ import main
 def greedy(**options):
     raise MemoryError("Unable to allocate 1.46 TiB")
-claimbench.bench.listing.print_list = greedy
+claimbench.bench.cli.listing.print_list = greedy
 main(["list"])
 """
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -292,11 +292,11 @@ main(["list"])
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_internal_error_is_one_sentence_and_a_traceback_only_on_demand(environment, debug):
     code = f"""
-import claimbench.bench.listing
+import claimbench.bench.cli.listing
 from claimbench.bench.__main__ import main
 def broken(**options):
     raise ZeroDivisionError("of our own making")
-claimbench.bench.listing.print_list = broken
+claimbench.bench.cli.listing.print_list = broken
 main(["list"] + ["--debug"] * {debug})
 """
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

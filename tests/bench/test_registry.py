@@ -120,7 +120,7 @@ def test_papers_of_other_packages_come_through_entry_points(monkeypatch, tmp_pat
 def test_listing_loads_nothing_heavy():
     code = """
 import sys
-from claimbench.bench.listing import print_list
+from claimbench.bench.cli.listing import print_list
 print_list()
 heavy = {"torch", "timm", "pydantic", "typer", "rich", "numpy", "pandas"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from claimbench.bench.cli import app
+from claimbench.bench.cli.app import app
 from tests.bench.bad_submissions import COUNTS, FOLDER, TIMES
 from tests.bench.submission_draft import read
 

@@ -51,7 +51,7 @@ def test_tests_run_on_every_python_that_the_package_supports():
 
 
 def test_the_night_is_one_command_with_options_that_exist():
-    from claimbench.bench.cli import app
+    from claimbench.bench.cli.app import app
 
     text = (ROOT / ".github/workflows/nightly.yml").read_text()
     [called] = re.findall(r'bench" (nightly .*)', text)

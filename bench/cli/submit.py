@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Json, Results
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.terminal import print_json
-from claimbench.bench.options import RESULTS, Json, Results
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.pack import Packed

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import Json, complete_papers
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import Json, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Paper
@@ -24,7 +24,7 @@ def list_papers(
     json: Json = False,
 ) -> None:
     """List the papers and their variants."""
-    from claimbench.bench.listing import print_list
+    from claimbench.bench.cli.listing import print_list
 
     print_list(json=json, check=check)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Json, Results, complete_metrics, complete_papers
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import RESULTS, Json, Results, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.watch.regress.bisect import Bisected, Task

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import Json, SeveralValues
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import Json, SeveralValues
 
 if TYPE_CHECKING:
     from rich.console import Console

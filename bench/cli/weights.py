@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import Json, SeveralValues, complete_papers, complete_variants
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import Json, SeveralValues, complete_papers, complete_variants
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.weights.batch import Fetched

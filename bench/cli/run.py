@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.core.terminal import check_output, console, write_json
-from claimbench.bench.options import (
+from claimbench.bench.cli.options import (
     RESULTS,
     Results,
     SeveralValues,
@@ -18,6 +17,7 @@ from claimbench.bench.options import (
     complete_tasks,
     complete_variants,
 )
+from claimbench.bench.core.terminal import check_output, console, write_json
 
 if TYPE_CHECKING:
     from claimbench.bench.run.run_file import RunFile
@@ -192,9 +192,9 @@ def _help() -> int:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
+    from claimbench.bench.cli.progress import checking, shown
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
-    from claimbench.bench.progress import checking, shown
     from claimbench.bench.run import session
     from claimbench.bench.run.checks import precheck
     from claimbench.bench.run.dispatch import dispatching

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_papers
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.terminal import console
-from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_papers
 from claimbench.bench.store import outcomes
 
 if TYPE_CHECKING:

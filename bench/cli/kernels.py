@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import RESULTS, Json, Results, SeveralValues
 
 if TYPE_CHECKING:
     from claimbench.bench.measure.operators.check import CheckRow

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Json, Results
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.terminal import console, print_json
-from claimbench.bench.options import RESULTS, Json, Results
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.options import RESULTS, Results
+from claimbench.bench.cli.options import RESULTS, Results
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.site.source import Source

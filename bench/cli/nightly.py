@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.commands.regress import SUMMARY
+from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers
+from claimbench.bench.cli.regress import SUMMARY
 from claimbench.bench.core.terminal import print_json
-from claimbench.bench.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.watch.nightly.night import Result
@@ -59,8 +59,8 @@ def nightly(
 
     A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
     """
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine.process import Stop
-    from claimbench.bench.progress import shown
     from claimbench.bench.run.request import Options
     from claimbench.bench.watch.nightly.night import Asked, run_night
 

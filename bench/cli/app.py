@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from claimbench.bench.commands import (
+from claimbench.bench.cli import (
     compare,
     doctor,
     kernels,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers
 from claimbench.bench.core.terminal import console
-from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers
 
 if TYPE_CHECKING:
     from claimbench.bench.machine.process import Stop

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from claimbench.bench.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants
+from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants
 
 EXAMPLES = (
     "Examples: `bench train --paper van --variant van_b0 --dry-run` · `torchrun --nproc-per-node 8 -m bench train "
