@@ -87,11 +87,11 @@ def shown(total: int, within: Callable[[Job], str] = lambda job: "") -> Iterator
 
 
 @contextmanager
-def checking(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show on stderr how many pictures of a data set were checked; None where that is no terminal."""
+def checking(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many pictures of a data set were checked; nothing where that is no terminal."""
     out = console(stderr=True)
     if not out.is_terminal:
-        yield None
+        yield lambda done, total: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.machine.process import Stop
 
     Example = Tensor | tuple[Tensor, ...]
     """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""
@@ -198,8 +197,10 @@ class Task:
         """
         raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Check the data that accuracy jobs of this task name before anything is measured; return notes for the user.
+
+        What ``shown`` gives is told how far the check is, and ends it when the user asks to stop.
 
         Raises:
             UserError: data are missing or damaged, or do not fit a model.
@@ -309,5 +310,5 @@ Progress = Callable[[int, int], None]
 """Told how much was checked, and of how much."""
 
 
-Shown = Callable[[str], AbstractContextManager[Progress | None]]
+Shown = Callable[[str], AbstractContextManager[Progress]]
 """Shows how far a check is; takes what is checked."""

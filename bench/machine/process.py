@@ -48,9 +48,11 @@ class Stop:
         self._sender.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+        _ENTERED.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _ENTERED.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
@@ -65,6 +67,10 @@ class Stop:
         if self.requested and number == signal.SIGINT:
             os._exit(130)
         self.requested = True
+
+
+_ENTERED: list[Stop] = []
+"""Those whose blocks are running, the innermost last."""
 
 
 class Process:
@@ -142,13 +148,15 @@ class Process:
 def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any:
     """Return the one answer of a process that runs ``module``.
 
+    Where no ``stop`` is given, the innermost one whose block is running is watched.
+
     Raises:
         RuntimeError: there is none; one sentence says why.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)
     try:
-        line = process.line(timeout, stop)
+        line = process.line(timeout, stop or (_ENTERED[-1] if _ENTERED else None))
         if line is None:
             raise RuntimeError(process.end())
         return json.loads(line)
@@ -197,7 +205,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-def watching(stop: Stop, progress: Progress | None) -> Progress:
+def watching(stop: Stop, progress: Progress | None = None) -> Progress:
     """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
 
     def tell(done: int, total: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from claimbench.bench import tasks
-from claimbench.bench.core.task import Shown
+from claimbench.bench.core.task import Progress, Shown
+from claimbench.bench.machine.process import Stop, watching
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
-    from claimbench.bench.machine.process import Stop
 
 
 def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
@@ -20,8 +21,14 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         UserError: data are missing or damaged, or do not fit a model; one sentence.
         Interrupted: a signal asked to stop.
     """
+
+    @contextmanager
+    def stopping(what: str) -> Iterator[Progress]:
+        with shown(what) as progress:
+            yield watching(stop, progress)
+
     by_task: dict[str, list[Job]] = {}
     for job in jobs:
         if job.metric == "accuracy" and "data" in job.options:
             by_task.setdefault(tasks.of(job.options).name, []).append(job)
-    return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stop, shown)]
+    return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stopping)]

@@ -12,13 +12,13 @@ from dataclasses import asdict
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError, explain
 from claimbench.bench.core.records import Job, read_job
-from claimbench.bench.machine.process import Stop, ask, open_answer
+from claimbench.bench.machine.process import ask, open_answer
 from claimbench.bench.measure import prepare
 
 TIMEOUT_S = 900.0
 
 
-def count(job: Job, stop: Stop) -> int:
+def count(job: Job) -> int:
     """Return how many classes the model of a job tells apart.
 
     Raises:
@@ -27,7 +27,7 @@ def count(job: Job, stop: Stop) -> int:
         Interrupted: a signal asked to stop.
     """
     try:
-        answer = ask("claimbench.bench.tasks.classes", asdict(job), TIMEOUT_S, stop)
+        answer = ask("claimbench.bench.tasks.classes", asdict(job), TIMEOUT_S)
     except RuntimeError as error:
         raise UnavailableError(str(error)) from error
     if "wrong" in answer:

@@ -15,7 +15,6 @@ from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.machine.process import Stop
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.report import metrics
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, SCORES
@@ -130,7 +129,7 @@ def checked(place, classes=3):
         f"from tests.bench.test_segmentation_accuracy import Knowing\n\n\ndef build():\n    return Knowing({classes})\n"
     )
     mine = replace(job(place), subject=f"{file}:build")
-    return TASK.check([mine], Stop(), lambda title: nullcontext())
+    return TASK.check([mine], lambda title: nullcontext())
 
 
 def test_the_check_reads_every_file(data):

@@ -12,7 +12,6 @@ from claimbench.bench.tasks.image_classification import catalogue
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 ROWS = {
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),
@@ -77,11 +76,11 @@ class ImageClassification(Task):
 
         return classes_of(job)
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Check folders and archives picture by picture, and that each model's classes are those of its data set."""
         from claimbench.bench.tasks.image_classification.check import precheck
 
-        return precheck(jobs, stop, shown)
+        return precheck(jobs, shown)
 
     def train(self, request: TrainRequest) -> int:
         """Train by the paper's own recipe, see :mod:`claimbench.bench.training`."""

@@ -9,18 +9,16 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.manifest import check_classes, checked
-from claimbench.bench.machine.process import Stop, watching
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
 from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
 
 
-def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
 
     Raises:
         UserError: data are missing or damaged, or do not fit a model; one sentence.
-        Interrupted: a signal asked to stop.
     """
     found: dict[tuple[str, str, bool], Pictures] = {}
     notes: list[str] = []
@@ -30,7 +28,7 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
         if key not in found:
             with shown(DATASETS[key[0]].title) as progress:
-                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=watching(stop, progress))
+                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=progress)
             notes += found[key].notes
     seen = set()
     for job in jobs:
@@ -40,7 +38,7 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         seen.add(model)
         key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
         try:
-            classes = count(job, stop)
+            classes = count(job)
         except (UnavailableError, UserError):
             continue  # the job's own row will say it
         check_classes(DATASETS[key[0]], found[key], classes, job.subject)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 ROWS = {
     catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),
@@ -63,11 +62,11 @@ class ObjectDetection(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Read the annotations and every picture of the folders that jobs name."""
         from claimbench.bench.tasks.object_detection.check import precheck
 
-        return precheck(jobs, stop, shown)
+        return precheck(jobs, shown)
 
 
 TASK = ObjectDetection()

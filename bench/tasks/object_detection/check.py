@@ -6,22 +6,20 @@ from collections.abc import Sequence
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
-from claimbench.bench.machine.process import Stop, watching
 from claimbench.bench.tasks.object_detection.catalogue import PICTURES, TITLE
 from claimbench.bench.tasks.object_detection.data import GroundTruth, checked
 
 
-def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """Check each folder once, and say where there is less than the whole data set.
 
     Raises:
         UserError: data are missing or damaged; one sentence names the file.
-        Interrupted: a signal asked to stop.
     """
     notes = []
     for data, partial in dict.fromkeys((job.options["data"], bool(job.options.get("partial"))) for job in jobs):
         with shown(TITLE) as progress:
-            truth = checked(data, partial=partial, progress=watching(stop, progress))
+            truth = checked(data, partial=partial, progress=progress)
         if truth.partial:
             notes.append(how_many(truth))
         if flat := sum(1 for each in truth.objects if not min(each["bbox"][2:])):

@@ -11,7 +11,6 @@ from claimbench.bench.core.task import DataSet, Task
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 ENCODER = "EfficientNet-Lite0's tokens"
 SOURCES = {
@@ -76,7 +75,7 @@ class RepresentationProbing(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Check the folder that the user named."""
         from claimbench.bench.tasks.representation_probing.data import check
 

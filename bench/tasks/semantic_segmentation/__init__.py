@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 ROWS = {
     f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher", least=0, most=100)
@@ -70,11 +69,11 @@ class SemanticSegmentation(Task):
 
         return classes_of(job)
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Read every picture and mask of the data sets that jobs name."""
         from claimbench.bench.tasks.semantic_segmentation.check import precheck
 
-        return precheck(jobs, stop, shown)
+        return precheck(jobs, shown)
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""

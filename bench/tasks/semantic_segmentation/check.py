@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Shown
-from claimbench.bench.machine.process import Stop, watching
 from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.evaluate import dataset_of
 
 
-def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
 
     Raises:
         UserError: data are missing or damaged; one sentence names the file.
-        Interrupted: a signal asked to stop.
     """
     places: dict[tuple[str, str, bool], list[Job]] = {}
     for job in jobs:
@@ -28,14 +26,14 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
     for (_, data, partial), own in places.items():
         dataset = dataset_of(own[0])
         with shown(dataset.title) as progress:
-            classes = len(dataset.classes) or min(_classes(job, stop) for job in own)
-            checked(dataset, data, classes, partial=partial, progress=watching(stop, progress))
+            classes = len(dataset.classes) or min(map(_classes, own))
+            checked(dataset, data, classes, partial=partial, progress=progress)
     return []
 
 
-def _classes(job: Job, stop: Stop) -> int:
+def _classes(job: Job) -> int:
     """Return how many classes a model has; as many as there can be where its row will say why it cannot be scored."""
     try:
-        return count(job, stop)
+        return count(job)
     except UnavailableError:
         return VOID

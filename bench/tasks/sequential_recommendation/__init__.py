@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 _TITLES = {
     "hit@10": "Hit@10",
@@ -70,7 +69,7 @@ class SequentialRecommendation(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Read the files that the user named, see :mod:`claimbench.bench.tasks.sequential_recommendation.check`."""
         from claimbench.bench.tasks.sequential_recommendation.check import precheck
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from claimbench.bench.core.records import Job, Measurement
     from claimbench.bench.core.task import Shown, Subject
-    from claimbench.bench.machine.process import Stop
 
 WHOSE = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
 
@@ -99,11 +98,11 @@ class SuperResolution(Task):
 
         return measure(subject, job, is_trained(job))
 
-    def check(self, jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
         """Check the pictures of each set, every one of them, at the scales that the jobs are about."""
         from claimbench.bench.tasks.super_resolution.check import check
 
-        return check(jobs, stop, shown)
+        return check(jobs, shown)
 
 
 TASK = SuperResolution()

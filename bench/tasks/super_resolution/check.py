@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.task import Shown
-from claimbench.bench.machine.process import watching
 from claimbench.bench.tasks.super_resolution.catalogue import SETS
 from claimbench.bench.tasks.super_resolution.data import Pair, find, load, unused
 from claimbench.bench.tasks.super_resolution.evaluate import scale_of
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
-    from claimbench.bench.machine.process import Stop
 
 
 def _same(found: Sequence[Pair]) -> tuple[Path, Path] | None:
@@ -29,12 +27,11 @@ def _same(found: Sequence[Pair]) -> tuple[Path, Path] | None:
     return None
 
 
-def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
+def check(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
 
     Raises:
         UserError: a picture is missing, damaged, too small, of the wrong size, or there under two names.
-        Interrupted: a signal asked to stop.
     """
     notes, seen = [], set()
     for job in jobs:
@@ -45,11 +42,10 @@ def check(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
         name, data, scale, partial = asked
         found = find(SETS[name], data, scale, partial)
         with shown(SETS[name].title) as progress:
-            tell = watching(stop, progress)
             for done, pair in enumerate(found):
-                tell(done, len(found))
+                progress(done, len(found))
                 load(pair, scale)
-            tell(len(found), len(found))
+            progress(len(found), len(found))
         if same := _same(found):
             raise UserError(
                 f"{same[0]} and {same[1]} are one and the same picture: {SETS[name].title} has no two alike"
