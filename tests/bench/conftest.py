@@ -9,7 +9,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-PAPERS = HERE / "papers"
+PAPERS = HERE / "fake_papers"
 
 
 @pytest.fixture

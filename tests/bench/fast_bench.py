@@ -2,8 +2,8 @@
 
 import sys
 
-import claimbench.bench.machine.process
 from claimbench.bench.__main__ import main
+from claimbench.bench.run import jobs
 
-claimbench.bench.run.jobs.WORKER = "tests.bench.fake_worker"
+jobs.WORKER = "tests.bench.fake_worker"
 main(sys.argv[1:])

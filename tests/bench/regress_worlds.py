@@ -6,12 +6,12 @@ from dataclasses import replace
 from math import exp, log
 
 import numpy as np
-from record_examples import record
 
 from claimbench.bench.core.records import Settings
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.watch.regress.noise import Pair
 from claimbench.bench.watch.regress.sources import Source
+from tests.bench.record_examples import record
 
 SLOWER = log(1.05)
 

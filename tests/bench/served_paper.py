@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-FAKE = Path(__file__).parent / "papers" / "fake"
+FAKE = Path(__file__).parent / "fake_papers" / "fake"
 
 
 def state(width=4, seed=0):

@@ -1,0 +1,179 @@
+"""Reports as text: every format holds every row, and obeys nothing that a report holds."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from test_speed import around
+
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Settings
+from claimbench.bench.report.render import FORMATS, Notes, clean, render
+from claimbench.bench.report.render.latex import escape as latex
+from claimbench.bench.report.render.markdown import escape as markdown
+from claimbench.bench.report.render.terminal import renderable
+from claimbench.bench.report.report import report
+from tests.bench.record_examples import record
+from tests.bench.report.test_compare import paper, timed
+
+HOSTILE = "[red]x[/red] a|b \\ `c` *d* _e_ <script> $f$ #g ~h {i} %j ^k & \x1b[31m\x07\u202e end\nnew line"
+ENVIRONMENT = {"cpu": {"model": "AMD EPYC 7B13", "usable_cores": 2}, "libraries": {"torch": "2.8"}, "python": "3.11"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdict: str = "partly"
+    evidence: str = "parameters: 0.376 (reported 0.37)"
+    limits: str = "no weights here"
+
+
+CLAIMS = [
+    {"id": "cheap", "text": "a third of the cost", "source": "abstract", "experiment": "cost"},
+    {"id": "best", "text": "the best of all", "source": "abstract", "needs": "needs ImageNet-1K"},
+]
+
+
+def example(**changes):
+    demo = paper(
+        ("params_m", "33"),
+        ("flops_g", "5.5"),
+        ("imagenet1k_top1", "84.2"),
+        claims=CLAIMS,
+        deviations=[
+            {
+                "text": "the counter leaves out norms, as everyone knows by now, and more",
+                "source": "x",
+                "metrics": ["macs"],
+            }
+        ],
+        baselines=[
+            {"model": "Other-B", "timm": "other", "reported": [{"metric": "params_m", "value": 89, "source": "R"}]}
+        ],
+        **changes,
+    )
+    records = [
+        record(value=33_467_040),
+        record("macs", 5_619_503_832, unit="MAC"),
+        record("top1", None, unit="%", reason=HOSTILE),
+        record("memory_peak", None, unit="B", status="failed", reason="out of memory", settings=Settings(batch=64)),
+        *timed(10, around(0.1)),
+        *timed(10, around(0.2), subject="timm:other", form=""),
+    ]
+    return report(demo, records, environment=lambda digest: ENVIRONMENT, claims={"cheap": Outcome()})
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_holds_the_rows_and_their_evidence(format):
+    text = render(example(), format)
+    for part in ("33", "33.47 M", "within rounding", "differs", "out of memory", "not measured", "Table 1", "counted"):
+        assert part in text
+    if format != "csv":
+        for part in ("partly", "0.376", "not tested", "faster", "AMD EPYC 7B13", "torch 2.8", "abc1234", "2026-01-02"):
+            assert part in text, part
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
+    assert text.endswith("\n")
+
+
+def test_an_unknown_format_suggests_a_known_one():
+    with pytest.raises(UserError, match="markdown"):
+        render(example(), "markdwn")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_terminal_table_fits_its_width(width):
+    lines = render(example(), "terminal", width).splitlines()
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [100, 120])
+def test_words_of_the_table_are_not_broken_on_a_usual_terminal(width):
+    text = render(example(), "terminal", width)
+    for word in ("Conditions", "not measured", "within rounding", "differs +2.2 %"):
+        assert word in text, word
+
+
+def test_markup_from_outside_means_nothing_on_the_terminal():
+    console = Console(file=io.StringIO(), width=110, force_terminal=True, color_system="truecolor")
+    console.print(renderable(example(), 110))
+    text = console.file.getvalue()
+    assert "[red]x[/red]" in re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\n", "")
+    assert "\x1b[31m" not in text.replace("\x1b[1;31m", "")
+    assert "\x07" not in text
+    assert "\x1b[1;31mdiffers" in text
+
+
+def test_markdown_tables_keep_their_columns():
+    text = render(example(), "markdown")
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(columns) == 1
+    assert "<script>" not in text
+    assert "\\[red\\]" in text
+
+
+def test_markdown_escapes_what_has_a_meaning_and_leaves_names_alone():
+    assert markdown("overlock_t a|b *c* _d_ <e> `f` \\") == "overlock_t a\\|b \\*c\\* \\_d\\_ &lt;e&gt; \\`f\\` \\\\"
+
+
+def test_latex_escapes_what_has_a_meaning():
+    assert latex("a_b 5 % & # $ { } ~ ^ \\ [x]") == (
+        r"a\_b 5 \% \& \# \$ \{ \} \textasciitilde{} \^{} \textbackslash{} {[}x{]}"
+    )
+    text = render(example(), "latex")
+    for line in re.findall(r"^ .*\\\\$", text, re.M):
+        assert len(re.findall(r"(?<!\\)&", line)) in (4, 5)
+    assert "±" not in text
+    assert r"\toprule" in text
+
+
+def test_csv_runs_no_formulas_and_keeps_numbers():
+    hostile = [
+        record(subject=name, paper="", form="")
+        for name in ("=HYPERLINK(1)", "+1", "-1", "@x", "\t=1", " =2", 'quote"', "a,b", "x\r\ny")
+    ]
+    text = render(report(paper(("params_m", "33")), [*hostile, record(value=33_467_040)]), "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 10
+    for row in rows:
+        for name, cell in row.items():
+            assert name in ("value", "low", "high", "relative") or cell.lstrip()[:1] not in ("=", "+", "-", "@")
+    [measured] = [row for row in rows if row["metric"] == "params_m"]
+    assert float(measured["value"]) == 33.46704
+    assert "x y" in {row["subject"] for row in rows}
+
+
+def test_json_is_versioned_and_exact():
+    data = json.loads(render(example(), "json"))
+    assert data["schema"] == 1
+    row = next(row for row in data["rows"] if row["metric"] == "params_m")
+    assert (row["value"], row["verdict"], row["reported"], row["unit"]) == (33.46704, "within rounding", "33 M", "M")
+    assert next(row for row in data["rows"] if row["metric"] == "imagenet1k_top1")["detail"] == HOSTILE
+    assert data["counts"]["within rounding"] == 1
+    assert set(data) == {"schema", "kind", "paper", "title", "counts", "rows", "pairs", "claims", "setups"}
+
+
+@given(st.text())
+def test_cleaned_text_is_one_line_that_controls_nothing(text):
+    cleaned = clean(text)
+    assert len(cleaned.splitlines()) <= 1
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", cleaned)
+
+
+def test_notes_are_lettered_and_repeat_their_letter():
+    notes = Notes("letter")
+    marks = [notes.mark(str(number)) for number in range(28)]
+    assert (marks[0], marks[25], marks[26], marks[27]) == ("a", "z", "aa", "ab")
+    assert notes.mark("0") == "a"
+    assert notes.mark("") == ""
+
+
+def test_rows_say_their_device_where_there_are_several():
+    records = [record(value=1), record("macs", 1, unit="MAC", settings=Settings(device="cuda"))]
+    conditions = {row.metric: row.conditions for row in report(paper(), records).rows}
+    assert conditions == {"params": "cpu", "macs": "cuda"}

@@ -1,0 +1,203 @@
+"""Jobs run in processes of their own; whatever these do, rows come out and nothing measured is lost."""
+
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.machine.process import Interrupted, Stop, ask
+from claimbench.bench.run import run_file
+from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.runner import Ledger, done, execute
+from claimbench.bench.store.store import Store
+
+
+@pytest.fixture(autouse=True)
+def fast_worker(monkeypatch, environment):
+    monkeypatch.setattr("claimbench.bench.run.jobs.WORKER", "tests.bench.fake_worker")
+    monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
+
+
+def job(do="", metric="params", **changes):
+    return Job(**{"paper": "fake", "subject": "x", "form": "", "metric": metric, "settings": Settings(), **changes,
+                  "options": {"config": {"do": do}}})  # fmt: skip
+
+
+def outcomes(*jobs, timeout=60):
+    return [(rows[0].status, rows[0].reason) for _, rows in run_jobs(jobs, timeout)]
+
+
+def test_rows_come_back_in_order():
+    jobs = [job(), job(metric="flops"), job(metric="latency", round=2)]
+    found = list(run_jobs(jobs, 60))
+    assert [j for j, _ in found] == jobs
+    assert [row.metric for row in found[1][1]] == ["macs", "flops", "macs_fvcore"]
+    assert found[2][1][0].value == 3
+    assert found[2][1][0].samples == (0.1,) * 8
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("abort", "the process crashed (SIGABRT): last words"),
+        ("kill", "the process was killed (SIGKILL), most likely because the machine ran out of memory"),
+        ("exit", "the process ended with exit status 3"),
+    ],
+)
+def test_a_process_that_dies_costs_one_job_and_says_why(do, reason):
+    assert outcomes(job(), job(do), job(metric="flops")) == [("measured", ""), ("failed", reason), ("measured", "")]
+
+
+def test_every_row_of_a_job_that_died_is_there():
+    [(_, rows)] = run_jobs([job("abort", metric="memory")], 60)
+    assert len(rows) == 5
+    assert {row.status for row in rows} == {"failed"}
+
+
+def test_a_job_that_hangs_is_ended_and_the_next_one_runs():
+    found = outcomes(job("hang"), job(), timeout=3)
+    assert found == [("failed", "not done after 3 s (--timeout)"), ("measured", "")]
+
+
+def test_an_answer_that_is_none_is_a_failure():
+    assert outcomes(job("garbage"))[0][0] == "failed"
+
+
+def test_a_process_that_answers_nothing_says_why():
+    with pytest.raises(RuntimeError, match="exit status 3"):
+        ask("tests.bench.fake_worker", [json.loads(json.dumps(vars(job("exit")) | {"settings": {}}))], 60)
+
+
+def test_a_signal_ends_the_worker_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    start = time.monotonic()
+    with Stop() as stop:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(Interrupted):
+            list(run_jobs([job("hang")], 600, stop))
+    assert time.monotonic() - start < 30
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def plan_of(*jobs, **changes):
+    return RunFile(**{"run": "20260101T000000Z-abcdef", "papers": ("fake",), "device": "cpu", "jobs": jobs, **changes})
+
+
+def test_records_are_stored_and_those_stored_are_not_measured_again(tmp_path):
+    plan = plan_of(job(), job(metric="flops"), job("abort", metric="latency"))
+    store = Store(tmp_path)
+    with Stop() as stop:
+        execute(plan, Ledger(plan.run, "cpu", store), stop)
+        finished = done(Store(tmp_path), plan.run)
+        assert finished == {j.key() for j in plan.jobs}
+        told = []
+        execute(plan, Ledger(plan.run, "cpu", store), stop, finished, lambda j, rows: told.append(j))
+    assert told == []
+    records = Store(tmp_path).query(run=plan.run)
+    assert len(records) == 2 + 3 + 1
+    assert {r.environment for r in records} == {records[0].environment}
+    assert Store(tmp_path).environment(records[0].environment)["python"]
+
+
+def test_a_store_that_fails_on_the_way_loses_nothing(tmp_path):
+    class Full(Store):
+        def append(self, *records, device):
+            if records[0].job.metric == "flops":
+                raise UserError("the disk is full")
+            super().append(*records, device=device)
+
+    plan = plan_of(job(), job(metric="flops"), job(metric="latency"))
+    ledger = Ledger(plan.run, "cpu", Full(tmp_path))
+    with Stop() as stop:
+        execute(plan, ledger, stop)
+    assert "the disk is full" in ledger.problem
+    assert {r.measurement.metric for r in ledger.records()} >= {"params", "macs", "latency"}
+    assert {r.job.metric for r in Store(tmp_path).query(run=plan.run)} == {"params"}
+    latency = next(r for r in ledger.records() if r.job.metric == "latency")
+    assert ledger.samples(latency) == (0.1,) * 8
+
+
+def test_progress_is_told_of_each_job_before_and_after(tmp_path):
+    told = []
+    plan = plan_of(job(), job(metric="flops"), job(metric="latency"))
+    with Stop() as stop:
+        execute(plan, Ledger(plan.run, "cpu", None), stop, (), lambda j, rows: told.append((j.metric, rows is None)))
+    assert told == [(m, before) for m in ("params", "flops", "latency") for before in (True, False)]
+
+
+def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
+    asked = []
+
+    def answers(jobs, timeout, stop):
+        for one in jobs:
+            asked.append((one.round, one.options.get("batch")))
+            row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.get("batch", 32)})
+            yield one, [row]
+
+    monkeypatch.setattr("claimbench.bench.run.runner.run_jobs", answers)
+    plan = plan_of(*(job(metric="throughput", round=number) for number in range(3)))
+    store = Store(tmp_path)
+    with Stop() as stop:
+        execute(replace(plan, jobs=plan.jobs[:1]), Ledger(plan.run, "cpu", store), stop)
+        execute(plan, Ledger(plan.run, "cpu", store), stop, done(store, plan.run))
+    assert asked == [(0, None), (1, 32), (2, 32)]
+    assert {record.job.key() for record in store.query(run=plan.run)} == {j.key() for j in plan.jobs}
+
+
+def test_a_plan_survives_the_disk(tmp_path):
+    plan = plan_of(job(settings=Settings(input_size=(8, 8), batch=4)), timeout=5.0, seed=3)
+    run_file.save(tmp_path, plan)
+    assert run_file.load(tmp_path, "latest") == plan
+    assert [j.key() for j in run_file.load(tmp_path, plan.run).jobs] == [j.key() for j in plan.jobs]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": [1]}', '{"run": "x", "jobs": []}'])
+def test_a_damaged_plan_says_so(tmp_path, text):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.json").write_text(text)
+    with pytest.raises(UserError, match="is damaged"):
+        run_file.load(tmp_path, "latest")
+
+
+def test_an_unknown_run_gets_the_nearest_name(tmp_path):
+    with pytest.raises(UserError, match="there is no run to resume"):
+        run_file.load(tmp_path, "latest")
+    run_file.save(tmp_path, plan_of(job()))
+    with pytest.raises(UserError, match="did you mean 20260101T000000Z-abcdef"):
+        run_file.load(tmp_path, "20260101T000000Z-abcdee")
+
+
+def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):
+    import subprocess
+    import sys
+
+    code = """
+import sys
+from claimbench.bench.machine.process import Process
+from tests.bench.run.test_runner import job
+from dataclasses import asdict
+process = Process("tests.bench.fake_worker", [asdict(job("hang"))])
+print(process._popen.pid, flush=True)
+process.line(600, None)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as runner:
+        worker = int(runner.stdout.readline())
+        time.sleep(2)
+        runner.kill()
+    for _ in range(100):
+        try:
+            gone = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            gone = True
+        if gone:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker goes on")
