@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from test_speed import around
+from tests.bench.report.test_speed import around
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
