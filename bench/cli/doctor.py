@@ -54,7 +54,7 @@ NEEDED = ("torch", "torchvision", "timm", "fvcore", "numpy", "pydantic", "safete
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at: its name, how it stands, and a sentence."""
 
     what: str
@@ -62,9 +62,9 @@ class Finding:
     text: str
 
 
-def examine(results: Path) -> Iterator[Finding]:
+def examine(results: Path) -> Iterator[Diagnosis]:
     """Look at everything that a run needs or can use; torch is loaded for it."""
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _libraries()
     yield from _torch()
     yield _gpu()
@@ -77,55 +77,55 @@ def examine(results: Path) -> Iterator[Finding]:
     yield from _papers()
 
 
-def _libraries() -> Iterator[Finding]:
+def _libraries() -> Iterator[Diagnosis]:
     for name in NEEDED:
         try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
+            yield Diagnosis(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "broken", f"it is not installed: pip install {name}")
+            yield Diagnosis(name, "broken", f"it is not installed: pip install {name}")
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[Diagnosis]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("torch", "broken", f"it cannot be imported ({error})")
+        yield Diagnosis("torch", "broken", f"it cannot be imported ({error})")
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("threads", "ok", f"torch uses {torch.get_num_threads()} on {cores} processors")
+    yield Diagnosis("threads", "ok", f"torch uses {torch.get_num_threads()} on {cores} processors")
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     text = f"found {compiler}" if compiler else "none found: torch.compile on a CPU (--mode compile) needs one"
-    yield Finding("compiler", "ok" if compiler else "missing", text)
+    yield Diagnosis("compiler", "ok" if compiler else "missing", text)
 
 
-def _gpu() -> Finding:
+def _gpu() -> Diagnosis:
     from claimbench.bench.machine import devices, nvml
 
     found = devices.cuda_devices()
     if isinstance(found, str):
-        return Finding("gpu", "missing", found)
+        return Diagnosis("gpu", "missing", found)
     gpu = nvml.open_gpu("cuda")
     facts = gpu if isinstance(gpu, str) else f"{gpu.name()}, driver {gpu.description()['driver']}"
-    return Finding("gpu", "ok", f"{found}: {facts}")
+    return Diagnosis("gpu", "ok", f"{found}: {facts}")
 
 
-def _native() -> Finding:
+def _native() -> Diagnosis:
     from claimbench.kernels import native
 
     why = native.unavailable()
     if why is not None:
-        return Finding("native operators", "missing", f"{why}; until then operators run on their reference form")
-    return Finding("native operators", "ok", f"level {native.level()}")
+        return Diagnosis("native operators", "missing", f"{why}; until then operators run on their reference form")
+    return Diagnosis("native operators", "ok", f"level {native.level()}")
 
 
-def _triton() -> Finding:
+def _triton() -> Diagnosis:
     try:
-        return Finding("triton", "ok", importlib.metadata.version("triton"))
+        return Diagnosis("triton", "ok", importlib.metadata.version("triton"))
     except importlib.metadata.PackageNotFoundError:
-        return Finding("triton", "missing", "it is not installed: GPU operators run on their reference form")
+        return Diagnosis("triton", "missing", "it is not installed: GPU operators run on their reference form")
 
 
-def _energy() -> Finding:
+def _energy() -> Diagnosis:
     import torch
 
     from claimbench.bench.core.errors import UnavailableError
@@ -134,15 +134,15 @@ def _energy() -> Finding:
     try:
         _, source = counter(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     except UnavailableError as error:
-        return Finding("energy", "missing", f"{error}: energy rows will say so")
-    return Finding("energy", "ok", source)
+        return Diagnosis("energy", "missing", f"{error}: energy rows will say so")
+    return Diagnosis("energy", "ok", source)
 
 
-def _data() -> Finding:
-    return Finding("data", "missing", "accuracy needs a data set with one folder a class: bench run --data FOLDER")
+def _data() -> Diagnosis:
+    return Diagnosis("data", "missing", "accuracy needs a data set with one folder a class: bench run --data FOLDER")
 
 
-def _weights() -> Finding:
+def _weights() -> Diagnosis:
     from claimbench.bench.data.download import cache
     from claimbench.bench.papers.weights.choice import choose
     from claimbench.bench.papers.weights.listing import HERE, listed
@@ -151,13 +151,13 @@ def _weights() -> Finding:
     try:
         count = sum(row.status == HERE for row in listed(choose((), ()), folder))
     except UserError as error:
-        return Finding("weights", "broken", str(error))
+        return Diagnosis("weights", "broken", str(error))
     if count:
-        return Finding("weights", "ok", f"{count} files in {folder}: `bench weights check` proves them")
-    return Finding("weights", "missing", f"none in {folder}: `bench weights fetch` or --weights official brings them")
+        return Diagnosis("weights", "ok", f"{count} files in {folder}: `bench weights check` proves them")
+    return Diagnosis("weights", "missing", f"none in {folder}: `bench weights fetch` or --weights official brings them")
 
 
-def _results(folder: Path) -> Finding:
+def _results(folder: Path) -> Diagnosis:
     try:
         place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         with tempfile.TemporaryFile(dir=place) as file:
@@ -166,20 +166,20 @@ def _results(folder: Path) -> Finding:
             os.fsync(file.fileno())
     except OSError as error:
         reason = error.strerror or error
-        return Finding("results", "broken", f"{folder} cannot be written ({reason}): use --results or --no-store")
+        return Diagnosis("results", "broken", f"{folder} cannot be written ({reason}): use --results or --no-store")
     free = shutil.disk_usage(place).free / 2**30
-    return Finding("results", "ok", f"{folder} can be written, {free:.1f} GiB free")
+    return Diagnosis("results", "ok", f"{folder} can be written, {free:.1f} GiB free")
 
 
-def _papers() -> Iterator[Finding]:
+def _papers() -> Iterator[Diagnosis]:
     from claimbench.bench.papers import registry
 
     listed = registry.checked()
     broken = [entry for entry in listed if entry.problem]
     valid = [entry.id for entry in listed if not entry.problem]
     if valid:
-        yield Finding("papers", "ok", f"{len(valid)} valid: {', '.join(valid)}")
+        yield Diagnosis("papers", "ok", f"{len(valid)} valid: {', '.join(valid)}")
     if not listed:
-        yield Finding("papers", "broken", "none were found: is the package installed with its `reproductions`?")
+        yield Diagnosis("papers", "broken", "none were found: is the package installed with its `reproductions`?")
     for entry in broken:
-        yield Finding(f"paper {entry.id}", "broken", entry.problem)
+        yield Diagnosis(f"paper {entry.id}", "broken", entry.problem)

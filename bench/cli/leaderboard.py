@@ -10,7 +10,7 @@ import typer
 from claimbench.bench.cli.options import RESULTS, Results
 
 if TYPE_CHECKING:
-    from claimbench.bench.publish.site.source import Source
+    from claimbench.bench.publish.site.source import SiteSource
 
 leaderboard = typer.Typer(help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True)
 
@@ -92,10 +92,10 @@ def publish(
     typer.echo(said)
 
 
-def _source(results: Path) -> Source:
-    from claimbench.bench.publish.site.source import Source
+def _source(results: Path) -> SiteSource:
+    from claimbench.bench.publish.site.source import SiteSource
 
-    return Source.installed(results)
+    return SiteSource.installed(results)
 
 
 def _tell(made: object) -> None:

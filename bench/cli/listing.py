@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from claimbench.bench.papers import registry
 
 if TYPE_CHECKING:
-    from claimbench.bench.papers.registry import Entry
+    from claimbench.bench.papers.registry import PaperEntry
 
 
 def print_list(*, json: bool = False, check: bool = False) -> None:
@@ -30,7 +30,7 @@ def print_list(*, json: bool = False, check: bool = False) -> None:
         print("no papers were found: `bench doctor` says where they are looked for")
 
 
-def _print_table(found: list[Entry]) -> None:
+def _print_table(found: list[PaperEntry]) -> None:
     rows = [("Paper", "Venue", "Task", "Variants"), *(_cells(entry) for entry in found)]
     widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
     left = max(30, shutil.get_terminal_size((140, 24)).columns - sum(widths))
@@ -41,7 +41,7 @@ def _print_table(found: list[Entry]) -> None:
             print(" " * sum(widths) + line)
 
 
-def _cells(entry: Entry) -> tuple[str, str, str, str]:
+def _cells(entry: PaperEntry) -> tuple[str, str, str, str]:
     if entry.problem:
         return entry.id, "BROKEN", "", entry.problem
     return entry.id, entry.venue, entry.task, ", ".join(entry.variants)

@@ -15,7 +15,7 @@ from claimbench.bench.core.terminal import print_json
 if TYPE_CHECKING:
     from claimbench.bench.watch.nightly.night import Result
     from claimbench.bench.watch.nightly.state import Night
-    from claimbench.bench.watch.regress.findings import Outcome
+    from claimbench.bench.watch.regress.findings import RegressionReport
 
 EXAMPLES = (
     "Examples: `bench nightly --budget 2h` · `bench nightly --paper overlock --metrics latency --budget 20m` · "
@@ -78,7 +78,7 @@ def nightly(
         rounds=rounds,
     )
 
-    def finish(night: Night, outcome: Outcome | None) -> None:
+    def finish(night: Night, outcome: RegressionReport | None) -> None:
         _finish(night, outcome, results, issue)
 
     with Stop() as stop:
@@ -95,7 +95,7 @@ def _accept(results: Path, device: str) -> None:
     typer.echo(f"night {night.night} counts as good: the next one is compared with it")
 
 
-def _finish(night: Night, outcome: Outcome | None, results: Path, issue: bool) -> None:
+def _finish(night: Night, outcome: RegressionReport | None, results: Path, issue: bool) -> None:
     """Write the summary, and the issue if one is wanted."""
     from claimbench.bench.store.jsonl import write_whole
     from claimbench.bench.watch.nightly import issue as issues

@@ -12,8 +12,8 @@ from claimbench.bench.cli.options import RESULTS, Json, Results, complete_metric
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
-    from claimbench.bench.watch.regress.bisect import Bisected, Task
-    from claimbench.bench.watch.regress.findings import Outcome
+    from claimbench.bench.watch.regress.bisect import Bisected, Bisection
+    from claimbench.bench.watch.regress.findings import RegressionReport
 
 EXAMPLES = (
     "Examples: `bench regress --baseline 1a2b3c4` · `bench regress --baseline main --candidate latest --markdown "
@@ -91,7 +91,7 @@ def regress(
     raise typer.Exit(outcome.status())
 
 
-def _print(outcome: Outcome, markdown: Path | None, json: bool) -> None:
+def _print(outcome: RegressionReport, markdown: Path | None, json: bool) -> None:
     """Print a comparison in the ways that were asked for."""
     from claimbench.bench.store.jsonl import write_whole
     from claimbench.bench.watch.regress import text
@@ -124,18 +124,18 @@ def _task(
     build: str,
     rounds: int,
     timeout: float,
-) -> Task:
+) -> Bisection:
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.text import split
-    from claimbench.bench.watch.regress.bisect import Task, command_of
+    from claimbench.bench.watch.regress.bisect import Bisection, command_of
 
     if not good:
         raise UserError("say where all was well: --good takes a commit")
     run = command_of(command or (), split(paper or ()), split(metrics or ()))
-    return Task(repo, good, bad, run, build, rounds, timeout)
+    return Bisection(repo, good, bad, run, build, rounds, timeout)
 
 
-def _bisect(task: Task, json: bool) -> int:
+def _bisect(task: Bisection, json: bool) -> int:
     """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
     from claimbench.bench.watch.regress.bisect import as_json, bisect
 
@@ -147,7 +147,7 @@ def _bisect(task: Task, json: bool) -> int:
     return 0 if found.first_bad else 1
 
 
-def _print_bisected(task: Task, found: Bisected) -> None:
+def _print_bisected(task: Bisection, found: Bisected) -> None:
     from claimbench.bench.watch.regress.worktree import describe
 
     if found.first_bad:

@@ -27,7 +27,7 @@ Right = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Block minus counterpart, in percentage points of accuracy.
 
     Attributes:
@@ -78,7 +78,7 @@ def spread(accuracies: Sequence[float]) -> Spread:
     return Spread(float(values.mean()), deviation, tuple(accuracies))
 
 
-def difference(block: Sequence[Right], counterpart: Sequence[Right]) -> Difference:
+def difference(block: Sequence[Right], counterpart: Sequence[Right]) -> PairedDifference:
     """Compare two arms, seed by seed.
 
     Args:
@@ -94,14 +94,14 @@ def difference(block: Sequence[Right], counterpart: Sequence[Right]) -> Differen
     each = 100 * table.mean(1)
     value = float(each.mean())
     if seeds == 1:
-        return Difference(value, tuple(each.tolist()), None, None, None, None, None, "too few seeds")
+        return PairedDifference(value, tuple(each.tolist()), None, None, None, None, None, "too few seeds")
     over_seeds = float(each.var(ddof=1)) / seeds
     over_pictures = float((100 * table.mean(0)).var(ddof=1)) / pictures
     near = _quantile(seeds - 1) * sqrt(over_seeds)
     total = over_seeds + over_pictures
     freedom = _freedom((over_seeds, seeds - 1), (over_pictures, pictures - 1))
     far = max(near, _quantile(freedom) * sqrt(total))
-    return Difference(
+    return PairedDifference(
         value=value,
         each=tuple(each.tolist()),
         spread=sqrt(over_seeds * seeds),

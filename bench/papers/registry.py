@@ -28,7 +28,7 @@ _WANTED = re.compile(rf"[\"']?({'|'.join(_LISTED)})[\"']?\s*:")
 
 
 @dataclass(frozen=True)
-class Entry:
+class PaperEntry:
     """A paper as it is listed.
 
     Attributes:
@@ -52,15 +52,15 @@ class Entry:
 
 
 @cache
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, PaperEntry]:
     """Return every paper that can be found, by id, sorted; a broken one says so in its ``problem``."""
-    found: dict[str, Entry] = {}
+    found: dict[str, PaperEntry] = {}
     for entry in (*_from_folders(), *_from_entry_points()):
         found.setdefault(entry.id, entry)
     return dict(sorted(found.items()))
 
 
-def entry(paper_id: str) -> Entry:
+def entry(paper_id: str) -> PaperEntry:
     """Return one paper's listing.
 
     Raises:
@@ -83,7 +83,7 @@ def paper(paper_id: str) -> Paper:
     return _load(paper_id, found.folder)
 
 
-def checked() -> list[Entry]:
+def checked() -> list[PaperEntry]:
     """Return every paper's listing after validating all of its ``paper.yaml``."""
     listed = entries().values()
     return [e if e.problem else _read_whole(e.id, e.folder, e.module) for e in listed]
@@ -94,12 +94,12 @@ def roots() -> list[Path]:
     return [Path(folder) for folder in import_module(PACKAGE).__path__]
 
 
-def _from_folders() -> list[Entry]:
+def _from_folders() -> list[PaperEntry]:
     files = [file for folder in roots() for file in sorted(folder.glob("*/paper.yaml"))]
     return [_read(file.parent.name, file.parent, f"{PACKAGE}.{file.parent.name}") for file in files]
 
 
-def _from_entry_points() -> list[Entry]:
+def _from_entry_points() -> list[PaperEntry]:
     from importlib.metadata import entry_points
 
     found = []
@@ -108,18 +108,18 @@ def _from_entry_points() -> list[Entry]:
             spec = find_spec(point.value)
         except (ImportError, ValueError, AttributeError) as error:
             problem = f"the entry point {point.name} = {point.value} of group {GROUP} cannot be imported ({error})"
-            found.append(Entry(point.name, Path(), point.value, problem=problem))
+            found.append(PaperEntry(point.name, Path(), point.value, problem=problem))
             continue
         folders = list(spec.submodule_search_locations or ()) if spec else []
         if folders:
             found.append(_read(point.name, Path(folders[0]), point.value))
         else:
             problem = f"the entry point {point.name} = {point.value} of group {GROUP} must name a package that exists"
-            found.append(Entry(point.name, Path(), point.value, problem=problem))
+            found.append(PaperEntry(point.name, Path(), point.value, problem=problem))
     return found
 
 
-def _read(name: str, folder: Path, module: str) -> Entry:
+def _read(name: str, folder: Path, module: str) -> PaperEntry:
     """Return the listing of one paper from the head of its ``paper.yaml``, or from all of it where the head is odd."""
     try:
         text = _head((folder / "paper.yaml").read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def _read(name: str, folder: Path, module: str) -> Entry:
         odd = data["id"] != name
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         odd = True
-    return _read_whole(name, folder, module) if odd else Entry(name, folder, module, variants=variants, **facts)
+    return _read_whole(name, folder, module) if odd else PaperEntry(name, folder, module, variants=variants, **facts)
 
 
 def _head(text: str) -> str:
@@ -137,14 +137,14 @@ def _head(text: str) -> str:
     return "".join(part for part in _TOP_LEVEL.split(text) if _WANTED.match(part))
 
 
-def _read_whole(name: str, folder: Path, module: str) -> Entry:
+def _read_whole(name: str, folder: Path, module: str) -> PaperEntry:
     """Return the listing of one paper after validating it, or what is wrong with it."""
     try:
         paper = _load(name, folder)
     except UserError as error:
-        return Entry(name, folder, module, problem=str(error))
+        return PaperEntry(name, folder, module, problem=str(error))
     variants = tuple(variant.name for variant in paper.variants)
-    return Entry(name, folder, module, paper.title, paper.task, paper.arxiv, paper.venue, variants)
+    return PaperEntry(name, folder, module, paper.title, paper.task, paper.arxiv, paper.venue, variants)
 
 
 def _load(name: str, folder: Path) -> Paper:

@@ -234,7 +234,7 @@ class Study(_Strict):
     note: str = ""
 
 
-class Backbone(_Strict):
+class BackboneFacts(_Strict):
     """How the paper's networks serve as backbones of detectors and segmenters.
 
     Their models have ``forward_features(x)``, a list of maps (B, C, h, w); the last one at each of the strides 4, 8, 16
@@ -276,7 +276,7 @@ class Paper(_Strict):
     other_checkpoints: tuple[OtherCheckpoint, ...] = ()
     downstream: tuple[dict[str, Any], ...] = ()
     """Reported figures on other tasks; shown as not measured."""
-    backbone: Backbone | None = None
+    backbone: BackboneFacts | None = None
     networks: tuple[Variant, ...] = ()
     """Models of other tasks that are built around a variant: ``bench run --task``. Their ``config`` says ``backbone``,
     the variant, and ``network``, what is put around it."""

@@ -22,7 +22,7 @@ _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule"
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _Measurable:
     """Whose figures are looked at: ``measured`` is its name in records, empty if nothing here can measure it."""
 
     title: str
@@ -55,12 +55,12 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
     for figure in found:
         by_subject.setdefault(figure.subject, []).append(figure)
     listed = [
-        *(_Subject(v.name, v.name, paper.default_form(v), v.reported, paper.deviations) for v in paper.variants),
-        *(_Subject(v.name, v.name, paper.default_form(v), v.reported) for v in paper.networks),
-        *(_Subject(b.model, f"timm:{b.timm}" if b.timm else "", "", b.reported) for b in paper.baselines),
+        *(_Measurable(v.name, v.name, paper.default_form(v), v.reported, paper.deviations) for v in paper.variants),
+        *(_Measurable(v.name, v.name, paper.default_form(v), v.reported) for v in paper.networks),
+        *(_Measurable(b.model, f"timm:{b.timm}" if b.timm else "", "", b.reported) for b in paper.baselines),
     ]
     named = {subject.measured for subject in listed}
-    listed += [_Subject(name, name, "", ()) for name in by_subject if name not in named]
+    listed += [_Measurable(name, name, "", ()) for name in by_subject if name not in named]
     rows: list[Row] = []
     for subject in listed:
         if subjects is None or subject.measured in subjects or subject.title in subjects:
@@ -72,7 +72,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
     return rows
 
 
-def _subject_rows(subject: _Subject, found: list[Figure]) -> Iterator[Row]:
+def _subject_rows(subject: _Measurable, found: list[Figure]) -> Iterator[Row]:
     """Yield the rows of one subject: what is reported first, then what else was measured."""
     if not subject.default_form and found:
         subject = replace(subject, default_form=found[0].form)
@@ -116,7 +116,7 @@ def _matching(reported: Reported, form: str, found: list[Figure]) -> list[Figure
 
 
 def _compared_row(
-    subject: _Subject,
+    subject: _Measurable,
     form: str,
     reported: Reported,
     figure: Figure,
@@ -147,7 +147,7 @@ def _compared_row(
     )
 
 
-def _unmeasured_row(subject: _Subject, form: str, reported: Reported, found: list[Figure]) -> Row:
+def _unmeasured_row(subject: _Measurable, form: str, reported: Reported, found: list[Figure]) -> Row:
     quantity = metrics.quantity(reported.metric)
     elsewhere = sorted({f.form for f in found if f.row in _answers(reported)})
     if quantity.needs:
@@ -162,7 +162,7 @@ def _unmeasured_row(subject: _Subject, form: str, reported: Reported, found: lis
     return replace(row, reported=with_unit(reported.value or "", quantity.unit), verdict="not measured", detail=why)
 
 
-def _unreported_row(subject: _Subject, form: str, reported: Reported) -> Row:
+def _unreported_row(subject: _Measurable, form: str, reported: Reported) -> Row:
     """Return the row of a metric for which the source gives no figure, and none was measured."""
     quantity = metrics.quantity(reported.metric)
     parts = [
@@ -194,7 +194,7 @@ def _downstream(paper: Paper) -> Iterator[Row]:
     for entry in paper.downstream:
         named = {str(entry["metric"]): entry.get("value")} if "metric" in entry else _numbers(entry)
         setting = [str(entry[key]) for key in ("framework", "head", "schedule", "dataset") if entry.get(key)]
-        subject = _Subject(str(entry.get("model", paper.id)), "", "", ())
+        subject = _Measurable(str(entry.get("model", paper.id)), "", "", ())
         for name, value in named.items():
             quantity = metrics.quantity(name)
             source = str(entry.get("source", ""))

@@ -12,7 +12,7 @@ from claimbench.bench.report.compare import compare_figures
 from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
-from claimbench.bench.report.speed import Pair, pairs
+from claimbench.bench.report.speed import TimedPair, pairs
 from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -79,7 +79,7 @@ class Report:
     paper: str
     title: str
     rows: tuple[Row, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[TimedPair, ...]
     claims: tuple[ClaimRow, ...]
     setups: tuple[Setup, ...]
 

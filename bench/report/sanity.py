@@ -37,7 +37,7 @@ CPU_HALF_FACTOR = 32
 
 
 @dataclass(frozen=True)
-class Finding:
+class Anomaly:
     """One thing that is not as it should be.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finding:
     jobs: tuple[str, ...]
 
 
-def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]] | None = None) -> list[Finding]:
+def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]] | None = None) -> list[Anomaly]:
     """Apply every rule to the measured records.
 
     Args:
@@ -109,12 +109,12 @@ def too_low(record: Record) -> bool:
     return value < 0 or (value == 0 and row.metric not in ("parity", "params_trainable"))
 
 
-def _not_positive(records: Iterable[Record]) -> Iterator[Finding]:
+def _not_positive(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Figures are more than nothing, see :func:`too_low`."""
     for record in records:
         if too_low(record):
             message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}"
-            yield Finding("not-positive", message, (record.job.key(),))
+            yield Anomaly("not-positive", message, (record.job.key(),))
 
 
 def out_of_range(record: Record) -> str:
@@ -128,26 +128,26 @@ def out_of_range(record: Record) -> str:
     return ""
 
 
-def _out_of_range(records: Iterable[Record]) -> Iterator[Finding]:
+def _out_of_range(records: Iterable[Record]) -> Iterator[Anomaly]:
     """A figure lies between the least and the most that its row can be."""
     for record in records:
         bound = out_of_range(record)
         if bound:
             message = f"{record.measurement.metric} of {_name(record)} is {_value(record):g}, and can be {bound}"
-            yield Finding("out-of-range", message, (record.job.key(),))
+            yield Anomaly("out-of-range", message, (record.job.key(),))
 
 
-def _chance(records: Iterable[Record]) -> Iterator[Finding]:
+def _chance(records: Iterable[Record]) -> Iterator[Anomaly]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
         classes = _number(record.measurement.detail.get("classes"))
         name = record.measurement.metric
         if name.endswith("top1") and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
             message = f"{name} of {_name(record)} is {_value(record):.2f} %, about chance for {classes:g} classes"
-            yield Finding("chance", message, (record.job.key(),))
+            yield Anomaly("chance", message, (record.job.key(),))
 
 
-def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
+def _same_score(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Different models with exactly the same score are likely one model measured twice."""
     groups: dict[tuple[str, float, float | None], list[Record]] = defaultdict(list)
     for record in records:
@@ -158,7 +158,7 @@ def _same_score(records: Iterable[Record]) -> Iterator[Finding]:
     yield from _coincidences("same-score", "exactly the same top1", groups.values())
 
 
-def _same_size(records: Iterable[Record]) -> Iterator[Finding]:
+def _same_size(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Different models with exactly the same parameters and operations are likely one model built twice."""
     sizes: dict[tuple[str, str, str], dict[str, Record]] = defaultdict(dict)
     for record in records:
@@ -171,16 +171,16 @@ def _same_size(records: Iterable[Record]) -> Iterator[Finding]:
     yield from _coincidences("same-size", "exactly the same parameters and MACs", groups.values())
 
 
-def _coincidences(rule: str, what: str, groups: Iterable[list[Record]]) -> Iterator[Finding]:
+def _coincidences(rule: str, what: str, groups: Iterable[list[Record]]) -> Iterator[Anomaly]:
     """Report the groups that hold more than one subject; forms of one subject may well agree."""
     for group in groups:
         names = sorted({record.job.subject for record in group})
         if len(names) > 1:
             keys = tuple(dict.fromkeys(record.job.key() for record in group))
-            yield Finding(rule, f"{' and '.join(names)} have {what}", keys)
+            yield Anomaly(rule, f"{' and '.join(names)} have {what}", keys)
 
 
-def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
+def _top5_below_top1(records: Iterable[Record]) -> Iterator[Anomaly]:
     """The label cannot be first and not among the first five."""
     scores: dict[str, dict[str, Record]] = defaultdict(dict)
     for record in records:
@@ -188,10 +188,10 @@ def _top5_below_top1(records: Iterable[Record]) -> Iterator[Finding]:
             scores[record.job.key()][record.measurement.metric[-4:]] = record
     for key, rows in scores.items():
         if len(rows) == 2 and _value(rows["top5"]) < _value(rows["top1"]):
-            yield Finding("top5-below-top1", f"top5 of {_name(rows['top5'])} is below its top1", (key,))
+            yield Anomaly("top5-below-top1", f"top5 of {_name(rows['top5'])} is below its top1", (key,))
 
 
-def _counters_disagree(records: Iterable[Record]) -> Iterator[Finding]:
+def _counters_disagree(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Two counters that count the same work should find the same."""
     for record in records:
         opinion = _mapping(record.measurement.detail.get("second_opinion"))
@@ -200,18 +200,18 @@ def _counters_disagree(records: Iterable[Record]) -> Iterator[Finding]:
             message = (
                 f"{_name(record)}: {_value(record):,} MACs by our count and {macs:,.0f} by fvcore ({difference:+.1%})"
             )
-            yield Finding("counters-disagree", message, (record.job.key(),))
+            yield Anomaly("counters-disagree", message, (record.job.key(),))
 
 
-def _parity_broken(records: Iterable[Record]) -> Iterator[Finding]:
+def _parity_broken(records: Iterable[Record]) -> Iterator[Anomaly]:
     """A model that differs from the official one makes every other figure doubtful."""
     for record in records:
         if record.measurement.metric == "parity" and record.measurement.detail.get("passed") is False:
             message = f"{_name(record)} differs from the official implementation by {_value(record):.1e}"
-            yield Finding("parity-broken", message, (record.job.key(),))
+            yield Anomaly("parity-broken", message, (record.job.key(),))
 
 
-def _above_peak(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def _above_peak(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any]]) -> Iterator[Anomaly]:
     """No model does more operations a second than its device can."""
     work = {
         (r.job.paper, r.job.subject, r.job.form, r.job.settings.input_size, r.job.settings.training): _value(r)
@@ -230,10 +230,10 @@ def _above_peak(records: Sequence[Record], environments: Mapping[str, Mapping[st
                 f"{_name(record)} would do {rate / T:.1f} TFLOP/s, more than the {peak / T:.1f} of "
                 f"{environment.get('device', 'this device')}"
             )
-            yield Finding("above-peak", message, (job.key(),))
+            yield Anomaly("above-peak", message, (job.key(),))
 
 
-RULES: tuple[Callable[[list[Record]], Iterator[Finding]], ...] = (
+RULES: tuple[Callable[[list[Record]], Iterator[Anomaly]], ...] = (
     _not_positive,
     _out_of_range,
     _chance,

@@ -20,7 +20,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True)
-class Pair:
+class TimedPair:
     """Two subjects timed under the same conditions in the same run.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pair:
     reason: str
 
 
-def pairs(figures: Iterable[Figure]) -> list[Pair]:
+def pairs(figures: Iterable[Figure]) -> list[TimedPair]:
     """Compare the times of every two subjects that one run timed under the same conditions."""
     groups: dict[tuple[object, ...], list[Figure]] = {}
     for figure in figures:
@@ -52,9 +52,9 @@ def pairs(figures: Iterable[Figure]) -> list[Pair]:
     return [_pair(a, b, group) for group in groups.values() for a, b in combinations(group, 2)]
 
 
-def _pair(first: Figure, second: Figure, group: list[Figure]) -> Pair:
+def _pair(first: Figure, second: Figure, group: list[Figure]) -> TimedPair:
     found = statistics.compare(second.times, first.times)
-    return Pair(
+    return TimedPair(
         first=_name(first, group),
         second=_name(second, group),
         title=measured_row("", "", first).title,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from claimbench.bench.core.differences import Difference
+from claimbench.bench.core.differences import PairedDifference
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Study
@@ -132,7 +132,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(cells, headers=titles, tablefmt="pipe", disable_numparse=True)
 
 
-def _difference(found: Difference) -> str:
+def _difference(found: PairedDifference) -> str:
     if found.low is None or found.high is None or found.seeds_low is None or found.seeds_high is None:
         return f"{found.value:+.2f}, no interval from one seed"
     near = f"[{found.seeds_low:+.2f} to {found.seeds_high:+.2f}]"

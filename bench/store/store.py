@@ -42,7 +42,7 @@ _PAPER = re.compile(re.escape(PAPER) + rb'([^"\\]*)"')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
-class Problem(NamedTuple):
+class SkippedLine(NamedTuple):
     """Something a reader skipped: where (file, or file and line) and why."""
 
     place: str
@@ -74,12 +74,12 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._problems: dict[Problem, None] = {}
+        self._problems: dict[SkippedLine, None] = {}
         self._environments: dict[str, dict[str, Any]] = {}
         self._samples: dict[tuple[str, str], dict[str, bytes]] = {}
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[SkippedLine]:
         """What readers of this store have skipped so far: damaged lines, files that cannot be read."""
         return list(self._problems)
 
@@ -261,7 +261,7 @@ class Store:
             raise UserError(f"{run!r} is not a run's id (letters, digits, '.', '_', '+' and '-' only)")
 
     def _report(self, place: str, text: str) -> None:
-        self._problems[Problem(place, text)] = None
+        self._problems[SkippedLine(place, text)] = None
 
 
 class _Query:

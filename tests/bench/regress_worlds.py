@@ -9,8 +9,8 @@ import numpy as np
 
 from claimbench.bench.core.records import Settings
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.watch.regress.noise import Pair
-from claimbench.bench.watch.regress.sources import Source
+from claimbench.bench.watch.regress.noise import RoundPair
+from claimbench.bench.watch.regress.sources import RecordSet
 from tests.bench.record_examples import record
 
 SLOWER = log(1.05)
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 def pairs(baseline, candidate):
     """Pairs from two arrays of log times, configurations x rounds."""
     return [
-        Pair(
+        RoundPair(
             {("a", number): float(value) for number, value in enumerate(first)},
             {("b", number): float(value) for number, value in enumerate(second)},
         )
@@ -65,7 +65,7 @@ def exact(row, value, *, commit="a" * 40, run="20260102T030405Z-aaaaaa", **chang
 def source(records, name="side", environments=None):
     """Records as a side of a comparison."""
     known = {"e1": ENVIRONMENT} if environments is None else environments
-    return Source(name, list(records), lambda found: found.measurement.samples, lambda digest: known.get(digest, {}))
+    return RecordSet(name, list(records), lambda found: found.measurement.samples, lambda digest: known.get(digest, {}))
 
 
 def many(medians, **changes):

@@ -16,7 +16,7 @@ from typing import Any
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.build import build
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.report.compare import compare
 from claimbench.bench.report.report import paper_records
 from claimbench.bench.store.encoding import encode
@@ -112,7 +112,7 @@ def main() -> None:
         }.items():
             seconds, found = least(action)
             print(f"{seconds:8.3f} s  {name}: {len(found)}")
-        source = Source(root, [paper])
+        source = SiteSource(root, [paper])
         seconds, site = least(lambda: build(source, root / "site"), repeats=1)
         print(f"{seconds:8.3f} s  build the leaderboard: {site.pages} pages")
 

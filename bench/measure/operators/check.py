@@ -2,7 +2,7 @@
 
 Triton kernels are checked on a CPU in Triton's interpreter, which must be switched on before Triton is imported, so
 those checks run in a process of their own: ``python -m claimbench.bench.measure.operators.check`` reads one
-:class:`Request` as JSON on stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
+:class:`CheckRequest` as JSON on stdin and writes one :class:`CheckRow` as a line of JSON to stdout for each check.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class CheckRow:
 
 
 @dataclass(frozen=True)
-class Request:
+class CheckRequest:
     """What to check: the names of operators, backends and dtypes, the device, and which of the ``CHECK`` cases."""
 
     operators: tuple[str, ...]
@@ -108,7 +108,7 @@ def check_all(
     Raises:
         UserError: a name does not exist.
     """
-    request = Request(
+    request = CheckRequest(
         names("operator", operators, operator_names()),
         names("kernel backend", backends, BACKENDS, CHECKED),
         names("dtype", dtypes, tuple(DTYPES)),
@@ -174,7 +174,7 @@ def _poisoned_memory() -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def _rows(request: Request) -> Iterator[CheckRow]:
+def _rows(request: CheckRequest) -> Iterator[CheckRow]:
     for name in request.operators:
         for backend in request.backends:
             if backend == "triton" and torch.device(request.device).type == "cpu" and not _interpreting():
@@ -184,7 +184,7 @@ def _rows(request: Request) -> Iterator[CheckRow]:
                 yield from check_operator(find_operator(name), cases, backend, request.dtypes, request.device)
 
 
-def _interpreted_rows(request: Request) -> Iterator[CheckRow]:
+def _interpreted_rows(request: CheckRequest) -> Iterator[CheckRow]:
     """Yield the rows of a request as a process with Triton's interpreter switched on finds them."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     environment.pop("BENCH_KERNELS", None)
@@ -242,7 +242,7 @@ def main() -> None:
     """Check what the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
     operators, backends, dtypes = (tuple(body.pop(name)) for name in ("operators", "backends", "dtypes"))
-    request = Request(operators, backends, dtypes, **body)
+    request = CheckRequest(operators, backends, dtypes, **body)
     out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
     for row in _rows(request):
         print(json.dumps(asdict(row)), file=out, flush=True)

@@ -27,7 +27,7 @@ STEP = "global_step"
 
 
 @dataclass(frozen=True)
-class Entry:
+class VariableEntry:
     """Where one variable's values lie: in which shard, from which byte, how many, and what they are."""
 
     dtype: int
@@ -79,7 +79,7 @@ def read(index: bytes, shards: list[bytes]) -> dict[str, np.ndarray]:
         raise ValueError(f"the checkpoint's index is damaged ({type(error).__name__}: {error})") from error
 
 
-def _values(name: str, entry: Entry, shards: list[bytes]) -> np.ndarray:
+def _values(name: str, entry: VariableEntry, shards: list[bytes]) -> np.ndarray:
     if entry.dtype not in DTYPES:
         raise ValueError(f"{name} has TensorFlow's dtype {entry.dtype}, which is not read here")
     if entry.shard >= len(shards) or entry.offset + entry.size > len(shards[entry.shard]):
@@ -88,11 +88,11 @@ def _values(name: str, entry: Entry, shards: list[bytes]) -> np.ndarray:
     return found.reshape(entry.shape).copy()
 
 
-def _entry(message: bytes) -> Entry:
+def _entry(message: bytes) -> VariableEntry:
     """Read a ``BundleEntryProto``."""
     fields = dict(_fields(message))
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
-    return Entry(fields.get(1, 0), shape, fields.get(3, 0), fields.get(4, 0), fields.get(5, 0))
+    return VariableEntry(fields.get(1, 0), shape, fields.get(3, 0), fields.get(4, 0), fields.get(5, 0))
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:

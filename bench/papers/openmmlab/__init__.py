@@ -19,9 +19,9 @@ from claimbench.bench.papers.openmmlab.load import require
 require()
 
 from claimbench.bench.papers.openmmlab.assemble import config, network  # noqa: E402
-from claimbench.bench.papers.openmmlab.networks import NETWORKS, Network  # noqa: E402
+from claimbench.bench.papers.openmmlab.networks import NETWORKS, ToolboxNetwork  # noqa: E402
 from claimbench.bench.papers.openmmlab.register import register  # noqa: E402
 
 register()
 
-__all__ = ["NETWORKS", "Network", "config", "network"]
+__all__ = ["NETWORKS", "ToolboxNetwork", "config", "network"]

@@ -18,7 +18,7 @@ from mmseg.registry import MODELS as MMSEG
 
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.papers.models import backbone
-from claimbench.bench.papers.openmmlab.networks import NETWORKS, SEGMENTATION, Network
+from claimbench.bench.papers.openmmlab.networks import NETWORKS, SEGMENTATION, ToolboxNetwork
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -70,7 +70,7 @@ def network(variant: str, network: str = "UPerNet", *, classes: int | None = Non
     return revert_sync_batchnorm(model)
 
 
-def named(name: str) -> Network:
+def named(name: str) -> ToolboxNetwork:
     """Return the network of that name.
 
     Raises:
@@ -81,7 +81,7 @@ def named(name: str) -> Network:
     return NETWORKS[name]
 
 
-def test_pipeline(network: Network) -> list[dict[str, Any]]:
+def test_pipeline(network: ToolboxNetwork) -> list[dict[str, Any]]:
     """Return the steps that the toolbox takes a picture through before a trained network sees it."""
     return [dict(step) for step in _base(network.toolbox, f"datasets/{network.data}").test_pipeline]
 
@@ -108,7 +108,7 @@ def _base(toolbox: str, name: str) -> Config:
     return Config.fromfile(package / ".mim" / "configs" / "_base_" / f"{name}.py")
 
 
-def _segmenter(model: Any, network: Network, channels: list[int], classes: int) -> None:
+def _segmenter(model: Any, network: ToolboxNetwork, channels: list[int], classes: int) -> None:
     """Fit an encoder and decoder to the backbone: heads read the neck's maps where there is one."""
     model.pretrained = None
     # Pictures of any size come as a multiple of the coarsest stride, and results lose what was added.
@@ -124,7 +124,7 @@ def _segmenter(model: Any, network: Network, channels: list[int], classes: int) 
         model.auxiliary_head.in_channels = channels[model.auxiliary_head.in_index]
 
 
-def _detector(model: Any, network: Network, channels: list[int], classes: int) -> None:
+def _detector(model: Any, network: ToolboxNetwork, channels: list[int], classes: int) -> None:
     """Fit a detector on a feature pyramid to the backbone."""
     model.neck.in_channels = channels
     roi_head = model.get("roi_head")

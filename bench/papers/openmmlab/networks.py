@@ -10,7 +10,7 @@ SEGMENTATION, DETECTION = "semantic-segmentation", "object-detection"
 
 
 @dataclass(frozen=True)
-class Network:
+class ToolboxNetwork:
     """A neck and heads around a backbone, on the toolbox's own configuration.
 
     Attributes:
@@ -48,10 +48,10 @@ _FOUR_CONVOLUTIONS = {
 }
 """The box heads that papers since Swin put into Cascade R-CNN."""
 
-NETWORKS: Mapping[str, Network] = {
+NETWORKS: Mapping[str, ToolboxNetwork] = {
     network.name: network
     for network in (
-        Network(
+        ToolboxNetwork(
             "UPerNet",
             SEGMENTATION,
             "mmseg",
@@ -62,7 +62,7 @@ NETWORKS: Mapping[str, Network] = {
             150,
             {"type": "AdamW", "lr": 6e-5, "betas": (0.9, 0.999), "weight_decay": 0.01},
         ),
-        Network(
+        ToolboxNetwork(
             "Semantic FPN",
             SEGMENTATION,
             "mmseg",
@@ -73,7 +73,7 @@ NETWORKS: Mapping[str, Network] = {
             150,
             {"type": "AdamW", "lr": 1e-4, "weight_decay": 1e-4},
         ),
-        Network(
+        ToolboxNetwork(
             "Mask R-CNN",
             DETECTION,
             "mmdet",
@@ -84,7 +84,7 @@ NETWORKS: Mapping[str, Network] = {
             80,
             {"type": "AdamW", "lr": 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05},
         ),
-        Network(
+        ToolboxNetwork(
             "Cascade Mask R-CNN",
             DETECTION,
             "mmdet",
@@ -96,7 +96,7 @@ NETWORKS: Mapping[str, Network] = {
             {"type": "AdamW", "lr": 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05},
             _FOUR_CONVOLUTIONS,
         ),
-        Network(
+        ToolboxNetwork(
             "RetinaNet",
             DETECTION,
             "mmdet",
@@ -112,6 +112,6 @@ NETWORKS: Mapping[str, Network] = {
 """By name, the default of each task first."""
 
 
-def find(name: str) -> Network | None:
+def find(name: str) -> ToolboxNetwork | None:
     """Return the network that a paper calls ``name``, in whatever case; None if it is not among them."""
     return next((network for network in NETWORKS.values() if network.name.lower() == name.lower()), None)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench.papers.openmmlab import predict
-from claimbench.bench.papers.openmmlab.networks import SEGMENTATION, Network
+from claimbench.bench.papers.openmmlab.networks import SEGMENTATION, ToolboxNetwork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class _Pass(nn.Module):
         tested_shape: (3, height, width) of the canvas that such a picture is resized into.
     """
 
-    def __init__(self, network: BaseModel, settings: Network) -> None:
+    def __init__(self, network: BaseModel, settings: ToolboxNetwork) -> None:
         super().__init__()
         self.network = network
         self._settings = settings
@@ -106,7 +106,7 @@ class DetectorPass(_Pass):
         return found
 
 
-def wrap(network: BaseModel, settings: Network) -> nn.Module:
+def wrap(network: BaseModel, settings: ToolboxNetwork) -> nn.Module:
     """Return the forward pass of ``network`` that is measured."""
     return (SegmenterPass if settings.task == SEGMENTATION else DetectorPass)(network, settings)
 

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 
 from claimbench.bench.papers.openmmlab.assemble import named, test_pipeline
 from claimbench.bench.papers.openmmlab.found import Found
-from claimbench.bench.papers.openmmlab.networks import Network
+from claimbench.bench.papers.openmmlab.networks import ToolboxNetwork
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -26,13 +26,13 @@ RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 SCALES = f"ratios {', '.join(map(str, RATIOS))} of the canvas, each also mirrored; mean of the probabilities"
 
 
-def labels(network: BaseModel, settings: Network, picture: np.ndarray) -> np.ndarray:
+def labels(network: BaseModel, settings: ToolboxNetwork, picture: np.ndarray) -> np.ndarray:
     """Return the class (H, W) of each pixel of a picture (H, W, 3) in RGB."""
     found: np.ndarray = _predicted(network, settings, picture).pred_sem_seg.data[0].cpu().numpy()
     return found
 
 
-def labels_over_scales(network: BaseModel, settings: Network, picture: np.ndarray) -> np.ndarray:
+def labels_over_scales(network: BaseModel, settings: ToolboxNetwork, picture: np.ndarray) -> np.ndarray:
     """Return the class (H, W) that is likeliest over all :data:`RATIOS` of a picture and its mirror image.
 
     Each look gives probabilities in the picture's own pixels and the right way round; their mean decides.
@@ -45,20 +45,20 @@ def labels_over_scales(network: BaseModel, settings: Network, picture: np.ndarra
     return found
 
 
-def objects(network: BaseModel, settings: Network, picture: np.ndarray) -> Found:
+def objects(network: BaseModel, settings: ToolboxNetwork, picture: np.ndarray) -> Found:
     """Return the objects in a picture (H, W, 3) in RGB."""
     found = _predicted(network, settings, picture).pred_instances.cpu().numpy()
     return Found(found.bboxes, found.scores, found.labels, found.masks if "masks" in found else None)
 
 
-def tested_shape(settings: Network) -> tuple[int, ...]:
+def tested_shape(settings: ToolboxNetwork) -> tuple[int, ...]:
     """Return (3, height, width) of the canvas that pictures are resized into."""
     (step,) = (step for step in test_pipeline(settings) if step["type"] == "Resize")
     width, height = step["scale"]
     return 3, height, width
 
 
-def preprocessing(network: Any, settings: Network) -> dict[str, Any]:
+def preprocessing(network: Any, settings: ToolboxNetwork) -> dict[str, Any]:
     """Return what is done to a picture before the network sees it, JSON-ready, for the evidence of a score."""
     before = network.data_preprocessor
     return {
@@ -69,7 +69,9 @@ def preprocessing(network: Any, settings: Network) -> dict[str, Any]:
     }
 
 
-def _predicted(network: Any, settings: Network, picture: np.ndarray, ratio: float = 1.0, mirrored: bool = False) -> Any:
+def _predicted(
+    network: Any, settings: ToolboxNetwork, picture: np.ndarray, ratio: float = 1.0, mirrored: bool = False
+) -> Any:
     """Return the toolbox's sample of one picture, in the picture's own pixels."""
     height, width = picture.shape[:2]
     read = {"img": picture[..., ::-1], "img_shape": (height, width), "ori_shape": (height, width)}

@@ -17,7 +17,7 @@ from claimbench.bench.papers import registry
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.papers.weights import hub, lock
 from claimbench.bench.papers.weights.lock import Locked
-from claimbench.bench.papers.weights.sources import Source, source_of
+from claimbench.bench.papers.weights.sources import WeightsSource, source_of
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Checkpoint, Variant
@@ -47,7 +47,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightsPlace:
     """Where a variant's weights come from and where they belong.
 
     Attributes:
@@ -60,7 +60,7 @@ class Place:
     paper: str
     variant: str
     checkpoint: Checkpoint
-    source: Source
+    source: WeightsSource
     path: Path
     locks: tuple[Path, Path]
 
@@ -77,14 +77,16 @@ class Place:
         return f"download {self.source.address}{note} and save it as {self.path}"
 
 
-def place_of(root: Path, paper: str, variant: Variant) -> Place | None:
+def place_of(root: Path, paper: str, variant: Variant) -> WeightsPlace | None:
     """Return where a variant's weights belong in the cache ``root``; None where none are published."""
     if variant.checkpoint is None:
         return None
     source = source_of(variant.checkpoint)
     folder = root / paper
     locks = (registry.entry(paper).folder, folder)
-    return Place(paper, variant.name, variant.checkpoint, source, folder / f"{variant.name}{source.ending}", locks)
+    return WeightsPlace(
+        paper, variant.name, variant.checkpoint, source, folder / f"{variant.name}{source.ending}", locks
+    )
 
 
 def none_published(paper: str, variant: Variant) -> AbsentError:
@@ -92,7 +94,7 @@ def none_published(paper: str, variant: Variant) -> AbsentError:
     return AbsentError(f"no official weights of {paper}/{variant.name} are published: use random ones or a file")
 
 
-def verify(place: Place) -> Held | None:
+def verify(place: WeightsPlace) -> Held | None:
     """Return the cached file if it is the recorded one; None if it is not here or nothing is recorded of it.
 
     Raises:
@@ -146,7 +148,7 @@ class Fetcher:
         with cache.alone(place.path, lambda: self.screen.say(f"waiting for another process to fetch {place.path}")):
             return verify(place) or self._first_sight(place)
 
-    def _check_allowed(self, place: Place) -> None:
+    def _check_allowed(self, place: WeightsPlace) -> None:
         if place.source.kind == "hand":
             raise AbsentError(f"{place} cannot be fetched without a browser: {place.by_hand()}")
         if self.offline or hub.offline():
@@ -156,7 +158,7 @@ class Fetcher:
         if parts.scheme == "http" and parts.hostname not in _SELF and not (place.checkpoint.sha256 or place.locked()):
             raise AbsentError(f"{place} are published without encryption and without a digest: {place.by_hand()}")
 
-    def _first_sight(self, place: Place) -> Held:
+    def _first_sight(self, place: WeightsPlace) -> Held:
         """Take in a file that no lock file knows, or that is not here."""
         if place.path.is_file():
             locked = self._accept(place, place.path, "")
@@ -177,7 +179,7 @@ class Fetcher:
         part.finish(place.path)
         return Held(place.path, locked, known[1] if known else self._record(place, locked), "fetched")
 
-    def _download(self, place: Place, part: Part, known: Locked | None) -> tuple[str, str]:
+    def _download(self, place: WeightsPlace, part: Part, known: Locked | None) -> tuple[str, str]:
         """Bring the file; return the hub's commit and the SHA-256 that it states, empty elsewhere."""
         source = place.source
         host = urlsplit(source.address).netloc
@@ -203,7 +205,7 @@ class Fetcher:
                 ) from None
         return commit, stated
 
-    def _accept(self, place: Place, file: Path, stated: str, commit: str = "") -> Locked:
+    def _accept(self, place: WeightsPlace, file: Path, stated: str, commit: str = "") -> Locked:
         """Return what is to be recorded of a file, after every check that there is.
 
         Raises:
@@ -239,7 +241,7 @@ class Fetcher:
                 raise UserError(f"{error}; the file was not taken in{kept}") from error
         return Locked(place.source.url, found, file.stat().st_size, commit)
 
-    def _set_aside(self, place: Place, file: Path) -> str:
+    def _set_aside(self, place: WeightsPlace, file: Path) -> str:
         """Keep a download that was refused, for whoever wants to look at it; return where, a phrase."""
         if file == place.path:
             return ""
@@ -247,7 +249,7 @@ class Fetcher:
         Part(file).finish(kept)
         return f" and is kept as {kept}"
 
-    def _record(self, place: Place, locked: Locked) -> Path:
+    def _record(self, place: WeightsPlace, locked: Locked) -> Path:
         file = lock.record(place.locks, place.variant, locked)
         if file.parent != place.locks[0]:
             self.screen.say(f"{place.locks[0]} cannot be written: the SHA-256 is recorded in {file} instead")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
 
 if TYPE_CHECKING:
-    from claimbench.bench.papers.weights.sources import Source
+    from claimbench.bench.papers.weights.sources import WeightsSource
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRUE = ("1", "ON", "YES", "TRUE")
@@ -45,7 +45,7 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
-def resolve(source: Source, revision: str, patience: Patience, watch: Watch) -> HubFile:
+def resolve(source: WeightsSource, revision: str, patience: Patience, watch: Watch) -> HubFile:
     """Ask the hub which commit ``revision`` is, and what it says of the file there.
 
     Raises:
@@ -60,7 +60,7 @@ def resolve(source: Source, revision: str, patience: Patience, watch: Watch) -> 
             patience.wait(error, failed, watch)
 
 
-def _ask(source: Source, revision: str, timeout_s: float) -> HubFile:
+def _ask(source: WeightsSource, revision: str, timeout_s: float) -> HubFile:
     import huggingface_hub as hf
     from huggingface_hub import errors
     from huggingface_hub.utils import build_hf_headers

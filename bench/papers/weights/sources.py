@@ -23,7 +23,7 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w")
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """Where a file is published.
 
     Attributes:
@@ -53,7 +53,7 @@ class Source:
         return f"https://huggingface.co/{self.repository}/resolve/{self.revision}/{self.path}"
 
 
-def source_of(checkpoint: Checkpoint) -> Source:
+def source_of(checkpoint: Checkpoint) -> WeightsSource:
     """Return where a checkpoint of ``paper.yaml`` is found."""
     url, note = checkpoint.url, checkpoint.note
     parts = urlsplit(url)
@@ -62,15 +62,15 @@ def source_of(checkpoint: Checkpoint) -> Source:
     if hub is None and host in HUB_HOSTS:
         hub = _HUB_PATH.fullmatch(unquote(parts.path))
         if hub is None:  # a repository, not a file in it
-            return Source("hand", url, ".pth", note=note)
+            return WeightsSource("hand", url, ".pth", note=note)
     if hub is not None:
         path = hub["path"]
         revision = hub["revision"] or "main"
-        return Source("hub", url, _ending(path), hub["repository"], revision, path, _digest_begins(path), note)
+        return WeightsSource("hub", url, _ending(path), hub["repository"], revision, path, _digest_begins(path), note)
     if host in BY_HAND or host.endswith(".sharepoint.com"):
-        return Source("hand", url, ".pth", note=note)
+        return WeightsSource("hand", url, ".pth", note=note)
     name = unquote(parts.path)
-    return Source("http", url, _ending(name), digest_begins=_digest_begins(name), note=note)
+    return WeightsSource("http", url, _ending(name), digest_begins=_digest_begins(name), note=note)
 
 
 def _ending(name: str) -> str:

@@ -16,9 +16,9 @@ from claimbench.bench.publish.site.operators import operators
 from claimbench.bench.publish.site.pages import Pages
 from claimbench.bench.publish.site.points import points
 from claimbench.bench.publish.site.rows import flat, paper_rows
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.publish.site.text import page_names, script
-from claimbench.bench.store.store import Problem, Store
+from claimbench.bench.store.store import SkippedLine, Store
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Site:
 
     pages: int
     records: int
-    problems: list[Problem]
+    problems: list[SkippedLine]
 
 
-def build(source: Source, out: Path) -> Site:
+def build(source: SiteSource, out: Path) -> Site:
     """Write a site into the folder ``out``, in place of the site that may be there.
 
     Raises:
@@ -40,7 +40,7 @@ def build(source: Source, out: Path) -> Site:
         return write(source, folder)
 
 
-def write(source: Source, folder: Path) -> Site:
+def write(source: SiteSource, folder: Path) -> Site:
     """Write a site into an empty folder; see :func:`build`."""
     store = source.store()
     material = gather(store, source.papers, source.broken)

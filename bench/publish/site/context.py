@@ -8,7 +8,7 @@ from typing import Any
 from claimbench.bench import tasks
 from claimbench.bench.papers.spec import Paper, Variant
 from claimbench.bench.publish.site.gather import Material, PaperResults
-from claimbench.bench.publish.site.machines import Machine
+from claimbench.bench.publish.site.machines import MachinePage
 from claimbench.bench.publish.site.operators import Operator
 from claimbench.bench.publish.site.rows import counts
 
@@ -16,7 +16,7 @@ Rows = list[dict[str, Any]]
 
 
 def overview(
-    material: Material, rows: Mapping[str, Rows], machines: list[Machine], operators: list[Operator]
+    material: Material, rows: Mapping[str, Rows], machines: list[MachinePage], operators: list[Operator]
 ) -> dict[str, Any]:
     """Return what the pages about everything show."""
     tasks: dict[str, list[dict[str, Any]]] = {}

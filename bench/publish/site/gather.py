@@ -16,7 +16,7 @@ from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import Report, measured_beside, report
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.store import Problem, Store
+from claimbench.bench.store.store import SkippedLine, Store
 
 MOST_SIDE_BY_SIDE = 20
 """Models that one run timed together, beyond which their speeds are not set against one another in pairs."""
@@ -70,7 +70,7 @@ class Material:
     broken: Mapping[str, str]
     kernels: Mapping[str, list[dict[str, Any]]]
     environments: Mapping[str, Mapping[str, Any]]
-    problems: list[Problem]
+    problems: list[SkippedLine]
     records: int
     newest: str = ""
     runs: Mapping[str, Sequence[StoredRecord]] = field(default_factory=dict)
@@ -133,7 +133,7 @@ _SETTINGS: Mapping[str, tuple[type, ...]] = {
 """What settings must be: the store checks that they are all there, not what they are."""
 
 
-def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[Problem]]:
+def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[SkippedLine]]:
     """Return the records whose settings are what they should be; each other one is a problem."""
     strange: dict[int, str] = {}
     sound, problems = [], []
@@ -142,7 +142,7 @@ def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[Proble
         if reason is None:
             reason = strange[id(record.job)] = _strange(record)
         if reason:
-            problems.append(Problem(_place(record), reason))
+            problems.append(SkippedLine(_place(record), reason))
         else:
             sound.append(record)
     return sound, problems
@@ -165,9 +165,9 @@ def _place(record: StoredRecord) -> str:
     return f"records/{record.device}/{record.run}.jsonl"
 
 
-def _inside(store: Store, problem: Problem) -> Problem:
+def _inside(store: Store, problem: SkippedLine) -> SkippedLine:
     """Return a problem whose place is told from the store on: where that lies is nobody's business."""
-    return Problem(problem.place.removeprefix(f"{store.root}/"), problem.text)
+    return SkippedLine(problem.place.removeprefix(f"{store.root}/"), problem.text)
 
 
 def _stranger(name: str) -> Paper:
@@ -179,9 +179,9 @@ def _stranger(name: str) -> Paper:
 
 def _paper_results(
     store: Store, paper: Paper, known: bool, records: list[StoredRecord]
-) -> tuple[PaperResults, list[Problem]]:
+) -> tuple[PaperResults, list[SkippedLine]]:
     """Compare a paper with its records; records whose fields make no sense are left out, each a problem."""
-    problems: list[Problem] = []
+    problems: list[SkippedLine] = []
     try:
         made = _report(store, paper, records)
     except _BROKEN:
@@ -190,7 +190,9 @@ def _paper_results(
             try:
                 _report(store, paper, [record])
             except _BROKEN as error:
-                problems.append(Problem(_place(record), f"a record makes no sense ({type(error).__name__}: {error})"))
+                problems.append(
+                    SkippedLine(_place(record), f"a record makes no sense ({type(error).__name__}: {error})")
+                )
             else:
                 sound.append(record)
         records = sound

@@ -11,7 +11,7 @@ from claimbench.bench.publish.site.rows import flat
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachinePage:
     """A machine.
 
     Attributes:
@@ -31,21 +31,21 @@ class Machine:
     operators: list[str]
 
 
-def machines(material: Material) -> list[Machine]:
+def machines(material: Material) -> list[MachinePage]:
     """Return every machine that anything was measured on, by its short name."""
     names = {device for result in material.papers for device in result.devices} | set(material.kernels)
     names |= {record.device for records in material.runs.values() for record in records[:1]}
     return [_machine(material, name) for name in sorted(names)]
 
 
-def _machine(material: Material, device: str) -> Machine:
+def _machine(material: Material, device: str) -> MachinePage:
     runs = list(_runs(material, device))
     papers = {result.paper.id: sum(figure.device == device for figure in result.figures) for result in material.papers}
     kernel_rows = material.kernels.get(device, [])
     used = {figure.environment for r in material.papers for figure in r.figures if figure.device == device}
     used |= {str(row.get("environment", "")) for row in kernel_rows}
     facts = [(digest, material.environments.get(digest, {})) for digest in sorted(used)]
-    return Machine(
+    return MachinePage(
         device=device,
         title=next((title for _, found in facts if (title := _title(found))), device),
         environments=[(digest, flat(found)) for digest, found in facts if found],

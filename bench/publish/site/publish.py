@@ -24,7 +24,7 @@ from claimbench.bench.publish.site.branch import Branch, Rejected
 from claimbench.bench.publish.site.build import Site, write
 from claimbench.bench.publish.site.folder import MARK, check, replacing
 from claimbench.bench.publish.site.merge import merge
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.jsonl import write_whole
 
 RECORDS = "results"
@@ -35,7 +35,7 @@ MESSAGE = "Publish the leaderboard"
 ENDINGS = (".tar.gz", ".tgz", ".zip")
 
 
-def to_branch(source: Source, repository: Path, remote: str, branch: str, *, dry_run: bool = False) -> str:
+def to_branch(source: SiteSource, repository: Path, remote: str, branch: str, *, dry_run: bool = False) -> str:
     """Commit the site to a branch of a remote, and return what happened, one sentence.
 
     The checkout, its index and its branches stay as they are. Where others push meanwhile, their records are taken in
@@ -70,7 +70,7 @@ def to_branch(source: Source, repository: Path, remote: str, branch: str, *, dry
     raise UserError(f"{where} moved {TRIES} times while the site was built: nothing was published, try again later")
 
 
-def to_folder(source: Source, target: Path, *, dry_run: bool = False) -> str:
+def to_folder(source: SiteSource, target: Path, *, dry_run: bool = False) -> str:
     """Replace a folder by the site, whole, and return what happened, one sentence.
 
     Raises:
@@ -89,7 +89,7 @@ def to_folder(source: Source, target: Path, *, dry_run: bool = False) -> str:
     return f"wrote {made.pages} pages from {made.records} records to {target}"
 
 
-def to_archive(source: Source, target: Path, *, dry_run: bool = False) -> str:
+def to_archive(source: SiteSource, target: Path, *, dry_run: bool = False) -> str:
     """Write the site as one file, and return what happened, one sentence. The same records give the same bytes.
 
     Raises:
@@ -124,7 +124,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write(source: Source, published: Path, site: Path) -> Site:
+def _write(source: SiteSource, published: Path, site: Path) -> Site:
     """Write the site of one's own records and the published ones, with those records beside it."""
     merge(published, source.results, site / RECORDS)
     return write(source.with_results(site / RECORDS), site)

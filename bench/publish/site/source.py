@@ -13,7 +13,7 @@ from claimbench.bench.store.store import Store
 
 
 @dataclass(frozen=True)
-class Source:
+class SiteSource:
     """What a site is made from.
 
     Attributes:
@@ -29,7 +29,7 @@ class Source:
     listed: Sequence[Any] = ()
 
     @classmethod
-    def installed(cls, results: Path) -> Source:
+    def installed(cls, results: Path) -> SiteSource:
         """Return the records of a folder with every paper and operator that is installed.
 
         Raises:
@@ -52,6 +52,6 @@ class Source:
         """Return a fresh reader of the records."""
         return Store(self.results)
 
-    def with_results(self, results: Path) -> Source:
+    def with_results(self, results: Path) -> SiteSource:
         """Return the same with other records."""
         return replace(self, results=results)

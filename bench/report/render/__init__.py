@@ -14,7 +14,7 @@ from claimbench.bench.core.errors import unknown
 from claimbench.bench.core.rounding import show
 from claimbench.bench.report.report import Report, Setup
 from claimbench.bench.report.rows import Row
-from claimbench.bench.report.speed import TIMES, Pair
+from claimbench.bench.report.speed import TIMES, TimedPair
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
@@ -96,7 +96,7 @@ class Line:
         )
 
 
-def pair_cells(pair: Pair) -> tuple[str, ...]:
+def pair_cells(pair: TimedPair) -> tuple[str, ...]:
     """Return a pair as the cells of :data:`PAIR_TITLES`."""
     ratio = f"{show(pair.ratio, 2, 3)}{TIMES}"
     if pair.low is not None and pair.high is not None:

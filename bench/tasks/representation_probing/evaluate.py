@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from claimbench.bench.core.bits import decode, encode
-from claimbench.bench.core.differences import Difference, difference
+from claimbench.bench.core.differences import PairedDifference, difference
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
@@ -150,7 +150,7 @@ def _rows(name: str, heads: list[Trained], linear: list[Trained], detail: dict[s
     ]
 
 
-def _row(row: str, unit: str, found: Difference, method: str, detail: dict[str, Any]) -> Measurement:
+def _row(row: str, unit: str, found: PairedDifference, method: str, detail: dict[str, Any]) -> Measurement:
     return Measurement(
         row, found.value, unit, method, low=found.low, high=found.high, samples=found.each, detail=detail
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from claimbench.bench.core import bits
-from claimbench.bench.core.differences import Difference, Right, Spread, difference, spread
+from claimbench.bench.core.differences import PairedDifference, Right, Spread, difference, spread
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study.setting import Setting
@@ -68,7 +68,7 @@ class Summary:
     threads: int | None
     arms: tuple[Arm, ...]
     pictures: int
-    difference: Difference | None
+    difference: PairedDifference | None
     unpaired: tuple[int, ...]
     failed: tuple[str, ...]
     others: tuple[tuple[str, str], ...] = ()

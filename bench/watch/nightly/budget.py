@@ -27,7 +27,7 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class PlannedUnit:
     """A unit of the plan, whether it is run or left out.
 
     Attributes:
@@ -46,8 +46,8 @@ class Choice:
     """What a night runs, in the plan's own order, and what it leaves out, the most urgent first."""
 
     jobs: tuple[Job, ...]
-    run: tuple[Chosen, ...]
-    left: tuple[Chosen, ...]
+    run: tuple[PlannedUnit, ...]
+    left: tuple[PlannedUnit, ...]
 
 
 def seconds(text: str) -> float:
@@ -86,17 +86,17 @@ def choose(
     costs = {unit: sum(history.seconds(job) for job in group) for unit, group in units.items()}
     urgency = {unit: _urgency(unit, history, now, commit, environment) / max(costs[unit], 1.0) for unit in units}
     order = sorted(units, key=lambda unit: -urgency[unit])
-    taken: dict[Unit, Chosen] = {}
-    left: list[Chosen] = []
+    taken: dict[Unit, PlannedUnit] = {}
+    left: list[PlannedUnit] = []
     spent = 0.0
     for unit in order:
         why = _state(unit, history, now, commit, environment)
         # What alone takes longer than the budget has its turn in a night that has hardly begun, or it never would.
         if budget is None or spent + min(costs[unit], budget) <= budget:
             spent += costs[unit]
-            taken[unit] = Chosen(unit, costs[unit], why)
+            taken[unit] = PlannedUnit(unit, costs[unit], why)
         else:
-            left.append(Chosen(unit, costs[unit], why))
+            left.append(PlannedUnit(unit, costs[unit], why))
     run = tuple(taken[unit] for unit in order if unit in taken)
     return Choice(tuple(job for job in jobs if unit_of(job) in taken), run, tuple(left))
 

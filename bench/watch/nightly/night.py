@@ -22,8 +22,8 @@ from claimbench.bench.watch.nightly import budget, state
 from claimbench.bench.watch.nightly.history import History, unit_of
 from claimbench.bench.watch.nightly.state import Night
 from claimbench.bench.watch.regress.comparison import compare
-from claimbench.bench.watch.regress.findings import Outcome
-from claimbench.bench.watch.regress.sources import Source, find
+from claimbench.bench.watch.regress.findings import RegressionReport
+from claimbench.bench.watch.regress.sources import RecordSet, find
 from claimbench.bench.watch.regress.text import cells
 
 LONGEST_PAUSE_S = 24 * 3600.0
@@ -67,7 +67,7 @@ class Result:
     """
 
     night: Night
-    outcome: Outcome | None
+    outcome: RegressionReport | None
     status: int
     resumed: bool
     jobs_left: int
@@ -79,7 +79,7 @@ def run_night(
     results: Path,
     stop: Stop,
     shown: Shown,
-    finish: Callable[[Night, Outcome | None], None],
+    finish: Callable[[Night, RegressionReport | None], None],
     tell: Callable[[str], None],
     new: bool = False,
 ) -> Result:
@@ -242,7 +242,7 @@ def _late(plan: RunFile, results: Path, run: str) -> list[list[Any]]:
     return [[*unit, None, f"{count} of its jobs: time was up before they began"] for unit, count in missing.items()]
 
 
-def _compared(results: Path, night: Night) -> tuple[Outcome | None, list[str], str]:
+def _compared(results: Path, night: Night) -> tuple[RegressionReport | None, list[str], str]:
     """Compare a night with the good ones before it: each configuration with the newest of them that measured it."""
     store = Store(results)
     known = set(store.runs(night.device))
@@ -253,7 +253,7 @@ def _compared(results: Path, night: Night) -> tuple[Outcome | None, list[str], s
     if not good:
         return None, good, "the first good night: there is none to compare it with"
     records = [record for name in good for record in store.query(run=name, device=night.device)]
-    last = Source(f"good nights to {good[-1]}", records, store.samples, store.environment)
+    last = RecordSet(f"good nights to {good[-1]}", records, store.samples, store.environment)
     try:
         outcome = compare(last, find(night.night, results), ACROSS)
     except UserError as error:
@@ -261,7 +261,7 @@ def _compared(results: Path, night: Night) -> tuple[Outcome | None, list[str], s
     return outcome, good, outcome.sentence()
 
 
-def _phrase(outcome: Outcome, number: int) -> str:
+def _phrase(outcome: RegressionReport, number: int) -> str:
     model, metric, conditions, before, after, change, verdict, why = cells(outcome.regressions[number])
     where = f" ({conditions})" if conditions else ""
     return f"{model}, {metric}{where}: {verdict}, {before} → {after} {change}; {why}"
@@ -273,7 +273,7 @@ def _opening(night: Night, plan: RunFile, resumed: bool) -> str:
     return f"{what} night {night.night} on {night.device}: {len(plan.jobs)} jobs{left}"
 
 
-def _row(chosen: budget.Chosen, reason: str = "") -> list[Any]:
+def _row(chosen: budget.PlannedUnit, reason: str = "") -> list[Any]:
     why = f"{chosen.reason}; {reason}" if reason else chosen.reason
     return [*chosen.unit, round(chosen.seconds, 1), why]
 

@@ -11,13 +11,13 @@ from claimbench.bench.report.render.markdown import escape
 from claimbench.bench.watch.nightly.budget import duration
 from claimbench.bench.watch.nightly.state import Night
 from claimbench.bench.watch.regress import markdown
-from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.findings import RegressionReport
 
 MOST = 40
 """Lines of a list."""
 
 
-def render(night: Night, outcome: Outcome | None) -> str:
+def render(night: Night, outcome: RegressionReport | None) -> str:
     """Return a night as a Markdown page; the same night gives the same bytes."""
     parts = [
         f"# Night {escape(night.night)} on {escape(night.device)}",

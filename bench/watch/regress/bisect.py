@@ -15,7 +15,7 @@ from typing import Literal
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.watch.regress.comparison import compare
-from claimbench.bench.watch.regress.findings import Finding, Outcome
+from claimbench.bench.watch.regress.findings import Finding, RegressionReport
 from claimbench.bench.watch.regress.probe import Probe, Unmeasurable
 from claimbench.bench.watch.regress.worktree import describe, git, resolve, worktrees
 
@@ -31,7 +31,7 @@ Subject = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Task:
+class Bisection:
     """What to bisect.
 
     Attributes:
@@ -81,7 +81,7 @@ class Bisected:
 Tell = Callable[[str], None]
 
 
-def bisect(task: Task, tell: Tell = lambda text: None) -> Bisected:
+def bisect(task: Bisection, tell: Tell = lambda text: None) -> Bisected:
     """Return the first commit after ``task.good`` that is worse than it.
 
     Args:
@@ -100,7 +100,7 @@ def bisect(task: Task, tell: Tell = lambda text: None) -> Bisected:
         return _bisect(task, good, bad, folders, tell)
 
 
-def _bisect(task: Task, good: str, bad: str, folders: dict[str, Path], tell: Tell) -> Bisected:
+def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], tell: Tell) -> Bisected:
     scratch = folders["good"].parent / "measured"
     probe = Probe(good, folders["good"], scratch, task.command, task.timeout)
     try:
@@ -135,7 +135,7 @@ def _bisect(task: Task, good: str, bad: str, folders: dict[str, Path], tell: Tel
     return Bisected(found.group(1) if found else "", possible, regression, tuple(steps))
 
 
-def _tried(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Finding]) -> Step:
+def _tried(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subject, Finding]) -> Step:
     """Measure one commit and say what it is taken for."""
     try:
         outcome = _measured(task, good, candidate, worse)
@@ -149,7 +149,7 @@ def _tried(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Findi
     return Step(candidate.commit, mark, "; ".join(_phrase(finding) for finding in deciding[:3]))
 
 
-def _measured(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Finding] | None) -> Outcome:
+def _measured(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subject, Finding] | None) -> RegressionReport:
     """Build and measure a commit in turns with the good one, until it can be told what it is or patience ends.
 
     Where every figure is exact, one run of each is enough.
@@ -170,7 +170,7 @@ def _measured(task: Task, good: Probe, candidate: Probe, worse: dict[Subject, Fi
     return outcome
 
 
-def _mark(outcome: Outcome, worse: dict[Subject, Finding]) -> Mark | None:
+def _mark(outcome: RegressionReport, worse: dict[Subject, Finding]) -> Mark | None:
     """Return what a commit is: bad where anything that bad made worse is worse, good where all of it is not.
 
     A time is not worse where even the upper end of its interval is less than half of what bad lost.

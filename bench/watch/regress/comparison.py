@@ -7,15 +7,15 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.watch.regress import pairing, sources
-from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.findings import RegressionReport
 from claimbench.bench.watch.regress.judge import judge
 from claimbench.bench.watch.regress.series import Series, contradicts, series
-from claimbench.bench.watch.regress.sources import Source
+from claimbench.bench.watch.regress.sources import RecordSet
 
 
 def compare_named(
     baseline: str, candidate: str, results: Path, across: Collection[str] = (), papers: Collection[str] = ()
-) -> Outcome:
+) -> RegressionReport:
     """Compare what two names mean; see :func:`claimbench.bench.watch.regress.sources.find`.
 
     Raises:
@@ -27,7 +27,9 @@ def compare_named(
     return compare(sources.find(baseline, results), sources.find(candidate, results), across, papers)
 
 
-def compare(baseline: Source, candidate: Source, across: Collection[str] = (), papers: Collection[str] = ()) -> Outcome:
+def compare(
+    baseline: RecordSet, candidate: RecordSet, across: Collection[str] = (), papers: Collection[str] = ()
+) -> RegressionReport:
     """Compare two sets of records like with like.
 
     Args:
@@ -45,7 +47,7 @@ def compare(baseline: Source, candidate: Source, across: Collection[str] = (), p
         raise UserError(_nothing(baseline.name, candidate.name, unmatched))
     findings, machine = judge(matched, baseline, candidate)
     unread = [f"{problem.place}: {problem.text}" for problem in (*baseline.problems, *candidate.problems)]
-    return Outcome(
+    return RegressionReport(
         baseline=baseline.name,
         candidate=candidate.name,
         commits=(_commits(m.baseline for m in matched), _commits(m.candidate for m in matched)),
@@ -79,7 +81,7 @@ def _nothing(baseline: str, candidate: str, unmatched: Collection[pairing.Unmatc
     return f"nothing of {baseline} and {candidate} is like with like ({why}): compare all the same with {option}"
 
 
-def _contradictions(found: Iterable[Series], source: Source) -> list[str]:
+def _contradictions(found: Iterable[Series], source: RecordSet) -> list[str]:
     """Name the series whose figures are not what their samples say."""
     return [
         f"{source.name}: the figures of {one.subject} {one.form} {one.row} contradict their samples; the slower count"

@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RegressionReport:
     """A whole comparison.
 
     Attributes:

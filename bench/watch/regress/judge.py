@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import expm1
 
 from claimbench.bench.watch.regress.findings import Cause, Finding, Verdict
-from claimbench.bench.watch.regress.noise import Pair
+from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.pairing import Matched
 from claimbench.bench.watch.regress.series import CONTROL, Series
 from claimbench.bench.watch.regress.shift import Shift, Shifts, shifts
-from claimbench.bench.watch.regress.sources import Source
+from claimbench.bench.watch.regress.sources import RecordSet
 from claimbench.bench.watch.regress.surroundings import busier, clock_change, state
 
 TOLERANCE = {"memory": 0.05, "energy": 0.10}
@@ -33,7 +33,7 @@ _MOVED: dict[str, tuple[Verdict, Verdict]] = {
 }
 
 
-def judge(matched: Sequence[Matched], baseline: Source, candidate: Source) -> tuple[list[Finding], Shift | None]:
+def judge(matched: Sequence[Matched], baseline: RecordSet, candidate: RecordSet) -> tuple[list[Finding], Shift | None]:
     """Return a finding for each pair, in order, and the shift that all times share."""
     timed = [m for m in matched if m.baseline.timed and m.baseline.rounds and m.candidate.rounds]
     pairs = [_rounds(m, baseline, candidate) for m in timed]
@@ -51,12 +51,12 @@ def judge(matched: Sequence[Matched], baseline: Source, candidate: Source) -> tu
     return [_explained(finding, sorted(set(controls)), measured.machine) for finding in found], measured.machine
 
 
-def _rounds(matched: Matched, baseline: Source, candidate: Source) -> Pair:
+def _rounds(matched: Matched, baseline: RecordSet, candidate: RecordSet) -> RoundPair:
     within = max(matched.baseline.within(baseline.samples), matched.candidate.within(candidate.samples))
-    return Pair(matched.baseline.logs(baseline.samples), matched.candidate.logs(candidate.samples), within)
+    return RoundPair(matched.baseline.logs(baseline.samples), matched.candidate.logs(candidate.samples), within)
 
 
-def _time(matched: Matched, pair: Pair, shift: Shift, machine: Shift | None) -> Finding:
+def _time(matched: Matched, pair: RoundPair, shift: Shift, machine: Shift | None) -> Finding:
     """Return the verdict on a time."""
     low = None if shift.low is None else expm1(shift.low)
     high = None if shift.high is None else expm1(shift.high)

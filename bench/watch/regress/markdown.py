@@ -6,13 +6,13 @@ from tabulate import tabulate
 
 from claimbench.bench.report.render.markdown import escape
 from claimbench.bench.watch.regress import text
-from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.findings import RegressionReport
 
 MOST = 50
 """Rows of a table; GitHub cuts off long summaries."""
 
 
-def render(outcome: Outcome) -> str:
+def render(outcome: RegressionReport) -> str:
     """Return a comparison as a Markdown page."""
     parts = [
         f"## Regressions: {escape(outcome.candidate)} against {escape(outcome.baseline)}",

@@ -39,7 +39,7 @@ Side = Mapping[Key, float]
 
 
 @dataclass(frozen=True)
-class Pair:
+class RoundPair:
     """One configuration's rounds.
 
     Attributes:
@@ -88,7 +88,7 @@ class Noise:
     typical: float = 0.0
     inflation: float = 1.0
 
-    def own(self, pair: Pair) -> tuple[float, float]:
+    def own(self, pair: RoundPair) -> tuple[float, float]:
         """Return a configuration's standard deviation between rounds and its degrees of freedom.
 
         It is never less than :data:`claimbench.bench.core.statistics.NOISE_FLOOR`, however close a few rounds happen
@@ -115,7 +115,7 @@ def _lasting(deviation: float) -> float:
     return deviation * (1 + (LASTING - 1) * min(1.0, max(0.0, deviation / NOISY - 1)))
 
 
-def learn(pairs: Sequence[Pair]) -> Noise:
+def learn(pairs: Sequence[RoundPair]) -> Noise:
     """Return what ``pairs`` have in common; nothing where they are fewer than :data:`ENOUGH`."""
     useful = [pair for pair in pairs if pair.df]
     if len(useful) < ENOUGH:
@@ -134,7 +134,7 @@ def learn(pairs: Sequence[Pair]) -> Noise:
     return Noise(mood, exp(float(np.mean(logs)) + shift), min(prior_df, limit), typical, inflation)
 
 
-def _mood(pairs: Sequence[Pair]) -> dict[Key, float]:
+def _mood(pairs: Sequence[RoundPair]) -> dict[Key, float]:
     """Return how much slower than the mean of its side each round was, for the median configuration."""
     found: dict[Key, list[float]] = {}
     for pair in pairs:

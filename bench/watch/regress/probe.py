@@ -24,7 +24,7 @@ from claimbench.bench.measure import ROWS
 from claimbench.bench.report import metrics
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
-from claimbench.bench.watch.regress.sources import Source
+from claimbench.bench.watch.regress.sources import RecordSet
 
 SUBJECT = "the command"
 
@@ -94,12 +94,12 @@ class Probe:
                 self._keep(row, value)
         self._rounds += 1
 
-    def source(self) -> Source:
+    def source(self) -> RecordSet:
         """Return everything measured since :meth:`forget`."""
         store = Store(self._results)
         stored = [replace(record, commit=self.commit) for record in store.query()]
         name = self.commit[:10]
-        return Source(name, [*stored, *self._figures], store.samples, store.environment, tuple(store.problems))
+        return RecordSet(name, [*stored, *self._figures], store.samples, store.environment, tuple(store.problems))
 
     @property
     def _results(self) -> Path:

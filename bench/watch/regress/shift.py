@@ -18,7 +18,7 @@ from scipy.stats import mannwhitneyu
 
 from claimbench.bench.core.statistics import NOISE_FLOOR
 from claimbench.bench.watch.regress.correction import holm
-from claimbench.bench.watch.regress.noise import Noise, Pair, learn
+from claimbench.bench.watch.regress.noise import Noise, RoundPair, learn
 
 MATTERS = log(1.025)
 """The smallest shift that matters, as a logarithm: less than 2.5 % is never called slower."""
@@ -89,7 +89,7 @@ class Shifts:
     machine: Shift | None
 
 
-def shifts(pairs: Sequence[Pair]) -> Shifts:
+def shifts(pairs: Sequence[RoundPair]) -> Shifts:
     """Return how each configuration moved, and the machine as a whole.
 
     Where the machine's own shift is settled it is part of the finding. Where it is not, it is noise: a configuration
@@ -118,7 +118,7 @@ def shifts(pairs: Sequence[Pair]) -> Shifts:
     return Shifts(each, machine)
 
 
-def _machine(pairs: Sequence[Pair], noise: Noise, raw: Sequence[float]) -> Shift | None:
+def _machine(pairs: Sequence[RoundPair], noise: Noise, raw: Sequence[float]) -> Shift | None:
     """Return the median configuration's shift, tested by the few rounds that there are, however many configurations."""
     moods = [
         [noise.mood[key] for key in sorted({key for side in sides for key in side} & noise.mood.keys())]
@@ -147,7 +147,7 @@ def _drift(baseline: Sequence[float], candidate: Sequence[float]) -> float:
     return sum(slopes) / len(slopes) * (len(baseline) + len(candidate)) / 2 if slopes else 0.0
 
 
-def _with_interval(shift: Shift, pair: Pair, comparisons: int) -> Shift:
+def _with_interval(shift: Shift, pair: RoundPair, comparisons: int) -> Shift:
     """Return a shift with its simultaneous interval and the number of rounds that would settle it."""
     level = ALPHA / comparisons
     deviation = shift.error / _per_side(pair.rounds)

@@ -13,13 +13,13 @@ from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.report.figures import Samples, own_samples
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.encoding import Decoder, StoredRecord, Undecodable
-from claimbench.bench.store.store import Problem, Store
+from claimbench.bench.store.store import SkippedLine, Store
 
 _HEX = re.compile(r"[0-9a-f]{4,40}")
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordSet:
     """Records, and where what belongs to them is found.
 
     Attributes:
@@ -33,10 +33,10 @@ class Source:
     records: list[StoredRecord]
     samples: Samples
     environment: Callable[[str], dict[str, Any]]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SkippedLine, ...] = ()
 
 
-def find(name: str, results: Path) -> Source:
+def find(name: str, results: Path) -> RecordSet:
     """Return the records that ``name`` means.
 
     Args:
@@ -68,7 +68,7 @@ def find(name: str, results: Path) -> Source:
     raise unknown("run, commit, file or folder", name, {*runs, *commits, "latest"})
 
 
-def _folder(name: str) -> Source:
+def _folder(name: str) -> RecordSet:
     root = Path(name)
     if not (root / "records").is_dir() and root.name == "records":
         root = root.parent
@@ -78,7 +78,7 @@ def _folder(name: str) -> Source:
     return _of_store(name, store, store.query())
 
 
-def _file(name: str) -> Source:
+def _file(name: str) -> RecordSet:
     """Return the records of one file; in a folder of results, with their samples and environments."""
     path = Path(name).resolve()
     if path.parent.parent.name == "records":
@@ -93,19 +93,19 @@ def _file(name: str) -> Source:
         try:
             records.append(decoder.decode(line, ""))
         except Undecodable as error:
-            problems.append(Problem(f"{name}:{number}", str(error)))
+            problems.append(SkippedLine(f"{name}:{number}", str(error)))
     if torn:
-        problems.append(Problem(name, "the last line is incomplete"))
+        problems.append(SkippedLine(name, "the last line is incomplete"))
     if not records:
         raise UserError(f"{name} holds no records: name a file like results/records/<device>/<run>.jsonl")
-    return Source(name, records, own_samples, lambda digest: {}, tuple(problems))
+    return RecordSet(name, records, own_samples, lambda digest: {}, tuple(problems))
 
 
-def _of_store(name: str, store: Store, records: list[StoredRecord]) -> Source:
+def _of_store(name: str, store: Store, records: list[StoredRecord]) -> RecordSet:
     if not records:
         why = f" ({store.problems[0].place}: {store.problems[0].text})" if store.problems else ""
         raise UserError(f"{name} holds no records that can be read{why}")
-    return Source(name, records, store.samples, store.environment, tuple(store.problems))
+    return RecordSet(name, records, store.samples, store.environment, tuple(store.problems))
 
 
 def _resolved(name: str) -> str:

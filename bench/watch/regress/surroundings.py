@@ -37,7 +37,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class State:
+class Surroundings:
     """What rounds saw of the machine, medians over them; None where they did not say.
 
     Attributes:
@@ -65,7 +65,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
     return found
 
 
-def state(records: Iterable[Record]) -> State:
+def state(records: Iterable[Record]) -> Surroundings:
     """Return what ``records`` say of the machine while they were measured."""
     seen: dict[str, list[float]] = {"clock": [], "others": [], "stolen": []}
     for record in records:
@@ -80,17 +80,17 @@ def state(records: Iterable[Record]) -> State:
             if isinstance(value, int | float):
                 seen[name].append(float(value))
     clock, others, stolen = (median(values) if values else None for values in seen.values())
-    return State(clock, others, stolen)
+    return Surroundings(clock, others, stolen)
 
 
-def clock_change(before: State, after: State) -> Change | None:
+def clock_change(before: Surroundings, after: Surroundings) -> Change | None:
     """Return how the clocks changed; None where they are the same or not known."""
     if not before.clock_mhz or not after.clock_mhz or abs(after.clock_mhz / before.clock_mhz - 1) <= CLOCKS:
         return None
     return Change("versions", "clock", f"{before.clock_mhz:.0f} MHz", f"{after.clock_mhz:.0f} MHz")
 
 
-def busier(before: State, after: State) -> str:
+def busier(before: Surroundings, after: Surroundings) -> str:
     """Say how others took more of the machine ``after`` than ``before``; empty where they did not."""
     if _more(before.others, after.others, OTHERS_CORES):
         return f"other processes used {after.others:.1f} cores, and {before.others or 0:.1f} on the other side"

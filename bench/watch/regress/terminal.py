@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from claimbench.bench.watch.regress import text
-from claimbench.bench.watch.regress.findings import Outcome
+from claimbench.bench.watch.regress.findings import RegressionReport
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _STYLES = {"Regressions": "red", "Improvements": "green", "Cannot tell": "yellow"}
 
 
-def show(outcome: Outcome, out: Console) -> None:
+def show(outcome: RegressionReport, out: Console) -> None:
     """Print a comparison."""
     from rich.markup import escape
     from rich.table import Table

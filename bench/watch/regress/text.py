@@ -9,7 +9,7 @@ from typing import Any
 from claimbench.bench.core.rounding import scaled, show, show_relative
 from claimbench.bench.report import metrics
 from claimbench.bench.report.render import clean
-from claimbench.bench.watch.regress.findings import IMPROVEMENTS, Finding, Outcome
+from claimbench.bench.watch.regress.findings import IMPROVEMENTS, Finding, RegressionReport
 from claimbench.bench.watch.regress.series import Series
 from claimbench.bench.watch.regress.shift import ALPHA, MATTERS, TO_FIND
 
@@ -23,7 +23,7 @@ RULES = (
 )
 
 
-def sections(outcome: Outcome) -> list[tuple[str, list[Finding]]]:
+def sections(outcome: RegressionReport) -> list[tuple[str, list[Finding]]]:
     """Return the findings under their headings, the worst first; those that are the same are only counted."""
     worst = sorted(outcome.regressions, key=lambda finding: -abs(finding.change or 1.0))
     better = [finding for finding in outcome.findings if finding.verdict in IMPROVEMENTS]
@@ -90,7 +90,7 @@ def change(finding: Finding) -> str:
     return f"{text} [{100 * finding.low:+.1f} to {100 * finding.high:+.1f}]"
 
 
-def machine(outcome: Outcome) -> str:
+def machine(outcome: RegressionReport) -> str:
     """Say how the whole machine moved; empty where there is nothing to say."""
     shift = outcome.machine
     if shift is None or abs(shift.size) < TO_FIND / 10:
@@ -105,7 +105,7 @@ def machine(outcome: Outcome) -> str:
     )
 
 
-def causes(outcome: Outcome) -> list[str]:
+def causes(outcome: RegressionReport) -> list[str]:
     """Say what is not as it was: the code, and what is around it."""
     before, after = (", ".join(commits) for commits in outcome.commits)
     said = [f"Code: commit {before} → {after}" if before != after else f"Code: the same commit, {before}"]
@@ -116,7 +116,7 @@ def causes(outcome: Outcome) -> list[str]:
     return [clean(line) for line in said]
 
 
-def unmatched(outcome: Outcome) -> list[str]:
+def unmatched(outcome: RegressionReport) -> list[str]:
     """Return what was not comparable, one line a reason."""
     reasons: dict[str, list[str]] = {}
     options: dict[str, tuple[str, ...]] = {}
@@ -134,7 +134,7 @@ def _reason(reason: str, names: list[str], across: Iterable[str]) -> str:
     return f"{reason}: {listed}" + (f" ({options} compares all the same)" if options else "")
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: RegressionReport) -> dict[str, Any]:
     """Return a comparison, JSON-ready."""
     return {
         "baseline": outcome.baseline,

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from tests.bench.report.test_speed import around
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
@@ -21,6 +20,7 @@ from claimbench.bench.report.render.terminal import renderable
 from claimbench.bench.report.report import report
 from tests.bench.record_examples import record
 from tests.bench.report.test_compare import paper, timed
+from tests.bench.report.test_speed import around
 
 HOSTILE = "[red]x[/red] a|b \\ `c` *d* _e_ <script> $f$ #g ~h {i} %j ^k & \x1b[31m\x07\u202e end\nnew line"
 ENVIRONMENT = {"cpu": {"model": "AMD EPYC 7B13", "usable_cores": 2}, "libraries": {"torch": "2.8"}, "python": "3.11"}

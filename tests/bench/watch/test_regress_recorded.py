@@ -7,7 +7,7 @@ import pytest
 
 from claimbench.bench.store.store import Store
 from claimbench.bench.watch.regress.comparison import compare
-from claimbench.bench.watch.regress.noise import Pair
+from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.series import series
 from claimbench.bench.watch.regress.shift import shifts
 from claimbench.bench.watch.regress.sources import find
@@ -48,7 +48,7 @@ def side_by_side(recorded, chance, slowed=0):
     found = []
     for number, one in enumerate(recorded):
         shift = SLOWER if number < slowed else 0.0
-        found.append(Pair(rounds(one, chance, "a"), rounds(one, chance, "b", shift)))
+        found.append(RoundPair(rounds(one, chance, "a"), rounds(one, chance, "b", shift)))
     return shifts(found).each
 
 

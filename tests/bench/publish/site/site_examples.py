@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claimbench.bench.core.records import Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.store import Store
 from tests.bench.record_examples import record
 
@@ -109,7 +109,7 @@ def kernel_line(**changes: object) -> dict[str, object]:
     return {**line, **changes}
 
 
-def demo_source(results) -> Source:
+def demo_source(results) -> SiteSource:
     """Return a source of the demo paper with records and a timed operator under ``results``."""
     import json
 
@@ -119,4 +119,4 @@ def demo_source(results) -> Source:
     path.parent.mkdir(parents=True)
     slow = kernel_line(implementation="reference", seconds=0.006, low=0.0059, high=0.0061, against=[])
     path.write_text(json.dumps(kernel_line()) + "\n" + json.dumps(slow) + "\n")
-    return Source(results, [demo_paper()])
+    return SiteSource(results, [demo_paper()])

@@ -8,7 +8,7 @@ import pytest
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.build import build
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.store import Store
 from tests.bench.publish.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line
 
@@ -104,7 +104,7 @@ def hostile_store(root):
 def evil(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil")
     hostile_store(folder / "results")
-    source = Source(folder / "results", [demo_paper(), hostile_paper()], {hostile("broken"): hostile("problem")})
+    source = SiteSource(folder / "results", [demo_paper(), hostile_paper()], {hostile("broken"): hostile("problem")})
     build(source, folder / "out")
     return folder / "out"
 
@@ -208,6 +208,6 @@ def test_a_record_that_makes_no_sense_is_told_and_harms_no_other(tmp_path, wrong
     line["job"]["options"].update(wrong.get("options", {}))
     line["samples_key"] = ""
     path.with_name("20260109T000000Z-aaaaaa.jsonl").write_bytes(orjson.dumps(line) + b"\n")
-    build(Source(tmp_path / "results", [demo_paper()]), tmp_path / "out")
+    build(SiteSource(tmp_path / "results", [demo_paper()]), tmp_path / "out")
     data = (tmp_path / "out" / "data" / "paper-demo.js").read_text()
     assert all(name in data for name in MODELS)

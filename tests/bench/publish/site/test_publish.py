@@ -9,7 +9,7 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.publish.site import publish
-from claimbench.bench.publish.site.source import Source
+from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.store import Store
 from tests.bench.publish.site.site_examples import demo_paper, demo_source, fill
 
@@ -86,7 +86,7 @@ def test_a_dry_run_changes_nothing(tmp_path, checkout):
 
 def machine(tmp_path, device):
     fill(Store(tmp_path / device), runs=1, device=device)
-    return Source(tmp_path / device, [demo_paper()])
+    return SiteSource(tmp_path / device, [demo_paper()])
 
 
 def test_a_second_machine_is_shown_beside_the_first(tmp_path, checkout):
