@@ -94,6 +94,7 @@ def write(tmp_path):
     return write
 
 
+@pytest.mark.processors
 def test_a_faithful_reproduction_passes(write):
     result = goldens.check_golden(goldens.load_golden(write(record())), official(), {"width": 4})
     assert result.passed
@@ -148,6 +149,7 @@ def test_a_tolerance_without_its_reason_is_refused(write, reason):
         goldens.load_golden(write(stated(1e-6, float32_inside=reason)))
 
 
+@pytest.mark.processors
 def test_rescaled_parameters_are_rescaled(write):
     rescale = [{"name_ends_with": "gamma", "multiply_by": 0.25}]
     path = write(record(rescale=rescale))
