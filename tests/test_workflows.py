@@ -1,6 +1,7 @@
 """The workflows: what they call exists, and they may do no more than they must."""
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,20 @@ def test_the_night_is_one_command_with_options_that_exist():
     command = get_command(app).commands["nightly"]
     options = {name for parameter in command.params for name in parameter.opts}
     assert set(re.findall(r"--[a-z]+", called)) <= options
+
+
+def test_every_night_tries_the_processors_and_numbers_of_threads_that_the_suite_must_pass_on():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())["jobs"]
+    assert "tox -e processors" in [step.get("run") for step in jobs["processors"]["steps"]]
+    ini = ConfigParser(interpolation=None)
+    ini.read(ROOT / "tox.ini")
+    environment = ini["testenv:processors"]
+    assert "processors" not in ini["tox"]["env_list"]
+    assert environment.getboolean("ignore_errors")
+    tried = [line.split() for line in environment["commands"].strip().splitlines()]
+    assert all(command[0] == "env" and command[2:] == ["pytest", "-m", "processors", "{posargs}"] for command in tried)
+    assert [command[1] for command in tried] == [
+        *("MKL_ENABLE_INSTRUCTIONS=AVX2", "MKL_ENABLE_INSTRUCTIONS=SSE4_2"),
+        *("ATEN_CPU_CAPABILITY=default", "ATEN_CPU_CAPABILITY=avx2"),
+        *("OMP_NUM_THREADS=1", "OMP_NUM_THREADS=2", "OMP_NUM_THREADS=4"),
+    ]

@@ -53,7 +53,7 @@ def _print(out: Console, result: Verified) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from claimbench.bench.measure.verify import rows
+    from claimbench.bench.measure.verify import reason, rows
 
     golden = result.golden
     colour = "green" if result.passed else "red"
@@ -68,5 +68,7 @@ def _print(out: Console, result: Verified) -> None:
     for row in rows(result):
         table.add_row(*map(escape, row))
     out.print(table)
+    if reason(golden):
+        out.print(f"  {escape(reason(golden))}")
     if golden.params is not None and golden.params != result.result.params:
         out.print(f"  our model has {result.result.params} parameters, the official one {golden.params}")

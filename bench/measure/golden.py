@@ -3,6 +3,9 @@
 A golden is one JSON file. ``state`` lists the official checkpoint's entries as ``[name, shape, dtype, kind]``; filled
 ones are drawn from their names by :func:`fill`, ``kept`` ones are constants that the model's constructor makes. The
 input is standard normal from a seed. For each output the file holds its shape, norm, mean and first and last values.
+
+A record whose official code rounds to float32 inside depends on the last bit of the processor that made it. It states
+its own ``tolerance``, and under ``float32_inside`` the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite, prod, sqrt
+from math import inf, isfinite, prod, sqrt
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +28,10 @@ from claimbench.bench.core.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""How far outputs may be off, relative to how much they vary."""
+"""How far outputs may be off, relative to how much they vary, where the record states nothing else."""
+
+WIDEST = 1e-4
+"""The largest tolerance that a record may state."""
 
 HEAD, TAIL = 32, 8
 """How many values at the start and the end of each sample's flattened output a golden keeps at most."""
@@ -69,6 +75,8 @@ class Golden:
         kept_buffers: values of constants, by name, where recorded.
         rescale: (ending of a name, factor) pairs applied after the fill.
         constructor: hyper-parameters that replace the variant's; None where the variant's are meant.
+        tolerance: how far outputs may be off: the one that the record states, or that of its dtype.
+        float32_inside: the reason for a tolerance that the record states; empty where it states none.
         data: the whole record, for a reproduction's own hooks.
     """
 
@@ -84,6 +92,8 @@ class Golden:
     kept_buffers: dict[str, Any]
     rescale: tuple[tuple[str, float], ...]
     constructor: dict[str, Any] | None
+    tolerance: float
+    float32_inside: str
     data: dict[str, Any]
 
 
@@ -119,7 +129,6 @@ class GoldenResult:
     golden: Golden
     outputs: tuple[OutputDifference, ...]
     params: int
-    tolerance: float
 
     @property
     def worst(self) -> float:
@@ -128,8 +137,8 @@ class GoldenResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every output agrees within the tolerance."""
-        return self.worst <= self.tolerance
+        """Whether every output agrees within the golden's tolerance."""
+        return self.worst <= self.golden.tolerance
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -205,6 +214,7 @@ def _parse(path: Path, data: dict[str, Any]) -> Golden:
     if data["dtype"] not in DTYPES:
         raise ValueError(f"`dtype` must be float64 or float32, found {data['dtype']!r}")
     params = data.get("params")
+    tolerance, reason = _tolerance(data)
     return Golden(
         path=path,
         paper=str(data["paper"]),
@@ -218,8 +228,24 @@ def _parse(path: Path, data: dict[str, Any]) -> Golden:
         kept_buffers=dict(data.get("kept_buffers", {})),
         rescale=tuple((str(r["name_ends_with"]), float(r["multiply_by"])) for r in data.get("rescale", ())),
         constructor=data.get("constructor"),
+        tolerance=tolerance,
+        float32_inside=reason,
         data=data,
     )
+
+
+def _tolerance(data: dict[str, Any]) -> tuple[float, str]:
+    """Return a record's tolerance and the reason for it, which is empty where the record states no tolerance."""
+    if "tolerance" not in data:
+        return TOLERANCE[data["dtype"]], ""
+    stated, reason = data["tolerance"], data.get("float32_inside")
+    if type(stated) not in (int, float) or not 0 < stated < inf:
+        raise ValueError(f"`tolerance` must be a positive number, found {str(stated)[:60]!r}")
+    if stated > WIDEST:
+        raise ValueError(f"`tolerance` may be at most {WIDEST:g}, found {str(stated)[:60]}")
+    if not isinstance(reason, str) or not reason.strip():
+        raise ValueError("`tolerance` needs a reason: `float32_inside` says what the official code rounds to float32")
+    return float(stated), reason.strip()
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...]:
@@ -293,7 +319,6 @@ def check_golden(
         golden=golden,
         outputs=tuple(compare_output(name, expected, found.get(name)) for name, expected in golden.outputs.items()),
         params=sum(p.numel() for p in model.parameters()),
-        tolerance=TOLERANCE[golden.dtype],
     )
 
 

@@ -45,15 +45,17 @@ def _bad(output: Any) -> bool:
 
 
 def as_detail(result: GoldenResult) -> dict[str, Any]:
-    """Return one golden's result, ready for JSON."""
+    """Return one golden's result, ready for JSON; ``float32_inside`` is there where the golden states a tolerance."""
+    golden = result.golden
     return {
-        "file": result.golden.path.name,
-        "variant": result.golden.variant,
-        "dtype": result.golden.dtype,
-        "tolerance": result.tolerance,
+        "file": golden.path.name,
+        "variant": golden.variant,
+        "dtype": golden.dtype,
+        "tolerance": golden.tolerance,
+        **({"float32_inside": golden.float32_inside} if golden.float32_inside else {}),
         "passed": result.passed,
         "params": result.params,
-        "params_official": result.golden.params,
+        "params_official": golden.params,
         "outputs": {
             o.name: o.problem
             or {"max_abs": o.max_abs, "max_rel": o.max_rel, "l2_rel": o.l2_rel, "mean_rel": o.mean_rel}

@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.measure.golden import Golden, GoldenResult, check_golden, load_golden
+from claimbench.bench.measure.golden import TOLERANCE, Golden, GoldenResult, check_golden, load_golden
 from claimbench.bench.papers import golden_files, registry
 
 
@@ -84,9 +86,22 @@ def rows(verified: Verified) -> Iterator[tuple[str, ...]]:
     if verified.result is None:
         yield "", "", "", "", f"FAILED: {verified.problem}"
         return
-    tolerance = verified.result.tolerance
+    tolerance = verified.golden.tolerance
     for output in verified.result.outputs:
         agrees = output.worst() <= tolerance
         verdict = "agrees" if agrees else f"DIFFERS{': ' + output.problem if output.problem else ''}"
         relative = max(output.max_rel, output.l2_rel, output.mean_rel)
-        yield output.name, f"{output.max_abs:.1e}", f"{relative:.1e}", f"{tolerance:.0e}", verdict
+        yield output.name, f"{output.max_abs:.1e}", f"{relative:.1e}", allowed(tolerance), verdict
+
+
+def allowed(tolerance: float) -> str:
+    """Return a tolerance in scientific notation with all of its digits, and no more."""
+    return np.format_float_scientific(tolerance, trim="-", exp_digits=2)
+
+
+def reason(golden: Golden) -> str:
+    """Return why a golden allows another difference than others of its dtype; empty where it does not."""
+    if not golden.float32_inside:
+        return ""
+    usual = allowed(TOLERANCE[golden.dtype])
+    return f"allowed here is {allowed(golden.tolerance)}, not {usual}: {golden.float32_inside}"

@@ -145,6 +145,10 @@ def with_unit(text: str, unit: str) -> str:
 def measured_notes(figure: Figure) -> tuple[str, ...]:
     """Say what makes a figure less sure than it looks."""
     notes = [str(figure.detail["note"])] if figure.detail.get("note") else []
+    for golden in figure.detail.get("goldens", ()):
+        if golden.get("float32_inside"):
+            name = golden["file"].removesuffix(".json")
+            notes.append(f"{name} allows {golden['tolerance']:g}: {golden['float32_inside']}")
     if figure.lost:
         notes.append(f"{figure.lost} of {figure.rounds + figure.lost} rounds failed")
     if figure.spread is not None and figure.spread > NOISY:

@@ -110,6 +110,7 @@ class GoldenResult(_Evidence):
     variant: str
     dtype: str
     tolerance: Positive
+    float32_inside: str = ""
     passed: bool
     params: Some
     outputs: Annotated[dict[str, Difference | str], Field(min_length=1)]

@@ -28,6 +28,7 @@ def by_loops(query, key, value, scale):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("number", [0, 3, 4, 8])
 def test_the_reference_is_the_definition(number):
     args = [a.detach() if isinstance(a, torch.Tensor) else a for a in operators.arguments(NAME, number, torch.float64)]
@@ -59,6 +60,7 @@ def test_large_scores_do_not_overflow(name):
     torch.testing.assert_close(found[0, 0], torch.tensor([0.7310586, 0.0, 0.2689414]))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
@@ -77,6 +79,7 @@ def test_triton_agrees_with_the_reference_in_every_dtype():
     operators.assert_triton_is_right(NAME, list(DTYPES))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     operators.assert_same_on_every_thread_count(NAME, CHECK[1])

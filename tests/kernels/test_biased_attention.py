@@ -27,6 +27,7 @@ def offsets(height, width):
     return y[None, :] - y[:, None], x[None, :] - x[:, None]
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (1, 5), (4, 1)])
 @pytest.mark.parametrize("gated", [False, True])
 def test_the_reference_is_the_sum_over_all_pairs(height, width, gated):
@@ -104,6 +105,7 @@ def test_relative_position_reads_windows_tables():
     torch.testing.assert_close(pair_bias(relative_position(parameter, 3, 4), 3, 4), expected)
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     inputs = [x.requires_grad_() for x in maps(1, 2, 2, 3, 2)]
     inputs += [torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)]
@@ -113,11 +115,13 @@ def test_the_reference_has_the_gradients_of_its_values():
         assert torch.autograd.gradcheck(biased_attention, inputs[:4])
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.processors
 @needs_native
 @pytest.mark.parametrize("number", [1, 3])
 def test_native_gives_the_same_bits_on_any_number_of_threads(number):

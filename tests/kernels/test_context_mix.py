@@ -50,6 +50,7 @@ def by_counting(query, key, projection, projection_bias, flat, value, kernels):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("index", [0, 4])
 def test_the_reference_is_the_formula(index):
     args = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments(index, torch.float64)]
@@ -57,6 +58,7 @@ def test_the_reference_is_the_formula(index):
         torch.testing.assert_close(public(*args), by_counting(*args))
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     generator = torch.Generator().manual_seed(0)
     shapes = ((1, 1, 3, 4, 2), (1, 1, 2, 2), (10, 2), (10,), (1, 26), (1, 2, 1, 3, 4, 2))
@@ -65,6 +67,7 @@ def test_the_reference_has_the_gradients_of_its_values():
         assert torch.autograd.gradcheck(lambda *tensors: public(*tensors, (1, 3)), args)
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     rows = list(check_operator(OPERATOR, CHECK, "native", DTYPES))
@@ -72,6 +75,7 @@ def test_native_agrees_with_the_reference_in_every_dtype():
     assert [(row.case, row.dtype, row.reason) for row in rows if row.status != "passed"] == []
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     args = CHECK[-1].arguments(torch.float32, "cpu")  # high enough to be cut into bands

@@ -13,6 +13,7 @@ from tests.kernels import operators
 NAME = "depthwise_conv2d"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -22,6 +23,7 @@ def test_triton_agrees_with_the_reference():
     operators.assert_triton_is_right(NAME, ["float32"])
 
 
+@pytest.mark.processors
 def test_the_reference_is_the_formula():
     x, weight, bias, dilation = operators.arguments(NAME, 8, torch.float64)
     assert (bias, dilation) == (None, 2)
@@ -43,6 +45,7 @@ def test_compiles_without_a_graph_break():
     operators.assert_compiles(NAME, depthwise_conv2d)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 3, 5, 6, 7])
 def test_results_do_not_depend_on_the_number_of_threads(number):
@@ -51,6 +54,7 @@ def test_results_do_not_depend_on_the_number_of_threads(number):
     operators.assert_same_on_every_thread_count(NAME, CHECK[number])
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [(8, 1, 1), (9, 2, 3), (17, 3, 8), (40, 9, 9), (23, 5, 16), (24, 4, 33)]

@@ -14,6 +14,7 @@ from tests.kernels import operators
 NAME = "dynamic_depthwise_conv2d"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -49,6 +50,7 @@ def test_compiles_without_a_graph_break():
     operators.assert_compiles(NAME, dynamic_depthwise_conv2d)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 1, 5])
 def test_results_do_not_depend_on_the_number_of_threads(number):
@@ -57,6 +59,7 @@ def test_results_do_not_depend_on_the_number_of_threads(number):
     operators.assert_same_on_every_thread_count(NAME, CHECK[number])
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize(("channels", "height", "width"), [(8, 1, 1), (9, 2, 3), (17, 3, 8), (23, 5, 16)])
 @pytest.mark.parametrize("kernel", [3, 5, 9])

@@ -14,6 +14,7 @@ from tests.kernels import operators
 NAME = "focal_modulation"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -52,6 +53,7 @@ def test_without_levels_the_mean_is_left(name):
     torch.testing.assert_close(found, F.gelu(context.mean((2, 3), keepdim=True)) * gates)
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     args = operators.arguments(NAME, 3, torch.float64)
     with backend.use("reference"):
@@ -66,6 +68,7 @@ def test_compiles_without_a_graph_break():
     operators.assert_compiles(NAME, call)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 2, 3])
 def test_results_do_not_depend_on_the_number_of_threads(number):

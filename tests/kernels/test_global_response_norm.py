@@ -12,6 +12,7 @@ from tests.kernels import operators
 NAME = "global_response_norm"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -37,6 +38,7 @@ def test_compiles_without_a_graph_break():
     operators.assert_compiles(NAME, global_response_norm)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_results_do_not_depend_on_the_number_of_threads(number):

@@ -14,6 +14,7 @@ from tests.kernels import operators
 NAME = "large_kernel_attention"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -45,6 +46,7 @@ def test_compiles_without_a_graph_break():
     operators.assert_compiles(NAME, large_kernel_attention)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 3])
 def test_results_do_not_depend_on_the_number_of_threads(number):

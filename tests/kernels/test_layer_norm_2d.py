@@ -16,6 +16,7 @@ def test_triton_agrees_with_the_reference():
     operators.assert_triton_is_right(NAME, ["float32", "bfloat16"])
 
 
+@pytest.mark.processors
 def test_the_reference_is_the_formula():
     x, weight, bias, eps = operators.arguments(NAME, 1, torch.float64)
     centred = x - x.mean(1, keepdim=True)

@@ -40,6 +40,7 @@ def by_counting(query, key, value, rows, columns, block, halo, scale):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("number", [0, 1, 2, 4])
 def test_the_reference_is_the_formula(number):
     args = [a.detach() if isinstance(a, torch.Tensor) else a for a in operators.arguments(NAME, number, torch.float64)]
@@ -47,11 +48,13 @@ def test_the_reference_is_the_formula(number):
         torch.testing.assert_close(public(*args), by_counting(*args))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     operators.assert_same_on_every_thread_count(NAME, operators.load_cases(NAME, "CHECK")[0])

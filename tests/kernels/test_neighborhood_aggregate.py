@@ -33,6 +33,7 @@ def test_windows_are_centred_and_shifted_inwards_within_their_residue_class(leng
     assert found == [window_by_counting(i, length, k, d) for i in range(length)]
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("index", [0, 6])
 def test_the_reference_is_the_sum_over_the_window(index):
     weights, value, k, d = arguments(index, torch.float64)
@@ -49,6 +50,7 @@ def test_the_reference_is_the_sum_over_the_window(index):
         torch.testing.assert_close(neighborhood_aggregate(weights, value, k, d), expected)
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(1, 2, 4, 5, 9, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -57,6 +59,7 @@ def test_the_reference_has_the_gradients_of_its_values():
         assert torch.autograd.gradcheck(lambda w, v: neighborhood_aggregate(w, v, 3), (weights, value))
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     rows = list(check_operator(OPERATOR, CHECK, "native", DTYPES))
@@ -64,6 +67,7 @@ def test_native_agrees_with_the_reference_in_every_dtype():
     assert [(row.case, row.dtype, row.reason) for row in rows if row.status != "passed"] == []
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     weights, value, k, d = CHECK[-1].arguments(torch.float32, "cpu")  # high enough to be cut into bands

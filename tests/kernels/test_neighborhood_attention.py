@@ -39,6 +39,7 @@ def by_loop(query, key, value, bias, kernel_size, dilation, scale):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("number", [0, 3, 4, 5])
 def test_the_reference_is_the_softmax_over_the_window(number):
     args = CHECK[number].arguments(torch.float64, "cpu")
@@ -46,6 +47,7 @@ def test_the_reference_is_the_softmax_over_the_window(number):
         torch.testing.assert_close(OPERATOR(*args), by_loop(*args))
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     generator = torch.Generator().manual_seed(0)
     heads = [torch.randn(1, 2, 4, 5, 3, generator=generator, dtype=torch.float64) for _ in range(3)]
@@ -74,11 +76,13 @@ def test_a_sequence_is_a_map_of_one_row():
     torch.testing.assert_close(found, expected.squeeze(2))
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.processors
 @needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     def make(generator):

@@ -28,6 +28,7 @@ def by_loops(scores, value, k, stride, padding, scale):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("number", [0, 3, 5, 7])
 def test_the_reference_adds_up_overlapping_windows(number):
     args = [a.detach() if isinstance(a, torch.Tensor) else a for a in operators.arguments(NAME, number, torch.float64)]
@@ -35,6 +36,7 @@ def test_the_reference_adds_up_overlapping_windows(number):
         torch.testing.assert_close(outlook_attention(*args), by_loops(*args))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
@@ -53,6 +55,7 @@ def test_triton_agrees_with_the_reference_in_every_dtype():
     operators.assert_triton_is_right(NAME, list(DTYPES))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     operators.assert_same_on_every_thread_count(NAME, BENCH[2])

@@ -54,6 +54,7 @@ def filter_by_hand(values, features, bridge):
     return len(grid), torch.tensor(read, dtype=torch.float64) * reference.amplitude(dims)
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("bridge", [True, False])
 @pytest.mark.parametrize("dims", [1, 2, 5])
 def test_the_reference_is_splat_blur_and_slice(dims, bridge):
@@ -114,11 +115,13 @@ def test_how_near_a_sparse_picture_comes_to_the_gaussian(bridge, mean, mass):
     assert relative(permutohedral_filter(ones, features, bridge), gaussian(ones, features)) < mass
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [2, 4, 5])
 def test_native_gives_the_same_bits_on_any_number_of_threads(number):

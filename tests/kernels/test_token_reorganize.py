@@ -51,6 +51,7 @@ def test_all_kept_leaves_an_empty_fused_token():
     assert not token_reorganize(tokens, scores, 3)[:, -1].any()
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
@@ -69,6 +70,7 @@ def test_triton_agrees_with_the_reference_in_every_dtype():
     operators.assert_triton_is_right(NAME, list(DTYPES))
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     operators.assert_same_on_every_thread_count(NAME, CHECK[2])

@@ -46,6 +46,7 @@ def by_counting(query, key, value, offset, stretch, bias, w, scale):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_the_reference_is_the_formula(number):
     args = [a.detach() if isinstance(a, torch.Tensor) else a for a in operators.arguments(NAME, number, torch.float64)]
@@ -70,11 +71,13 @@ def test_windows_that_stay_are_plain_window_attention(name):
     torch.testing.assert_close(windows(found), expected)
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_has_the_gradients_of_its_values():
     generator = torch.Generator().manual_seed(3)
@@ -85,6 +88,7 @@ def test_native_has_the_gradients_of_its_values():
         assert torch.autograd.gradcheck(lambda *a: varied_window_attention(*a, 3), [a.requires_grad_() for a in args])
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
     operators.assert_same_on_every_thread_count(NAME, operators.load_cases(NAME, "CHECK")[0])

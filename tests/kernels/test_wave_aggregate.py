@@ -14,6 +14,7 @@ from tests.kernels import operators
 NAME = "wave_aggregate"
 
 
+@pytest.mark.processors
 @operators.needs_native
 def test_native_agrees_with_the_reference():
     operators.assert_native_is_right(NAME)
@@ -51,6 +52,7 @@ def test_the_first_of_equally_strong_channels_is_chosen(name, x, chosen):
     torch.testing.assert_close(out, (weight + weight[:, chosen]) * F.gelu(torch.ones(())))
 
 
+@pytest.mark.processors
 def test_the_reference_has_the_gradients_of_its_values():
     x, *leaves = operators.arguments(NAME, 2, torch.float64)
     with backend.use("reference"):
@@ -101,6 +103,7 @@ def test_compiles_without_a_graph_break():
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [0, 2, 3])
 def test_results_do_not_depend_on_the_number_of_threads(number):

@@ -61,6 +61,7 @@ def test_without_a_shift_each_window_is_biased_attention():
     torch.testing.assert_close(found[window], alone.permute(0, 2, 3, 1, 4))
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("shift", [0, 2])
 def test_gradients_are_those_of_the_definition(shift):
     found = {}

@@ -1,6 +1,7 @@
 """What the tests of all papers need: facts and golden records by name, and the behaviours every model must show."""
 
 from importlib import import_module
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from claimbench.bench.papers.spec import load
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 REPRODUCTIONS = Path(__file__).parent.parent.parent / "reproductions"
-TOLERANCE = claimbench.bench.measure.golden.TOLERANCE["float64"]
+PART = 100_000
+"""A golden record of fewer weights describes a part of a model."""
 
 
 def paper_of(paper):
@@ -27,6 +29,22 @@ def config_of(paper, variant):
 
 def golden_names(paper):
     return sorted(path.stem for path in (GOLDENS / paper).glob("*.json"))
+
+
+def goldens(paper, among=None):
+    """The names of a paper's golden records to parametrize with; the smallest model is for every processor.
+
+    ``among`` names those to choose from instead of all.
+    """
+    names = among or golden_names(paper)
+    smallest = min(names, key=lambda name: _size(golden(paper, name)))
+    return [pytest.param(name, marks=pytest.mark.processors) if name == smallest else name for name in names]
+
+
+def _size(record):
+    """Whether the record is of a part, and about how much work its model does."""
+    weights = sum(prod(shape) for _, shape, *_ in record.state)
+    return weights < PART, weights * prod(record.input_shape)
 
 
 def golden(paper, name):

@@ -42,7 +42,7 @@ def tiny_sit(request):
     return model
 
 
-@pytest.mark.parametrize("name", support.golden_names("attnet"))
+@pytest.mark.parametrize("name", support.goldens("attnet"))
 def test_equals_official_code(name):
     support.check_golden("attnet", name)
 

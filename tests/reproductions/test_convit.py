@@ -18,7 +18,7 @@ def tiny():
     return convit.build(TINY)
 
 
-@pytest.mark.parametrize("name", support.golden_names("convit"))
+@pytest.mark.parametrize("name", support.goldens("convit"))
 def test_equals_official_code(name):
     support.check_golden("convit", name)
 

@@ -29,7 +29,7 @@ def tiny(request):
     return davit.build(TINY if request.param == "plain" else TINY | SWITCHES)
 
 
-@pytest.mark.parametrize("name", support.golden_names("davit"))
+@pytest.mark.parametrize("name", support.goldens("davit"))
 def test_equals_official_code(name):
     support.check_golden("davit", name)
 

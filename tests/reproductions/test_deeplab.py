@@ -38,7 +38,7 @@ def tiny(request):
     return model
 
 
-@pytest.mark.parametrize("name", support.golden_names("deeplab"))
+@pytest.mark.parametrize("name", support.goldens("deeplab"))
 def test_equals_the_golden_record(name):
     support.check_golden("deeplab", name)
 
@@ -81,6 +81,7 @@ def test_branches_keep_the_size_of_the_map(kernel, rate):
     assert Branch(2, 4, 3, kernel, rate)(torch.zeros(1, 2, 41, 37)).shape == (1, 3, 41, 37)
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(("kernel", "rate"), [(3, 1), (3, 2), (3, 5), (4, 3), (2, 7), (1, 4)])
 @pytest.mark.parametrize("size", [(13, 9), (31, 20)])
 def test_atrous_convolution_is_the_zero_stuffed_one_and_the_phase_split_one(kernel, rate, size):
@@ -99,6 +100,7 @@ def test_span_is_what_the_gradient_reaches(kernel, rate):
     assert gradient_span(layer, 2, 61) == span(kernel, rate) == kernel + (kernel - 1) * (rate - 1)
 
 
+@pytest.mark.processors
 def test_fusion_is_the_maximum_over_scales(tiny):
     x = torch.randn(1, 3, 65, 49)
     if isinstance(tiny, deeplab.MultiScale):
@@ -109,6 +111,7 @@ def test_fusion_is_the_maximum_over_scales(tiny):
         assert torch.equal(tiny(x), torch.stack([full, *resized]).amax(0))
 
 
+@pytest.mark.processors
 def test_upsampling_puts_each_score_on_every_eighth_pixel():
     scores = torch.randn(1, 2, 5, 4, dtype=torch.float64)
     full = deeplab.upsample(scores, (33, 25))
@@ -118,6 +121,7 @@ def test_upsampling_puts_each_score_on_every_eighth_pixel():
     assert torch.equal(deeplab.upsample(scores, (35, 25))[..., -1, :], full[..., -1, :])
 
 
+@pytest.mark.processors
 def test_upsampling_cuts_the_position_off_that_padded_2x2_pools_add():
     """The authors' test.prototxt of the 4x4 form: 306 pixels, 41 scores, 321 pixels, less 7 before and 8 after."""
     scores = torch.randn(1, 2, 41, 41, dtype=torch.float64)
@@ -138,6 +142,7 @@ def test_how_far_a_map_stands_over_tells_its_pools(kernel, over):
             assert 8 * (side - 1) + 1 - size in over
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("branches", [1, 4])
 @pytest.mark.parametrize("last", ["fc8", "fc8_voc12", "fc8_pascal"])
 def test_loads_caffe_names_of_vgg(branches, last):

@@ -27,7 +27,7 @@ def tiny(request):
     return dhvt.build(TINY | {"patch_size": request.param}, "model")
 
 
-@pytest.mark.parametrize("name", support.golden_names("dhvt"))
+@pytest.mark.parametrize("name", support.goldens("dhvt"))
 def test_equals_official_code(name):
     support.check_golden("dhvt", name)
 
@@ -51,6 +51,7 @@ def test_every_variant_is_counted():
     assert {v.name for v in support.paper_of("dhvt").variants} == PARAMETERS.keys() | REPORTED_MILLIONS.keys()
 
 
+@pytest.mark.processors
 def test_head_tokens_summarise_their_own_channels():
     tokens = dhvt.HeadTokens(8, heads=2)
     x = torch.randn(1, 5, 8)

@@ -47,7 +47,7 @@ def tiny(request):
     return dinat.build(CONFIGS[request.param])
 
 
-@pytest.mark.parametrize("name", support.golden_names("dinat"))
+@pytest.mark.parametrize("name", support.goldens("dinat"))
 def test_equals_official_code(name):
     support.check_golden("dinat", name)
 

@@ -46,7 +46,7 @@ def tiny(request):
     return drct.build(TINY if request.param == "plain" else TINY | SWITCHES)
 
 
-@pytest.mark.parametrize("name", support.golden_names("drct"))
+@pytest.mark.parametrize("name", support.goldens("drct"))
 def test_equals_official_code(name):
     support.check_golden("drct", name)
 

@@ -54,7 +54,7 @@ def tokens(batch=3, count=16, dim=48):
 
 
 @pytest.mark.parametrize("form", ["reordered", "official"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", support.goldens(PAPER))
 def test_equals_official_code(name, form):
     record = support.golden(PAPER, name)
     module = type("official", (), {"outputs": official.outputs, "golden_call": official.golden_call})
@@ -134,6 +134,7 @@ def test_head_counts_and_attention_of_a_record_are_heeded():
     assert not torch.allclose(found, head.pool(x), rtol=1e-3)
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("pooling", probing.REORDERS)
 @pytest.mark.parametrize("training", [False, True])
 def test_both_forms_agree_in_output_gradient_and_statistics(pooling, training):

@@ -28,7 +28,7 @@ def tiny():
     return evit.build(TINY)
 
 
-@pytest.mark.parametrize("name", support.golden_names("evit"))
+@pytest.mark.parametrize("name", support.goldens("evit"))
 def test_equals_official_code(name):
     support.check_golden("evit", name)
 

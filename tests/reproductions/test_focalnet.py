@@ -64,7 +64,7 @@ def tiny(request):
     return focalnet.build(TINY if request.param == "plain" else TINY | ALL_SWITCHES, "model")
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", support.goldens("focalnet", QUICK))
 def test_equals_official_code(name):
     support.check_golden("focalnet", name)
 

@@ -58,7 +58,7 @@ def awake(model):
     return model
 
 
-@pytest.mark.parametrize("name", support.golden_names(PAPER))
+@pytest.mark.parametrize("name", support.goldens(PAPER))
 def test_equals_public_code(name):
     support.check_golden(PAPER, name)
 

@@ -48,7 +48,7 @@ def tiny():
     return moat.build(TINY, "model")
 
 
-@pytest.mark.parametrize("name", support.golden_names("moat"))
+@pytest.mark.parametrize("name", support.goldens("moat"))
 def test_equals_official_code(name):
     support.check_golden("moat", name)
 

@@ -16,7 +16,7 @@ def tiny():
     return ninformer.build(TINY, "model")
 
 
-@pytest.mark.parametrize("name", support.golden_names("ninformer"))
+@pytest.mark.parametrize("name", support.goldens("ninformer"))
 def test_equals_official_code(name):
     support.check_golden("ninformer", name)
 

@@ -15,6 +15,7 @@ from claimbench.kernels import backend
 from claimbench.reproductions.overlock import claims, official
 from claimbench.reproductions.overlock.layers import LargeKernel
 from claimbench.reproductions.overlock.model import FORMS, build, convert
+from tests.reproductions import support
 
 GOLDENS = sorted((Path(__file__).parents[1] / "goldens" / "overlock").glob("*.json"))
 FOLDER = Path(official.__file__).parent
@@ -74,9 +75,9 @@ def relative(found, expected):
     return ((found - expected).norm() / expected.norm()).item()
 
 
-@pytest.mark.parametrize("path", GOLDENS, ids=lambda p: p.stem)
-def test_agrees_with_the_official_code(path):
-    golden = load_golden(path)
+@pytest.mark.parametrize("name", support.goldens("overlock"))
+def test_agrees_with_the_official_code(name):
+    golden = support.golden("overlock", name)
     result = check_golden(golden, official, CONFIGS[golden.variant.partition("@")[0]])
     assert {o.name: o.problem for o in result.outputs if o.problem} == {}
     assert result.worst < 1e-9
@@ -141,6 +142,7 @@ def test_a_merged_checkpoint_cannot_become_a_plain_model():
         official.from_official(TINY, state, "training")
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("kernel_size", [5, 7, 9, 11, 13, 15, 17, 19])
 def test_merging_a_large_kernel_is_exact(kernel_size):
     layer = lively(LargeKernel(4, kernel_size, merged=False)).double().eval()
@@ -154,6 +156,7 @@ def test_merging_a_large_kernel_is_exact(kernel_size):
     assert not layer.branches
 
 
+@pytest.mark.processors
 def test_merging_the_network_is_exact_and_drops_the_auxiliary_head():
     model = tiny().eval()
     with torch.no_grad(), backend.use("reference"):
@@ -179,6 +182,7 @@ def test_an_unknown_form_or_hyper_parameter_is_refused():
         build({**TINY, "dense": "depth"}, "plain")
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 97), (64, 40), (101, 35)])
 def test_any_input_size_and_memory_format(height, width):
     model = tiny("merged").eval()
@@ -215,6 +219,7 @@ def test_train_mode_gives_both_heads_and_a_gradient_to_every_parameter():
     assert isinstance(tiny("plain").train()(images(4)), torch.Tensor)
 
 
+@pytest.mark.processors
 def test_gradients_in_eval_mode_flow_through_the_folded_weights():
     model = tiny("plain").eval()
     grads = {}
@@ -238,6 +243,7 @@ def test_a_frozen_norm_is_folded_while_the_rest_trains():
     assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
 
 
+@pytest.mark.processors
 def test_checkpointing_changes_neither_outputs_nor_gradients_nor_statistics():
     found = []
     for counts in ([0, 0, 0, 0], [1, 1, 2, 1]):

@@ -38,7 +38,7 @@ def tiny(request):
     return rmt.build({**TINY, "token_label": request.param})
 
 
-@pytest.mark.parametrize("name", support.golden_names("rmt"))
+@pytest.mark.parametrize("name", support.goldens("rmt"))
 def test_equals_official_code(name):
     support.check_golden("rmt", name)
 

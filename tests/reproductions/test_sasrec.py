@@ -42,7 +42,7 @@ def ids():
     return drawn * (torch.arange(12) >= 11 - torch.arange(12)[:, None])
 
 
-@pytest.mark.parametrize("name", support.golden_names("sasrec"))
+@pytest.mark.parametrize("name", support.goldens("sasrec"))
 def test_equals_the_port(name):
     assert support.check_golden("sasrec", name, support.config_of("sasrec", "sasrec_ml1m")) < 1e-9
 

@@ -17,7 +17,7 @@ def tiny():
     return spartan.build(TINY, "model")
 
 
-@pytest.mark.parametrize("name", support.golden_names("spartan"))
+@pytest.mark.parametrize("name", support.goldens("spartan"))
 def test_equals_official_code(name):
     support.check_golden("spartan", name)
 

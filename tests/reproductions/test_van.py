@@ -25,7 +25,7 @@ def tiny():
     return van.build(TINY, "model")
 
 
-@pytest.mark.parametrize("name", support.golden_names("van"))
+@pytest.mark.parametrize("name", support.goldens("van"))
 def test_equals_official_code(name):
     support.check_golden("van", name)
 
@@ -88,6 +88,7 @@ def test_memory_formats(tiny):
     support.check_memory_formats(tiny, torch.randn(2, 3, 64, 64))
 
 
+@pytest.mark.processors
 def test_folding_the_norms_changes_nothing(tiny):
     for module in tiny.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

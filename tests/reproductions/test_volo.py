@@ -29,7 +29,7 @@ def tiny():
     return volo.build(TINY)
 
 
-@pytest.mark.parametrize("name", support.golden_names("volo"))
+@pytest.mark.parametrize("name", support.goldens("volo"))
 def test_equals_official_code(name):
     support.check_golden("volo", name)
 

@@ -56,7 +56,7 @@ def config_of(name):
     return support.config_of(PAPER, OPERATOR if name.startswith(OPERATOR) else name)
 
 
-@pytest.mark.parametrize("name", support.golden_names(PAPER))
+@pytest.mark.parametrize("name", support.goldens(PAPER))
 def test_equals_official_code(name):
     support.check_golden(PAPER, name, config_of(name))
 

@@ -1,12 +1,14 @@
-"""Scores and parity: shares of the pictures that are stated, and differences within the suite's tolerance."""
+"""Scores and parity: shares of the pictures that are stated, and differences within the goldens' tolerances."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import wilson
-from claimbench.bench.measure.golden import TOLERANCE
+from claimbench.bench.measure.golden import TOLERANCE, load_golden
+from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
@@ -97,14 +99,15 @@ def _sane(case: Case) -> Iterator[Doubt]:
 
 @rule(
     "parity-not-passed",
-    "Parity passes where every output is within the suite's tolerance, and the worst is the figure.",
+    "Parity passes where every output is within the tolerance of its golden, and the worst is the figure.",
 )
 def _parity(case: Case) -> Iterator[Doubt]:
     for entry, value in case.rows("parity"):
         evidence = read(entry.record.measurement)
         if not isinstance(evidence, Parity):
             continue
-        problems = [problem for golden in evidence.goldens if (problem := _golden_problem(golden))]
+        job = entry.record.job
+        problems = [problem for golden in evidence.goldens if (problem := _golden_problem(job, golden))]
         worst = max(_worst(golden) for golden in evidence.goldens)
         if problems:
             yield entry, problems[0]
@@ -114,16 +117,30 @@ def _parity(case: Case) -> Iterator[Doubt]:
             yield entry, f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
 
 
-def _golden_problem(golden: GoldenResult) -> str:
-    allowed = TOLERANCE.get(golden.dtype)
-    if allowed is None or golden.tolerance != allowed:
-        return f"the tolerance of {golden.file} is {golden.tolerance:g}, and in {golden.dtype} it is {allowed}"
+def _golden_problem(job: Job, golden: GoldenResult) -> str:
+    usual, allowed = TOLERANCE.get(golden.dtype), golden.tolerance
+    if allowed != usual:
+        stated = _stated(job, golden)
+        if stated is None:
+            return f"the tolerance of {golden.file} is {allowed:g}, and in {golden.dtype} it is {usual}"
+        if allowed != stated:
+            return f"the tolerance of {golden.file} is {allowed:g}, and its record states {stated:g}"
     worst = _worst(golden)
     if golden.passed and worst > allowed:
         return f"{golden.file} is called passed, and is off by {worst:.3g} where {allowed:g} is allowed"
     if not golden.passed and worst <= allowed:
         return f"{golden.file} is called not passed, and is within {allowed:g}"
     return ""
+
+
+def _stated(job: Job, golden: GoldenResult) -> float | None:
+    """Return the tolerance that the golden's record states; None if it states none, or is not among those here."""
+    name = f"{job.paper}/{golden.file}"
+    entry = registry.entries().get(job.paper)
+    if entry is None or name not in golden_files.names(job.paper, job.subject, entry.variants):
+        return None
+    record = load_golden(golden_files.path(name))
+    return record.tolerance if record.float32_inside else None
 
 
 def _worst(golden: GoldenResult) -> float:

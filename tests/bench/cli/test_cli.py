@@ -235,6 +235,19 @@ def test_verify_agrees_with_a_true_golden_and_says_how_closely(bench, golden):
     assert data["goldens"][0]["outputs"]["logits"]["max_rel"] < 1e-12
 
 
+def test_verify_says_what_a_record_allows_and_why(bench, golden):
+    reason = "sines in [float32]"
+    file = golden("wide.json", tolerance=2.5e-6, float32_inside=reason)
+    done = bench("verify", "--golden", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"allowed here is 2.5e-06, not 1e-09: {reason}" in done.stdout
+    (found,) = json.loads(bench("verify", "--golden", file, "--json").stdout)["goldens"]
+    assert (found["passed"], found["tolerance"], found["float32_inside"]) == (True, 2.5e-6, reason)
+    done = bench("verify", "--golden", golden("wider.json", tolerance=1e-3, float32_inside=reason))
+    assert done.returncode == 2
+    assert "`tolerance` may be at most 0.0001, found 0.001" in " ".join(done.stderr.split())
+
+
 def test_verify_refuses_a_golden_that_differs(bench, golden):
     file = golden()
     body = json.loads(file.read_text())

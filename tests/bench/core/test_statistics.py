@@ -15,6 +15,8 @@ from claimbench.bench.core.statistics import (
     wilson,
 )
 
+pytestmark = pytest.mark.processors
+
 
 def rounds(centre, spread=0.001, n=40, processes=3, between=0.0, seed=0):
     draw = np.random.default_rng(seed)

@@ -94,6 +94,7 @@ def write(tmp_path):
     return write
 
 
+@pytest.mark.processors
 def test_a_faithful_reproduction_passes(write):
     result = goldens.check_golden(goldens.load_golden(write(record())), official(), {"width": 4})
     assert result.passed
@@ -109,6 +110,46 @@ def test_a_model_that_is_a_little_off_fails(write, error):
     assert result.worst > error / 10
 
 
+def stated(tolerance, **changes):
+    """A golden of Model whose record states a tolerance, and why."""
+    return {**record(), "tolerance": tolerance, "float32_inside": "sines in float32", **changes}
+
+
+def test_a_record_may_state_a_tolerance_and_why(write):
+    golden = goldens.load_golden(write(stated(1e-6)))
+    assert (golden.tolerance, golden.float32_inside) == (1e-6, "sines in float32")
+    assert goldens.check_golden(golden, official(1e-8), {"width": 4}).passed
+    assert not goldens.check_golden(golden, official(1e-5), {"width": 4}).passed
+    plain = goldens.load_golden(write(record()))
+    assert (plain.tolerance, plain.float32_inside) == (1e-9, "")
+    widest = goldens.load_golden(write(stated(1e-4)))
+    assert widest.tolerance == 1e-4
+
+
+def test_the_reason_alone_changes_nothing(write):
+    golden = goldens.load_golden(write({**record(), "float32_inside": "sines in float32"}))
+    assert (golden.tolerance, golden.float32_inside) == (1e-9, "")
+
+
+@pytest.mark.parametrize("tolerance", [0, -1e-6, float("nan"), float("inf"), True, "1e-6", None, [1e-6]])
+def test_a_tolerance_that_is_no_positive_number_is_refused(write, tolerance):
+    with pytest.raises(UserError, match=r"v.json breaks the format: `tolerance` must be a positive number, found '"):
+        goldens.load_golden(write(stated(tolerance)))
+
+
+@pytest.mark.parametrize("tolerance", [1.1e-4, 1, 10**400])
+def test_a_tolerance_above_the_widest_is_refused(write, tolerance):
+    with pytest.raises(UserError, match=r"v.json breaks the format: `tolerance` may be at most 0.0001, found \d"):
+        goldens.load_golden(write(stated(tolerance)))
+
+
+@pytest.mark.parametrize("reason", [None, "", "  ", 3, True])
+def test_a_tolerance_without_its_reason_is_refused(write, reason):
+    with pytest.raises(UserError, match=r"`tolerance` needs a reason: `float32_inside` says what the official code"):
+        goldens.load_golden(write(stated(1e-6, float32_inside=reason)))
+
+
+@pytest.mark.processors
 def test_rescaled_parameters_are_rescaled(write):
     rescale = [{"name_ends_with": "gamma", "multiply_by": 0.25}]
     path = write(record(rescale=rescale))
@@ -216,6 +257,17 @@ def test_the_parity_row_holds_the_worst_difference_of_all_goldens(write, job):
     (row,) = parity.measure(SUBJECT, job(files, error=1e-3))
     assert row.value > 1e-4
     assert not row.detail["passed"]
+
+
+def test_the_parity_row_follows_the_tolerance_of_each_record_and_says_why(write, job):
+    files = [write(record(), "a.json"), write(stated(1e-6), "b.json")]
+    (row,) = parity.measure(SUBJECT, job(files[1:], error=1e-8))
+    assert row.detail["passed"]
+    (row,) = parity.measure(SUBJECT, job(files, error=1e-8))
+    assert not row.detail["passed"]
+    plain, wider = row.detail["goldens"]
+    assert (plain["tolerance"], plain["passed"], "float32_inside" in plain) == (1e-9, False, False)
+    assert (wider["tolerance"], wider["passed"], wider["float32_inside"]) == (1e-6, True, "sines in float32")
 
 
 def test_parity_without_goldens_is_unavailable(job):

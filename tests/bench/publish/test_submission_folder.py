@@ -1,11 +1,13 @@
 """The folder of submissions: every bad one is refused for its reason and no other, every good one is taken."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from claimbench.bench.papers import golden_files
 from claimbench.bench.publish.submission import check
 from claimbench.bench.publish.submission.models import Models
 from tests.bench import bad_submissions, made_up_gpu
@@ -52,6 +54,32 @@ def test_the_folder_is_what_the_script_writes():
 def test_every_rule_refuses_a_submission_of_the_folder():
     across = {"duplicate-run"}
     assert {case.rule for case in CASES} == check.sentences().keys() - across
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "off", "says"),
+    [
+        (1e-6, 1e-8, None),
+        (1e-9, 1e-13, None),
+        (1e-6, 1e-5, "is called passed, and is off by"),
+        (1e-5, 1e-8, "is 1e-05, and its record states 1e-06"),
+    ],
+)
+def test_parity_may_claim_the_tolerance_that_the_golden_record_states(tmp_path, monkeypatch, tolerance, off, says):
+    shutil.copytree(golden_files.FOLDER / "van", tmp_path / "van")
+    monkeypatch.setattr(golden_files, "FOLDER", tmp_path)
+    draft = read(bad_submissions.COUNTS)
+    row = draft.first("parity")["measurement"]
+    (found,) = (golden for golden in row["detail"]["goldens"] if golden["file"] == "van_b0.json")
+    record = tmp_path / "van" / found["file"]
+    record.write_text(json.dumps({**json.loads(record.read_text()), "tolerance": 1e-6, "float32_inside": "sines"}))
+    found["tolerance"] = tolerance
+    next(iter(found["outputs"].values()))["max_rel"] = row["value"] = off
+    path = tmp_path / "draft.jsonl"
+    path.write_bytes(draft.seal())
+    reasons = judge(path).reasons
+    assert [reason.rule for reason in reasons] == ([] if says is None else ["parity-not-passed"])
+    assert says is None or says in str(reasons[0])
 
 
 def test_a_draft_that_is_sealed_unchanged_is_the_file():

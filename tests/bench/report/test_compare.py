@@ -367,6 +367,12 @@ def test_parity_is_judged_by_the_golden_records(value, passed, verdict):
     assert "golden" in row.source
 
 
+def test_a_parity_row_says_which_record_allows_more_and_why():
+    goldens = [{"file": "a.json", "tolerance": 1e-9}, {"file": "b.json", "tolerance": 1e-6, "float32_inside": "sines"}]
+    row = only(compare(paper(), [record("parity", 1e-8, unit="rel", detail={"passed": True, "goldens": goldens})]))
+    assert (row.verdict, row.notes) == ("within rounding", ("b allows 1e-06: sines",))
+
+
 def test_a_newer_run_replaces_one_that_gathered_less_evidence():
     old = record("parity", None, options={"goldens": []}, unit="rel")
     new = record(

@@ -26,6 +26,9 @@ from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
 
+# Sums over several threads end in other bits than over one, and the commands that are compared with have one.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HERE = Path(__file__).parents[1]
 PAPERS = HERE / "training_papers"
 CLASSES = 10
@@ -136,6 +139,7 @@ def test_the_loss_falls_and_the_digits_are_learnt(digits, tmp_path):
     assert ended.best == max(line["top1"] for line in lines(tmp_path, "epoch"))
 
 
+@pytest.mark.processors
 def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(digits, tmp_path):
     plan = plan_of(digits, variant="tiny")
     train(plan, tmp_path / "whole")
@@ -146,6 +150,7 @@ def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(digits, tmp_
         assert same(tmp_path / "whole", folder)
 
 
+@pytest.mark.processors
 def test_a_killed_run_ends_as_if_it_had_not_been(digits, tmp_path, environment):
     arguments = ["train", "--paper", "tiny", "--variant", "tiny", "--data", str(digits), "--checkpoint-steps", "2"]
     command = [sys.executable, "-m", "claimbench.bench", *arguments]
@@ -164,6 +169,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(digits, tmp_path, environment):
     assert same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.processors
 def test_the_same_seed_gives_the_same_run_and_another_another(digits, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(plan_of(digits, variant="tiny", recipe="short", seed=seed), tmp_path / name)
@@ -171,6 +177,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(digits, tmp_path):
     assert lines(tmp_path / "a") != lines(tmp_path / "c")
 
 
+@pytest.mark.processors
 def test_passes_add_up_to_the_large_batch(digits, tmp_path):
     whole, parts = (plan_of(digits, recipe="sgd", batch=batch) for batch in (32, 8))  # Adam forgives a factor
     assert (whole.accumulate, parts.accumulate) == (1, 4)

@@ -241,6 +241,7 @@ class TestTraining:
     def linear(self):
         return nn.Sequential(nn.Flatten(), nn.Linear(9 * 24, 2))
 
+    @pytest.mark.processors
     def test_the_same_seed_gives_the_same_head_and_the_validation_part_its_rate(self, parts):
         first, second = (train(self.linear, parts, QUICK, seed=3) for _ in range(2))
         assert np.array_equal(first.right, second.right)
@@ -274,6 +275,7 @@ class TestProtocol:
         assert accuracy.detail["pictures"] == {"train": 256, "validation": 96, "test": 160}
         assert len(accuracy.samples) == evaluate.QUICK_SEEDS
 
+    @pytest.mark.processors
     def test_trainings_that_ended_before_a_cut_are_not_done_again(self, tmp_path, monkeypatch):
         whole = evaluate.measure(SUBJECT, job())
         done = []

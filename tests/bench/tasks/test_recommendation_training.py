@@ -71,6 +71,7 @@ def test_learns_a_pattern(wish, tmp_path, form):
     assert losses[-1] < losses[0] / 1.5
 
 
+@pytest.mark.processors
 def test_training_that_was_cut_off_ends_with_the_same_weights(wish, tmp_path):
     whole = run(wish(), tmp_path / "whole")
     stop = SimpleNamespace(requested=False)

@@ -179,6 +179,7 @@ def several(tmp_path):
     return made.folder(tmp_path / "several", masks)
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(("batch", "done"), [(1, 3), (2, 5)])
 def test_what_was_seen_before_a_cut_is_not_looked_at_again(several, tmp_path, batch, done, monkeypatch):
     stages(monkeypatch, refine=lambda config: lambda picture, probabilities: probabilities[[1, 0, 2]])

@@ -39,6 +39,7 @@ def test_equal_pictures_are_infinitely_near():
     assert (found.psnr, found.ssim) == (math.inf, 1.0)
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(("size", "border"), [((19, 19), 4), ((30, 21), 3)])
 def test_ssim_is_wangs(size, border):
     found, truth = noise(1, *size, 3), noise(2, *size, 3)
@@ -88,6 +89,7 @@ def along(line, count):
     return out
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_resizing_is_matlabs(scale):
     small, large = noise(3, 5, 8, 3), noise(4, 4 * scale, 7 * scale, 3)
@@ -117,6 +119,7 @@ BASICSR = {
 """PSNR and SSIM of bicubic interpolation on astronaut.png as BasicSR scores it, with ``test_y_channel``."""
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("scale", BASICSR)
 def test_scores_are_those_of_basicsr(scale):
     astronaut = data.find(SETS["skimage"], "", scale, partial=False)[0]

@@ -38,6 +38,7 @@ def off(built, x, tile, overlap):
     return float((tiled - whole).abs().max() / whole.std())
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize(
     ("groups", "scale", "window", "more"),
     [
@@ -58,6 +59,7 @@ def test_the_needed_overlap_is_enough_and_one_window_less_is_not(groups, scale, 
     assert off(built, x, 2 * window, need - window) > 1e-13
 
 
+@pytest.mark.processors
 def test_both_axes_are_cut():
     built, config = network(1, 2, 3)
     side = drct.needed_overlap(config) + 8

@@ -42,6 +42,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["last.pt"]
 
 
+@pytest.mark.processors
 def test_every_generator_goes_on_where_it_stood(tmp_path):
     random.seed(1), numpy.random.seed(1), torch.manual_seed(1)
     draws()

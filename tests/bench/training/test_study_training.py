@@ -74,6 +74,7 @@ def test_a_training_ends_with_every_row_and_learns(task):
     assert rows["study_memory"].value > 0
 
 
+@pytest.mark.processors
 def test_the_last_checkpoint_gives_the_same_rows_again(task):
     first, again = (Training(task).run(lambda event: None)[0] for _ in range(2))
     assert again == first
@@ -117,6 +118,7 @@ class Cut(Exception):
     """Stands for a kill between two epochs."""
 
 
+@pytest.mark.processors
 def test_a_training_that_was_cut_off_ends_with_the_same_weights_to_the_last_bit(fake_papers, tmp_path):
     def cut(event):
         raise Cut
