@@ -29,7 +29,7 @@ INTERPRETED = (
 
 BACKWARD_IN_SMALL_SLABS = """
 import torch
-from kernels import backend, find_operator
+from claimbench.kernels import backend, find_operator
 from claimbench.kernels.context_mix import triton as context_mix_triton
 from claimbench.kernels.context_mix.cases import CHECK
 
@@ -50,7 +50,7 @@ assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(whole, par
 
 AUTOCAST = """
 import torch
-from kernels import backend, find_operator
+from claimbench.kernels import backend, find_operator
 from claimbench.kernels.context_mix.cases import CHECK
 
 args = next(c for c in CHECK if "D=40" in c.name).arguments(torch.float32, "cpu")
