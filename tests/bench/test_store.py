@@ -432,6 +432,13 @@ def test_device_folders_are_safe_names(device, folder):
     assert slug(device) == folder
 
 
+def test_a_long_name_is_cut_and_the_folder_has_that_name_too():
+    assert slug("x" * 81) == "x" * 80
+    cut = slug("-".join("x" * 60))
+    assert cut == "-".join("x" * 40)
+    assert slug(cut) == cut
+
+
 NAMES = st.sampled_from(["a", "b", "ab", 'a"b', "ü", "a\\b", "params", "macs"])
 RECORDS = st.builds(
     record,
