@@ -168,7 +168,6 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     aten.addmv: _add_matrix_vector,
     aten.addbmm: _add_batched,
     aten._addmm_activation: _add_batched,
-    aten.ger: lambda a, b, *args, out_shape=None, **kwargs: 2 * prod(a) * prod(b),
 }
 """Formulas beyond torch's own, called with shapes: gradients of grouped convolutions (torch is too high by the number
 of groups), fused attention (dense in torch where it is causal, absent for the CPU in older versions), products with a

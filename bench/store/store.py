@@ -56,7 +56,7 @@ def new_run(now: datetime | None = None) -> str:
 
 def slug(device: str) -> str:
     """Return a device's name as a folder name: ``NVIDIA H200`` becomes ``nvidia-h200``."""
-    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")[:80] or "unknown"
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")[:80].rstrip("-") or "unknown"
 
 
 def environment_file(environment: Mapping[str, Any]) -> tuple[str, bytes]:

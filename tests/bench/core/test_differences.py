@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from claimbench.bench.core.bits import decode, encode
-from claimbench.bench.core.differences import difference, spread
+from claimbench.bench.core.differences import _verdict, difference, spread
 
 
 def rights(generator, accuracies, pictures=2000):
@@ -40,6 +40,33 @@ def test_the_wide_interval_holds_the_narrow_one_and_knows_the_pictures():
     assert difference([counterpart] * 3, [block] * 3).verdict == "hurts"
 
 
+def test_the_wide_interval_adds_both_variances_and_satterthwaites_degrees_of_freedom():
+    block = [np.array(right, bool) for right in ([1, 1, 1, 0, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0])]
+    counterpart = [np.array(right, bool) for right in ([0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0])]
+    found = difference(block, counterpart)
+    assert found.each == (60, 40, 80)
+    assert found.value == pytest.approx(60)
+    seeds = (20**2 + 20**2) / 2 / 3
+    pictures = (40**2 + 40**2 + (20 / 3) ** 2 + (80 / 3) ** 2 + 60**2) / 4 / 5  # 100, 100, 66.7, 33.3 and 0 points
+    freedom = (seeds + pictures) ** 2 / (seeds**2 / 2 + pictures**2 / 4)
+    half = stats.t.ppf(0.975, freedom) * (seeds + pictures) ** 0.5
+    assert (found.low, found.high) == pytest.approx((60 - half, 60 + half))
+    assert found.low > 60 - stats.t.ppf(0.975, 2) * (seeds + pictures) ** 0.5, "more degrees of freedom than seeds give"
+    assert found.verdict == "helps"
+
+
+def test_arms_that_are_the_same_differ_by_nothing_and_for_sure():
+    right = [np.array([True, False, True])] * 2
+    found = difference(right, right)
+    assert found.each == (0.0, 0.0)
+    assert (found.low, found.high, found.verdict) == (0.0, 0.0, "no difference seen")
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (-0.5, 99), (-99, 0.5), (0, 1), (-1, 0)])
+def test_an_interval_that_reaches_zero_is_no_verdict(low, high):
+    assert _verdict(low, high) == "no difference seen"
+
+
 def test_arms_that_are_alike_are_not_told_apart_more_often_than_promised():
     generator = np.random.default_rng(1)
     wrong = 0
@@ -56,6 +83,7 @@ def test_arms_that_are_alike_are_not_told_apart_more_often_than_promised():
 def test_one_seed_gives_no_interval_and_no_verdict():
     found = difference([np.ones(10, bool)], [np.zeros(10, bool)])
     assert (found.value, found.low, found.spread, found.verdict) == (100.0, None, None, "too few seeds")
+    assert found.each == (100.0,)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +97,7 @@ def test_arms_that_do_not_match_are_refused(block, counterpart):
 def test_spread():
     assert spread([90.0]).deviation is None
     assert spread([90.0, 92.0]).deviation == pytest.approx(2**0.5)
+    assert (spread([90.0, 92.0]).mean, spread([90.0, 92.0]).each) == (91.0, (90.0, 92.0))
     with pytest.raises(ValueError, match="no accuracies"):
         spread([])
 

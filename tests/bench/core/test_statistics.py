@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from claimbench.bench.core import statistics
 from claimbench.bench.core.statistics import (
@@ -44,6 +45,12 @@ def test_the_interval_covers_the_median_95_times_in_100():
     assert 0.94 < hits / 2000 < 0.985
 
 
+def test_the_rank_of_every_size_is_a_quantile_of_the_binomial_distribution():
+    sizes = [*range(6, 101), 250, 500, 1000]
+    assert [statistics._rank(n) for n in sizes] == list(stats.binom.ppf(0.025, sizes, 0.5))
+    assert statistics._rank(10_000) == 4902  # (10,000 - 1.96 x 100) / 2
+
+
 def test_large_samples_agree_with_the_exact_rule_just_below():
     exact, approximate = statistics._rank(1000), statistics._rank(1001)
     assert abs(exact - approximate) <= 1
@@ -55,6 +62,12 @@ def test_percentiles_need_samples_beyond_them():
     assert percentiles(range(501))["p99"] == 495
 
 
+@pytest.mark.parametrize(("percentile", "least"), [(50, 10), (90, 50), (95, 100), (99, 500)])
+def test_a_percentile_has_five_samples_beyond_it(percentile, least):
+    assert percentiles(range(least - 1), (percentile,)) == {}
+    assert set(percentiles(range(least), (percentile,))) == {f"p{percentile}"}
+
+
 def test_rounds_combine_to_the_median_of_medians():
     found = combine([[1, 2, 3], [2, 3, 4], [8, 9, 10], []])
     assert found.median == 3
@@ -63,6 +76,17 @@ def test_rounds_combine_to_the_median_of_medians():
     assert found.low <= 2
     assert found.high >= 9
     assert found.samples == 9
+
+
+def test_the_interval_of_rounds_is_that_of_all_samples_where_it_is_the_wider():
+    found = combine([[1, 2, 5, 8, 9], [1, 2, 5, 8, 9]])
+    assert (found.low, found.high) == (1, 9)  # the second smallest and largest of ten
+    assert found.between == 0
+
+
+def test_the_spread_of_rounds_is_relative_and_takes_two_of_them():
+    assert combine([[2.0], [3.0]]).between == pytest.approx(1 / 2.5)
+    assert combine([[0.0], [0.0]]).between is None
 
 
 def test_too_few_samples_give_no_interval():
@@ -99,6 +123,47 @@ def test_a_difference_within_the_spread_of_processes_is_ambiguous():
     assert shaky.verdict == "ambiguous"
 
 
+def wide(low, middle, high):
+    """Two rounds with the same median and an interval, the third smallest to the third largest of twelve samples."""
+    return [[low, low, middle, middle, high, high]] * 2
+
+
+ONE = [[1.0] * 6] * 2
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [
+        ([[0.98] * 6] * 2, "same"),
+        ([[1.02] * 6] * 2, "same"),
+        ([[0.979] * 6] * 2, "slower"),
+        ([[1.021] * 6] * 2, "faster"),
+        (wide(0.979, 1, 1), "ambiguous"),
+        (wide(1, 1, 1.021), "ambiguous"),
+        (wide(1.001, 1.009, 1.03), "ambiguous"),  # processes are taken to differ by 1 % though these do not
+        (wide(1.001, 1.015, 1.03), "faster"),
+        (wide(0.97, 0.985, 0.999), "slower"),
+        (wide(0.99, 1.05, 1.1), "ambiguous"),
+        (wide(0.9, 0.95, 1.01), "ambiguous"),
+        (wide(1, 1.05, 1.1), "ambiguous"),
+        (wide(0.9, 0.95, 1), "ambiguous"),
+    ],
+)
+def test_verdicts_at_their_edges(first, verdict):
+    assert compare(first, ONE).verdict == verdict
+
+
+def test_one_side_with_too_little_evidence_is_enough_to_tell_nothing():
+    for first, second in ((ONE, [[2.0] * 12]), ([[2.0] * 12], ONE)):
+        found = compare(first, second)
+        assert (found.verdict, found.ratio.value) == ("ambiguous", first[0][0] / second[0][0])
+        assert found.reason == "one round says nothing of the spread between processes"
+    for first, second in ((ONE, [[2.0]] * 2), ([[2.0]] * 2, ONE)):
+        found = compare(first, second)
+        assert found.ratio == statistics.Ratio(first[0][0] / second[0][0], None, None)
+        assert (found.verdict, found.reason) == ("ambiguous", "too few samples for an interval")
+
+
 def test_speed_up_is_first_over_second():
     found = compare(rounds(3.0), rounds(2.0))
     assert found.ratio.value == pytest.approx(1.5, rel=1e-2)
@@ -110,7 +175,11 @@ def test_turns_cancel_a_drift():
     found = paired_ratio(list(2 * drift), list(drift))
     assert (found.value, found.low, found.high) == (2, 2, 2)
     assert paired_ratio([2.0, 3.0], [1.0, 1.0]) == statistics.Ratio(2.5, 2.0, 3.0)
-    assert paired_ratio([2.0], [1.0]).low is None
+    assert paired_ratio([2.0], [1.0]) == statistics.Ratio(2.0, None, None)
+    found = paired_ratio(list(range(1, 10)), [1] * 9)
+    assert found == statistics.Ratio(5, 2, 8), "of nine, the second smallest and the second largest"
+    with pytest.raises(ValueError, match="at least one"):
+        paired_ratio([], [])
     with pytest.raises(ValueError, match="as many"):
         paired_ratio([1.0], [1.0, 2.0])
 
@@ -122,8 +191,36 @@ def test_wilson_on_imagenet_is_a_third_of_a_point():
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     with pytest.raises(ValueError, match="0 <= successes"):
         wilson(3, 2)
+    with pytest.raises(ValueError, match="0 <= successes"):
+        wilson(-1, 10)
     with pytest.raises(ValueError, match="n > 0"):
         wilson(0, 0)
+
+
+def test_wilson_is_that_of_scipy_and_lies_between_0_and_1():
+    for n in (1, 2, 10, 16, 21):
+        for successes in range(n + 1):
+            low, high = wilson(successes, n)
+            expected = stats.binomtest(successes, n).proportion_ci(0.95, "wilson")
+            assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+            assert 0 <= low < high <= 1
+
+
+def test_a_resampling_draws_as_many_as_there_are_and_each_as_often():
+    drawn = statistics.resampled(50)
+    assert drawn.shape == (1000, 50)
+    assert (drawn.sum(1) == 50).all()
+    assert drawn.mean(0) == pytest.approx(1, abs=6 / 1000**0.5), "six standard errors"
+    assert drawn.var() == pytest.approx(1 - 1 / 50, rel=0.05)
+    assert (drawn == statistics.resampled(50, 0)).all()
+    assert (drawn != statistics.resampled(50, 1)).any()
+
+
+def test_the_bootstraps_interval_leaves_out_a_fortieth_at_either_end():
+    figures = np.arange(1001.0)[::-1]
+    assert statistics.bootstrap_interval(figures) == (25.0, 975.0)
+    assert statistics.bootstrap_interval(np.append(figures, [np.nan] * 3)) == (25.0, 975.0)
+    assert statistics.bootstrap_interval(np.full(3, np.nan)) is None
 
 
 def test_mcnemar_by_hand():
@@ -131,14 +228,18 @@ def test_mcnemar_by_hand():
     assert mcnemar(2, 10) == mcnemar(10, 2)
     assert mcnemar(5, 5) == 1.0
     assert mcnemar(0, 0) == 1.0
+    for n in (1, 7, 40):
+        for fewer in range(n // 2 + 1):
+            assert mcnemar(fewer, n - fewer) == pytest.approx(stats.binomtest(fewer, n).pvalue)
     assert mcnemar(2000, 2200) == pytest.approx(0.0021, abs=2e-4)
 
 
 def test_paired_test_counts_the_disagreements():
-    first, second = [True, True, True, False, False], [True, False, False, True, False]
+    first, second = [True, True, True, True, False, False], [True, True, False, False, True, False]
     found = paired_test(first, second)
     assert (found.only_first, found.only_second) == (2, 1)
     assert found.p_value == 1.0
+    assert paired_test([], []) == statistics.PairedTest(0, 0, 1.0)
     with pytest.raises(ValueError, match="same pictures"):
         paired_test([True], [])
 
@@ -147,3 +248,5 @@ def test_relative_halfwidth():
     assert statistics.relative_halfwidth([1.0] * 20) == 0
     assert statistics.relative_halfwidth([1.0] * 5) is None
     assert statistics.relative_halfwidth([0.9] * 10 + [1.0] + [1.1] * 10) == pytest.approx(0.1)
+    assert statistics.relative_halfwidth([1.8] * 10 + [2.0] + [2.2] * 10) == pytest.approx(0.1)
+    assert statistics.relative_halfwidth([0.0] * 20) is None

@@ -84,13 +84,178 @@ def test_attention_counts_two_products_and_half_of_them_where_causal():
 
 def test_attention_with_a_mask_tensor_is_noted():
     found = rows(Attention(mask=torch.zeros(10, 10)), (10, 8))
-    assert "1 attention calls with a mask or bias tensor" in found["macs"].detail["note"]
+    assert found["macs"].detail["note"] == (
+        "1 attention calls with a mask or bias tensor are counted as if nothing was masked"
+    )
+    assert "note" not in rows(Attention(), (10, 8))["macs"].detail
 
 
 @pytest.mark.parametrize(("queries", "keys", "expected"), [(3, 3, 6), (2, 5, 3), (5, 2, 9), (1, 1, 1)])
 def test_causal_pairs(queries, keys, expected):
     seen = torch.ones(queries, keys).tril().sum().item()
     assert attention_pairs(queries, keys, True) == seen == expected
+
+
+def test_the_rows_say_how_they_were_counted():
+    found = rows(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), (3,))
+    assert (found["macs"].unit, found["flops"].unit) == ("MAC", "FLOP")
+    assert found["macs"].method == "FlopCounterMode on the meta device, forward, one sample, FLOPs / 2"
+    assert found["flops"].method == "FlopCounterMode on the meta device, forward, one sample, 2 FLOPs a multiply-add"
+    assert found["macs"].detail == {
+        "by_operator": {"aten.addmm": 12},
+        "by_module": {"0": 12},
+        "free_calls": {"view": 1, "elementwise": 1},
+        "second_opinion": {
+            "counter": "fvcore, convolutions, matrix products and attention only",
+            "macs": 6,
+            "relative_difference": 0.0,
+            "agrees": True,
+        },
+    }
+    training = rows(nn.Linear(3, 2), (3,), training=True)
+    assert "on the meta device, forward and backward, one sample" in training["macs"].method
+    assert "second_opinion" not in training["macs"].detail
+
+
+def test_training_is_counted_on_two_samples_and_given_for_one():
+    found = rows(nn.Sequential(nn.Linear(3, 2, bias=False), nn.BatchNorm1d(2)), (3,), training=True)
+    assert (found["macs"].value, found["flops"].value) == (12, 24)
+    assert found["macs"].detail["by_operator"] == {"aten.mm": 24}
+    assert found["macs"].detail["by_module"] == {"0": 24}
+    assert isinstance(found["macs"].value, int)
+
+
+def test_an_odd_count_has_half_a_multiply_add(monkeypatch):
+    monkeypatch.setattr(flops, "FORMULAS", {**flops.FORMULAS, torch.ops.aten.mm: lambda *args, **kwargs: 7})
+    found = rows(nn.Linear(3, 2, bias=False), (3,))
+    assert (found["macs"].value, found["flops"].value) == (3.5, 7)
+
+
+def test_the_subject_itself_stays_as_it_was():
+    model = nn.Linear(3, 2).eval()
+    rows(model, (3,), training=True)
+    assert not model.training
+    assert not model.weight.is_meta
+    assert rows(nn.Linear(3, 2).half(), (3,))["macs"].value == 6, "counted in single precision"
+
+
+@pytest.mark.parametrize(("products", "agrees"), [(1000, True), (1005, True), (1006, False), (996, True), (994, False)])
+def test_counters_agree_within_half_a_per_cent(monkeypatch, products, agrees):
+    count = fvcore_count.FvcoreCount(products + 5, products - 3, products, {"linear": products}, ("x",), {"y": 1})
+    monkeypatch.setattr(fvcore_count, "count", lambda model, sample: count)
+    found = rows(nn.Linear(100, 10, bias=False), (100,))
+    opinion = found["macs"].detail["second_opinion"]
+    assert opinion["macs"] == products
+    assert opinion["relative_difference"] == pytest.approx(products / 1000 - 1)
+    assert opinion["agrees"] is agrees
+    row = found["macs_fvcore"]
+    assert (row.value, row.unit, row.status) == (products + 5, "MAC", "measured")
+    assert row.detail == {
+        "by_operator": {"linear": products},
+        "own_handlers_only": products - 3,
+        "added_handlers": ["x"],
+        "products": products,
+        "uncounted_calls": {"y": 1},
+    }
+
+
+def test_a_model_that_does_nothing_costs_nothing():
+    found = rows(nn.Identity(), (3,))
+    assert (found["macs"].value, found["macs"].detail["by_operator"]) == (0, {})
+    assert found["macs"].detail["second_opinion"]["relative_difference"] == 0
+    assert found["macs"].detail["second_opinion"]["agrees"] is True
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ValueError("first line\nsecond line"), "ValueError: first line"), (ValueError(), "ValueError: ")],
+)
+def test_the_second_opinion_is_taken_without_gradients_and_its_failure_is_one_line(monkeypatch, error, said):
+    def broken(model, sample):
+        assert not torch.is_grad_enabled()
+        raise error
+
+    monkeypatch.setattr(fvcore_count, "count", broken)
+    row = rows(nn.Linear(3, 2), (3,))["macs_fvcore"]
+    assert (row.status, row.value, row.unit) == ("failed", None, "MAC")
+    assert row.reason == f"fvcore cannot trace this model: {said}"
+
+
+def test_in_training_there_is_no_second_opinion():
+    row = rows(nn.Linear(3, 2), (3,), training=True)["macs_fvcore"]
+    assert (row.status, row.reason) == ("unavailable", "fvcore counts the forward pass only")
+
+
+class Watched(nn.Module):
+    """Notes in what mode and on what it runs, and fails on the meta device if it is told to."""
+
+    def __init__(self, seen, error=None):
+        super().__init__()
+        self.layer, self.seen, self.error = nn.Linear(4, 4), seen, error
+
+    def forward(self, *inputs):
+        self.seen.append((self.training, torch.is_grad_enabled(), [(one.device.type, one.dtype) for one in inputs]))
+        if self.error and inputs[0].is_meta:
+            raise self.error
+        return self.layer(inputs[0])
+
+    def __deepcopy__(self, memo):
+        return Watched(self.seen, self.error).train(self.training)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_pass_runs_in_the_mode_that_is_counted(training):
+    seen = []
+    flops.count(Watched(seen), (1, 4), training=training)
+    assert seen == [(training, training, [("meta", torch.float32)])]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), NotImplementedError("x"), TypeError("x")])
+def test_a_model_that_fails_on_the_meta_device_is_counted_on_the_cpu(error):
+    assert flops.count(Watched([], error), (1, 4)).device == "cpu"
+
+
+def test_a_model_with_a_fault_of_its_own_fails():
+    with pytest.raises(ZeroDivisionError):
+        flops.count(Watched([], ZeroDivisionError()), (1, 4))
+
+
+def test_a_sample_may_be_a_shape_a_tensor_or_several_tensors():
+    seen = []
+    for sample in ((1, 4), torch.ones(1, 4), (torch.ones(1, 4), torch.ones(2, dtype=torch.int64))):
+        assert flops.count(Watched(seen), sample).flops == 32
+    single, index = ("meta", torch.float32), ("meta", torch.int64)
+    assert [inputs for *_, inputs in seen] == [[single], [single], [single, index]]
+
+
+def test_children_are_counted_by_their_name_and_whatever_is_within_them():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Linear(4, 3)
+            self.body = nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 5)))
+            self.unused = nn.Linear(9, 9)
+
+        def forward(self, x):
+            return self.body(self.stem(x)) @ x.new_ones(5, 7)
+
+    counted = flops.count(Model(), (1, 4))
+    assert counted.by_module == {"stem": 2 * 12, "body": 2 * (6 + 10)}
+    assert counted.by_operator == {"aten.addmm": 2 * 28, "aten.mm": 2 * 35}
+    assert counted.flops == 2 * 63
+    assert counted.free == {"view": 3, "moves or makes data": 1}
+
+
+def test_every_unknown_operator_is_named():
+    class Spectra(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x).abs() + torch.fft.fft(torch.fft.fft(x)).abs().sum()
+
+    with pytest.raises(flops.UncountedError) as raised:
+        flops.count(Spectra(), (1, 4, 4))
+    assert str(raised.value) == (
+        "no FLOP formula for aten._fft_c2c, aten._fft_r2c: register one, or list it as free with a reason"
+    )
 
 
 def test_our_operators_count_by_their_formula_and_agree_with_fvcore_on_the_reference():

@@ -8,6 +8,7 @@ from claimbench.bench.core.records import Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report.compare import compare
 from claimbench.bench.report.figures import figures
+from claimbench.bench.report.rows import with_unit
 from claimbench.bench.report.verdicts import same_device
 from tests.bench.record_examples import record
 
@@ -154,6 +155,100 @@ def test_every_reported_figure_is_a_row_measured_or_not():
     }
 
 
+def test_a_row_of_what_was_not_measured_says_how_it_was_reported():
+    reported = {"metric": "throughput_img_s", "value": "1100", "note": "on a warm day", "approximate": True}
+    conditions = {"device": "V100", "batch": 64, "precision": "amp", "input_size": 384}
+    row = only(compare(paper({**reported, **conditions}), []))
+    assert row.conditions == "384 px, V100, batch 64, amp"
+    assert (row.title, row.unit, row.reported, row.source) == ("Throughput", "img/s", "1100 img/s", "Table 1")
+    assert row.notes == ("the reported figure is approximate", "on a warm day")
+    assert (row.form, row.measured, row.value, row.low, row.high) == ("", "", None, None, None)
+    assert only(compare(paper(reported), [])).conditions == ""
+    silent = only(compare(paper({**reported, **conditions, "value": None}), []))
+    assert (silent.verdict, silent.reported, silent.conditions) == ("not reported", "", row.conditions)
+
+
+def test_a_figure_that_no_source_gives_is_the_measured_row_with_the_place_where_it_was_looked_for():
+    silent = {"metric": "params_m", "value": None, "source": "not in Table 3"}
+    row = only(compare(paper(silent), [record()]))
+    assert (row.metric, row.verdict, row.source, row.measured) == (
+        "params",
+        "not reported",
+        "not in Table 3",
+        "33.47 M",
+    )
+    rows = compare(paper(silent), [record(form="plain")])
+    assert [(row.metric, row.form, row.source) for row in rows] == [
+        ("params_m", "merged", "not in Table 3"),
+        ("params", "plain", "not in Table 3"),
+    ]
+    assert only(compare(paper(), [record()])).source == ""
+
+
+def test_subjects_come_in_the_papers_order_and_their_rows_in_that_of_tables():
+    records = [
+        record(subject="timm:third", form=""),
+        record("macs", 7, unit="MAC"),
+        record("latency", 0.1, unit="s"),
+        record(),
+        record(subject="timm:other", form=""),
+        record("macs", 7, unit="MAC", form="plain"),
+        record("macs", 7, unit="MAC", form="a"),
+        record(form="plain"),
+    ]
+    baselines = [
+        {"model": "Nowhere-B", "reported": [{"metric": "params_m", "value": 5, "source": "README"}]},
+        {"model": "Other-B", "timm": "other", "reported": []},
+    ]
+    rows = compare(paper(("params_m", "33"), baselines=baselines, downstream=[{"metric": "x", "value": 1}]), records)
+    assert [(row.subject, row.metric, row.form) for row in rows] == [
+        ("demo_t", "params_m", "merged"),
+        ("demo_t", "macs", "merged"),
+        ("demo_t", "latency", "merged"),
+        ("demo_t", "macs", "a"),
+        ("demo_t", "params", "plain"),
+        ("demo_t", "macs", "plain"),
+        ("Nowhere-B", "params_m", ""),
+        ("Other-B", "params", ""),
+        ("timm:third", "params", ""),
+        ("demo", "x", ""),
+    ]
+
+
+def test_a_baseline_is_compared_with_what_is_reported_of_it_in_the_form_that_it_has():
+    baselines = [{"model": "B", "timm": "b", "reported": [{"metric": "params_m", "value": "33", "source": "README"}]}]
+    row = only(compare(paper(baselines=baselines), [record(subject="timm:b", form="as it is")]), subject="B")
+    assert (row.verdict, row.form, row.source) == ("within rounding", "", "README")
+
+
+def test_another_task_is_a_row_for_each_of_its_numbers_with_its_setting():
+    entry = {
+        "model": "demo_t", "framework": "MMSeg", "head": "UPerNet", "schedule": "160k", "dataset": "ADE20K",
+        "source": "Table 5", "approximate": True, "ade20k_miou": 50.3, "crop": "512x512", "pretrained": True,
+        "batch": 16, "epochs": 127, "input_size": 512, "resolution": 512, "seed": 0, "size": 512,
+    }  # fmt: skip
+    row = only(compare(paper(downstream=[entry]), []))
+    assert (row.subject, row.metric, row.title) == ("demo_t", "ade20k_miou", "ADE20K val, mIoU")
+    assert row.conditions == "MMSeg, UPerNet, 160k, ADE20K"
+    assert row.reported == with_unit("50.3", row.unit)
+    assert (row.verdict, row.detail, row.source) == ("not measured", "needs ADE20K and UPerNet", "Table 5")
+    assert row.notes == ("the reported figure is approximate",)
+
+
+@pytest.mark.parametrize(
+    ("entry", "verdict", "detail"),
+    [
+        ({"metric": "ade20k_miou", "value": None, "dataset": "ADE20K"}, "not reported", "needs ADE20K"),
+        ({"metric": "some_miou", "value": 50}, "not measured", "needs a segmenter trained on the data set"),
+        ({"metric": "flops_g", "value": 50}, "not measured", "other tasks are not run here"),
+    ],
+)
+def test_a_figure_on_another_task_says_what_it_would_take(entry, verdict, detail):
+    row = only(compare(paper(downstream=[entry]), []))
+    assert (row.subject, row.verdict, row.detail, row.source, row.notes) == ("demo", verdict, detail, "", ())
+    assert row.reported == ("" if entry["value"] is None else with_unit("50", row.unit))
+
+
 def test_a_failed_measurement_is_a_row_that_says_why():
     dead = record("params", None, status="failed", reason="killed by signal 9")
     row = only(compare(paper(("params_m", "33")), [dead]))
@@ -255,6 +350,67 @@ def test_training_times_never_answer_figures_about_inference():
     assert only(rows, metric="throughput_training").title == "Throughput, training"
 
 
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({}, ()),
+        ({"batch": None}, ("the source does not state the batch",)),
+        ({"precision": ""}, ("the source does not state the precision",)),
+        ({"batch": None, "precision": ""}, ("the source does not state the batch and precision",)),
+        ({"batch": None, "device": "V100"}, ()),
+    ],
+)
+def test_what_a_source_leaves_open_about_a_time_is_noted_where_it_is_compared(changes, note):
+    records = timed(10, settings=replace(A100, device="a100"))
+    assert only(compare(paper({**REPORTED_A100, **changes}), records)).notes == note
+
+
+@pytest.mark.parametrize(
+    ("names", "relative", "macs", "explained"),
+    [
+        (["flops_g"], [0.0, 0.2], 6_000_000_000, True),
+        (["macs"], [0.2, 0.3], 6_000_000_000, True),
+        (["flops_g"], [0.1, 0.2], 5_750_000_000, True),
+        (["flops_g"], [0.22, 0.3], 6_000_000_000, False),
+        (["flops_g"], [-0.3, 0.19], 6_000_000_000, False),
+        (["flops_g"], None, 6_000_000_000, True),
+        (["params_m"], [0.0, 0.1], 6_000_000_000, None),
+    ],
+)
+def test_a_deviation_explains_what_lies_in_its_range(names, relative, macs, explained):
+    known = {"text": "known", "source": "x", "metrics": names, **({"relative": relative} if relative else {})}
+    row = only(compare(paper(("flops_g", "5.0"), deviations=[known]), [record("macs", macs, unit="MAC")]))
+    assert row.verdict == "differs"
+    if explained is None:
+        assert row.notes == ()
+    else:
+        assert row.notes[-1] == "known"
+        assert len(row.notes) == (1 if explained else 2)
+
+
+def test_several_deviations_are_named_with_the_widest_range_that_they_give():
+    known = [
+        {"text": "one", "source": "x", "metrics": ["flops_g"], "relative": [-0.05, 0.01]},
+        {"text": "two", "source": "x", "metrics": ["macs"], "relative": [0, 0.1]},
+        {"text": "three", "source": "x", "metrics": ["macs"]},
+    ]
+    row = only(compare(paper(("flops_g", "5.0"), deviations=known), [record("macs", 6_000_000_000, unit="MAC")]))
+    assert row.notes == (
+        "known deviations move it by -5.0 % to +10.0 % and do not explain this", "one", "two", "three"
+    )  # fmt: skip
+    inside = only(compare(paper(("flops_g", "5.0"), deviations=known), [record("macs", 5_400_000_000, unit="MAC")]))
+    assert inside.notes == ("one", "two", "three")
+
+
+def test_deviations_are_the_variants_and_not_the_baselines():
+    known = {"text": "known", "source": "x", "metrics": ["params_m"]}
+    baselines = [{"model": "B", "timm": "b", "reported": [{"metric": "params_m", "value": "5", "source": "README"}]}]
+    row = only(
+        compare(paper(deviations=[known], baselines=baselines), [record(subject="timm:b", form="")]), subject="B"
+    )
+    assert (row.verdict, row.notes) == ("differs", ())
+
+
 def test_deviations_explain_differences_and_only_those():
     known = {
         "text": "the counter leaves out norms",
@@ -282,8 +438,18 @@ def test_another_way_of_counting_that_gives_the_figure_is_named():
     )
     twice = compare(paper(("flops_g", "10.0")), [macs, fvcore, flops])
     assert only(twice, metric="flops_g").notes == ("it is 10.0 G counting a multiply-add as two",)
+    for odd in ({"form": "plain"}, {"settings": Settings(input_size=(64,))}, {"value": 5_400_000_000}):
+        other = record("macs_fvcore", **{"value": 5_300_000_000, "unit": "MAC", **odd})
+        assert only(compare(paper(("flops_g", "5.3")), [macs, other]), metric="flops_g").notes == ()
+    failed = record("macs_fvcore", None, unit="MAC", status="failed", reason="died")
+    assert only(compare(paper(("flops_g", "5.3")), [macs, failed]), metric="flops_g").notes == ()
+    exact = compare(paper(("macs", "5300000000")), [macs, fvcore])
+    assert only(exact, metric="macs").notes == (
+        "it is 5300000000 counted as fvcore does, with norms, pooling and resizing",
+    )
     cut_off = compare(paper(("params_m", "14.13")), [record(value=14_139_579)])
-    assert "dropped instead of rounded" in only(cut_off).notes[0]
+    assert only(cut_off).notes == ("it is the printed figure when further digits are dropped instead of rounded",)
+    assert only(compare(paper(("params_m", "14.12")), [record(value=14_139_579)])).notes == ()
 
 
 def test_rounds_are_combined_into_one_figure():
@@ -353,7 +519,14 @@ def test_a_user_s_own_model_is_listed_beside_the_paper_s():
 
 
 def test_subjects_can_be_chosen():
-    assert compare(paper(("params_m", "33"), downstream=[{"metric": "x", "value": 1}]), [], subjects=()) == []
+    reported = ("params_m", "33")
+    baselines = [{"model": "B", "timm": "b", "reported": [{"metric": "params_m", "value": "5", "source": "README"}]}]
+    demo = paper(reported, baselines=baselines, downstream=[{"metric": "x", "value": 1}])
+    assert compare(demo, [], subjects=()) == []
+    for name in ("B", "timm:b"):
+        assert [row.subject for row in compare(demo, [record(), record(subject="timm:b")], subjects=[name])] == ["B"]
+    assert [row.subject for row in compare(demo, [record()], subjects=["demo_t"])] == ["demo_t"]
+    assert [row.subject for row in compare(demo, [record()])] == ["demo_t", "B", "demo"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """The store: what goes in comes out, what is damaged is reported and skipped, and queries never miss or invent."""
 
+import gc
 import json
 import math
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import SCHEMA_VERSION, Settings
 from claimbench.bench.store.encoding import Decoder, encode
-from claimbench.bench.store.store import Store, new_run, slug
+from claimbench.bench.store.store import Store, environment_file, new_run, slug
 from tests.bench.record_examples import RUN, record
 
 
@@ -56,6 +59,28 @@ def test_samples_are_stored_apart_and_found_again(store):
     assert store.samples(record(samples=(1.0,))) == (1.0,)
 
 
+def test_samples_of_its_own_come_before_stored_ones_and_a_record_of_no_store_has_no_others(store):
+    store.append(record("latency", 0.2, samples=(0.1, 0.3)), device="cpu")
+    [found] = store.query()
+    assert store.samples(replace(found, measurement=replace(found.measurement, samples=(0.5,)))) == (0.5,)
+    assert store.samples(record("latency", 0.2)) == ()
+    assert not store.problems
+
+
+def test_a_record_without_samples_leaves_no_file_for_them(store):
+    store.append(record(), device="cpu")
+    assert not (store.root / "samples").exists()
+
+
+def test_the_samples_of_a_run_are_read_once(store):
+    for value in (0.2, 0.4):
+        store.append(record("latency", value, subject=f"m{value}", samples=(value,)), device="cpu")
+    first, second = store.query()
+    assert store.samples(first) == (0.2,)
+    (store.root / "samples" / "cpu" / f"{RUN}.jsonl").unlink()
+    assert store.samples(second) == (0.4,)
+
+
 def test_scores_may_be_nothing_or_less_and_times_may_not(store):
     samples = (-0.5, 0.0, 1.5)
     store.append(
@@ -75,6 +100,16 @@ def test_missing_samples_are_a_problem_and_not_an_error(store):
     (store.root / "samples" / "cpu" / f"{RUN}.jsonl").write_bytes(b'{"key":"\xff\n')
     assert store.samples(store.query()[0]) == ()
     assert any("missing or damaged" in problem.text for problem in store.problems)
+
+
+@pytest.mark.parametrize("rest", [b"}", b',"samples":7}', b',"samples":["a"]}', b',"samples":[0]}', b',"samples":[0.1'])
+def test_samples_that_are_none_are_a_problem_with_its_place(store, rest):
+    store.append(record("latency", 0.2, samples=(0.1, 0.3)), device="cpu")
+    path = store.root / "samples" / "cpu" / f"{RUN}.jsonl"
+    path.write_bytes(path.read_bytes()[:25] + rest + b"\n")
+    [found] = store.query()
+    assert store.samples(found) == ()
+    assert (str(path), f"the samples {found.samples_key} are missing or damaged") in store.problems
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -126,6 +161,32 @@ def test_a_damaged_line_is_reported_with_its_place_and_skipped(store, kind, quer
     assert [r.job.subject for r in found] == ["demo_0", "demo_2"]
     [problem] = store.problems
     assert problem.place == f"{record_file(store)}:2"
+
+
+@pytest.mark.parametrize("kind", ["half a line", "binary", "another object", "not an object"])
+def test_a_line_that_looks_like_no_whole_record_is_reported_whatever_is_asked_for(store, kind):
+    store.append(record(), device="cpu")
+    line = record_file(store).read_bytes().strip()
+    record_file(store).write_bytes(DAMAGE[kind](line) + b"\n")
+    assert store.query(paper="other", subject="nobody") == []
+    [problem] = store.problems
+    assert problem.place == f"{record_file(store)}:1"
+
+
+def test_empty_lines_are_passed_over_and_counted(store):
+    store.append(record(), device="cpu")
+    line = record_file(store).read_bytes()
+    record_file(store).write_bytes(b"\n" + line + b"\n\n" + b"x\n")
+    assert len(store.query()) == 1
+    assert [problem.place for problem in store.problems] == [f"{record_file(store)}:5"]
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_and_the_others_are_read(store):
+    store.append(record(), device="cpu")
+    folder = record_file(store, run="20250101T000000Z-ffffff")
+    folder.mkdir()
+    assert len(store.query()) == 1
+    assert store.problems == [(str(folder), "it cannot be read (Is a directory)")]
 
 
 def test_a_record_of_a_newer_version_is_skipped_with_a_sentence(store):
@@ -184,10 +245,20 @@ def test_done_keys_are_those_of_jobs_stored_whole(store):
     assert half[0].job.key() in store.done_keys(RUN)
 
 
+def test_what_another_run_has_done_is_not_done(store):
+    first, second = record("macs", job_metric="flops"), record("flops", job_metric="flops")
+    store.append(first, second, device="cpu")
+    other = "20270101T000000Z-aaaaaa"
+    store.append(record(run=other), device="cpu")
+    assert store.done_keys(other) == {record().job.key()}
+    assert store.done_keys(RUN) == {first.job.key()}
+
+
 def test_resuming_an_unknown_run_suggests_a_known_one(store):
     store.append(record(), device="cpu")
-    with pytest.raises(UserError, match=RUN):
-        store.done_keys(RUN[:-1] + "b")
+    wrong = RUN[:-1] + "b"
+    with pytest.raises(UserError, match=f"unknown run '{wrong}'.*{RUN}"):
+        store.done_keys(wrong)
 
 
 def test_runs_are_listed_oldest_first_and_the_latest_holds_the_paper(store):
@@ -199,6 +270,122 @@ def test_runs_are_listed_oldest_first_and_the_latest_holds_the_paper(store):
     assert store.latest() == new
     assert store.latest(paper="demo") == old
     assert store.latest(paper="nobody") is None
+    assert store.latest(device="a") == old
+    assert store.latest(device="a", paper="other") is None
+    assert store.devices() == ["a", "b"]
+
+
+def test_the_papers_of_a_run_are_named_however_their_lines_are_spelled(store):
+    for made, how in (
+        (record(paper="plain"), ""),
+        (record(paper=""), ""),
+        (record(paper='a"b'), ""),
+        (record(paper="a"), "escaped"),
+        (record(paper="spaced"), "spaced"),
+        (record(paper="elsewhere", run="20270101T000000Z-aaaaaa"), ""),
+    ):
+        path = record_file(store, made.run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(respelled(encode(made, 1)[0], how) + b"\n")
+    with record_file(store).open("ab") as file:
+        file.write(b'{"damaged\n' + encode(record(paper="latin"), 1)[0].replace(b"latin", b"lat\xedn") + b"\n")
+    assert store.papers(RUN) == {"plain", "", 'a"b', "a", "spaced", "lat\ufffdn"}
+    assert store.papers("nothing") == set()
+    assert store.problems == []
+
+
+def test_records_come_run_by_run_and_then_by_device(store):
+    old, new = "20250101T000000Z-ffffff", "20260101T000000Z-000000"
+    for run, device in ((new, "a"), (old, "b"), (new, "b"), (old, "a")):
+        store.append(record(run=run), device=device)
+    ordered = [(old, "a"), (old, "b"), (new, "a"), (new, "b")]
+    assert [(found.run, found.device) for found in store.query()] == ordered
+    assert [(found.run, found.device) for found in store.query(device="B")] == [(old, "b"), (new, "b")]
+    assert [(found.run, found.device) for found in store.query(run=old)] == [(old, "a"), (old, "b")]
+    assert [(found.run, found.device) for found in store.query(newest=True)] == [(new, "a"), (new, "b")]
+
+
+def test_a_query_takes_each_of_its_words_for_itself(store):
+    papers, subjects, metrics = ("", "a", "ab"), ("a", "ü", 'x"y'), ("params", "a")
+    for paper, subject, metric in product(papers, subjects, metrics):
+        store.append(record(metric, paper=paper, subject=subject), device="cpu")
+    for paper, subject, metric in product((None, *papers), (None, *subjects), (None, *metrics)):
+        found = {
+            (r.job.paper, r.job.subject, r.measurement.metric)
+            for r in store.query(paper=paper, subject=subject, metric=metric)
+        }
+        assert found == set(
+            product(
+                [paper] if paper is not None else papers,
+                [subject] if subject else subjects,
+                [metric] if metric else metrics,
+            )
+        )
+
+
+def test_the_newest_of_a_job_and_row_is_the_last_of_the_last_run(store):
+    old, new = "20250101T000000Z-ffffff", "20260101T000000Z-000000"
+    store.append(record(value=1, run=old), record("macs", 1, run=old), device="cpu")
+    store.append(record(value=2, run=new), device="cpu")
+    store.append(record(value=3, run=new), record(value=4, run=new, round=1), device="cpu")
+    with record_file(store, new).open("ab") as file:
+        file.write(respelled(encode(record(value=5, run=new, round=1), 1)[0], "spaced") + b"\n")
+    found = [(r.measurement.metric, r.job.round, r.measurement.value) for r in store.query(newest=True)]
+    assert found == [("macs", 0, 1), ("params", 0, 3), ("params", 1, 5)]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The lines that were decoded so far, and whether garbage was collected meanwhile."""
+    found = []
+    decode = Decoder.decode
+
+    def watched(self, line, device):
+        found.append((line, gc.isenabled()))
+        return decode(self, line, device)
+
+    monkeypatch.setattr(Decoder, "decode", watched)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        ({}, 12),
+        ({"paper": "a"}, 6),
+        ({"paper": "b", "subject": "m"}, 3),
+        ({"metric": "macs"}, 4),
+        ({"paper": "a", "subject": "n", "metric": "macs"}, 1),
+        ({"paper": ""}, 0),
+        ({"subject": "ü"}, 12),  # it may be spelled with escapes
+    ],
+)
+def test_only_lines_that_can_match_are_decoded(store, decoded, query, lines):
+    for paper, subject, metric in product("ab", "mn", ("params", "macs", "flops")):
+        store.append(record(metric, paper=paper, subject=subject), device="cpu")
+    store.query(**query)
+    assert len(decoded) == lines
+
+
+def test_of_a_row_that_was_seen_no_older_line_is_decoded(store, decoded):
+    for run in ("r1", "r2", "r3"):
+        store.append(record(run=run), record("params_trainable", run=run), device="cpu")
+        store.append(record(run=run), device="gpu")
+    assert len(store.query(newest=True)) == 3
+    assert len(decoded) == 3
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_collected_during_a_query_and_is_afterwards_if_it_was(store, decoded, enabled):
+    store.append(record(), device="cpu")
+    try:
+        (gc.enable if enabled else gc.disable)()
+        store.query()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert [collecting for _, collecting in decoded] == [False]
 
 
 def test_environments_are_stored_once_and_damage_is_a_problem(store):
@@ -207,9 +394,28 @@ def test_environments_are_stored_once_and_damage_is_a_problem(store):
     assert Store(store.root).environment(digest) == {"torch": "2.8", "cpu": "a"}
     (store.root / "environments" / f"{digest}.json").write_text("{")
     reader = Store(store.root)
-    assert reader.environment(digest) == {}
-    assert reader.environment("../secrets") == {}
-    assert len(reader.problems) == 2
+    (store.root / "environments" / "folder").mkdir()
+    (store.root / "secrets.json").write_text('{"key": 1}')
+    for name in (digest, "../secrets", "folder/../../secrets", "0" * 16):
+        assert reader.environment(name) == {}
+    why = "the environment is missing or damaged"
+    assert reader.problems == [
+        (str(store.root / "environments" / f"{name}.json"), why)
+        for name in (digest, "../secrets", "folder/../../secrets", "0" * 16)
+    ]
+
+
+def test_an_environment_is_kept_as_it_was_first_written_and_read_once(store):
+    digest, body = environment_file({"torch": "2.8", "cpu": {"path": Path("a")}})
+    assert body == b'{\n  "cpu": {\n    "path": "a"\n  },\n  "torch": "2.8"\n}\n'
+    assert digest == "4acff2455bd27c29"
+    assert store.add_environment({"cpu": {"path": "a"}, "torch": "2.8"}) == digest
+    path = store.root / "environments" / f"{digest}.json"
+    assert path.read_bytes() == body
+    before = path.stat().st_ino
+    store.add_environment({"cpu": {"path": "a"}, "torch": "2.8"})
+    assert path.stat().st_ino == before
+    assert store.environment(digest) is store.environment(digest)
 
 
 def test_new_runs_sort_by_time_and_differ_within_a_second():
@@ -224,6 +430,13 @@ def test_new_runs_sort_by_time_and_differ_within_a_second():
 )
 def test_device_folders_are_safe_names(device, folder):
     assert slug(device) == folder
+
+
+def test_a_long_name_is_cut_and_the_folder_has_that_name_too():
+    assert slug("x" * 81) == "x" * 80
+    cut = slug("-".join("x" * 60))
+    assert cut == "-".join("x" * 40)
+    assert slug(cut) == cut
 
 
 NAMES = st.sampled_from(["a", "b", "ab", 'a"b', "ü", "a\\b", "params", "macs"])
