@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_metrics, complete_papers
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Json,
+    Results,
+    SeveralValues,
+    complete_metrics,
+    complete_papers,
+    filled,
+)
 from claimbench.bench.cli.regress import SUMMARY
 from claimbench.bench.core.terminal import print_json
 
@@ -33,17 +41,20 @@ def nightly(
     budget: Annotated[
         str, typer.Option(help="How long it may take: 45m, 2h, 1h30m; without one all is run.", show_default=False)
     ] = "",
-    paper: Annotated[
-        Names, typer.Option(help="Papers by id; else all.", autocompletion=complete_papers, show_default=False)
+    papers: Annotated[
+        Names,
+        typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers, show_default=False),
     ] = None,
-    variant: Annotated[Names, typer.Option(help="Variants; else the papers' default ones.")] = None,
+    variants: Annotated[Names, typer.Option("--variant", help="Variants; else the papers' default ones.")] = None,
     metrics: Annotated[
         Names, typer.Option("--metrics", "--metric", help="Metrics; else all.", autocompletion=complete_metrics)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
     precision: Annotated[Names, typer.Option(help="fp32, tf32, bf16 or fp16; fp32 by default.")] = None,
     mode: Annotated[Names, typer.Option(help="eager, compile or cudagraph; eager by default.")] = None,
-    baseline: Annotated[Names, typer.Option(help="timm models beside the papers'; none to leave them out.")] = None,
+    baselines: Annotated[
+        Names, typer.Option("--baseline", help="timm models beside the papers'; none to leave them out.")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, max=100, help="Fresh processes for each time; 3.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Give up a night that was cut off, and start another.")] = False,
     accept: Annotated[
@@ -59,30 +70,22 @@ def nightly(
 
     A night that was cut off goes on where it was. Exit status: 0 nothing got worse and nothing failed, 1 something did.
     """
+    given = locals()
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine.process import Stop
-    from claimbench.bench.run.request import Options
+    from claimbench.bench.run.request import RunRequest
     from claimbench.bench.watch.nightly.night import Asked, run_night
 
     if accept:
         _accept(results, device)
         return
-    options = Options(
-        papers=paper or ("all",),
-        variants=variant or (),
-        metrics=metrics or (),
-        device=device,
-        precision=precision or (),
-        mode=mode or (),
-        baselines=baseline or (),
-        rounds=rounds,
-    )
+    request = filled(RunRequest, {**given, "papers": papers or ["all"]})
 
     def finish(night: Night, outcome: RegressionReport | None) -> None:
         _finish(night, outcome, results, issue)
 
     with Stop() as stop:
-        result = run_night(Asked(options, budget), results, stop, shown, finish, _say, new)
+        result = run_night(Asked(request, budget), results, stop, shown, finish, _say, new)
     _print(result, json)
     raise typer.Exit(result.status)
 

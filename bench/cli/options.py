@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RESULTS = "results"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of records and tables.")]
+
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def filled(cls: type[T], arguments: Mapping[str, Any]) -> T:
+    """Return the request of a command: a frozen class whose fields are named as the command's parameters.
+
+    A parameter that was not given (None) leaves its field at the default; a list becomes a tuple.
+    """
+    given = {field.name: arguments.get(field.name) for field in fields(cls)}
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None})
 
 
 class SeveralValues(TyperCommand):
@@ -46,7 +63,7 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the variants that begin with what was typed, of the papers named before."""
     from claimbench.bench.papers import registry
 
-    named = ctx.params.get("paper") or list(registry.entries())
+    named = ctx.params.get("papers") or ctx.params.get("paper") or list(registry.entries())
     found = [variant for name in named if name in registry.entries() for variant in registry.entry(name).variants]
     return [name for name in found if name.startswith(incomplete)]
 

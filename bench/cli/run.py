@@ -16,6 +16,7 @@ from claimbench.bench.cli.options import (
     complete_papers,
     complete_tasks,
     complete_variants,
+    filled,
 )
 from claimbench.bench.core.terminal import check_output, console, write_json
 
@@ -37,8 +38,8 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    paper: Annotated[
-        Names, typer.Option(help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    papers: Annotated[
+        Names, typer.Option("--paper", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
     ] = None,
     task: Annotated[
         str,
@@ -48,11 +49,14 @@ def run(
             show_default=False,
         ),
     ] = "",
-    variant: Annotated[
-        Names, typer.Option(help="Variants, or all; else the paper's default ones.", autocompletion=complete_variants)
+    variants: Annotated[
+        Names,
+        typer.Option(
+            "--variant", help="Variants, or all; else the paper's default ones.", autocompletion=complete_variants
+        ),
     ] = None,
-    form: Annotated[
-        Names, typer.Option(help="Forms of paper.yaml; else all of them are counted, one is timed.")
+    forms: Annotated[
+        Names, typer.Option("--form", help="Forms of paper.yaml; else all of them are counted, one is timed.")
     ] = None,
     metrics: Annotated[
         Names,
@@ -110,7 +114,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=0, max=256, help="Processes that read pictures, for each device.")
     ] = None,
-    baseline: Annotated[Names, typer.Option(help="timm models beside the paper's; none to leave them out.")] = None,
+    baselines: Annotated[
+        Names, typer.Option("--baseline", help="timm models beside the paper's; none to leave them out.")
+    ] = None,
     against: Annotated[
         Names, typer.Option(help="Your own model, FILE.py:FACTORY, measured beside ours in the same run.")
     ] = None,
@@ -132,52 +138,25 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
+    given = locals()
     from claimbench.bench.run.dispatch import torchrun_rank
 
     if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
         raise typer.Exit(_help())
-    from claimbench.bench.run.request import Options, resolve
-
-    options = Options(
-        papers=paper or (),
-        task=task,
-        variants=variant or (),
-        forms=form or (),
-        metrics=metrics or (),
-        device=device,
-        batch=batch or (),
-        precision=precision or (),
-        mode=mode or (),
-        channels_last=channels_last,
-        threads=threads,
-        input_size=input_size or (),
-        training=training,
-        weights=weights,
-        offline=offline,
-        dataset=dataset,
-        data=data,
-        partial=partial,
-        multi_scale=multi_scale,
-        devices=devices or (),
-        workers=workers,
-        baselines=baseline or (),
-        against=against or (),
-        rounds=rounds,
-        quick=quick,
-        seed=seed,
-    )
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.run import run_file, session
+    from claimbench.bench.run.request import RunRequest, resolve
 
+    request = filled(RunRequest, given)
     check_output(json)
     if resume:
-        if options != Options() or no_store or not claims:
+        if request != RunRequest() or no_store or not claims:
             raise UserError(
                 "a resumed run keeps the plan it began with: leave out all options but --results and --json"
             )
         plan = run_file.load(results, resume)
     else:
-        plan = session.new_plan(resolve(options), timeout, claims)
+        plan = session.new_plan(resolve(request), timeout, claims)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 

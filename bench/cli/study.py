@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers
+from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, filled
 from claimbench.bench.core.terminal import console
 
 if TYPE_CHECKING:
     from claimbench.bench.machine.process import Stop
     from claimbench.bench.training.study.plan import Plan
-    from claimbench.bench.training.study.request import Options
+    from claimbench.bench.training.study.request import StudyRequest
     from claimbench.bench.training.study.session import Ended
 
 EXAMPLES = (
@@ -29,10 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def study(
-    paper: Annotated[
-        Names, typer.Option(help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    papers: Annotated[
+        Names, typer.Option("--paper", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
     ] = None,
-    baseline: Annotated[Names, typer.Option(help="Networks to train alone: resnet18.")] = None,
+    baselines: Annotated[Names, typer.Option("--baseline", help="Networks to train alone: resnet18.")] = None,
     dataset: Annotated[str, typer.Option(help="fashion-mnist, elpv or digits; else the paper's own choice.")] = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="A few minutes a paper on two cores; what is done without a GPU.")
@@ -54,36 +54,27 @@ def study(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted study: its id, or latest.")] = "",
 ) -> None:
     """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
+    given = locals()
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.terminal import check_output
     from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.training.study import plan as plans
-    from claimbench.bench.training.study.request import Options
+    from claimbench.bench.training.study.request import StudyRequest
     from claimbench.bench.training.study.setting import EFFORTS
 
     efforts = [name for name, asked in (("quick", quick), ("default", default), ("full", full)) if asked]
     if len(efforts) > 1:
         raise UserError(f"--{efforts[0]} and --{efforts[1]} exclude each other")
-    options = Options(
-        papers=paper or (),
-        baselines=baseline or (),
-        dataset=dataset,
-        effort=next((name for name in EFFORTS if name in efforts), None),
-        seeds=seeds or (),
-        epochs=epochs,
-        device=device,
-        devices=devices or (),
-        threads=threads,
-        data=data,
-    )
+    effort = next((name for name in EFFORTS if name in efforts), None)
+    request = filled(StudyRequest, {**given, "effort": effort})
     check_output(json)
     with Stop() as stop:
         if not resume:
             try:
-                plan = _make(options, stop)
+                plan = _make(request, stop)
             except Interrupted:
                 raise KeyboardInterrupt from None
-        elif options != Options():
+        elif request != StudyRequest():
             raise UserError(
                 "a resumed study keeps the plan it began with: leave out all options but --results and --json"
             )
@@ -93,13 +84,13 @@ def study(
     raise typer.Exit(_report(ended, results, json))
 
 
-def _make(options: Options, stop: Stop) -> Plan:
+def _make(request: StudyRequest, stop: Stop) -> Plan:
     """Make the plan, and say what is being looked at."""
     from claimbench.bench.training.study.plan import make
 
     out = console(stderr=True)
     with out.status("looking for the data") as status:
-        return make(options, stop, lambda name: status.update(f"trying both arms of {name}"))
+        return make(request, stop, lambda name: status.update(f"trying both arms of {name}"))
 
 
 def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
@@ -109,7 +100,7 @@ def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
     from claimbench.bench.training.study.setting import Setting
 
     settings = dict.fromkeys(
-        f"{job.options['setting']['dataset']}, {Setting.from_json(job.options['setting']).says()}" for job in plan.jobs
+        f"{job.options.setting['dataset']}, {Setting.from_json(job.options.setting).says()}" for job in plan.jobs
     )
     done = len(plan.jobs) - session.left(plan, results)
     what = f"{len(plan.jobs)} trainings on {', '.join(plan.slots)}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants
+from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants, filled
 
 EXAMPLES = (
     "Examples: `bench train --paper van --variant van_b0 --dry-run` · `torchrun --nproc-per-node 8 -m bench train "
@@ -86,36 +86,11 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a model by its paper's own recipe; weights for `bench run --weights`, a log and a checkpoint are kept."""
+    given = locals()
     from claimbench.bench import tasks
     from claimbench.bench.core import text
     from claimbench.bench.core.task import TrainRequest
     from claimbench.bench.papers import registry
 
-    request = TrainRequest(
-        paper=paper,
-        variant=variant,
-        data=data,
-        dataset=dataset,
-        recipe=recipe,
-        out=out,
-        resume=resume,
-        start=start,
-        classes=classes,
-        input_size=input_size,
-        epochs=epochs,
-        lr=lr,
-        global_batch=global_batch,
-        batch=batch,
-        accumulate=accumulate,
-        precision=precision,
-        device=device,
-        fsdp=fsdp,
-        workers=workers,
-        checkpoint_steps=checkpoint_steps,
-        seed=seed,
-        seeds=text.seeds(seeds) if seeds else (),
-        dry_run=dry_run,
-        json=json,
-        results=results,
-    )
+    request = filled(TrainRequest, {**given, "seeds": text.seeds(seeds) if seeds else None})
     raise typer.Exit(tasks.get(registry.paper(paper).task).train(request))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -46,6 +46,116 @@ def resize(shape: tuple[int, ...], asked: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class Options:
+    """The model of a job and the arguments of its metric; each metric and task reads those that concern it.
+
+    A default stands for an option that was not given. What is stored of a job holds the others only.
+
+    Attributes:
+        config: the hyper-parameters that the model is built from.
+        sample_shape: the shape of one sample before any resizing; empty for the model's own.
+        task: the name of the task that the model is for.
+        around: whether the task builds the network, around the paper's model.
+        weights_file: the path of the weights; empty for random ones, or those that come with the model.
+        weights_sha256: the digest that the file had when the job was planned.
+        weights_url: the address that it was fetched from.
+        weights_missing: why there is no such file although it was asked for, one sentence.
+        second_opinion: whether fvcore counts FLOPs too.
+        goldens: the golden records of parity, as :mod:`claimbench.bench.papers.golden_files` names them.
+        budget_s: seconds of sampling in each process; None for the metric's own choice.
+        input: the preprocessing that ``paper.yaml`` states; None for the model's own.
+        dataset: the name of the data set; empty for the task's default.
+        data: the place of the data: a path or an address, empty for a data set that needs none; None without data.
+        partial: whether to score what is there where data are missing.
+        multi_scale: whether to score over several sizes of each picture too.
+        limit: the most samples that are scored; None for all.
+        batch: samples at a time; None for the metric's own choice.
+        workers: processes that read the data of each device; None for the metric's own choice.
+        devices: the devices that share an evaluation, a process each; empty for the job's own.
+        predictions: the common name of the files that keep what was predicted; empty to keep nothing.
+        group: the name of the process group to join; empty for none.
+        seeds: of the trainings that gave a score; empty where none was trained.
+        setting, hidden: of a study's training: :class:`claimbench.bench.training.study.setting.Setting` as plain data,
+            and the widths of its MLPs.
+        extra: what a stored job says besides, from other versions of this suite. It changes nothing but the job's key.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    sample_shape: tuple[int, ...] = ()
+    task: str = "image-classification"
+    around: bool = False
+    weights_file: str = ""
+    weights_sha256: str = ""
+    weights_url: str = ""
+    weights_missing: str = ""
+    second_opinion: bool = True
+    goldens: tuple[str, ...] = ()
+    budget_s: float | None = None
+    input: dict[str, Any] | None = None
+    dataset: str = ""
+    data: str | None = None
+    partial: bool = False
+    multi_scale: bool = False
+    limit: int | None = None
+    batch: int | None = None
+    workers: int | None = None
+    devices: tuple[str, ...] = ()
+    predictions: str = ""
+    group: str = ""
+    seeds: tuple[int, ...] = ()
+    setting: dict[str, Any] = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, as plain data, without ``extra``."""
+        values = {name: getattr(self, name) for name in _KINDS}
+        return {name: _plain(value) for name, value in values.items() if value != getattr(_NOTHING_GIVEN, name)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as plain data, which :meth:`from_json` reads back to the same."""
+        return {**self.given(), **self.extra}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Options:
+        """Return the options of a stored job.
+
+        Raises:
+            TypeError: one is of the wrong type; the message names it.
+        """
+        options = cls(**{name: _read(name, value) for name, value in data.items() if name in _KINDS})
+        given = options.given()
+        return replace(options, extra={name: value for name, value in data.items() if name not in given})
+
+
+_KINDS: dict[str, str] = {field.name: str(field.type) for field in fields(Options) if field.name != "extra"}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "dict[str, Any]": (dict,),
+}
+_NOTHING_GIVEN = Options()
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return an option as its field holds it."""
+    kind = _KINDS[name].removesuffix(" | None")
+    entries = kind.removeprefix("tuple[").removesuffix(", ...]")
+    if entries != kind:
+        if type(value) is list and all(type(entry) in _TYPES[entries] for entry in value):
+            return tuple(value)
+    elif type(value) in _TYPES[kind]:
+        return value
+    raise TypeError(f"the option {name} of a job is not of the type {_KINDS[name]}")
+
+
+@dataclass(frozen=True)
 class Job:
     """One thing to measure, in a process of its own.
 
@@ -56,7 +166,7 @@ class Job:
         metric: a name of ``claimbench.bench.measure.METRICS``.
         settings: how.
         round: which repetition this is, for metrics that are repeated in fresh processes.
-        options: further arguments of the metric, for example a golden file or a data folder.
+        options: the model's hyper-parameters and further arguments of the metric.
     """
 
     paper: str
@@ -65,12 +175,16 @@ class Job:
     metric: str
     settings: Settings
     round: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
 
     def key(self) -> str:
         """Return a short digest that is the same for the same work, for resuming a run."""
-        body = json.dumps(asdict(self), sort_keys=True, default=str)
+        body = json.dumps(self.to_json(), sort_keys=True, default=str)
         return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain data, which :func:`read_job` reads."""
+        return {**vars(self), "settings": asdict(self.settings), "options": self.options.to_json()}
 
     def config(self) -> Job:
         """Return the job without its round: what several rounds measure together."""
@@ -135,7 +249,11 @@ class Record:
 
 
 def read_job(data: dict[str, Any]) -> Job:
-    """Return the job that ``dataclasses.asdict`` turned into ``data``."""
+    """Return the job that :meth:`Job.to_json` turned into ``data``.
+
+    Raises:
+        TypeError: an option is of the wrong type, or a field is missing or unknown.
+    """
     settings = dict(data["settings"])
     settings["input_size"] = tuple(settings.get("input_size", ()))
-    return Job(**{**data, "settings": Settings(**settings)})
+    return Job(**{**data, "settings": Settings(**settings), "options": Options.from_json(data.get("options", {}))})

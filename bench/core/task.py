@@ -163,10 +163,6 @@ class Task:
     rows: Mapping[str, Row] = {}
     quantities: Mapping[str, Quantity] = {}
 
-    def options(self) -> dict[str, Any]:
-        """Return what a job of this task is marked with, so that the measuring side finds the task again."""
-        return {"task": self.name}
-
     def expected(self, dataset: str, config: Mapping[str, Any] | None = None) -> tuple[tuple[str, str], ...]:
         """Return the rows (name, unit) that scoring a model on a data set yields; the default's for a name not known.
 

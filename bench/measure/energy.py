@@ -34,7 +34,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """
     settings, effort = job.settings, effort_for(job)
     read, source = counter(subject.device)
-    batch = settings.batch or job.options.get("batch")
+    batch = settings.batch or job.options.batch
     if batch is None:
         batch, _ = find_batch(subject, training=settings.training, seconds=2 * effort.budget_s)
     machine = Machine(settings.device)

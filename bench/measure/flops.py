@@ -59,7 +59,7 @@ class FlopCount:
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Count MACs and FLOPs of one sample, and unless ``options["second_opinion"]`` is false what fvcore says.
+    """Count MACs and FLOPs of one sample, and unless its option ``second_opinion`` is false what fvcore says.
 
     With ``training`` forward and backward are counted together.
 
@@ -68,7 +68,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
     training = job.settings.training
-    asked = job.options.get("second_opinion", True)
+    asked = job.options.second_opinion
     opinion = _second_opinion(model, subject.sample(1)) if asked and not training else None
     batch = TRAINING_BATCH if training else 1
     counted = count(model, subject.sample(batch), training=training)

@@ -10,25 +10,25 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.golden import GoldenResult, check_golden, load_golden
-from claimbench.bench.papers import golden_files
+from claimbench.bench.papers import golden_files, registry
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Run every golden in ``options["goldens"]`` and report the largest relative difference.
+    """Run every golden of the job and report the largest relative difference.
 
     Raises:
         UnavailableError: there is no golden, or the subject is not a reproduction.
         UserError: a golden is broken, or its state does not fit the reproduction.
     """
-    files = job.options.get("goldens") or ()
-    if not files or "module" not in job.options:
+    files = job.options.goldens
+    if not files or not job.paper:
         raise UnavailableError("there is no golden record of the official implementation for this model")
-    official = import_module(f"{job.options['module']}.official")
+    official = import_module(f"{registry.module(job.paper)}.official")
     results = []
     for file in files:
         golden = load_golden(golden_files.path(file))
         try:
-            results.append(check_golden(golden, official, job.options.get("config", {}), subject.device))
+            results.append(check_golden(golden, official, job.options.config, subject.device))
         except ValueError as error:
             raise UserError(f"golden {file} does not fit {job.subject}: {error}") from error
     worst = max(result.worst for result in results)

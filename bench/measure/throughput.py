@@ -21,7 +21,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """
     settings, effort = job.settings, effort_for(job)
     detail: dict[str, Any] = {}
-    batch = settings.batch or job.options.get("batch")
+    batch = settings.batch or job.options.batch
     if batch is None:
         batch, detail["batch_search"] = find_batch(subject, training=settings.training, seconds=2 * effort.budget_s)
     machine = Machine(settings.device)

@@ -121,7 +121,7 @@ class ThrottledError(Exception):
 def effort_for(job: Job) -> Effort:
     """Return the effort that the job's settings and its option ``budget_s`` ask for."""
     base = QUICK if job.settings.quick else Effort()
-    budget = float(job.options.get("budget_s", base.budget_s))
+    budget = base.budget_s if job.options.budget_s is None else job.options.budget_s
     least, warmup = min(base.least_s, budget), min(base.warmup_s, budget)
     return Effort(**{**asdict(base), "budget_s": budget, "least_s": least, "warmup_s": warmup})
 

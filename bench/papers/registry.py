@@ -71,6 +71,17 @@ def entry(paper_id: str) -> PaperEntry:
     return entries()[paper_id]
 
 
+def module(paper_id: str) -> str:
+    """Return the Python package of a paper, without reading any ``paper.yaml`` if it is in a folder of papers.
+
+    Raises:
+        UserError: no paper has that id; names the nearest.
+    """
+    if any((folder / paper_id / "paper.yaml").is_file() for folder in roots()):
+        return f"{PACKAGE}.{paper_id}"
+    return entry(paper_id).module
+
+
 def paper(paper_id: str) -> Paper:
     """Return one paper, validated.
 

@@ -15,7 +15,7 @@ import orjson
 
 from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
-from claimbench.bench.core.records import Job, Record, Settings, Status, resize
+from claimbench.bench.core.records import Job, Options, Record, Settings, Status, resize
 from claimbench.bench.store.encoding import StoredRecord
 
 Samples = Callable[[Record], Sequence[float]]
@@ -43,7 +43,7 @@ class Figure:
     form: str
     row: str
     settings: Settings
-    options: Mapping[str, Any]
+    options: Options
     device: str
     run: str
     time: str
@@ -66,7 +66,7 @@ class Figure:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample, as far as the record says."""
-        return resize(tuple(self.options.get("sample_shape") or ()), self.settings.input_size)
+        return resize(self.options.sample_shape, self.settings.input_size)
 
     @property
     def batch(self) -> int | None:
@@ -116,7 +116,7 @@ def row_name(record: Record) -> str:
 
 def _identity(job: Job) -> tuple[Any, ...]:
     """Return what tells one configuration from another: the job without its round, and without how hard it tries."""
-    configuration = {name: value for name, value in job.options.items() if name not in EFFORT}
+    configuration = {name: value for name, value in job.options.given().items() if name not in EFFORT}
     options = orjson.dumps(configuration, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return (job.paper, job.subject, job.form, job.metric, job.settings, options)
 

@@ -60,7 +60,7 @@ class Row:
 def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:
     """Return the row of a figure that nobody reports; ``source`` is where a report was looked for."""
     row = metrics.row(figure.row)
-    unit = sampled(row.unit, tasks.shown(figure.options).sample)
+    unit = sampled(row.unit, tasks.shown(figure.options.task).sample)
     judgement = Judgement("not reported") if figure.value is not None else Judgement("not measured", missing(figure))
     if row.kind == "parity" and figure.value is not None:
         judgement, source = _parity(figure), "the official code, by the golden records"
@@ -92,7 +92,7 @@ def conditions(figure: Figure) -> str:
     settings, kind = figure.settings, metrics.row(figure.row).kind
     # Scores may rest on other inputs than those that are timed.
     shape = tuple(figure.detail.get("sample_shape") or figure.sample_shape)
-    parts = ["" if kind == "parity" else tasks.shown(figure.options).size(shape)]
+    parts = ["" if kind == "parity" else tasks.shown(figure.options.task).size(shape)]
     if kind in ("time", "memory", "energy"):
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]

@@ -29,6 +29,6 @@ def precheck(jobs: Sequence[Job], stop: Stop, shown: Shown) -> list[str]:
 
     by_task: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.metric == "accuracy" and "data" in job.options:
+        if job.metric == "accuracy" and job.options.data is not None:
             by_task.setdefault(tasks.of(job.options).name, []).append(job)
     return [note for name, found in by_task.items() for note in tasks.get(name).check(found, stopping)]

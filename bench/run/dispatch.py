@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,11 +53,11 @@ class Dispatch:
         """Return a job as it is to be run."""
         if not has_data(job) or not (is_trained(job) or tasks.of(job.options).learns):
             return job
-        told = replace(job, options={**job.options, "predictions": str(self.base(job).absolute())})
+        told = replace(job, options=replace(job.options, predictions=str(self.base(job).absolute())))
         if self._store is None or not is_trained(job):
             return told
-        told = replace(told, options={**told.options, "group": f"evaluation{self._posted}"})
-        self._post(asdict(told))
+        told = replace(told, options=replace(told.options, group=f"evaluation{self._posted}"))
+        self._post(told.to_json())
         return _on_this_device(told)
 
     def done(self, job: Job) -> str:

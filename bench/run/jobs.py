@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
@@ -29,7 +28,7 @@ def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> I
     """
     waiting = list(jobs)
     while waiting:
-        process = Process(WORKER, [asdict(job) for job in waiting])
+        process = Process(WORKER, [job.to_json() for job in waiting])
         try:
             while waiting:
                 reason = ""

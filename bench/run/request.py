@@ -1,4 +1,4 @@
-"""What a user typed becomes a :class:`claimbench.bench.run.plan.Request`; all that is wrong with it is said at once."""
+"""What a user typed is resolved to what exists; all that is wrong with it is said at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Settings
 from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
 from claimbench.bench.measure import METRICS
 from claimbench.bench.papers import registry
-from claimbench.bench.run.plan import MODES, PRECISIONS, Request
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Scored
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from claimbench.bench.papers.weights.resolve import Weights
 
 T = TypeVar("T")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+MODES = ("eager", "compile", "cudagraph")
 LARGEST_BATCH = 1_000_000
 _NO_SIZE: tuple[int, ...] = ()
 _NO_NAMES: tuple[str, ...] = ()
@@ -29,21 +31,37 @@ _NO_DATASETS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of ``bench run`` as typed; lists may hold several names in one item, separated by commas."""
+class RunRequest:
+    """The options of ``bench run`` as typed; texts may hold several names, separated by commas.
 
-    papers: Sequence[str] = ()
+    Attributes:
+        papers, variants, forms, metrics: names; empty for the defaults.
+        task: another task than the papers'; empty for theirs.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<index>``.
+        batch: batch sizes or ``auto``; empty for the default.
+        precision, mode: each of them is measured.
+        channels_last, threads, input_size, training, quick: as in :class:`claimbench.bench.core.records.Settings`.
+        weights: ``random``, ``official`` or a file.
+        offline: whether to fetch nothing.
+        dataset, data, partial, multi_scale, devices, workers: as in :class:`claimbench.bench.core.records.Options`.
+        baselines: timm models, ``none``, or empty for those that the papers name as default.
+        against: a user's own models, ``<file.py>:<factory>``.
+        rounds: processes for each time; None for the default.
+        seed: of the order of the rounds.
+    """
+
+    papers: tuple[str, ...] = ()
     task: str = ""
-    variants: Sequence[str] = ()
-    forms: Sequence[str] = ()
-    metrics: Sequence[str] = ()
+    variants: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     device: str = "auto"
-    batch: Sequence[str] = ()
-    precision: Sequence[str] = ()
-    mode: Sequence[str] = ()
+    batch: tuple[str, ...] = ()
+    precision: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
     channels_last: bool = False
     threads: int | None = None
-    input_size: Sequence[str] = ()
+    input_size: tuple[str, ...] = ()
     training: bool = False
     weights: str = "random"
     offline: bool = False
@@ -51,13 +69,46 @@ class Options:
     data: str = ""
     partial: bool = False
     multi_scale: bool = False
-    devices: Sequence[str] = ()
+    devices: tuple[str, ...] = ()
     workers: int | None = None
-    baselines: Sequence[str] = ()
-    against: Sequence[str] = ()
+    baselines: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     rounds: int | None = None
     quick: bool = False
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with every name resolved.
+
+    Attributes:
+        asked: the request; what needs no resolving is read from it.
+        papers: what to measure: each paper with those of its variants that were chosen.
+        forms, metrics, precisions, modes, against: those asked for, or the defaults; no ``forms`` for each paper's own.
+        settings: what the settings of all jobs have in common; ``weights`` is a label.
+        batches: batch sizes; None for the default, 0 for the best found by search.
+        datasets: what accuracy is measured on, by paper: the name of a data set of its task.
+        data: where it lies; empty for nowhere.
+        devices: where accuracy is measured, a process each; empty for the device of ``settings`` alone.
+        baselines: timm models; None for those that the papers name as default.
+        weights: the files of the weights.
+    """
+
+    asked: RunRequest
+    papers: tuple[tuple[Paper, tuple[Variant, ...]], ...]
+    forms: tuple[str, ...]
+    metrics: tuple[str, ...]
+    settings: Settings
+    batches: tuple[int, ...] | None
+    precisions: tuple[str, ...]
+    modes: tuple[str, ...]
+    datasets: dict[str, str]
+    data: str
+    devices: tuple[str, ...]
+    baselines: tuple[str, ...] | None
+    against: tuple[str, ...]
+    weights: Weights
 
 
 class _Problems:
@@ -86,73 +137,68 @@ class _Problems:
             raise UserError("; ".join(dict.fromkeys(self.found)))
 
 
-def resolve(options: Options) -> Request:
-    """Return the request that ``options`` make.
+def resolve(request: RunRequest) -> Resolved:
+    """Return a request with every name resolved.
 
     Raises:
         UserError: something in them does not exist or cannot be; the message says all of it, with the nearest names.
     """
     problems = _Problems()
-    papers = _papers(options, problems)
-    asked = problems.catch(lambda: tasks.get(options.task).name if options.task else "", "")
+    papers = _papers(request, problems)
+    asked = problems.catch(lambda: tasks.get(request.task).name if request.task else "", "")
     papers = [paper for paper in papers if problems.catch(lambda paper=paper: tasks.get(paper.task), None)]  # type: ignore[misc]
-    chosen = _of_task(asked, _variants(split(options.variants), papers, asked, problems), problems)
-    forms = problems.names("form", split(options.forms), dict.fromkeys(f.name for p in papers for f in p.forms))
-    metrics = problems.names("metric", split(options.metrics), METRICS) or tuple(METRICS)
-    device = problems.catch(lambda: devices.resolve(options.device), "")
-    precisions = problems.names("precision", split(options.precision), PRECISIONS) or ("fp32",)
-    modes = problems.names("mode", split(options.mode), MODES) or ("eager",)
+    chosen = _of_task(asked, _variants(split(request.variants), papers, asked, problems), problems)
+    forms = problems.names("form", split(request.forms), dict.fromkeys(f.name for p in papers for f in p.forms))
+    metrics = problems.names("metric", split(request.metrics), METRICS) or tuple(METRICS)
+    device = problems.catch(lambda: devices.resolve(request.device), "")
+    precisions = problems.names("precision", split(request.precision), PRECISIONS) or ("fp32",)
+    modes = problems.names("mode", split(request.mode), MODES) or ("eager",)
     if device == "cpu" and "tf32" in precisions:
         problems.found.append("precision tf32 needs an NVIDIA GPU: on a CPU use fp32 or bf16")
     if device == "cpu" and "cudagraph" in modes:
         problems.found.append("mode cudagraph needs an NVIDIA GPU: on a CPU use eager or compile")
-    batches = problems.catch(lambda: _batches(split(options.batch)), None)
-    size = problems.catch(lambda: _sizes(split(options.input_size)), _NO_SIZE)
-    baselines = problems.catch(lambda: _baselines(split(options.baselines), papers), None)
-    against = problems.catch(lambda: tuple(_own_model(item) for item in options.against), _NO_NAMES)
-    datasets = problems.catch(lambda: _datasets(options, chosen), _NO_DATASETS)
-    data = problems.catch(lambda: _data(options.data), "")
-    several = problems.catch(lambda: _devices(options, device), _NO_NAMES)
+    batches = problems.catch(lambda: _batches(split(request.batch)), None)
+    size = problems.catch(lambda: _sizes(split(request.input_size)), _NO_SIZE)
+    baselines = problems.catch(lambda: _baselines(split(request.baselines), papers), None)
+    against = problems.catch(lambda: tuple(_own_model(item) for item in request.against), _NO_NAMES)
+    datasets = problems.catch(lambda: _datasets(request, chosen), _NO_DATASETS)
+    data = problems.catch(lambda: _data(request.data), "")
+    several = problems.catch(lambda: _devices(request, device), _NO_NAMES)
     chosen = _with_forms(forms, chosen, problems)
     for needed in dict.fromkeys(paper.task_of(v) for paper, found in chosen for v in found if v in paper.networks):
         problems.catch(tasks.get(needed).require, None)
-    problems.catch(lambda: _check_multi_scale(options, metrics, chosen), None)
-    weights = problems.catch(lambda: _check_weights(options.weights, chosen), "random")
+    problems.catch(lambda: _check_multi_scale(request, metrics, chosen), None)
+    weights = problems.catch(lambda: _check_weights(request.weights, chosen), "random")
     problems.raise_any()
-    loaded = _weights(options, chosen)
-    return Request(
+    return Resolved(
+        asked=request,
         papers=tuple(chosen),
-        modules={paper.id: registry.entry(paper.id).module for paper in papers},
         forms=forms,
         metrics=metrics,
-        device=several[0] if len(several) == 1 else device,
+        settings=Settings(
+            device=several[0] if len(several) == 1 else device,
+            input_size=size,
+            channels_last=request.channels_last,
+            threads=request.threads,
+            weights=weights,
+            quick=request.quick,
+            training=request.training,
+        ),
         batches=batches,
         precisions=precisions,
         modes=modes,
-        channels_last=options.channels_last,
-        threads=options.threads,
-        input_size=size,
-        training=options.training,
-        quick=options.quick,
-        weights=weights,
-        weights_files=loaded.files,
-        weights_missing=loaded.missing,
         datasets=datasets,
         data=data,
-        partial=options.partial,
-        multi_scale=options.multi_scale,
         devices=several,
-        workers=options.workers,
         baselines=baselines,
         against=against,
-        rounds=options.rounds,
-        seed=options.seed,
+        weights=_weights(request, chosen),
     )
 
 
-def _papers(options: Options, problems: _Problems) -> list[Paper]:
+def _papers(request: RunRequest, problems: _Problems) -> list[Paper]:
     known = registry.entries()
-    asked = split(options.papers)
+    asked = split(request.papers)
     if not asked:
         raise UserError(f"say which paper with --paper; known: {', '.join(known) or 'none'}, or all")
     if "all" in asked:
@@ -274,7 +320,7 @@ def _defined(node: ast.stmt) -> list[str]:
     return ["*"] if isinstance(node, ast.If | ast.Try | ast.With) else []
 
 
-def _datasets(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[str, str]:
+def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[str, str]:
     """Return the data set of each paper: the one named, else one that all its variants report on, else the task's.
 
     A paper whose task does not know the name keeps its own data set, as long as another paper's does.
@@ -287,12 +333,12 @@ def _datasets(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]])
         reported = [{r.metric for r in variant.reported} for variant in variants]
         fitting = [name for name, d in task.datasets.items() if all(d.reported & names for names in reported)]
         own = fitting[0] if fitting else task.default
-        found[paper.id] = options.dataset if options.dataset in task.datasets else own
-    if options.dataset and chosen:  # else what is wrong was said before
-        if options.dataset not in known:
-            raise unknown("data set", options.dataset, known)
-        named = known[options.dataset]
-        if not options.data and not named.has_package:
+        found[paper.id] = request.dataset if request.dataset in task.datasets else own
+    if request.dataset and chosen:  # else what is wrong was said before
+        if request.dataset not in known:
+            raise unknown("data set", request.dataset, known)
+        named = known[request.dataset]
+        if not request.data and not named.has_package:
             raise UserError(f"--dataset {named.name} needs --data: {named.needs}")
     return found
 
@@ -310,9 +356,9 @@ def _data(place: str) -> str:
     return str(Path(place).resolve())
 
 
-def _devices(options: Options, device: str) -> tuple[str, ...]:
+def _devices(request: RunRequest, device: str) -> tuple[str, ...]:
     """Return the devices that share an evaluation; on a CPU each number stands for a process."""
-    asked = [name.strip() for item in options.devices for name in item.split(",") if name.strip()]
+    asked = [name.strip() for item in request.devices for name in item.split(",") if name.strip()]
     if not asked:
         return ()
     wrong = [name for name in asked if not name.isascii() or not name.isdigit()]
@@ -326,10 +372,10 @@ def _devices(options: Options, device: str) -> tuple[str, ...]:
 
 
 def _check_multi_scale(
-    options: Options, metrics: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]]
+    request: RunRequest, metrics: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]]
 ) -> None:
     """Refuse ``--multi-scale`` where it would say nothing to anything."""
-    if not options.multi_scale:
+    if not request.multi_scale:
         return
     if "accuracy" not in metrics:
         raise UserError("--multi-scale is about scores: add accuracy to --metrics, or leave it out")
@@ -350,12 +396,12 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
     return Path(weights).name
 
 
-def _weights(options: Options, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
+def _weights(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
     """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
     from claimbench.bench.papers.weights import resolve as weights_of_run
 
-    if options.weights == "random":
+    if request.weights == "random":
         return weights_of_run.Weights()
-    if options.weights == "official":
-        return weights_of_run.official(chosen, offline=options.offline)
-    return weights_of_run.given(options.weights, chosen)
+    if request.weights == "official":
+        return weights_of_run.official(chosen, offline=request.offline)
+    return weights_of_run.given(request.weights, chosen)

@@ -15,16 +15,16 @@ def rows(job: Job) -> tuple[tuple[str, str], ...]:
     left_out: set[str] = set()
     if not job.settings.device.startswith("cuda"):
         left_out |= {"memory_reserved", "memory_device"}
-    if not job.options.get("second_opinion", True):
+    if not job.options.second_opinion:
         left_out.add("macs_fvcore")
     return tuple(row for row in every_row(job) if row[0] not in left_out)
 
 
 def every_row(job: Job) -> tuple[tuple[str, str], ...]:
     """Return the rows (name, unit) that the metric of ``job`` yields on any device."""
-    task = tasks.shown(job.options)
+    task = tasks.shown(job.options.task)
     if job.metric == "accuracy":
-        return task.expected(job.options.get("dataset", ""), job.options.get("config"))
+        return task.expected(job.options.dataset, job.options.config)
     return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,19 @@ class RunFile:
     seed: int = 0
     claims: bool = True
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {**vars(self), "jobs": [job.to_json() for job in self.jobs]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunFile:
+        """Return the plan that :meth:`to_json` gave.
+
+        Raises:
+            TypeError, KeyError, AttributeError: it is none.
+        """
+        return cls(**{**data, "papers": tuple(data["papers"]), "jobs": tuple(map(read_job, data["jobs"]))})
+
 
 def save(results: Path, plan: RunFile) -> None:
     """Write a plan, whole or not at all.
@@ -46,7 +59,7 @@ def save(results: Path, plan: RunFile) -> None:
     """
     from claimbench.bench.store import jsonl
 
-    body = json.dumps(asdict(plan), indent=1, default=str).encode() + b"\n"
+    body = json.dumps(plan.to_json(), indent=1, default=str).encode() + b"\n"
     try:
         jsonl.write_whole(_path(results, plan.run), body)
     except UserError as error:
@@ -66,9 +79,7 @@ def load(results: Path, run: str) -> RunFile:
         raise unknown("run", run, runs)
     path = _path(results, runs[-1] if run == "latest" else run)
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        jobs = tuple(read_job(job) for job in data["jobs"])
-        return RunFile(**{**data, "papers": tuple(data["papers"]), "jobs": jobs})
+        return RunFile.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"the plan {path} is damaged ({error}): start a new run") from error
 

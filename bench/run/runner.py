@@ -161,7 +161,7 @@ class _Batches:
     def fix(self, job: Job) -> Job:
         """Return the job as it is to be run: with the batch that an earlier round found, if one did."""
         batch = self._found.get(self._first(job))
-        return job if batch is None else replace(job, options={**job.options, "batch": batch})
+        return job if batch is None else replace(job, options=replace(job.options, batch=batch))
 
     @staticmethod
     def _first(job: Job) -> str:

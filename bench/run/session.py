@@ -12,7 +12,8 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.run import run_file
 from claimbench.bench.run.jobs import run_jobs
-from claimbench.bench.run.plan import Request, plan
+from claimbench.bench.run.plan import plan
+from claimbench.bench.run.request import Resolved
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.run.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
 
@@ -53,7 +54,7 @@ class Ended:
         return 1 if self.failed or self.problem else 0
 
 
-def new_plan(request: Request, timeout: float | None, claims: bool = True) -> RunFile:
+def new_plan(request: Resolved, timeout: float | None, claims: bool = True) -> RunFile:
     """Return the plan of a run that starts now.
 
     Raises:
@@ -62,15 +63,15 @@ def new_plan(request: Request, timeout: float | None, claims: bool = True) -> Ru
     from claimbench.bench.store.store import new_run
 
     jobs = plan(request)
-    if request.weights not in ("random", "official"):
+    if request.settings.weights not in ("random", "official"):
         _check_weights(request)
     papers = tuple(paper.id for paper, _ in request.papers)
-    return RunFile(new_run(), papers, request.device, tuple(jobs), timeout, request.seed, claims)
+    return RunFile(new_run(), papers, request.settings.device, tuple(jobs), timeout, request.asked.seed, claims)
 
 
-def _check_weights(request: Request) -> None:
+def _check_weights(request: Resolved) -> None:
     """Load the weights once, in a process of its own, before anything else is done with them."""
-    job = next(iter(plan(replace(request, metrics=("params",), device="cpu"))))
+    job = next(iter(plan(replace(request, metrics=("params",)))))
     for _, rows in run_jobs([job], OTHER_TIMEOUT_S):
         if rows[0].status == "failed":
             raise UserError(rows[0].reason)

@@ -23,8 +23,8 @@ from claimbench.bench.run.rows import missing
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Subject
 
-_BUILT_FROM = ("module", "config", "sample_shape", "weights_file", "task", "around")
-"""The options of a job that say which model it measures."""
+_BUILT_FROM = ("config", "sample_shape", "weights_file", "task", "around")
+"""The options of a job on which its model depends."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +49,7 @@ class Loader:
         """Return the subject; see :func:`claimbench.bench.tasks.subject.load_subject` for what it raises."""
         from claimbench.bench.tasks.subject import load_subject
 
-        built_from = {name: job.options.get(name) for name in _BUILT_FROM}
+        built_from = [getattr(job.options, name) for name in _BUILT_FROM]
         settings = replace(job.settings, batch=None, quick=False, training=False)
         key = (job.paper, job.subject, job.form, settings, built_from)
         if self._subject is None or key != self._key:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import orjson
 
-from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status
+from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Status, read_job
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
 """How a line begins, up to the paper's id."""
@@ -83,7 +83,7 @@ def encode(record: Record, rows: int) -> tuple[bytes, bytes | None]:
     measurement = vars(_finite(record.measurement)).copy()
     samples = measurement.pop("samples")
     samples_key, samples_line = encode_samples(samples) if samples else ("", None)
-    job = vars(record.job) | {"settings": vars(record.job.settings)}
+    job = record.job.to_json()
     values = vars(record) | {
         "job": job,
         "round": job.pop("round"),
@@ -149,9 +149,10 @@ class Decoder:
             )
         if whole.keys() != _HEAD.keys() | _TAIL.keys() or not _is_job(whole["job"]):
             raise Undecodable("a field is missing, unknown or of the wrong type")
-        settings = whole["job"].pop("settings")
-        settings["input_size"] = tuple(settings["input_size"])
-        job = Job(**whole["job"], settings=_build(Settings, settings))
+        try:
+            job = read_job(whole["job"])
+        except TypeError as error:
+            raise Undecodable(str(error)) from error
         rounds = {job.round: job}
         if _is_head(head):
             self._heads[head] = rounds
@@ -227,7 +228,7 @@ def _is_job(job: Any) -> bool:
         and all(type(job[name]) is kind for name, kind in _JOB.items())
         and job["settings"].keys() == _SETTINGS.keys()
         and all(type(job["settings"][name]) in kinds for name, kinds in _SETTINGS.items())
-        and all(type(size) is int for size in (*job["settings"]["input_size"], *_list(job["options"], "sample_shape")))
+        and all(type(size) is int for size in job["settings"]["input_size"])
     )
 
 
@@ -252,12 +253,6 @@ def _is_detail(detail: dict[str, Any]) -> bool:
         and type(goldens) is list
         and all(type(golden) is dict and type(golden.get("file")) is str for golden in goldens)
     )
-
-
-def _list(options: dict[str, Any], name: str) -> list[Any]:
-    """Return a list of a job's options; one that is no list is as good as one with a wrong entry."""
-    found = options.get(name) or []
-    return found if type(found) is list else [None]
 
 
 def _finite(measurement: Measurement) -> Measurement:

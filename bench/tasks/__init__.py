@@ -6,20 +6,22 @@ Each of them holds ``TASK``, an instance of :class:`claimbench.bench.core.task.T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING
 
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.records import Options
 from claimbench.bench.core.task import Task
 from claimbench.bench.papers import registry
 
+if TYPE_CHECKING:
+    from claimbench.bench.papers.spec import Paper, Variant
+
 GROUP = "bench.tasks"
-DEFAULT = "image-classification"
-"""The task of a job that names none."""
 
 
 @cache
@@ -52,14 +54,22 @@ def get(name: str) -> Task:
     raise unknown("task", name, known())
 
 
-def of(options: Mapping[str, Any]) -> Task:
+def model_options(paper: Paper, variant: Variant) -> Options:
+    """Return the options that all jobs on a variant have: its hyper-parameters, and what it is built for."""
+    task = paper.task_of(variant)
+    return Options(
+        config=variant.config, sample_shape=variant.input.sample_shape(), task=task, around=task != paper.task
+    )
+
+
+def of(options: Options) -> Task:
     """Return the task of a job, from its options."""
-    return get(str(options.get("task", DEFAULT)))
+    return get(options.task)
 
 
-def shown(options: Mapping[str, Any]) -> Task:
+def shown(name: str) -> Task:
     """Return the task of a stored job for showing it: a plain one where its plug-in is not here."""
-    return known().get(str(options.get("task", DEFAULT))) or Task()
+    return known().get(name) or Task()
 
 
 def _modules() -> Iterator[str]:

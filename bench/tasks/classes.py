@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError, explain
@@ -27,7 +26,7 @@ def count(job: Job) -> int:
         Interrupted: a signal asked to stop.
     """
     try:
-        answer = ask("claimbench.bench.tasks.classes", asdict(job), TIMEOUT_S)
+        answer = ask("claimbench.bench.tasks.classes", job.to_json(), TIMEOUT_S)
     except RuntimeError as error:
         raise UnavailableError(str(error)) from error
     if "wrong" in answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,9 +12,6 @@ from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.records import Job, Settings, resize
 from claimbench.bench.core.task import Subject
 from claimbench.bench.papers.models.build import from_file, from_reproduction, from_timm, seeded
-
-if TYPE_CHECKING:
-    from claimbench.bench.papers.spec import Paper, Variant
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """The dtype of weights and inputs. Half precisions cast the whole model (``model.to(dtype)``) instead of using
@@ -53,20 +49,20 @@ def load_subject(job: Job) -> Subject:
         mode=settings.mode,
         config=config if isinstance(config, Mapping) else None,
         task=tasks.of(job.options),
-        built_from=job.options.get("config", {}),
+        built_from=job.options.config,
     )
 
 
 def build(job: Job) -> tuple[nn.Module, str, tuple[int, ...]]:
     """Return the module on the CPU in float32, its label and the shape of one sample before any resizing."""
     subject = job.subject
-    default = tuple(job.options.get("sample_shape", ()))
+    default = job.options.sample_shape
     if subject.startswith("timm:"):
         model, shape = from_timm(job)
         return model, subject, default or shape
-    if "module" in job.options:
+    if job.paper:
         form = f" ({job.form})" if job.form else ""
-        model = tasks.of(job.options).build(job) if job.options.get("around") else from_reproduction(job)
+        model = tasks.of(job.options).build(job) if job.options.around else from_reproduction(job)
         return model, f"{job.paper}/{subject}{form}", default or (3, 224, 224)
     if ":" in subject:
         return from_file(job), subject, default or (3, 224, 224)
@@ -108,18 +104,3 @@ def _check_mode(settings: Settings, device: torch.device) -> None:
         raise unknown("mode", settings.mode, MODES)
     if settings.mode == "cudagraph" and device.type != "cuda":
         raise UnavailableError("a CUDA graph needs a CUDA device")
-
-
-def model_options(paper: Paper, variant: Variant, module: str) -> dict[str, Any]:
-    """Return what every job on a variant is told: from which package and hyper-parameters it is built, and for what.
-
-    ``around`` says that the network is built by the task, around the paper's model.
-    """
-    task = paper.task_of(variant)
-    return {
-        "module": module,
-        "config": variant.config,
-        "sample_shape": list(variant.input.sample_shape()),
-        **tasks.get(task).options(),
-        **({} if task == paper.task else {"around": True}),
-    }

@@ -16,7 +16,7 @@ def main():
     with open_answer(None) as file:
         for data in json.load(sys.stdin):
             job = read_job(data)
-            do = job.options.get("config", {}).get("do", "")
+            do = job.options.config.get("do", "")
             if do == "hang":
                 time.sleep(600)
             time.sleep(float(os.environ.get("FAKE_DELAY", "0")))

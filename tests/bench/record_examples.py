@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from claimbench.bench.core.records import Job, Measurement, Record, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 
 RUN = "20260102T030405Z-aaaaaa"
 
@@ -29,7 +29,9 @@ def record(
     """Return a record; one without a value says why."""
     if value is None:
         measurement = {"status": "unavailable", "reason": "there is no data set here", **measurement}
-    job = Job(paper, subject, form, job_metric or metric, settings or Settings(), round, options or {})
+    job = Job(
+        paper, subject, form, job_metric or metric, settings or Settings(), round, Options.from_json(options or {})
+    )
     return Record(
         run, job, Measurement(metric, value, unit, **{"method": "counted", **measurement}), environment, "abc1234", time
     )

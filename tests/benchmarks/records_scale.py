@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.core.records import Job, Measurement, Record, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.build import build
 from claimbench.bench.publish.site.source import SiteSource
@@ -36,10 +36,9 @@ ROWS = (
 )
 SUBJECTS = 10
 PAPERS = 10
-OPTIONS = {
-    "module": "claimbench.reproductions.overlock",
-    "sample_shape": [3, 224, 224],
-    "config": {
+OPTIONS = Options(
+    sample_shape=(3, 224, 224),
+    config={
         "depth": [4, 4, 6, 2],
         "sub_depth": [12, 2],
         "embed_dim": [64, 128, 256, 512],
@@ -48,7 +47,7 @@ OPTIONS = {
         "sub_num_heads": [4, 8],
         "ls_init_value": [None, None, 1, 1],
     },
-}
+)
 DETAIL = {"clocks": {"before": 1980, "after": 1980}, "stop": "interval", "temperature": [40, 50], "void": 0}
 
 

@@ -13,7 +13,7 @@ OWN = "own"
 
 def has_data(job: Job) -> bool:
     """Tell whether a job is about accuracy and there are data for it."""
-    return job.metric == "accuracy" and "data" in job.options
+    return job.metric == "accuracy" and job.options.data is not None
 
 
 def is_own(job: Job) -> bool:
@@ -23,12 +23,12 @@ def is_own(job: Job) -> bool:
 
 def is_trained(job: Job) -> bool:
     """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
-    return is_own(job) or job.settings.weights != "random" or bool(job.options.get("weights_file"))
+    return is_own(job) or job.settings.weights != "random" or bool(job.options.weights_file)
 
 
 def weights_of(job: Job) -> dict[str, str]:
     """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
-    path = job.options.get("weights_file")
+    path = job.options.weights_file
     if is_own(job):
         return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
     return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError
@@ -32,7 +32,7 @@ def spread_out(job: Job, base: str, share: Share) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    devices = list(job.options["devices"])
+    devices = list(job.options.devices)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -45,7 +45,7 @@ def spread_out(job: Job, base: str, share: Share) -> None:
         monitor_interval=0.2,
     )
     try:
-        answers = elastic_launch(config, _process)(asdict(job), devices, base, share)
+        answers = elastic_launch(config, _process)(job.to_json(), devices, base, share)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(f"process {rank}, on {devices[rank]}, died: {_last_words(failure)}") from error

@@ -63,7 +63,7 @@ def look(
         UserError: what ``see`` raises, or a file cannot be written.
     """
     cut = list(groups)
-    base = job.options.get("predictions")
+    base = job.options.predictions
     with TemporaryDirectory(prefix="bench-") as scratch:
         chosen = sum(map(len, cut))
         journal = Findings(Path(base or f"{scratch}/all"), {"chosen": chosen, **json.loads(json.dumps(what))})
@@ -95,7 +95,7 @@ def circumstances(subject: Subject, job: Job) -> dict[str, Any]:
     """Return what every finding of a model depends on: the model, its weights, how and with what it runs."""
     return {
         "subject": f"{job.paper} {job.subject} {job.form}",
-        "config": hashlib.sha256(json.dumps(job.options.get("config"), sort_keys=True).encode()).hexdigest()[:16],
+        "config": hashlib.sha256(json.dumps(job.options.config, sort_keys=True).encode()).hexdigest()[:16],
         "precision": job.settings.precision,
         "mode": job.settings.mode,
         "device": subject.device.type,
@@ -114,7 +114,7 @@ def by_one_process(job: Job, what: str) -> None:
     Raises:
         UnavailableError: one is.
     """
-    if job.options.get("group") or len(job.options.get("devices") or []) > 1:
+    if job.options.group or len(job.options.devices) > 1:
         raise UnavailableError(f"{what} by one process on one device only")
 
 

@@ -18,6 +18,7 @@ from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, resize
 from claimbench.bench.core.task import SEED
+from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
 from claimbench.bench.papers.models.state import load_state, load_strictly
 
@@ -37,14 +38,14 @@ def _weights_file(job: Job) -> str | None:
         UnavailableError: official weights were asked for and there is no file.
         UserError: the file is not there any more, or has changed.
     """
-    path: str | None = job.options.get("weights_file")
-    if path is None:
+    path = job.options.weights_file
+    if not path:
         if job.settings.weights in ("random", "own"):
             return None
         raise UnavailableError(
-            job.options.get("weights_missing") or f"needs the {job.settings.weights} weights: give their file"
+            job.options.weights_missing or f"needs the {job.settings.weights} weights: give their file"
         )
-    planned = job.options.get("weights_sha256")
+    planned = job.options.weights_sha256
     if planned and Path(path).is_file() and digest(path) != planned:
         raise UserError(f"weights file {path} has changed since this run was planned: start a new run")
     return path
@@ -57,7 +58,7 @@ def from_reproduction(job: Job) -> nn.Module:
         UserError: the weights file does not fit, is gone, or has changed since the run was planned.
         UnavailableError: official weights were asked for and there is no file.
     """
-    module, config = job.options["module"], job.options.get("config", {})
+    module, config = registry.module(job.paper), job.options.config
     path = _weights_file(job)
     if path is None:
         built: nn.Module = importlib.import_module(f"{module}.model").build(config, job.form)
@@ -86,12 +87,12 @@ def from_timm(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
     name = job.subject.removeprefix("timm:")
     if not timm.is_model(name):
         raise unknown("timm model", name, timm.list_models())
-    arguments: dict[str, Any] = dict(job.options.get("config", {}))
+    arguments = dict(job.options.config)
     own = timm.get_pretrained_cfg(name)
     shape = tuple(own.input_size) if own is not None else (3, 224, 224)
-    wanted = resize(tuple(job.options.get("sample_shape", ())) or shape, job.settings.input_size)
-    path = job.options.get("weights_file")
-    if path is None and job.settings.weights != "random":
+    wanted = resize(job.options.sample_shape or shape, job.settings.input_size)
+    path = job.options.weights_file
+    if not path and job.settings.weights != "random":
         arguments["pretrained"] = True
     if wanted[1:] != shape[1:]:
         arguments["img_size"] = wanted[1:]
@@ -101,7 +102,7 @@ def from_timm(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
         if "pretrained" not in arguments:
             raise
         raise UnavailableError(f"timm's weights of {name} cannot be loaded here ({type(error).__name__})") from error
-    if path is not None:
+    if path:
         load_strictly(model, load_state(path), path, job.subject)
     return model, shape
 
@@ -148,7 +149,7 @@ def from_file(job: Job) -> nn.Module:
     if not callable(make):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise unknown(f"factory in {path}:", factory, names)
-    model = make(**job.options.get("config", {}))
+    model = make(**job.options.config)
     if not isinstance(model, nn.Module):
         raise UserError(f"{job.subject} returned {type(model).__name__}, expected a torch.nn.Module")
     weights = _weights_file(job)

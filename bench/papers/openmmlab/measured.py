@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -24,10 +24,10 @@ def build(job: Job) -> nn.Module:
     Raises:
         UserError: the network or its backbone does not exist, or the file does not fit; one sentence.
     """
-    config: dict[str, Any] = dict(job.options["config"])
+    config = dict(job.options.config)
     backbone, name = str(config.pop("backbone")), str(config.pop("network"))
     model = network(backbone, name, form=job.form, **config)
-    path = job.options.get("weights_file")
-    if path is not None:
+    path = job.options.weights_file
+    if path:
         load_strictly(model, read(path), path, job.subject)
     return wrap(model, named(name))

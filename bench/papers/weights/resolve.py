@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
@@ -17,22 +17,32 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 
 
+class WeightsOptions(TypedDict, total=False):
+    """The options of a job that say from which file its weights come, as in
+    :class:`claimbench.bench.core.records.Options`.
+    """
+
+    weights_file: str
+    weights_sha256: str
+    weights_url: str
+
+
 @dataclass(frozen=True)
 class Weights:
     """What a run loads, by paper and variant.
 
     Attributes:
-        files: what a job needs to know of its file: ``weights_file``, ``weights_sha256`` and ``weights_url``.
+        files: the options of a job that name its file.
         missing: why there is no file, one sentence each.
     """
 
-    files: dict[Key, dict[str, str]] = field(default_factory=dict)
+    files: dict[Key, WeightsOptions] = field(default_factory=dict)
     missing: dict[Key, str] = field(default_factory=dict)
 
 
 def given(file: str, chosen: Chosen) -> Weights:
     """Return a user's own file as the weights of the one variant that was chosen."""
-    evidence = {"weights_file": str(Path(file).resolve()), "weights_sha256": digest(file)}
+    evidence: WeightsOptions = {"weights_file": str(Path(file).resolve()), "weights_sha256": digest(file)}
     return Weights({(paper.id, variants[0].name): evidence for paper, variants in chosen})
 
 

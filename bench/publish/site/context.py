@@ -73,7 +73,7 @@ def _variant(paper: Paper, variant: Variant, rows: Rows) -> dict[str, Any]:
     return {
         "variant": variant,
         "forms": variant.forms or tuple(form.name for form in paper.forms),
-        "size": tasks.shown({"task": paper.task_of(variant)}).size(variant.input.sample_shape()),
+        "size": tasks.shown(paper.task_of(variant)).size(variant.input.sample_shape()),
         "counts": counts(mine),
         "parity": proven[0] if proven else None,
         "why": parity[0]["detail"] if parity else "it was not part of what was run",

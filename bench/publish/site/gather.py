@@ -84,7 +84,8 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
         papers: the papers to show whether they were measured or not.
         broken: papers that cannot be shown, by id, and why.
     """
-    records, problems = _sound(store.query())
+    records = store.query()
+    problems: list[SkippedLine] = []
     by_paper: dict[str, list[StoredRecord]] = {}
     papers_of_run: dict[str, set[str]] = {}
     for record in records:
@@ -116,49 +117,6 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
         newest=max((record.time for record in records), default=""),
         runs=by_run,
     )
-
-
-_SETTINGS: Mapping[str, tuple[type, ...]] = {
-    "device": (str,),
-    "batch": (int, type(None)),
-    "input_size": (tuple,),
-    "precision": (str,),
-    "mode": (str,),
-    "channels_last": (bool,),
-    "threads": (int, type(None)),
-    "weights": (str,),
-    "quick": (bool,),
-    "training": (bool,),
-}
-"""What settings must be: the store checks that they are all there, not what they are."""
-
-
-def _sound(records: list[StoredRecord]) -> tuple[list[StoredRecord], list[SkippedLine]]:
-    """Return the records whose settings are what they should be; each other one is a problem."""
-    strange: dict[int, str] = {}
-    sound, problems = [], []
-    for record in records:
-        reason = strange.get(id(record.job))
-        if reason is None:
-            reason = strange[id(record.job)] = _strange(record)
-        if reason:
-            problems.append(SkippedLine(_place(record), reason))
-        else:
-            sound.append(record)
-    return sound, problems
-
-
-def _strange(record: Record) -> str:
-    """Return what is wrong with a record's settings; empty if nothing is."""
-    for name, kinds in _SETTINGS.items():
-        if type(getattr(record.job.settings, name)) not in kinds:
-            return f"a record's setting {name!r} is no {kinds[0].__name__}"
-    shape = record.job.options.get("sample_shape") or ()
-    if not isinstance(shape, list | tuple) or any(
-        type(s) is not int for s in (*shape, *record.job.settings.input_size)
-    ):
-        return "a record's input shape is not made of whole numbers"
-    return ""
 
 
 def _place(record: StoredRecord) -> str:

@@ -122,7 +122,7 @@ def _point(
     several = len({figure.form for figure in result.figures if figure.subject == subject}) > 1
     shown = form if several or _has_forms(paper, subject) else ""
     point = Point(paper.id, paper.task, words(subject), words(shown), "measured")
-    point.size = tasks.shown(first.options).size(first.sample_shape)
+    point.size = tasks.shown(first.options.task).size(first.sample_shape)
     if timed:
         point.device, point.precision, point.batch = first.device, words(settings.precision), str(first.batch or "")
         mode = [words(settings.mode), "channels last" if settings.channels_last else ""]
@@ -157,7 +157,7 @@ def _axis_of(figure: Figure) -> Axis:
             return Axis(IMAGENET[base], quantity.title, quantity.unit, quantity.better, "quality")
         what = f"{classes} classes" if classes != 1000 else "1,000 images"
         return Axis(words(f"{figure.row} {what}"), words(f"{row.title} ({what})"), row.unit, row.better, "quality")
-    return _axis_of_row(figure.row, tasks.shown(figure.options).sample)
+    return _axis_of_row(figure.row, tasks.shown(figure.options.task).sample)
 
 
 def _axis_of_row(name: str, sample: str) -> Axis:
@@ -228,7 +228,7 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
 def _size(paper: Paper, given: InputSpec | None, pixels: int) -> str:
     """Return the input of a reported figure: the side that it states, or else what the variant takes."""
     shape = (3, pixels, pixels) if pixels else given.sample_shape() if given is not None else ()
-    return tasks.shown({"task": paper.task}).size(shape)
+    return tasks.shown(paper.task).size(shape)
 
 
 def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> None:
@@ -248,7 +248,7 @@ def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> No
 def _reported_axis(paper: Paper, name: str, quantity: Quantity) -> Axis:
     """Return the axis of a reported metric: that of the measured row that answers it, unless it is a score."""
     if quantity.answers and quantity.kind != "quality":
-        return _axis_of_row(quantity.answers[0].row, tasks.shown({"task": paper.task}).sample)
+        return _axis_of_row(quantity.answers[0].row, tasks.shown(paper.task).sample)
     return Axis(name, quantity.title, quantity.unit, quantity.better, quantity.kind)
 
 

@@ -80,7 +80,7 @@ def _settings(row: Row, metric: str) -> list[str]:
     if metric == "accuracy":
         if settings.weights != "random" or figure.value is None:  # what is trained where it is scored needs none
             words += ["--weights", "official" if settings.weights == "random" else settings.weights]
-        words += _data(str(figure.options.get("dataset") or ""), figure.row)
+        words += _data(figure.options.dataset, figure.row)
     return words
 
 

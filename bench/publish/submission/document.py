@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -74,7 +74,7 @@ def write(
     submitter: str = "",
 ) -> bytes:
     """Return the bytes of a submission; ``records`` and ``samples`` are lines of the store."""
-    lines = [_line("environment", environment), _line("plan", asdict(plan))]
+    lines = [_line("environment", environment), _line("plan", plan.to_json())]
     lines += [b'{"record":' + line + b"}" for line in records]
     lines += [b'{"samples":' + line + b"}" for line in samples]
     return seal(lines, plan.run, device, submitter)

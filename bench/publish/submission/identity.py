@@ -12,7 +12,8 @@ from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.case import Case, subject_of
 from claimbench.bench.publish.submission.models import TIMM
 from claimbench.bench.publish.submission.reasons import Doubt, rule
-from claimbench.bench.run.plan import MODES, PRECISIONS, STATIC
+from claimbench.bench.run.plan import STATIC
+from claimbench.bench.run.request import MODES, PRECISIONS
 from claimbench.bench.run.rows import every_row
 from claimbench.bench.store.evidence import Energy, Peak, Timing, read
 from claimbench.bench.store.store import slug
@@ -64,8 +65,8 @@ def _configuration(case: Case) -> Iterator[Doubt]:
             own = case.models.own(job).options
         except UserError:
             continue
-        for name in ("module", "config", "sample_shape", "task", "around"):
-            if job.options.get(name) != own.get(name):
+        for name in ("config", "sample_shape", "task", "around"):
+            if getattr(job.options, name) != getattr(own, name):
                 yield entry, f"its option {name} is not that of {job.subject} in this repository"
 
 
@@ -114,7 +115,7 @@ def _contradictions(case: Case, job: Job) -> Iterator[str]:
         yield f"the device is {settings.device}, and the plan's {case.submission.plan.device}"
     if settings.training and settings.mode == "cudagraph":
         yield "training steps are not measured in a CUDA graph"
-    if settings.weights == "random" and job.options.get("weights_file"):
+    if settings.weights == "random" and job.options.weights_file:
         yield "the weights are random, and come from a file"
     if settings.training and job.metric in ("accuracy", "parity"):
         yield f"{job.metric} is not measured on training steps"
@@ -162,6 +163,6 @@ def _goldens(case: Case) -> Iterator[Doubt]:
             continue
         variants = registry.entry(job.paper).variants
         known = golden_files.names(job.paper, job.subject, variants)
-        asked = job.options.get("goldens")
+        asked = list(job.options.goldens)
         if known and asked != known:
             yield entry, f"it was measured against {asked}, and {job.subject} has {', '.join(known)}"

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 
-from claimbench.bench.core.records import SCHEMA_VERSION, Status
+from claimbench.bench.core.records import SCHEMA_VERSION, Options, Status
 
 VERSION = 1
 """Of the format of submissions."""
@@ -104,6 +113,15 @@ class Settings(_Strict):
     training: bool
 
 
+def _options(data: dict[str, Any]) -> dict[str, Any]:
+    """Check the options of a job."""
+    try:
+        Options.from_json(data)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return data
+
+
 class Job(_Strict):
     """As :class:`claimbench.bench.core.records.Job`; in a record its round stands elsewhere."""
 
@@ -112,7 +130,7 @@ class Job(_Strict):
     form: Short
     metric: Short
     settings: Settings
-    options: dict[str, Any]
+    options: Annotated[dict[str, Any], AfterValidator(_options)]
 
 
 class PlannedJob(Job):

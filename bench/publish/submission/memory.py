@@ -76,13 +76,13 @@ def _input_bytes(case: Case, entry: Entry) -> int | None:
     """Return the bytes of a batch of inputs."""
     job = entry.record.job
     try:
-        shape = case.models.own(job).options.get("sample_shape")
+        shape = case.models.own(job).options.sample_shape
     except UserError:
         return None
     dtype = DTYPES.get(job.settings.precision)
     if not shape or dtype is None:
         return None
-    return (job.settings.batch or 1) * prod(resize(tuple(shape), job.settings.input_size)) * dtype.itemsize
+    return (job.settings.batch or 1) * prod(resize(shape, job.settings.input_size)) * dtype.itemsize
 
 
 def _together(rows: dict[str, tuple[Entry, float]]) -> Iterator[Doubt]:

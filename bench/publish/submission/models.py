@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.core.records import Job, Settings, resize
+from claimbench.bench.core.records import Job, Options, Settings, resize
 from claimbench.bench.papers import registry
-from claimbench.bench.tasks.subject import model_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,7 +56,7 @@ class Models:
     def __init__(self, progress: Callable[[str], None] | None = None) -> None:
         self._progress = progress
         self._facts: dict[tuple[object, ...], Facts | str] = {}
-        self._options: dict[tuple[str, str, str], dict[str, Any] | UserError] = {}
+        self._options: dict[tuple[str, str, str], Options | UserError] = {}
 
     def own(self, job: Job) -> Job:
         """Return the job on the same model and input as this suite would plan it.
@@ -99,7 +98,7 @@ class Models:
         return self._facts[key]
 
 
-def _variant(job: Job) -> dict[str, Any]:
+def _variant(job: Job) -> Options:
     """Return the options that the plan gives every job on a paper's model."""
     paper = registry.paper(job.paper)
     variants = {variant.name: variant for variant in paper.models}
@@ -109,10 +108,10 @@ def _variant(job: Job) -> dict[str, Any]:
     forms = variant.forms or tuple(form.name for form in paper.forms)
     if job.form not in forms:
         raise unknown(f"form of {variant.name}", job.form, forms)
-    return model_options(paper, variant, registry.entry(paper.id).module)
+    return tasks.model_options(paper, variant)
 
 
-def _timm(job: Job) -> dict[str, Any]:
+def _timm(job: Job) -> Options:
     import timm
 
     name = job.subject.removeprefix(TIMM)
@@ -120,7 +119,7 @@ def _timm(job: Job) -> dict[str, Any]:
         raise unknown("timm model", name, timm.list_models())
     if job.paper or job.form:
         raise UserError(f"{job.subject} belongs to no paper and has one form")
-    return {}
+    return Options()
 
 
 def _examine(job: Job) -> Facts:
@@ -181,4 +180,4 @@ def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | 
 def _sample(shape: tuple[int, ...], batch: int, job: Job) -> Example:
     import torch
 
-    return tasks.of(job.options).example(shape, batch, torch.Generator().manual_seed(0), job.options.get("config", {}))
+    return tasks.of(job.options).example(shape, batch, torch.Generator().manual_seed(0), job.options.config)

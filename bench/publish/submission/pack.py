@@ -71,7 +71,7 @@ def pack(results: Path, run: str, submitter: str = "") -> Packed:
         records=len(records),
         samples=len(samples),
         left_out=tuple(dict.fromkeys(scrub(r.job.subject) for r in found if not _is_shared(r.job))),
-        shortened=tuple(dict.fromkeys(p for r in records for p in paths([asdict(r.job), asdict(r.measurement)]))),
+        shortened=tuple(dict.fromkeys(p for r in records for p in paths([r.job.to_json(), asdict(r.measurement)]))),
     )
 
 
@@ -81,7 +81,7 @@ def _is_shared(job: Job) -> bool:
 
 
 def _scrub_job(job: Job) -> Job:
-    return read_job(scrub(asdict(job)))
+    return read_job(scrub(job.to_json()))
 
 
 def _scrub_record(record: StoredRecord) -> StoredRecord:

@@ -199,7 +199,7 @@ def _assemble(text: bytes, found: dict[str, list[Line]], faults: _Faults) -> Sub
         environment=environment,
         environment_digest=environment_file(environment)[0],
         environments=len(found["environment"]),
-        plan=RunFile(**{**plan, "papers": tuple(plan["papers"]), "jobs": tuple(read_job(job) for job in plan["jobs"])}),
+        plan=RunFile.from_json(plan),
         entries=tuple(entries),
         samples=samples,
         whole=not broken,

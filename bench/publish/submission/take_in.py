@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -63,7 +63,7 @@ def _add(submission: Submission, results: Path) -> None:
     """
     store, header = Store(results), submission.header
     store.add_environment(submission.environment)
-    origin = {"header": header.model_dump(), "plan": asdict(submission.plan)}
+    origin = {"header": header.model_dump(), "plan": submission.plan.to_json()}
     body = orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
     jsonl.write_whole(results / "submissions" / f"{header.run}.json", body)
     encoded = []

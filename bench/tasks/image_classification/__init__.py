@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from claimbench.bench.core.quantities import Answer, Quantity, Row
 from claimbench.bench.core.task import Task, TrainRequest
@@ -59,10 +59,6 @@ class ImageClassification(Task):
     default = catalogue.DEFAULT
     rows = ROWS
     quantities = QUANTITIES
-
-    def options(self) -> dict[str, Any]:
-        """Return nothing: a job that names no task is one of this."""
-        return {}
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
         """Return the scores of :mod:`claimbench.bench.tasks.image_classification.evaluate`."""

@@ -25,7 +25,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     for job in jobs:
         if not has_data(job):
             continue
-        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        key = (job.options.dataset or DEFAULT, job.options.data or "", job.options.partial)
         if key not in found:
             with shown(DATASETS[key[0]].title) as progress:
                 found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=progress)
@@ -36,7 +36,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
         if not has_data(job) or not is_trained(job) or model in seen:
             continue
         seen.add(model)
-        key = (job.options.get("dataset", DEFAULT), job.options.get("data") or "", bool(job.options.get("partial")))
+        key = (job.options.dataset or DEFAULT, job.options.data or "", job.options.partial)
         try:
             classes = count(job)
         except (UnavailableError, UserError):

@@ -55,11 +55,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     pictures = _pictures(job, dataset)
     check_classes(dataset, pictures, classes, job.subject)
     with ExitStack() as stack:
-        base = job.options.get("predictions") or str(Path(stack.enter_context(tempfile.TemporaryDirectory()), "all"))
+        base = job.options.predictions or str(Path(stack.enter_context(tempfile.TemporaryDirectory()), "all"))
         task = task_of(subject, job, dataset, pictures, Path(base))
-        devices = job.options.get("devices") or []
-        if job.options.get("group"):
-            group = stack.enter_context(joined(job.options["group"]))
+        devices = job.options.devices
+        if job.options.group:
+            group = stack.enter_context(joined(job.options.group))
             try:
                 found = evaluate(subject, task, group)
             except (UserError, UnavailableError):
@@ -95,16 +95,16 @@ def share(job: Job, base: str, group: Group) -> None:
 
 
 def _pictures(job: Job, dataset: DataSet) -> Pictures:
-    return checked(dataset, job.options.get("data") or "", partial=bool(job.options.get("partial")))
+    return checked(dataset, job.options.data or "", partial=job.options.partial)
 
 
 def _dataset(job: Job) -> DataSet:
     """Return the data set that a job is about, if it can be evaluated at all."""
-    name = job.options.get("dataset", DEFAULT)
+    name = job.options.dataset or DEFAULT
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     dataset = DATASETS[name]
-    if not job.options.get("data") and not dataset.has_package:
+    if not job.options.data and not dataset.has_package:
         raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
     if not is_trained(job):
         raise UnavailableError("needs official weights: random ones score at chance")
@@ -114,10 +114,10 @@ def _dataset(job: Job) -> DataSet:
 def task_of(subject: Subject, job: Job, dataset: DataSet, pictures: Pictures, base: Path) -> Task:
     """Return the evaluation that a job asks for."""
     on_gpu = subject.device.type == "cuda"
-    limit = job.options.get("limit") or (QUICK_IMAGES if job.settings.quick else None)
-    preprocessing = preprocessing_of(subject.sample_shape, job.options.get("input"), subject.config, dataset)
-    batch = job.options.get("batch") or (BATCH_GPU if on_gpu else BATCH_CPU)
-    workers = job.options.get("workers")
+    limit = job.options.limit or (QUICK_IMAGES if job.settings.quick else None)
+    preprocessing = preprocessing_of(subject.sample_shape, job.options.input, subject.config, dataset)
+    batch = job.options.batch or (BATCH_GPU if on_gpu else BATCH_CPU)
+    workers = job.options.workers
     allowed = sorted(expected_classes(dataset).values()) if dataset.subset else None
     chosen = spread(len(pictures), limit)
     return Task(
@@ -163,7 +163,7 @@ def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Me
     classes = dataset.classes or len(pictures.classes)
     detail: dict[str, Any] = {
         "dataset": dataset.name,
-        "data": Path(job.options.get("data") or "").name,
+        "data": Path(job.options.data or "").name,
         "images_in_set": len(pictures),
         "classes": len(task.allowed) if task.allowed else classes,
         "preprocessing": dict(task.preprocessing),
@@ -225,7 +225,7 @@ def _pictures_digest(names: list[str], labels: list[tuple[int, ...]]) -> str:
 
 def _kept(job: Job, task: Task) -> dict[str, Any]:
     """Return where every prediction is kept, if it is."""
-    if not job.options.get("predictions"):
+    if not job.options.predictions:
         return {}
     file = whole_file(task.base)
     return {"predictions_file": f"{file.parent.name}/{file.name}", "predictions_sha256": digest(file), "top": TOP}

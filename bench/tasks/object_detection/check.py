@@ -17,7 +17,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
         UserError: data are missing or damaged; one sentence names the file.
     """
     notes = []
-    for data, partial in dict.fromkeys((job.options["data"], bool(job.options.get("partial"))) for job in jobs):
+    for data, partial in dict.fromkeys((job.options.data or "", job.options.partial) for job in jobs):
         with shown(TITLE) as progress:
             truth = checked(data, partial=partial, progress=progress)
         if truth.partial:

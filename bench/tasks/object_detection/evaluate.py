@@ -53,13 +53,13 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UnavailableError: there are no data, the weights are random, or the model cannot be scored as the job says.
         UserError: the data are not what they should be.
     """
-    if not job.options.get("data"):
+    if not job.options.data:
         raise UnavailableError(f"needs the data set {TITLE}: give {NEEDS} with --data")
     if not is_trained(job):
         raise UnavailableError("needs trained weights: random ones find nothing")
     detector = _detector(subject, job)
-    truth = read(job.options["data"], partial=bool(job.options.get("partial")))
-    limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
+    truth = read(job.options.data, partial=job.options.partial)
+    limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
     detail = _detail(job, detector, truth, len(chosen))
     what = {**circumstances(subject, job), **detail, "pictures": _sizes(chosen)}

@@ -79,7 +79,7 @@ class RepresentationProbing(Task):
         """Check the folder that the user named."""
         from claimbench.bench.tasks.representation_probing.data import check
 
-        for name, given in {(job.options["dataset"], job.options.get("data", "")) for job in jobs}:
+        for name, given in {(job.options.dataset, job.options.data or "") for job in jobs}:
             check(name, given)
         return []
 

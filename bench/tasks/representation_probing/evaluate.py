@@ -16,6 +16,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import ahead
 from claimbench.bench.measure.scoring.look import circumstances, look
+from claimbench.bench.papers import registry
 from claimbench.bench.tasks.representation_probing import data, encoder, features
 from claimbench.bench.tasks.representation_probing.features import Features
 from claimbench.bench.tasks.representation_probing.heads import Recipe, Trained, train
@@ -36,15 +37,15 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UnavailableError: the data set or the encoder is not here, or the head does not fit its tokens.
         UserError: what the user named is not the data set, or the encoder's weights are another model's.
     """
-    name = job.options["dataset"]
-    if "module" not in job.options:
+    name = job.options.dataset
+    if not job.paper:
         raise UnavailableError(
             "only the heads of papers are probed: a model of your own cannot be built for the tokens"
         )
     if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
         raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
-    with ahead(job.options.get("predictions"), "pictures encoded") as told:
-        parts, weights = features.load(name, job.options.get("data") or "", told)
+    with ahead(job.options.predictions, "pictures encoded") as told:
+        parts, weights = features.load(name, job.options.data or "", told)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
     what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
@@ -91,8 +92,8 @@ def _trained(
 def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
     """Return what builds the head for these tokens, which it was tried on."""
     _, tokens, dim = part.tokens.shape
-    config = {**job.options.get("config", {}), "dim": dim, "tokens": tokens, "num_classes": classes}
-    make = import_module(f"{job.options['module']}.model").build
+    config = {**job.options.config, "dim": dim, "tokens": tokens, "num_classes": classes}
+    make = import_module(f"{registry.module(job.paper)}.model").build
 
     def build() -> nn.Module:
         head: nn.Module = make(config, job.form)

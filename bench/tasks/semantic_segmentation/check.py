@@ -21,7 +21,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """
     places: dict[tuple[str, str, bool], list[Job]] = {}
     for job in jobs:
-        place = (dataset_of(job).name, job.options["data"], bool(job.options.get("partial")))
+        place = (dataset_of(job).name, job.options.data or "", job.options.partial)
         places.setdefault(place, []).append(job)
     for (_, data, partial), own in places.items():
         dataset = dataset_of(own[0])

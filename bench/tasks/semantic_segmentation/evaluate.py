@@ -17,6 +17,7 @@ from claimbench.bench.core.statistics import RESAMPLES
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, spread
+from claimbench.bench.papers import registry
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
 from claimbench.bench.tasks.semantic_segmentation.data import digest, listed
 from claimbench.bench.tasks.semantic_segmentation.labelling import (
@@ -58,17 +59,17 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UserError: the data are not what they should be, or not for this model.
     """
     dataset = dataset_of(job)
-    if not job.options.get("data"):
+    if not job.options.data:
         raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
     if not is_trained(job):
         raise UnavailableError("needs trained weights: random ones score at chance")
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
     by_one_process(job, "segmentation models are scored")
-    several = bool(job.options.get("multi_scale"))
+    several = job.options.multi_scale
     network = _labeller(subject, several=several) or _segmenter(subject, job)
-    pairs = listed(dataset, job.options["data"], network.classes, partial=bool(job.options.get("partial")))
-    limit = job.options.get("limit") or (QUICK_PICTURES if job.settings.quick else None)
+    pairs = listed(dataset, job.options.data, network.classes, partial=job.options.partial)
+    limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
     detail = {
         "dataset": dataset.name,
@@ -97,7 +98,7 @@ def dataset_of(job: Job) -> Masks:
     Raises:
         UserError: it does not exist.
     """
-    name = job.options.get("dataset") or DEFAULT
+    name = job.options.dataset or DEFAULT
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     return DATASETS[name]
@@ -111,7 +112,7 @@ def classes_of(job: Job) -> int:
         UserError: the model or a setting is wrong; one sentence.
     """
     settings = replace(job.settings, device="cpu", precision="fp32", mode="eager", weights="random")
-    options = {name: value for name, value in job.options.items() if not name.startswith("weights")}
+    options = replace(job.options, weights_file="")
     subject = load_subject(replace(job, settings=settings, options=options))
     labeller = _labeller(subject)
     return labeller.classes if labeller is not None else _classes(subject)
@@ -130,16 +131,16 @@ def _labeller(subject: Subject, *, several: bool = False) -> Labeller | None:
 
 
 def _segmenter(subject: Subject, job: Job) -> Segmenter:
-    own = import_module(f"{job.options['module']}.model") if "module" in job.options else None
+    own = import_module(f"{registry.module(job.paper)}.model") if job.paper else None
     refine: Callable[[Any], Refine] | None = getattr(own, "refine", None)
     forward = subject.forward()
     return Segmenter(
         scores=lambda x: _scores(forward(x)),
         upsample=getattr(own, "upsample", _bilinear),
         place=subject.place,
-        normalisation=normalisation_of(job.options.get("input")),
+        normalisation=normalisation_of(job.options.input),
         classes=_classes(subject),
-        refine=refine(job.options.get("config", {})) if refine is not None else None,
+        refine=refine(job.options.config) if refine is not None else None,
     )
 
 

@@ -177,7 +177,7 @@ def evaluate(
     Raises:
         UserError: a file cannot be read or does not fit; names it.
     """
-    batch = job.options.get("batch") or 1
+    batch = job.options.batch or 1
     groups = network.groups(dataset, pairs, batch)
     named = ({"/".join(pair.picture.parts[-2:]): pair for pair in group} for group in groups)
     told = {**what, "batch": batch, "pictures": sizes(pairs)}

@@ -20,7 +20,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
         UserError: a file is not what it should be; one sentence.
     """
     notes = []
-    for name, given in dict.fromkeys((job.options.get("dataset") or DEFAULT, job.options["data"]) for job in jobs):
+    for name, given in dict.fromkeys((job.options.dataset or DEFAULT, job.options.data) for job in jobs):
         if given and name in DATASETS:
             with shown(DATASETS[name].title):
                 notes += few_items(opened(DATASETS[name], Path(given)))

@@ -30,17 +30,17 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UnavailableError: the weights are random, or there are no data.
         UserError: the data are not what they should be, or the model is for another number of items.
     """
-    name = job.options.get("dataset") or DEFAULT
+    name = job.options.dataset or DEFAULT
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     dataset = DATASETS[name]
-    if job.options.get("weights_file") is None:
+    if not job.options.weights_file:
         raise UnavailableError(
             f"needs trained weights: bench train --paper {job.paper} --dataset {dataset.name}, then --weights FILE"
         )
-    given = job.options.get("data")
+    given = job.options.data
     split = opened(dataset, Path(given) if given else None)
-    check_items(job.options.get("config", {}), subject.model, split)
+    check_items(job.options.config, subject.model, split)
     length = subject.sample_shape[0]
     protocol = draw(split, "test", SEED)
     score = scorer(subject.model, subject.device)
@@ -49,7 +49,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "users": len(protocol.users),
         "data_sha256": split.data.digest,
         "protocol": dataset.source,
-        "weights_sha256": digest(job.options["weights_file"]),
+        "weights_sha256": digest(job.options.weights_file),
     }
     return rows(dataset, protocol.sampled(score, length), protocol.full(score, length), detail)
 

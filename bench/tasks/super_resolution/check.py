@@ -35,7 +35,7 @@ def check(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """
     notes, seen = [], set()
     for job in jobs:
-        asked = (job.options["dataset"], job.options["data"] or "", scale_of(job), bool(job.options.get("partial")))
+        asked = (job.options.dataset, job.options.data or "", scale_of(job), job.options.partial)
         if asked in seen:
             continue
         seen.add(asked)

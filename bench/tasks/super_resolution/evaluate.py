@@ -63,11 +63,11 @@ def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
         UnavailableError: the set is not at hand.
         UserError: the pictures are not what they should be.
     """
-    chosen = SETS[job.options["dataset"]]
+    chosen = SETS[job.options.dataset]
     scale = scale_of(job)
-    if "data" not in job.options:
+    if job.options.data is None:
         raise UnavailableError(f"needs the pictures of {chosen.title}: give their folder with --data")
-    found = data.find(chosen, job.options["data"] or "", scale, bool(job.options.get("partial")))
+    found = data.find(chosen, job.options.data, scale, job.options.partial)
     by_one_process(job, "super-resolution models are scored")
     task = Task(chosen, scale, found)
     methods: dict[str, Method | str] = {
@@ -90,7 +90,7 @@ def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
 
 def scale_of(job: Job) -> int:
     """Return by how much the job's model enlarges."""
-    return int((job.options.get("config") or {}).get("upscale", SCALES[-1]))
+    return int(job.options.config.get("upscale", SCALES[-1]))
 
 
 def _see(methods: Mapping[str, Method], group: Sequence[data.Pair], scale: int) -> Iterator[dict[str, list[Any]]]:

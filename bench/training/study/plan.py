@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.records import Job, read_job
 from claimbench.bench.core.text import split
 from claimbench.bench.machine.process import Stop, ask
-from claimbench.bench.papers import registry
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.store import new_run
-from claimbench.bench.training.study import request
-from claimbench.bench.training.study.request import Options
+from claimbench.bench.training.study import request as asked
+from claimbench.bench.training.study.request import StudyRequest
 from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, setting
 from claimbench.bench.training.study.task import Task, label, make_job
 
@@ -61,7 +60,7 @@ class Plan:
             Task(
                 job,
                 self.slots[0],
-                self.folders[job.options["setting"]["dataset"]],
+                self.folders[job.options.setting["dataset"]],
                 str(folder / f"{label(job).replace(' ', '-')}.pt"),
             )
             for job in self.jobs
@@ -78,23 +77,22 @@ class _Subject:
 
     paper: str
     name: str
-    module: str
     setting: Setting
 
 
-def make(options: Options, stop: Stop, look: Look) -> Plan:
+def make(request: StudyRequest, stop: Stop, look: Look) -> Plan:
     """Return the plan of a study that starts now: the data found, every arm tried.
 
     Raises:
-        UserError: something in the options does not exist, the data cannot be had, or an arm does not work.
+        UserError: something in the request does not exist, the data cannot be had, or an arm does not work.
         Interrupted: a signal asked to stop.
     """
-    subjects, without = _subjects(options)
-    seeds = {subject.name: text.seeds(options.seeds, subject.setting.seeds) for subject in subjects}
+    subjects, without = _subjects(request)
+    seeds = {subject.name: text.seeds(request.seeds, subject.setting.seeds) for subject in subjects}
     trainings = sum(len(seeds[subject.name]) * (2 if subject.paper else 1) for subject in subjects)
-    slots = request.slots(options, trainings)
-    folders = _folders({subject.setting.dataset for subject in subjects}, options.data)
-    threads = request.threads(options, slots)
+    slots = asked.slots(request, trainings)
+    folders = _folders({subject.setting.dataset for subject in subjects}, request.data)
+    threads = asked.threads(request, slots)
     jobs: list[Job] = []
     broken: list[str] = []
     costs: dict[str, dict[str, Any]] = {}
@@ -106,26 +104,26 @@ def make(options: Options, stop: Stop, look: Look) -> Plan:
             continue
         costs |= {f"{subject.name}/{arm}": found for arm, found in arms.items()}
         jobs += _jobs(subject, arms, seeds[subject.name], slots[0].partition(":")[0], threads)
-    if broken and ("all" not in split(options.papers) or not jobs):
+    if broken and ("all" not in split(request.papers) or not jobs):
         raise UserError("; ".join(broken))
     return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without), tuple(broken))
 
 
-def _subjects(options: Options) -> tuple[list[_Subject], list[str]]:
+def _subjects(request: StudyRequest) -> tuple[list[_Subject], list[str]]:
     """Return what is to be studied, and which papers of ``all`` cannot be, a sentence each."""
-    papers, without = request.papers(options.papers) if options.papers else ([], [])
-    baselines = request.baselines(options.baselines)
+    papers, without = asked.papers(request.papers) if request.papers else ([], [])
+    baselines = asked.baselines(request.baselines)
     if not papers and not baselines:
         raise UserError("name what to study: --paper ID (or all), or --baseline resnet18")
-    chosen, effort = request.dataset(options.dataset), request.effort(options)
+    chosen, effort = asked.dataset(request.dataset), asked.effort(request)
     found = []
     for paper in papers:
         assert paper.study is not None
-        how = setting(effort, chosen or paper.study.dataset, options.epochs)
-        found.append(_Subject(paper.id, paper.id, registry.entry(paper.id).module, how))
+        how = setting(effort, chosen or paper.study.dataset, request.epochs)
+        found.append(_Subject(paper.id, paper.id, how))
     for name in baselines:
-        how = replace(setting(effort, chosen or "fashion-mnist", options.epochs), seeds=BASELINE_SEEDS)
-        found.append(_Subject("", name, "", how))
+        how = replace(setting(effort, chosen or "fashion-mnist", request.epochs), seeds=BASELINE_SEEDS)
+        found.append(_Subject("", name, how))
     return found, without
 
 
@@ -140,7 +138,6 @@ def _jobs(
             arm,
             seed,
             subject.setting,
-            module=subject.module,
             hidden=tuple(found["hidden"]),
             device=device,
             threads=threads,
@@ -156,7 +153,8 @@ def save(results: Path, plan: Plan) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    jsonl.write_whole(_path(results, plan.run), json.dumps(asdict(plan), indent=1).encode() + b"\n")
+    body = {**vars(plan), "jobs": [job.to_json() for job in plan.jobs]}
+    jsonl.write_whole(_path(results, plan.run), json.dumps(body, indent=1).encode() + b"\n")
 
 
 def load(results: Path, run: str) -> Plan:
@@ -199,7 +197,7 @@ def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
     """Return what :mod:`claimbench.bench.training.study.prepare` says of a subject: its arms, or a problem."""
-    question = {"paper": subject.name, "module": subject.module, "setting": subject.setting.to_json()}
+    question = {"paper": subject.paper, "subject": subject.name, "setting": subject.setting.to_json()}
     try:
         found: dict[str, Any] = ask(PREPARE, question, PREPARE_S, stop)
     except RuntimeError as error:

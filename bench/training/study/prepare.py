@@ -1,7 +1,8 @@
 """The process that looks at a study before anything is trained: do both arms work, and are they of equal size?
 
-A question as JSON on stdin (``paper``, ``module``, ``setting``), the answer as one JSON line on ``--out-fd``: for each
-arm ``hidden`` (MLP widths), ``parameters``, ``flops`` (or null and why); or ``{"problem": sentence}``.
+A question as JSON on stdin (``paper``, empty for a baseline, ``subject``, ``setting``), the answer as one JSON line on
+``--out-fd``: for each arm ``hidden`` (MLP widths), ``parameters``, ``flops`` (or null and why); or
+``{"problem": sentence}``.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _answer(given: dict[str, Any], setting: Setting) -> dict[str, Any]:
     try:
-        if not given["module"]:
-            return {"baseline": _baseline(given["paper"], setting)}
-        return _arms(given["paper"], given["module"], setting)
+        if not given["paper"]:
+            return {"baseline": _baseline(given["subject"], setting)}
+        return _arms(given["paper"], setting)
     except UserError as error:
         return {"problem": str(error)}
     except Exception as error:  # a paper's study may raise anything
@@ -39,7 +40,7 @@ def _answer(given: dict[str, Any], setting: Setting) -> dict[str, Any]:
 
         traceback.print_exc(file=sys.stderr)
         text = (str(error).splitlines() or ["no message"])[0][:300]
-        return {"problem": f"the study of {given['paper']} fails before any training: {type(error).__name__}: {text}"}
+        return {"problem": f"the study of {given['subject']} fails before any training: {type(error).__name__}: {text}"}
 
 
 def _baseline(name: str, setting: Setting) -> dict[str, Any]:
@@ -49,11 +50,11 @@ def _baseline(name: str, setting: Setting) -> dict[str, Any]:
     return {"hidden": [], "parameters": network.parameters(model), **_cost(model, setting)}
 
 
-def _arms(paper: str, module: str, setting: Setting) -> dict[str, Any]:
+def _arms(paper: str, setting: Setting) -> dict[str, Any]:
     from claimbench.bench.training.study import network, subjects
 
-    own = hasattr(subjects.study_module(paper, module), "network")
-    block, counterpart = (network.parameters(subjects.build(paper, module, arm, setting)) for arm in subjects.ARMS)
+    own = hasattr(subjects.study_module(paper), "network")
+    block, counterpart = (network.parameters(subjects.build(paper, arm, setting)) for arm in subjects.ARMS)
     hidden: dict[str, tuple[int, ...]] = {"block": (), "counterpart": ()}
     try:
         if own:
@@ -65,7 +66,7 @@ def _arms(paper: str, module: str, setting: Setting) -> dict[str, Any]:
         raise UserError(f"the study of {paper}: {error}") from error
     found = {}
     for arm in subjects.ARMS:
-        model = subjects.build(paper, module, arm, setting, hidden[arm])
+        model = subjects.build(paper, arm, setting, hidden[arm])
         _try(model, setting, f"the {arm} of {paper}")
         count = network.parameters(model)
         found[arm] = {"hidden": list(hidden[arm]), "parameters": count, **_cost(model, setting)}

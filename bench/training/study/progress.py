@@ -58,7 +58,7 @@ class _Bars:
 
     def __init__(self, bar: Any, plan: Plan, done: int) -> None:
         self._bar = bar
-        epochs = [job.options["setting"]["epochs"] for job in plan.jobs]
+        epochs = [job.options.setting["epochs"] for job in plan.jobs]
         self._whole = bar.add_task("all trainings", total=len(epochs), completed=done, says=f"{done} of {len(epochs)}")
         self._running: dict[str, Any] = {}
         self._done, self._total = done, len(epochs)

@@ -20,17 +20,17 @@ TRAINING_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of ``bench study`` as typed."""
+class StudyRequest:
+    """The options of ``bench study`` as typed; texts may hold several names, separated by commas."""
 
-    papers: Sequence[str] = ()
-    baselines: Sequence[str] = ()
+    papers: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     dataset: str = ""
     effort: Effort | None = None
-    seeds: Sequence[str] = ()
+    seeds: tuple[str, ...] = ()
     epochs: int | None = None
     device: str = "auto"
-    devices: Sequence[str] = ()
+    devices: tuple[str, ...] = ()
     threads: int | None = None
     data: Path | None = None
 
@@ -84,42 +84,42 @@ def dataset(name: str) -> str:
     return name
 
 
-def places(options: Options) -> tuple[str, ...]:
+def places(request: StudyRequest) -> tuple[str, ...]:
     """Return the devices that were named, one for each training at a time.
 
     Raises:
         UserError: a device does not exist, or processors and GPUs are mixed.
     """
-    names = [name for item in options.devices for name in item.split(",") if name]
-    asked = [f"cuda:{name}" if name.isdecimal() else name for name in names] or [options.device]
+    names = [name for item in request.devices for name in item.split(",") if name]
+    asked = [f"cuda:{name}" if name.isdecimal() else name for name in names] or [request.device]
     found = tuple("cuda:0" if name == "cuda" else name for name in map(devices.resolve, asked))
     if len({name.partition(":")[0] for name in found}) > 1:
         raise UserError("--devices takes GPUs or cpu, not both: two arms must train on the same kind")
     return found
 
 
-def effort(options: Options) -> Effort:
+def effort(request: StudyRequest) -> Effort:
     """Return the effort that was asked for, or else what suits the devices."""
-    return options.effort or ("quick" if places(options)[0] == "cpu" else "default")
+    return request.effort or ("quick" if places(request)[0] == "cpu" else "default")
 
 
-def slots(options: Options, trainings: int) -> tuple[str, ...]:
+def slots(request: StudyRequest, trainings: int) -> tuple[str, ...]:
     """Return the devices that trainings run on, one at a time on each.
 
     On a processor, unless the user says otherwise, there are as many as cores and memory allow: small networks do not
     fill several cores.
     """
-    found = places(options)
-    if options.devices or found != ("cpu",):
+    found = places(request)
+    if request.devices or found != ("cpu",):
         return found
     return ("cpu",) * max(1, min(_cores(), trainings, _memory() // TRAINING_BYTES))
 
 
-def threads(options: Options, slots_: Sequence[str]) -> int | None:
+def threads(request: StudyRequest, slots_: Sequence[str]) -> int | None:
     """Return the threads of each training; None on a GPU."""
     if slots_[0] != "cpu":
         return None
-    return options.threads or max(1, _cores() // len(slots_))
+    return request.threads or max(1, _cores() // len(slots_))
 
 
 def _cores() -> int:

@@ -8,19 +8,20 @@ from types import ModuleType
 from torch import nn
 
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.papers import registry
 from claimbench.bench.training.study import network
 from claimbench.bench.training.study.setting import BASELINES, KNOWN, Setting
 
 ARMS = ("block", "counterpart")
 
 
-def study_module(paper: str, module: str) -> ModuleType:
+def study_module(paper: str) -> ModuleType:
     """Return a paper's ``study.py``.
 
     Raises:
         UserError: it has none, it cannot be imported, or it defines neither mixers nor networks.
     """
-    name = f"{module}.study"
+    name = f"{registry.module(paper)}.study"
     try:
         found = import_module(name)
     except ImportError as error:
@@ -32,12 +33,11 @@ def study_module(paper: str, module: str) -> ModuleType:
     return found
 
 
-def build(paper: str, module: str, arm: str, setting: Setting, hidden: tuple[int, ...] = ()) -> nn.Module:
+def build(paper: str, arm: str, setting: Setting, hidden: tuple[int, ...] = ()) -> nn.Module:
     """Return an arm's network, with random weights.
 
     Args:
-        paper: the paper's id, for messages.
-        module: its package.
+        paper: the paper's id.
         arm: ``block`` or ``counterpart``.
         setting: the network.
         hidden: the MLP widths of each stage; empty for those of ``setting.mlp_ratio``.
@@ -45,7 +45,7 @@ def build(paper: str, module: str, arm: str, setting: Setting, hidden: tuple[int
     Raises:
         UserError: there is no such study.
     """
-    found, classes = study_module(paper, module), KNOWN[setting.dataset].classes
+    found, classes = study_module(paper), KNOWN[setting.dataset].classes
     if hasattr(found, "network"):
         return found.network(arm, 1, setting.size, classes)
     return network.Network(getattr(found, arm), setting, hidden or network.widths(setting, setting.mlp_ratio), classes)

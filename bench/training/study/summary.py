@@ -99,8 +99,8 @@ def summaries(
     """
     groups: dict[tuple[object, ...], list[StoredRecord]] = {}
     for record in store.query(run=run, device=device):
-        job, setting = record.job, record.job.options.get("setting")
-        if isinstance(setting, dict) and (papers is None or job.paper in papers):
+        job, setting = record.job, record.job.options.setting
+        if setting and (papers is None or job.paper in papers):
             how = tuple(setting.get(name) for name in ("dataset", "effort", "epochs"))
             groups.setdefault((job.subject, record.device, *how, record.run), []).append(record)
     runs: dict[tuple[object, ...], list[_Run]] = {}
@@ -125,7 +125,7 @@ class _Run:
     def trained(self) -> tuple[object, ...]:
         """Return what was trained and how, apart from the seeds."""
         found = self.summary
-        hidden = {record.job.form: record.job.options.get("hidden") for record in self.records}
+        hidden = {record.job.form: record.job.options.hidden for record in self.records}
         networks = [(arm.name, arm.parameters, arm.flops, hidden[arm.name]) for arm in found.arms]
         return replace(found.setting, seeds=0), found.precision, found.pictures, networks
 
@@ -181,7 +181,7 @@ def _summary(records: Sequence[StoredRecord]) -> Summary | None:
     """Return the summary of one subject's records; None where they are not a study's."""
     first = records[0]
     try:
-        setting = Setting.from_json(first.job.options["setting"])
+        setting = Setting.from_json(first.job.options.setting)
     except (TypeError, KeyError):
         return None
     trained: dict[str, dict[int, _Trained]] = {}

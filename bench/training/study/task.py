@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.training.study.setting import Setting
 
 METRIC = "study"
@@ -27,7 +27,7 @@ class Task:
 
     Attributes:
         job: what is stored of it: paper, subject (the paper's or the baseline's name), form (the arm), round (the
-            seed), settings, and the options ``setting``, ``hidden`` (MLP widths) and ``module``.
+            seed), settings, and the options ``setting`` and ``hidden`` (MLP widths).
         device: where it runs now.
         folder: where the data are; empty for a Python package.
         checkpoint: the file that it goes on from and writes each epoch.
@@ -41,7 +41,7 @@ class Task:
     @property
     def setting(self) -> Setting:
         """How it trains."""
-        return Setting.from_json(self.job.options["setting"])
+        return Setting.from_json(self.job.options.setting)
 
     @property
     def seed(self) -> int:
@@ -50,7 +50,7 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain data."""
-        return asdict(self)
+        return {**vars(self), "job": self.job.to_json()}
 
 
 def make_job(
@@ -60,7 +60,6 @@ def make_job(
     seed: int,
     setting: Setting,
     *,
-    module: str,
     hidden: tuple[int, ...],
     device: str,
     threads: int | None,
@@ -75,8 +74,7 @@ def make_job(
         quick=setting.effort == "quick",
         training=True,
     )
-    options = {"setting": setting.to_json(), "hidden": list(hidden), "module": module}
-    return Job(paper, subject, arm, METRIC, settings, seed, options)
+    return Job(paper, subject, arm, METRIC, settings, seed, Options(setting=setting.to_json(), hidden=hidden))
 
 
 def failed_rows(reason: str) -> list[Measurement]:

@@ -260,7 +260,7 @@ def _build(task: Task) -> nn.Module:
     job = task.job
     if not job.paper:
         return subjects.baseline(job.subject, task.setting)
-    return subjects.build(job.paper, job.options["module"], job.form, task.setting, tuple(job.options["hidden"]))
+    return subjects.build(job.paper, job.form, task.setting, job.options.hidden)
 
 
 def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.run import run_file, session
-from claimbench.bench.run.request import Options, resolve
+from claimbench.bench.run.request import RunRequest, resolve
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.run.runner import Screen
 from claimbench.bench.store.store import Store
@@ -40,16 +40,16 @@ class Asked:
     """What a night was asked to do.
 
     Attributes:
-        options: what to measure, as for ``bench run``.
+        request: what to measure, as for ``bench run``.
         budget: how long, as text; empty for no limit.
     """
 
-    options: Options
+    request: RunRequest
     budget: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it JSON-ready, the same for the same request."""
-        plain: dict[str, Any] = {name: _listed(value) for name, value in asdict(self.options).items()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self.request).items()}
         return {**plain, "budget": self.budget}
 
 
@@ -97,8 +97,8 @@ def run_night(
     Raises:
         UserError: the request cannot be met, another night is running, or the folder cannot be written.
     """
-    request = resolve(asked.options)
-    device = environment.device_name(request.device)
+    request = resolve(asked.request)
+    device = environment.device_name(request.settings.device)
     with state.alone(results, device):
         night = _unfinished(asked, results, device, new, tell)
         resumed = night is not None
@@ -276,7 +276,3 @@ def _opening(night: Night, plan: RunFile, resumed: bool) -> str:
 def _row(chosen: budget.PlannedUnit, reason: str = "") -> list[Any]:
     why = f"{chosen.reason}; {reason}" if reason else chosen.reason
     return [*chosen.unit, round(chosen.seconds, 1), why]
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -128,7 +128,7 @@ def _series(identity: tuple[Any, ...], records: list[Record]) -> Series:
 def _identity(record: Record) -> tuple[Any, ...]:
     job = record.job
     batch = job.settings.batch or record.measurement.detail.get("batch")
-    shape = job.settings.input_size or tuple(job.options.get("sample_shape") or ())
+    shape = job.settings.input_size or job.options.sample_shape
     device = record.device if isinstance(record, StoredRecord) else ""
     return (job.paper, job.subject, job.form, row_name(record), job.settings, shape, batch, device)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.measure.verify import verify
 from claimbench.bench.run import worker
 from claimbench.bench.store.store import Store
@@ -143,8 +143,8 @@ def test_a_checkpoint_that_is_wrong_or_hostile(bench, tmp_path, kind):
 )
 def test_a_checkpoint_that_cannot_be_loaded(fake_papers, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    options = {"module": "claimbench.reproductions.fake", "config": {"width": 4}, "sample_shape": [3, 8, 8]}
-    options["weights_file"] = str(checkpoint(tmp_path / "weights.pth", kind))
+    file = str(checkpoint(tmp_path / "weights.pth", kind))
+    options = Options(config={"width": 4}, sample_shape=(3, 8, 8), weights_file=file)
     rows = worker.run(Job("fake", "fake_s", "merged", "params", Settings(weights="weights.pth"), options=options))
     assert {row.status for row in rows} == {"failed"}
     assert all("weights file" in row.reason and "\n" not in row.reason for row in rows)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from claimbench.bench.papers import registry
-from claimbench.bench.run.request import Options, resolve
+from claimbench.bench.run.request import RunRequest, resolve
 
 FAKE_S = ("run", "--paper", "fake", "--variant", "fake_s", "--baseline", "none")
 COMMANDS = (
@@ -161,7 +161,7 @@ def test_several_values_of_one_option_may_follow_it_or_be_joined_by_commas(bench
 
 
 def test_all_papers_are_every_paper_there_is():
-    request = resolve(Options(papers=("all",), metrics=("params",)))
+    request = resolve(RunRequest(papers=("all",), metrics=("params",)))
     assert {paper.id for paper, _ in request.papers} == set(registry.entries())
 
 

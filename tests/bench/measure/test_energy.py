@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject, Task
 from claimbench.bench.machine import nvml
 from claimbench.bench.measure import energy
@@ -46,7 +46,7 @@ def test_joules_are_divided_by_images(subject, monkeypatch):
     spent = iter([100.0, 160.0])
     monkeypatch.setattr(energy, "counter", lambda device: (lambda: next(spent), "fake"))
     monkeypatch.setattr(energy, "LEAST_S", 0.05)
-    job = Job("", "x", "", "energy", Settings(batch=4, quick=True), options={"budget_s": 0.05})
+    job = Job("", "x", "", "energy", Settings(batch=4, quick=True), options=Options(budget_s=0.05))
     (row,) = energy.measure(subject, job)
     assert row.detail["joules"] == 60
     assert row.detail["images"] % 4 == 0
@@ -57,7 +57,7 @@ def test_joules_are_divided_by_images(subject, monkeypatch):
 def test_a_counter_that_stands_still_is_no_measurement(subject, monkeypatch):
     monkeypatch.setattr(energy, "counter", lambda device: (lambda: 5.0, "fake"))
     monkeypatch.setattr(energy, "LEAST_S", 0.01)
-    job = Job("", "x", "", "energy", Settings(batch=1, quick=True), options={"budget_s": 0.01})
+    job = Job("", "x", "", "energy", Settings(batch=1, quick=True), options=Options(budget_s=0.01))
     with pytest.raises(UnavailableError, match="did not advance"):
         energy.measure(subject, job)
 
@@ -91,7 +91,7 @@ def test_joules_are_those_of_one_input_of_the_task(subject, rapl, monkeypatch):
     joules = iter((0.0, 12.0))
     monkeypatch.setattr(energy, "counter", lambda device: (lambda: next(joules), "a made-up counter"))
     words = type("Words", (Task,), {"sample": "words"})()
-    job = Job("", "x", "", "energy", Settings(batch=2, quick=True), options={"budget_s": 0.05})
+    job = Job("", "x", "", "energy", Settings(batch=2, quick=True), options=Options(budget_s=0.05))
     (row,) = energy.measure(replace(subject, task=words), job)
     assert row.unit == "J/words"
     assert row.value == pytest.approx(12 / row.detail["images"])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import flops, fvcore_count, memory
 from claimbench.bench.measure.flop_rules import attention_pairs
@@ -18,7 +18,7 @@ from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggrega
 
 def rows(model, shape, training=False, **options):
     subject = Subject(model.eval(), shape, "test", torch.device("cpu"), torch.float32)
-    job = Job("", "test", "", "flops", Settings(training=training), options=options)
+    job = Job("", "test", "", "flops", Settings(training=training), options=Options(**options))
     return {row.metric: row for row in flops.measure(subject, job)}
 
 
@@ -56,9 +56,9 @@ def test_convolution_linear_and_norm_by_hand():
 
 
 def test_without_a_second_opinion_there_is_no_row_of_it():
-    job = Job("", "test", "", "flops", Settings(), options={"second_opinion": False})
+    job = Job("", "test", "", "flops", Settings(), options=Options(second_opinion=False))
     assert set(rows(nn.Linear(3, 2), (3,), second_opinion=False)) == {name for name, _ in expected_rows(job)}
-    assert "macs_fvcore" in {name for name, _ in expected_rows(replace(job, options={}))}
+    assert "macs_fvcore" in {name for name, _ in expected_rows(replace(job, options=Options()))}
 
 
 def test_training_costs_three_times_the_forward_pass_even_in_grouped_convolutions():

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure import parity
+from claimbench.bench.papers import registry
 
 
 class Model(nn.Module):
@@ -231,15 +232,16 @@ def job(write, tmp_path, monkeypatch):
     (package / "official.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def make(files, error=0.0, module="fakegolden"):
-        if module:
-            import importlib
+    monkeypatch.setattr(registry, "module", lambda paper: "fakegolden")
 
-            found = importlib.import_module(f"{module}.official")
-            made = official(error)
-            found.from_official, found.outputs = made.from_official, made.outputs
-        options = {"goldens": [str(f) for f in files], "config": {"width": 4}, **({"module": module} if module else {})}
-        return Job("p", "v", "", "parity", Settings(), options=options)
+    def make(files, error=0.0, paper="p"):
+        import importlib
+
+        found = importlib.import_module("fakegolden.official")
+        made = official(error)
+        found.from_official, found.outputs = made.from_official, made.outputs
+        options = Options(goldens=tuple(map(str, files)), config={"width": 4})
+        return Job(paper, "v", "", "parity", Settings(), options=options)
 
     return make
 
@@ -271,7 +273,7 @@ def test_the_parity_row_follows_the_tolerance_of_each_record_and_says_why(write,
 
 
 def test_parity_without_goldens_is_unavailable(job):
-    for made in (job([]), job(["x.json"], module=None)):
+    for made in (job([]), job(["x.json"], paper="")):
         with pytest.raises(UnavailableError, match="no golden record"):
             parity.measure(SUBJECT, made)
 

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 
 import pytest
 import torch
 from torch import nn
 
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import heap, resident
 from claimbench.bench.measure import memory, params
@@ -47,10 +46,12 @@ def rows(tmp_path_factory):
     path.write_text(MODEL)
 
     def run(name, batch):
-        job = Job("", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options={"sample_shape": [4]})
+        job = Job(
+            "", f"{path}:{name}", "", "memory", Settings(batch=batch, threads=1), options=Options(sample_shape=(4,))
+        )
         read, write = os.pipe()
         command = [sys.executable, "-m", "claimbench.bench.run.worker", "--out-fd", str(write)]
-        subprocess.run(command, input=json.dumps([asdict(job)]).encode(), pass_fds=(write,), check=True)
+        subprocess.run(command, input=json.dumps([job.to_json()]).encode(), pass_fds=(write,), check=True)
         os.close(write)
         with os.fdopen(read) as file:
             return {row["metric"]: row for row in json.loads(file.read())}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import clock, load
 from claimbench.bench.measure import batch, latency, steps, throughput, timing
@@ -188,7 +188,7 @@ def subject():
 
 
 def job(metric, **settings):
-    options = {"budget_s": 0.1}
+    options = Options(budget_s=0.1)
     return Job("", "tiny", "", metric, Settings(quick=True, **settings), options=options)
 
 
@@ -294,7 +294,7 @@ def test_a_search_in_which_nothing_fits_is_out_of_memory():
 
 def test_effort_follows_the_settings():
     assert timing.effort_for(Job("", "x", "", "latency", Settings(quick=True))) == QUICK
-    asked = timing.effort_for(Job("", "x", "", "latency", Settings(), options={"budget_s": 0.5}))
+    asked = timing.effort_for(Job("", "x", "", "latency", Settings(), options=Options(budget_s=0.5)))
     assert (asked.budget_s, asked.least_s, asked.quick) == (0.5, 0.5, False)
 
 

@@ -9,12 +9,11 @@ from pydantic import ValidationError
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.papers import registry
 from claimbench.bench.papers.openmmlab import install
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report.compare import compare
-from claimbench.bench.run import plan
-from claimbench.bench.run.request import Options, resolve
+from claimbench.bench.run.plan import plan
+from claimbench.bench.run.request import RunRequest, resolve
 
 FACTS: dict[str, Any] = {
     "id": "made_up",
@@ -34,15 +33,16 @@ FACTS: dict[str, Any] = {
 }
 
 
-def test_a_network_is_counted_at_one_size_and_timed_at_another_without_baselines() -> None:
-    paper = registry.paper("van")
-    network = next(n for n in paper.networks if n.name == "van_b0_upernet")
-    jobs = plan.plan(plan.Request(papers=((paper, (network,)),), modules={"van": "claimbench.reproductions.van"}))
-    shapes = {job.metric: job.options["sample_shape"] for job in jobs}
-    assert shapes["params"] == shapes["flops"] == [3, 512, 2048]
-    assert shapes["throughput"] == shapes["memory"] == [3, 512, 512]
+def test_a_network_is_counted_at_one_size_and_timed_at_another_without_baselines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(install, "OPENMMLAB", ())
+    jobs = plan(resolve(RunRequest(papers=("van",), variants=("van_b0_upernet",), device="cpu")))
+    shapes = {job.metric: job.options.sample_shape for job in jobs}
+    assert shapes["params"] == shapes["flops"] == (3, 512, 2048)
+    assert shapes["throughput"] == shapes["memory"] == (3, 512, 512)
     assert {job.subject for job in jobs} == {"van_b0_upernet"}
-    assert all(job.options["around"] and job.options["task"] == "semantic-segmentation" for job in jobs)
+    assert all(job.options.around and job.options.task == "semantic-segmentation" for job in jobs)
     assert {job.settings.batch for job in jobs if job.metric == "throughput"} == {1}
     assert {job.settings.batch for job in jobs if job.metric == "memory"} == {2}
 
@@ -51,7 +51,7 @@ def test_only_a_run_for_its_task_or_by_its_name_chooses_a_network(monkeypatch: p
     monkeypatch.setattr(install, "OPENMMLAB", ())
 
     def chosen(**options: Any) -> list[str]:
-        return [v.name for _, found in resolve(Options(papers=("van",), **options)).papers for v in found]
+        return [v.name for _, found in resolve(RunRequest(papers=("van",), **options)).papers for v in found]
 
     assert not any("upernet" in name for name in chosen(variants=("all",)))
     assert chosen(task="semantic-segmentation") == ["van_b0_upernet"]
@@ -60,18 +60,11 @@ def test_only_a_run_for_its_task_or_by_its_name_chooses_a_network(monkeypatch: p
 
 def test_several_sizes_are_looked_at_where_asked_and_by_segmenters_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "OPENMMLAB", ())
-    paper = registry.paper("van")
-    networks = tuple(n for n in paper.networks if n.name in ("van_b0_upernet", "van_b2_mask_rcnn"))
+    names = ("van_b0_upernet", "van_b2_mask_rcnn")
     for asked in (False, True):
-        request = plan.Request(
-            papers=((paper, networks),), modules={"van": "claimbench.reproductions.van"}, multi_scale=asked
-        )
-        told = {job.subject: job.options.get("multi_scale") for job in plan.plan(request) if job.metric == "accuracy"}
-        assert told == {"van_b0_upernet": True if asked else None} | dict.fromkeys(
-            (n.name for n in networks if n.name != "van_b0_upernet"), None
-        )
-    chosen = resolve(Options(papers=("van",), task="semantic-segmentation", multi_scale=True))
-    assert chosen.multi_scale
+        request = RunRequest(papers=("van",), variants=names, metrics=("accuracy",), multi_scale=asked)
+        told = {job.subject: job.options.multi_scale for job in plan(resolve(request))}
+        assert told == {"van_b0_upernet": asked, "van_b2_mask_rcnn": False}
 
 
 def test_figures_over_several_sizes_are_answered_by_their_own_row() -> None:
@@ -85,7 +78,7 @@ def test_figures_over_several_sizes_are_answered_by_their_own_row() -> None:
 def test_without_the_packages_one_sentence_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "OPENMMLAB", ("no_such_package",))
     with pytest.raises(UserError, match=r"no_such_package missing.*pip install -e '\.\[openmmlab\]'"):
-        resolve(Options(papers=("overlock",), task="semantic-segmentation"))
+        resolve(RunRequest(papers=("overlock",), task="semantic-segmentation"))
 
 
 def test_reported_figures_of_a_network_stand_in_the_table_unmeasured() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.papers.openmmlab.install import require_openmmlab
 from tests.bench import detection_data, segmentation_data
@@ -30,7 +30,7 @@ PERSON = 0
 
 
 def job(network: str, **options: Any) -> Job:
-    told = {"config": {"backbone": "van_b0", "network": network}, "partial": True, **options}
+    told = Options(config={"backbone": "van_b0", "network": network}, partial=True, **options)
     return Job("van", "van_b0", "model", "accuracy", Settings(), options=told)
 
 

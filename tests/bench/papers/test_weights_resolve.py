@@ -87,8 +87,8 @@ def test_from_an_address_to_an_accuracy(bench, here, server):
     assert top1.job.settings.weights == "official"
     digest = hashlib.sha256(body).hexdigest()
     for record in Store(here / "results").query():
-        assert record.job.options["weights_sha256"] == digest
-        assert record.job.options["weights_url"] == f"{server.url}/small.pth"
+        assert record.job.options.weights_sha256 == digest
+        assert record.job.options.weights_url == f"{server.url}/small.pth"
     assert (
         json.loads((here / "papers" / "published" / "weights.lock.json").read_text())["weights"]["small"]["sha256"]
         == digest
@@ -140,13 +140,11 @@ def test_without_any_weights_the_run_does_not_begin(bench, here):
 
 
 def test_weights_that_change_between_plan_and_measurement_fail_the_row(here, fake_papers):
-    from claimbench.bench.core.records import Job, Settings
+    from claimbench.bench.core.records import Job, Options, Settings
     from claimbench.bench.run import worker
 
     torch.save(state(), here / "a.pth")
-    options = {"module": "claimbench.reproductions.fake", "config": {"width": 4}, "weights_file": str(here / "a.pth")}
-    job = Job(
-        "fake", "a", "merged", "params", Settings(weights="a.pth"), options={**options, "weights_sha256": "0" * 64}
-    )
+    options = Options(config={"width": 4}, weights_file=str(here / "a.pth"), weights_sha256="0" * 64)
+    job = Job("fake", "a", "merged", "params", Settings(weights="a.pth"), options=options)
     assert {row.status for row in worker.run(job)} == {"failed"}
     assert "has changed since this run was planned" in worker.run(job)[0].reason

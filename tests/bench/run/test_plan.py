@@ -8,16 +8,16 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import devices
-from claimbench.bench.papers import golden_files
+from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.run.plan import plan, processes
-from claimbench.bench.run.request import Options, resolve
+from claimbench.bench.run.request import RunRequest, resolve
 
 CPU = {"papers": ["fake"], "device": "cpu"}
 
 
 @pytest.fixture
 def request_of(fake_papers):
-    return lambda **options: resolve(Options(**{**CPU, **options}))
+    return lambda **options: resolve(RunRequest(**{**CPU, **options}))
 
 
 def test_by_default_everything_is_planned_for_the_default_variants(request_of):
@@ -92,7 +92,7 @@ def test_compiled_models_and_other_precisions_are_timed_in_processes_of_their_ow
 
 def test_the_second_opinion_is_asked_about_the_form_that_is_measured(request_of):
     jobs = [job for job in plan(request_of()) if job.metric == "flops" and job.subject == "fake_s"]
-    assert {job.form: job.options.get("second_opinion", True) for job in jobs} == {"merged": True, "plain": False}
+    assert {job.form: job.options.second_opinion for job in jobs} == {"merged": True, "plain": False}
 
 
 def test_on_a_gpu_energy_has_a_process_of_its_own_and_the_batch_is_searched_for(request_of, monkeypatch):
@@ -105,7 +105,7 @@ def test_on_a_gpu_energy_has_a_process_of_its_own_and_the_batch_is_searched_for(
 
 def test_baselines_are_the_papers_own_or_those_named(fake_papers):
     def baselines(**options):
-        jobs = plan(resolve(Options(papers=["overlock"], device="cpu", metrics=["params"], **options)))
+        jobs = plan(resolve(RunRequest(papers=["overlock"], device="cpu", metrics=["params"], **options)))
         return [job.subject for job in jobs if job.subject.startswith("timm:")]
 
     assert "timm:convnext_base" in baselines()
@@ -119,7 +119,7 @@ def test_a_model_of_the_users_own_is_measured_in_the_same_rounds(request_of, tmp
     jobs = plan(request_of(against=[f"{file}:make"], metrics=["latency", "parity"], rounds=2))
     own = [job for job in jobs if job.subject == f"{file}:make"]
     assert [job.round for job in own] == [0, 1]
-    assert own[0].options["sample_shape"] == [3, 8, 8]
+    assert own[0].options.sample_shape == (3, 8, 8)
 
 
 def test_goldens_belong_to_their_namesake_or_to_the_longest_name_they_begin_with():
@@ -132,8 +132,8 @@ def test_goldens_belong_to_their_namesake_or_to_the_longest_name_they_begin_with
 
 
 def test_the_goldens_of_this_repository_are_planned_for_parity():
-    jobs = plan(resolve(Options(papers=["overlock"], variants=["overlock_xt"], device="cpu", metrics=["parity"])))
-    assert jobs[0].options["goldens"] == ["overlock/overlock_xt.json"]
+    jobs = plan(resolve(RunRequest(papers=["overlock"], variants=["overlock_xt"], device="cpu", metrics=["parity"])))
+    assert jobs[0].options.goldens == ("overlock/overlock_xt.json",)
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,18 @@ def test_a_gpu_that_is_not_there_is_said_with_the_reason(request_of, monkeypatch
         request_of(device="cuda:2")
 
 
+def test_the_package_of_a_paper_is_asked_of_the_registry_and_not_planned(fake_papers):
+    jobs = plan(resolve(RunRequest(papers=("fake",), device="cpu")))
+    assert all("module" not in job.to_json()["options"] for job in jobs)
+    assert registry.module("fake") == registry.entry("fake").module == "claimbench.reproductions.fake"
+
+
 def test_planning_loads_no_torch():
     code = """
 import sys
 from claimbench.bench.run.plan import plan
-from claimbench.bench.run.request import Options, resolve
-plan(resolve(Options(papers=["overlock"], device="cpu")))
+from claimbench.bench.run.request import RunRequest, resolve
+plan(resolve(RunRequest(papers=["overlock"], device="cpu")))
 sys.exit("torch" in sys.modules or "timm" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,5 @@
 """Jobs run in processes of their own; whatever these do, rows come out and nothing measured is lost."""
 
-import json
 import os
 import signal
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.machine.process import Interrupted, Stop, ask
 from claimbench.bench.run import run_file
 from claimbench.bench.run.jobs import run_jobs
@@ -28,7 +27,7 @@ def fast_worker(monkeypatch, environment):
 
 def job(do="", metric="params", **changes):
     return Job(**{"paper": "fake", "subject": "x", "form": "", "metric": metric, "settings": Settings(), **changes,
-                  "options": {"config": {"do": do}}})  # fmt: skip
+                  "options": Options(config={"do": do})})  # fmt: skip
 
 
 def outcomes(*jobs, timeout=60):
@@ -73,7 +72,7 @@ def test_an_answer_that_is_none_is_a_failure():
 
 def test_a_process_that_answers_nothing_says_why():
     with pytest.raises(RuntimeError, match="exit status 3"):
-        ask("tests.bench.fake_worker", [json.loads(json.dumps(vars(job("exit")) | {"settings": {}}))], 60)
+        ask("tests.bench.fake_worker", [job("exit").to_json() | {"settings": {}}], 60)
 
 
 def test_a_signal_ends_the_worker_at_once():
@@ -138,8 +137,8 @@ def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatc
 
     def answers(jobs, timeout, stop):
         for one in jobs:
-            asked.append((one.round, one.options.get("batch")))
-            row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.get("batch", 32)})
+            asked.append((one.round, one.options.batch))
+            row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.batch or 32})
             yield one, [row]
 
     monkeypatch.setattr("claimbench.bench.run.runner.run_jobs", answers)
@@ -183,8 +182,7 @@ def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):
 import sys
 from claimbench.bench.machine.process import Process
 from tests.bench.run.test_runner import job
-from dataclasses import asdict
-process = Process("tests.bench.fake_worker", [asdict(job("hang"))])
+process = Process("tests.bench.fake_worker", [job("hang").to_json()])
 print(process._popen.pid, flush=True)
 process.line(600, None)
 """

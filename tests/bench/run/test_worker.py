@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 
 import pytest
 
 from claimbench.bench.core import errors, records
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.measure import METRICS, ROWS
 from claimbench.bench.run import worker
 
@@ -39,7 +38,7 @@ def spawn(job):
     read, write = os.pipe()
     command = [sys.executable, "-m", "claimbench.bench.run.worker", "--out-fd", str(write)]
     done = subprocess.run(
-        command, input=json.dumps([asdict(job)]), text=True, capture_output=True, pass_fds=(write,), check=False
+        command, input=json.dumps([job.to_json()]), text=True, capture_output=True, pass_fds=(write,), check=False
     )
     os.close(write)
     with os.fdopen(read) as file:
@@ -47,7 +46,9 @@ def spawn(job):
 
 
 def test_one_line_of_rows_comes_back_and_prints_go_to_stderr(models):
-    job = Job("", f"{models}:noisy", "", "flops", Settings(input_size=(4,), threads=1), options={"sample_shape": [4]})
+    job = Job(
+        "", f"{models}:noisy", "", "flops", Settings(input_size=(4,), threads=1), options=Options(sample_shape=(4,))
+    )
     done, rows = spawn(job)
     assert done.returncode == 0
     assert done.stdout == ""
@@ -95,7 +96,7 @@ def test_figures_that_are_no_numbers_fail():
 
 def test_a_model_is_built_once_for_jobs_that_want_the_same(models):
     load = worker.Loader()
-    job = Job("", f"{models}:noisy", "", "throughput", Settings(batch=8), options={"budget_s": 1})
+    job = Job("", f"{models}:noisy", "", "throughput", Settings(batch=8), options=Options(budget_s=1))
     first = load(job)
     first.model.train()
     again = load(Job("", f"{models}:noisy", "", "latency", Settings(batch=1)))
@@ -105,8 +106,16 @@ def test_a_model_is_built_once_for_jobs_that_want_the_same(models):
 
 
 def test_jobs_survive_json():
-    job = Job("p", "v", "plain", "latency", Settings(input_size=(3, 4, 5), batch=2), 3, {"a": [1]})
-    assert records.read_job(json.loads(json.dumps(asdict(job)))) == job
+    job = Job(
+        "p",
+        "v",
+        "plain",
+        "latency",
+        Settings(input_size=(3, 4, 5), batch=2),
+        3,
+        Options(goldens=("a",), data="", workers=0),
+    )
+    assert records.read_job(json.loads(json.dumps(job.to_json()))) == job
 
 
 def test_every_metric_has_a_module_and_rows():

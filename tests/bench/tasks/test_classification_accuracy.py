@@ -11,7 +11,7 @@ from torch import nn
 
 from claimbench.bench.core.bits import unpacked
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import accuracy
@@ -57,7 +57,7 @@ def subject(classes=3, **more):
 
 def job(folder, **more):
     options = {"dataset": "folder", "data": str(folder), "input": PREPROCESSING, **more.pop("options", {})}
-    return Job("", "x", "", "accuracy", Settings(weights="official", **more), options=options)
+    return Job("", "x", "", "accuracy", Settings(weights="official", **more), options=Options(**options))
 
 
 def kept(path):
@@ -121,7 +121,7 @@ def test_five_classes_give_a_top5(folder):
 def test_without_data_or_weights_the_row_says_what_it_needs(folder):
     with pytest.raises(UnavailableError, match="--data"):
         accuracy.measure(subject(), job(""))
-    random = Job("", "x", "", "accuracy", Settings(), options={"data": str(folder), "module": "m"})
+    random = Job("", "x", "", "accuracy", Settings(), options=Options(data=str(folder)))
     with pytest.raises(UnavailableError, match="needs official weights"):
         accuracy.measure(subject(), random)
 

@@ -11,7 +11,7 @@ pytest.importorskip("pycocotools", reason="COCO's library comes with the extra o
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
@@ -62,7 +62,7 @@ def job(data=None, weights="official", **options):
     given = {"data": str(data), "partial": True} if data else {}
     settings = Settings(weights=weights)
     marks = {"task": TASK.name, "dataset": "coco"}
-    return Job("made-up", "knowing", "model", "accuracy", settings, options={**marks, **given, **options})
+    return Job("made-up", "knowing", "model", "accuracy", settings, options=Options(**{**marks, **given, **options}))
 
 
 def values(model, asked):

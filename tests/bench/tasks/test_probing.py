@@ -12,7 +12,7 @@ from torch import nn
 from claimbench.bench import tasks
 from claimbench.bench.core.bits import decode
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.data.small.sets import Pictures
 from claimbench.bench.measure.scoring.journal import Count, ahead
 from claimbench.bench.run.dispatch import dispatching
@@ -41,9 +41,9 @@ def parts():
     return {"train": marked(256, 0), "validation": marked(96, 1), "test": marked(160, 2)}
 
 
-def job(variant="ep_d768", pooling="ep", quick=True, dataset="elpv", form="reordered", **more):
+def job(variant="ep_d768", pooling="ep", quick=True, dataset="elpv", form="reordered", predictions="", **more):
     config = {"pooling": pooling, "dim": 768, "num_queries": 4, "tokens": 196, "num_classes": 1000, **more}
-    options = {"module": "claimbench.reproductions.efficient_probing", "config": config, "dataset": dataset, "data": ""}
+    options = Options(task="representation-probing", config=config, dataset=dataset, data="", predictions=predictions)
     return Job("efficient_probing", variant, form, "accuracy", Settings(quick=quick), options=options)
 
 
@@ -286,8 +286,7 @@ class TestProtocol:
             done.append(seed)
             return train(build, parts, recipe, seed)
 
-        asked = job()
-        asked.options["predictions"] = str(tmp_path / "probe")
+        asked = job(predictions=str(tmp_path / "probe"))
         monkeypatch.setattr(evaluate, "train", cut)
         with pytest.raises(KeyboardInterrupt):
             evaluate.measure(SUBJECT, asked)
@@ -307,16 +306,12 @@ class TestProtocol:
 
         monkeypatch.setattr(evaluate, "train", counted)
         for queries in (4, 4, 2):
-            asked = job(num_queries=queries)
-            asked.options["predictions"] = str(tmp_path / "probe")
-            evaluate.measure(SUBJECT, asked)
+            evaluate.measure(SUBJECT, job(num_queries=queries, predictions=str(tmp_path / "probe")))
         assert len(seen) == 8
 
     def test_a_run_tells_it_where_to_keep_them(self, tmp_path):
         with dispatching(tmp_path, "run") as dispatch:
-            asked = job()
-            asked.options["task"] = "representation-probing"
-            assert dispatch.prepare(asked).options["predictions"].startswith(str(tmp_path / "predictions/run"))
+            assert dispatch.prepare(job()).options.predictions.startswith(str(tmp_path / "predictions/run"))
 
     def test_the_linear_probe_gains_nothing_over_itself(self):
         _, gain = evaluate.measure(SUBJECT, job("linear_probe", "linear", form="official"))
@@ -327,6 +322,6 @@ class TestProtocol:
             evaluate.measure(SUBJECT, job("ep_q7", num_queries=7))
 
     def test_a_users_own_model_is_not_probed(self):
-        own = Job("", "my.py:head", "", "accuracy", Settings(), options={"dataset": "elpv"})
+        own = Job("", "my.py:head", "", "accuracy", Settings(), options=Options(dataset="elpv"))
         with pytest.raises(UnavailableError, match="only the heads of papers"):
             evaluate.measure(SUBJECT, own)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.records import Options
 from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DataSet
 from claimbench.bench.tasks.sequential_recommendation.check import precheck
@@ -246,9 +247,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_few_items_are_said_before_the_run(write):
-    job = SimpleNamespace(options={"dataset": "pairs", "data": str(write(GOOD))})
+    job = SimpleNamespace(options=Options(dataset="pairs", data=str(write(GOOD))))
     (note,) = precheck([job], lambda title: nullcontext())
     assert "holds 4 items: 100 drawn negatives repeat them" in note
-    job.options["data"] = str(write("1,2\n"))
+    write("1,2\n")
     with pytest.raises(UserError, match="line 1 has 1 column;"):
         precheck([job], lambda title: nullcontext())

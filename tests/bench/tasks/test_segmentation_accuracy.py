@@ -13,9 +13,10 @@ from torch import nn
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
+from claimbench.bench.papers import registry
 from claimbench.bench.report import metrics
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, SCORES
 from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
@@ -41,16 +42,16 @@ def data(tmp_path):
     return made.folder(tmp_path, {f"p{i}": made.squares(i) for i in range(3)})
 
 
-def job(data=None, weights="official", **options):
+def job(data=None, weights="official", paper="", **options):
     given = {"data": str(data)} if data else {}
     settings = Settings(weights=weights)
     return Job(
-        "made-up",
+        paper,
         "knowing",
         "model",
         "accuracy",
         settings,
-        options={"task": TASK.name, "dataset": "masks", "input": PLAIN, **given, **options},
+        options=Options(**{"task": TASK.name, "dataset": "masks", "input": PLAIN, **given, **options}),
     )
 
 
@@ -59,7 +60,8 @@ def subject(classes=3):
 
 
 def stages(monkeypatch, **functions):
-    """A paper's package whose model.py has these functions."""
+    """A paper, made-up, whose model.py has these functions."""
+    monkeypatch.setattr(registry, "module", {"made-up": "made_up_paper"}.__getitem__)
     module = ModuleType("made_up_paper.model")
     for name, function in functions.items():
         setattr(module, name, function)
@@ -96,7 +98,7 @@ def test_the_stage_after_the_network_is_the_papers(data, monkeypatch):
         return scores
 
     stages(monkeypatch, refine=refine, upsample=upsample)
-    found = TASK.evaluate(subject(), job(data, module="made_up_paper", config={"crf": 1}))
+    found = TASK.evaluate(subject(), job(data, paper="made-up", config={"crf": 1}))
     values = {row.metric: row.value for row in found}
     assert values["masks_miou"] == 100
     assert values["masks_miou_crf"] < 50
@@ -183,7 +185,7 @@ def several(tmp_path):
 @pytest.mark.parametrize(("batch", "done"), [(1, 3), (2, 5)])
 def test_what_was_seen_before_a_cut_is_not_looked_at_again(several, tmp_path, batch, done, monkeypatch):
     stages(monkeypatch, refine=lambda config: lambda picture, probabilities: probabilities[[1, 0, 2]])
-    options = {"batch": batch, "module": "made_up_paper", "config": {}}
+    options = {"batch": batch, "paper": "made-up"}
     whole = TASK.evaluate(fragile(), job(several, **options))
     base = tmp_path / "predictions" / "run"
     asked = job(several, predictions=str(base), **options)
@@ -215,7 +217,7 @@ def test_counts_of_another_evaluation_are_not_gone_on_with(several, tmp_path, ch
     assert again.model.seen == 7
 
 
-@pytest.mark.parametrize("options", [{"devices": ["cpu", "cpu"]}, {"group": "evaluation0"}])
+@pytest.mark.parametrize("options", [{"devices": ("cpu", "cpu")}, {"group": "evaluation0"}])
 def test_nothing_is_shared_among_processes(data, options):
     with pytest.raises(UnavailableError, match="scored by one process on one device only"):
         TASK.evaluate(subject(), job(data, **options))

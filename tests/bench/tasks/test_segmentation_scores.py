@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.labelling import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
@@ -131,7 +131,7 @@ def knowing(classes, refine=None):
 
 
 def found_by(segmenter, dataset, pairs, **options):
-    job = Job("made-up", "knowing", "model", "accuracy", Settings(), options=options)
+    job = Job("made-up", "knowing", "model", "accuracy", Settings(), options=Options(**options))
     return evaluate(segmenter, dataset, pairs, job, {})[0]
 
 

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError, UserError
-from claimbench.bench.core.records import Job, Settings, resize
+from claimbench.bench.core.records import Job, Options, Settings, resize
+from claimbench.bench.papers import registry
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.tasks.subject import load_subject
 
@@ -50,15 +51,16 @@ def paper(tmp_path, monkeypatch):
         "    model.load_state_dict({k.removeprefix('fc.'): v for k, v in state.items()})\n    return model\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "fakepaper"
+    monkeypatch.setattr(registry, "module", lambda paper: "fakepaper")
 
 
 def job(subject, form="", settings=None, **options):
-    return Job("paper", subject, form, "params", settings or Settings(), options=options)
+    own = "paper" if subject == "v" else ""
+    return Job(own, subject, form, "params", settings or Settings(), options=Options(**options))
 
 
 def test_a_reproduction_is_built_in_its_form_with_the_same_random_weights_each_time(paper):
-    make = lambda form: load_subject(job("v", form, module=paper, config={"width": 3}, sample_shape=[3]))  # noqa: E731
+    make = lambda form: load_subject(job("v", form, config={"width": 3}, sample_shape=(3,)))  # noqa: E731
     first, again, merged = make("plain"), make("plain"), make("merged")
     assert first.sample_shape == (3,)
     assert not first.model.training
@@ -73,16 +75,16 @@ def test_official_weights_go_through_the_reproductions_own_loader(paper, tmp_pat
     torch.save({"model": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "w.pth")
     for name in ("w.safetensors", "w.pth"):
         path = str(tmp_path / name)
-        subject = load_subject(job("v", "plain", module=paper, config={"width": 3}, weights_file=path))
+        subject = load_subject(job("v", "plain", config={"width": 3}, weights_file=path))
         assert torch.equal(subject.model.weight, torch.ones(2, 3))
     save_file({"other": torch.ones(1)}, tmp_path / "bad.safetensors")
     with pytest.raises(UserError, match=r"bad.safetensors does not fit v: unexpected \['other'\]"):
-        load_subject(job("v", module=paper, config={"width": 3}, weights_file=str(tmp_path / "bad.safetensors")))
+        load_subject(job("v", config={"width": 3}, weights_file=str(tmp_path / "bad.safetensors")))
 
 
 def test_official_weights_without_a_file_are_unavailable(paper):
     with pytest.raises(UnavailableError, match="official weights"):
-        load_subject(job("v", settings=Settings(weights="official"), module=paper, config={"width": 3}))
+        load_subject(job("v", settings=Settings(weights="official"), config={"width": 3}))
 
 
 class Evil:

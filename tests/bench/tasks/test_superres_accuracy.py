@@ -8,7 +8,7 @@ from torch import nn
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError
-from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
 
@@ -47,7 +47,9 @@ def subject(model):
 
 def job(data, **options):
     given = {"task": TASK.name, "dataset": "set5", "data": str(data), "partial": True, "config": {"upscale": 4}}
-    return Job("made-up", "nearest", "model", "accuracy", Settings(weights="official"), options={**given, **options})
+    return Job(
+        "made-up", "nearest", "model", "accuracy", Settings(weights="official"), options=Options(**given, **options)
+    )
 
 
 def scores(model, asked):

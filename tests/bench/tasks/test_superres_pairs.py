@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Options
 from claimbench.bench.data.pictures import files
 from claimbench.bench.tasks.super_resolution import data, resize
 from claimbench.bench.tasks.super_resolution.catalogue import SETS
@@ -200,6 +201,6 @@ def test_what_is_no_file_is_not_waited_for(set5):
 
 def test_one_picture_under_two_names_is_refused(set5):
     (set5 / "HR" / "head.png").write_bytes((set5 / "HR" / "baby.png").read_bytes())
-    job = SimpleNamespace(options={"dataset": "set5", "data": str(set5), "config": {"upscale": 2}})
+    job = SimpleNamespace(options=Options(dataset="set5", data=str(set5), config={"upscale": 2}))
     with pytest.raises(UserError, match=r"baby\.png and .*head\.png are one and the same picture"):
         check([job], lambda title: nullcontext())

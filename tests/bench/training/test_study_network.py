@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.papers import registry
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.network import Network, equal_widths, parameters, widths
 from claimbench.bench.training.study.setting import DATASETS, EFFORTS, setting
@@ -63,7 +64,8 @@ def test_resnet18_has_its_usual_size():
         subjects.baseline("resnet19", how)
 
 
-def test_a_study_that_is_not_there_is_said_in_a_sentence(fake_papers):
+def test_a_study_that_is_not_there_is_said_in_a_sentence(fake_papers, monkeypatch):
+    assert subjects.study_module("fake").block(4, 8)
+    monkeypatch.setattr(registry, "module", lambda paper: "json")
     with pytest.raises(UserError, match=r"it has no study\.py"):
-        subjects.study_module("json", "json")
-    assert subjects.study_module("fake", "claimbench.reproductions.fake").block(4, 8)
+        subjects.study_module("fake")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from claimbench.bench.core import bits
-from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.report.study import page, to_json
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.training.study.setting import setting
@@ -19,7 +19,7 @@ SETTING = setting("quick", "digits", None)
 
 def training(run, arm, seed, right=150, parameters=1000, how=SETTING, status="measured"):
     """The stored rows of one training with so many right pictures."""
-    job = Job("fake", "fake", arm, "study", Settings(), options={"setting": how.to_json(), "hidden": [8]}, round=seed)
+    job = Job("fake", "fake", arm, "study", Settings(), options=Options(setting=how.to_json(), hidden=(8,)), round=seed)
     rights = np.arange(PICTURES) < right + seed
     detail = {"right": bits.encode(rights), "pictures": PICTURES}
     rows = (

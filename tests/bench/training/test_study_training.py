@@ -21,7 +21,7 @@ def task(fake_papers, tmp_path):
 def make_task(folder, arm, seed, epochs=2):
     how = setting("quick", "digits", epochs)
     hidden = tuple(2 * dim for dim in how.dims)
-    where = {"module": "claimbench.reproductions.fake", "hidden": hidden, "device": "cpu", "threads": 1}
+    where = {"hidden": hidden, "device": "cpu", "threads": 1}
     return Task(make_job("fake", "fake", arm, seed, how, **where), "cpu", "", str(folder / f"{arm}-{seed}.pt"))
 
 

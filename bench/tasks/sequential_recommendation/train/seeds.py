@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,12 @@ import numpy as np
 import torch
 from scipy import stats
 
+from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Measurement, Record, Settings
 from claimbench.bench.machine import environment
-from claimbench.bench.papers import registry
 from claimbench.bench.store.store import Store, new_run
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.evaluate import FULL, SAMPLED
-from claimbench.bench.tasks.subject import model_options
 
 if TYPE_CHECKING:
     from claimbench.bench.tasks.sequential_recommendation.train.plan import Plan
@@ -90,8 +90,8 @@ def store(
         threads=int(outcomes[0]["threads"]),
         weights="trained",
     )
-    own = model_options(plan.paper, plan.variant, registry.entry(plan.paper.id).module)
-    options = {**own, "config": dict(plan.config), "dataset": plan.dataset.name, "seeds": list(plan.seeds)}
+    own = tasks.model_options(plan.paper, plan.variant)
+    options = replace(own, config=dict(plan.config), dataset=plan.dataset.name, seeds=tuple(plan.seeds))
     job = Job(plan.paper.id, plan.variant.name, plan.form, "accuracy", settings, options=options)
     kept = Store(results)
     run, now = new_run(), datetime.now(UTC).isoformat(timespec="seconds")

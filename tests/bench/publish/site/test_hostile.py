@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from claimbench.bench.core.records import Job, Measurement, Record, Settings
+from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.build import build
 from claimbench.bench.publish.site.source import SiteSource
@@ -65,7 +65,7 @@ def hostile_store(root):
         ("", f"timm:{hostile('timm')}"),
     ):
         for metric in ("params", "throughput", "top1", hostile("metric")):
-            job = Job(paper, subject, hostile("form"), metric, settings, 0, {"sample_shape": [3, 224, 224]})
+            job = Job(paper, subject, hostile("form"), metric, settings, 0, Options(sample_shape=(3, 224, 224)))
             detail = {"note": hostile("detail"), "classes": 10, "noisy_reasons": [hostile("noise")]}
             measured = Measurement(metric, 12.5, hostile("unit"), hostile("method"), low=12.0, high=13.0, detail=detail)
             records.append(

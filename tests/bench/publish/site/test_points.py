@@ -109,7 +109,7 @@ def test_other_inputs_than_pictures_keep_their_unit_and_their_size(tmp_path):
     paper = Paper.model_validate(
         {"id": "words", "title": "Words", "task": "sequential-recommendation", "variants": [variant]}
     )
-    options = {"module": "words", "task": "sequential-recommendation", "sample_shape": [50]}
+    options = {"task": "sequential-recommendation", "sample_shape": [50]}
     store = Store(tmp_path)
     environment = store.add_environment({"device": "box"})
     same = {"run": "20260101T000000Z-000001", "environment": environment, "form": "model", "options": options}

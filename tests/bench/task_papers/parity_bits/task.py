@@ -40,9 +40,9 @@ class BitParity(Task):
         from claimbench.bench.core.errors import UnavailableError
         from claimbench.bench.core.records import Measurement
 
-        if "data" not in job.options:
+        if job.options.data is None:
             raise UnavailableError("needs a file of words: give it with --data")
-        exact, gain, how = score(subject.model, job.options["data"])
+        exact, gain, how = score(subject.model, job.options.data)
         return [Measurement("parity_exact", exact, "%", how), Measurement("parity_gain", gain, "bits", how)]
 
     def train(self, request):
