@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-EXTENSIONS = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"))
-"""What the names of files that are pictures end with."""
 
 
 @dataclass(frozen=True)
@@ -86,23 +82,3 @@ class Pictures:
         for name, label, size in zip(self.names, self.labels, sizes, strict=True):
             body.update(f"{name}\0{label}\0{size}\n".encode(errors="surrogateescape"))
         return body.hexdigest()
-
-
-def decode(data: bytes, mode: str = "RGB") -> Image:
-    """Return the picture in ``data`` in a colour mode.
-
-    Raises:
-        OSError: it is no picture that can be read, or not a whole one, or its greys go beyond 255: Pillow would cut
-            them off there, and leave a white picture.
-    """
-    from PIL import Image
-
-    from claimbench.bench.data.pictures.files import DEEP
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in DEEP:
-                raise OSError(f"its greys are no bytes ({image.mode}): save it with 8 bits a pixel")
-            return image.convert(mode)
-    except (Image.DecompressionBombError, ValueError, SyntaxError, MemoryError, EOFError, ArithmeticError) as error:
-        raise OSError(str(error) or type(error).__name__) from error

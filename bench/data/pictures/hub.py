@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import several, some
 from claimbench.bench.data.pictures import synsets
-from claimbench.bench.data.pictures.collection import Pictures, Problem, decode
+from claimbench.bench.data.pictures.collection import Pictures, Problem
+from claimbench.bench.data.pictures.files import decode
 from claimbench.bench.data.pictures.labelled import DataSet
 from claimbench.bench.data.pictures.scan import SPLITS
 

@@ -17,6 +17,9 @@ from claimbench.bench.data.pictures.collection import Encoded, Pictures
 from claimbench.bench.store import jsonl
 
 CHUNK = 256
+RULES = "8 bits, nothing transparent"
+"""What a picture that is remembered as whole was checked for; another text makes every cache forget."""
+
 ZEROS = 512
 """A JPEG that ends in this many zeros was never written to its end: a whole one ends in a marker."""
 
@@ -44,11 +47,11 @@ def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int
     return {n: str(entry[2]) for n, entry in found.items() if entry is not None and entry[2]}
 
 
-def defect(data: bytes) -> str:
-    """Return what is wrong with a picture's file; empty if it is whole."""
+def defect(data: bytes, name: str = "") -> str:
+    """Return what is wrong with the file of a picture called ``name``; empty if it is whole and can be read."""
     from PIL import Image
 
-    from claimbench.bench.data.pictures.collection import decode
+    from claimbench.bench.data.pictures.files import decode
 
     if not data:
         return "empty file"
@@ -57,7 +60,7 @@ def defect(data: bytes) -> str:
     if data[:2] == b"\xff\xd8" and data.endswith(bytes(ZEROS)):
         return "its end was never written"
     try:
-        decode(data)
+        decode(data, name=name)
     except Image.UnidentifiedImageError:
         return "not a picture"
     except OSError as error:
@@ -73,7 +76,7 @@ def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]
 
     def check(number: int) -> tuple[int, str]:
         try:
-            return number, defect(source.encoded(number))
+            return number, defect(source.encoded(number), Path(pictures.names[number]).name)
         except OSError as error:
             return number, (error.strerror or str(error)).lower()
 
@@ -88,7 +91,7 @@ def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]
 
 def _cache_file(place: str) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    name = hashlib.sha256(os.path.realpath(place).encode(errors="surrogateescape")).hexdigest()[:24]
+    name = hashlib.sha256(f"{RULES}\0{os.path.realpath(place)}".encode(errors="surrogateescape")).hexdigest()[:24]
     return home / "claimbench" / "pictures" / f"{name}.json"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.collection import EXTENSIONS
+from claimbench.bench.data.pictures.files import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold what is evaluated, the likeliest first."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claimbench.bench.data.pictures.collection import decode
+from claimbench.bench.data.pictures.files import decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ class Files:
 
     def image(self, index: int, mode: str) -> Image:
         """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
-        return decode(self.encoded(index), mode)
+        return decode(self.encoded(index), mode, name=os.path.basename(self._names[index]))  # noqa: PTH119 - for each picture
 
 
 class Members:

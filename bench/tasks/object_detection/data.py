@@ -257,9 +257,10 @@ def pixels(picture: Picture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it is missing, is no picture, is too small, or has another size than the annotations say; names it.
+        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, is too small, or has
+            another size than the annotations say; names it.
     """
-    found = rgb(picture.file, LEAST_SIDE, "is needed to look for objects")
+    found = rgb(picture.file, least=LEAST_SIDE, aim="is needed to look for objects")
     height, width = found.shape[:2]
     if (height, width) != (picture.height, picture.width):
         said = f"{picture.width}x{picture.height}"

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.collection import EXTENSIONS
-from claimbench.bench.data.pictures.files import header, opened, rgb
+from claimbench.bench.data.pictures.files import EXTENSIONS, header, opened, rgb
 from claimbench.bench.data.pictures.scan import is_hidden
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
 
@@ -133,9 +132,10 @@ def picture(pair: Pair) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
+        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, or is smaller than
+            :data:`LEAST_SIDE`; names it.
     """
-    return rgb(pair.picture, LEAST_SIDE, "can be segmented")
+    return rgb(pair.picture, least=LEAST_SIDE, aim="can be segmented")
 
 
 def size(pair: Pair) -> tuple[int, int]:
@@ -144,7 +144,7 @@ def size(pair: Pair) -> tuple[int, int]:
     Raises:
         UserError: it is missing or no picture; names it.
     """
-    with header(pair.picture, "picture") as image:
+    with header(pair.picture) as image:
         return image.height, image.width
 
 
