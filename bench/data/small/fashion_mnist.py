@@ -7,22 +7,20 @@ cache, into which torchvision downloads it.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
-import struct
 import zlib
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
 from typing import Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
 
 Part = Literal["train", "test"]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-COUNTS: dict[Part, int] = {"train": 60_000, "test": 10_000}
 FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -36,7 +34,6 @@ SHA256 = {
 """Of the published files, unpacked: MNIST's and KMNIST's have the same names and sizes."""
 
 _INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"), Path("fashion-mnist"))
-_UNSIGNED_BYTES = 8
 
 
 def cache() -> Path:
@@ -77,10 +74,11 @@ def read(folder: Path, part: Part) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: a file is damaged, or holds something else; names the file.
     """
-    images_name, labels_name = FILES[part]
-    images = _idx(folder, images_name, (COUNTS[part], 28, 28))
-    labels = _idx(folder, labels_name, (COUNTS[part],))
-    return images[:, None], labels.long()
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    with TemporaryDirectory() as unpacked:
+        images, labels = (_verified(folder, name, Path(unpacked)) for name in FILES[part])
+        return read_image_file(str(images))[:, None], read_label_file(str(labels))
 
 
 _BY_HAND = (
@@ -113,21 +111,25 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((folder / n for n in (name, f"{name}.gz") if (folder / n).is_file()), None)
 
 
-def _idx(folder: Path, name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return what an IDX file holds (yann.lecun.org/exdb/mnist: two zero bytes, type, rank, sides, data)."""
+def _verified(folder: Path, name: str, unpacked: Path) -> Path:
+    """Return one of the published files, unpacked into ``unpacked`` where it is compressed.
+
+    torchvision's reader opens no compressed file, and takes any of the same form for Fashion-MNIST's.
+    """
     path = _file(folder, name)
     if path is None:
         raise UserError(f"{folder / name} does not exist")
+    file = path
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if path.suffix == ".gz":
+            file = unpacked / name
+            with gzip.open(path) as packed, file.open("wb") as target:
+                copyfileobj(packed, target)
+        found = digest(file)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
-    start = 4 + 4 * len(shape)
-    head = struct.unpack(f">HBB{len(shape)}I", data[:start]) if len(data) >= start else ()
-    if head != (0, _UNSIGNED_BYTES, len(shape), *shape) or len(data) != start + int(np.prod(shape)):
-        raise UserError(f"{path} is not Fashion-MNIST's: it must hold {' x '.join(map(str, shape))} bytes (IDX)")
-    if hashlib.sha256(data).hexdigest() != SHA256[name]:
+        raise UserError(f"{path} is damaged or cannot be unpacked ({error}): fetch it again") from error
+    if found != SHA256[name]:
         raise UserError(
             f"{path} is not Fashion-MNIST's: its content is another (SHA-256), as that of MNIST or of a damaged file is"
         )
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())
+    return file
