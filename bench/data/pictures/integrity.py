@@ -13,7 +13,7 @@ import orjson
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
-from claimbench.bench.data.pictures.collection import Encoded, Pictures
+from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.store import jsonl
 
 CHUNK = 256
@@ -72,11 +72,10 @@ def defect(data: bytes, name: str = "") -> str:
 
 def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]]:
     """Yield each picture with what is wrong with it; decoding releases the interpreter's lock, so threads do."""
-    source: Encoded = pictures.source  # type: ignore[assignment]  # only files have stamps
 
     def check(number: int) -> tuple[int, str]:
         try:
-            return number, defect(source.encoded(number), Path(pictures.names[number]).name)
+            return number, defect(pictures.source.encoded(number), Path(pictures.names[number]).name)
         except OSError as error:
             return number, (error.strerror or str(error)).lower()
 

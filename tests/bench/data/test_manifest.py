@@ -10,8 +10,8 @@ from PIL import Image
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures import integrity, synsets
-from claimbench.bench.data.pictures.copies import copies
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS
+from claimbench.bench.data.pictures.listing import copies
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
