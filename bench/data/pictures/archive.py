@@ -45,7 +45,7 @@ class Index:
         names: of the members that are files.
         places: of each member the archive's number, the offset of its content and its length.
         changed: the time of change of each archive, in nanoseconds.
-        problems: what is wrong with the archives.
+        problems: with the archives.
     """
 
     archives: list[Path]
@@ -55,12 +55,12 @@ class Index:
     problems: list[Problem] = field(default_factory=list)
 
     def is_webdataset(self) -> bool:
-        """Tell whether labels lie beside the pictures, as in WebDataset shards."""
+        """Return whether labels lie beside the pictures, as in WebDataset shards."""
         return any(split(name)[1] in (*LABELS, "json") for name in self.names)
 
 
 def archives_in(data: Path) -> list[Path]:
-    """Return the archives that ``data`` is or holds; none where it is a folder of something else.
+    """Return the archives that ``data`` is or holds; none if it is a folder of something else.
 
     Raises:
         UserError: it is a compressed archive, or a file of another kind.
@@ -84,7 +84,7 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def _of_split(found: list[Path], data: Path) -> list[Path]:
-    """Return the archives of the split that is evaluated, where their names begin with those of splits.
+    """Return the archives of the split that is evaluated, if their names begin with those of splits.
 
     Raises:
         UserError: there are numbered shards of the training split only.
@@ -100,7 +100,7 @@ def _of_split(found: list[Path], data: Path) -> list[Path]:
 
 
 def index(archives: list[Path]) -> Index:
-    """Return where each file of the archives lies; what cannot be read is a problem."""
+    """Return the place of each file of the archives; one that cannot be read is a problem."""
     found = Index(archives)
     broken: list[str] = []
     links: list[str] = []
@@ -137,7 +137,7 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
 
     Args:
         found: the members.
-        root: what the user gave.
+        root: the folder or archive that the user gave.
         named: the form of the names of class folders; None for any.
 
     Raises:
@@ -145,8 +145,8 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
     """
     files = []
     for number, (name, (archive, _, size)) in enumerate(zip(found.names, found.places, strict=True)):
-        path = PurePosixPath(name)
-        files.append((path.parts, Item(path.name, "file", size, found.changed[archive], number)))
+        item = Item(PurePosixPath(name).name, "file", size, found.changed[archive], number)
+        files.append((PurePosixPath(name).parts, item))
     top = class_root(Listed(files), named, str(root))
     inside = []
     for path, item in files:

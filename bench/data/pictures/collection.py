@@ -21,8 +21,8 @@ class Problem:
     """Something that is not as it must be.
 
     Attributes:
-        text: what, as a part of a sentence, with the first few names and the count.
-        excusable: whether what is there can still be evaluated if the user accepts that it is not all.
+        text: a part of a sentence, with the first few names and the count.
+        excusable: whether the rest can still be evaluated if the user accepts that it is not all.
     """
 
     text: str
@@ -136,15 +136,15 @@ class Pictures:
 
     Attributes:
         names: of the pictures, in the fixed order in which they are evaluated.
-        labels: the right answers of each; several, or none, where the data set says so.
+        labels: the right answers of each; several, or none, if the data set says so.
         classes: the names of the classes, by number.
         source: reads them.
-        stamps: the size and time of change of each file, in nanoseconds; empty where nothing has to be checked.
-        place: where they lie, for messages.
-        problems: what is wrong with them.
-        notes: what a user should know, though nothing is wrong.
-        expected: how many pictures the whole data set has; None where the folder decides.
-        left_out: how many pictures were found but are not evaluated.
+        stamps: the size and time of change of each file, in nanoseconds; empty if nothing has to be checked.
+        place: the folder, archive or name that they come from, for messages.
+        problems: with them.
+        notes: sentences that a user should know, though nothing is wrong.
+        expected: the number of pictures of the whole data set; None if the folder decides.
+        left_out: the number of pictures that were found but are not evaluated.
     """
 
     names: list[str]
@@ -174,7 +174,7 @@ class Pictures:
         gone = set(numbers)
         kept = [number for number in range(len(self)) if number not in gone]
         if gone:
-            self.names, self.labels, self.stamps = (
-                [each[number] for number in kept] for each in (self.names, self.labels, self.stamps)
-            )
+            self.names = [self.names[number] for number in kept]
+            self.labels = [self.labels[number] for number in kept]
+            self.stamps = [self.stamps[number] for number in kept]
             self.source, self.left_out = Chosen(self.source, kept), self.left_out + len(gone)

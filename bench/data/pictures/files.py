@@ -34,7 +34,7 @@ trains on ImageNet takes its colours as they are, so that it is not refused."""
 
 
 class UnfitError(OSError):
-    """A whole picture that must not be read as one of 8 bits a channel; ``has`` says of what it has, and what to do."""
+    """A whole picture that must not be read as one of 8 bits a channel; ``has`` names what it has and the remedy."""
 
     def __init__(self, has: str) -> None:
         super().__init__(f"it has {has}")
@@ -65,7 +65,7 @@ def converted(image: Image.Image, mode: str = "RGB", *, name: str = "") -> Image
 
 
 def _deep_colours(image: Image.Image) -> int:
-    """Return the bits a channel where they are more than 8: Pillow cuts those of colours to 8 and does not tell."""
+    """Return the bits a channel if they are more than 8, else 0; Pillow cuts those of colours to 8 unsaid."""
     if image.format == "TIFF":
         bits = max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))  # type: ignore[attr-defined]
     elif image.format == "PPM":
@@ -99,7 +99,7 @@ def load(file: str | Path) -> Image.Image:
 
 
 def header(file: Path, kind: str = "picture") -> Image.Image:
-    """Return a picture whose pixels have not been read; ``kind`` is what sentences call it.
+    """Return a picture whose pixels have not been read; ``kind`` is its name in sentences.
 
     Raises:
         UserError: it is missing, no file or no picture.
@@ -111,7 +111,7 @@ def header(file: Path, kind: str = "picture") -> Image.Image:
 
 
 def opened(file: Path, kind: str) -> Image.Image:
-    """Return a picture in the mode of its file, its pixels read; ``kind`` is what sentences call it.
+    """Return a picture in the mode of its file, its pixels read; ``kind`` is its name in sentences.
 
     Raises:
         UserError: it is missing, is no file, is no picture, or is damaged.
@@ -126,9 +126,9 @@ def rgb(file: Path, *, least: int = 1, aim: str = "", foreign: bool = True) -> n
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Args:
-        file: where it lies.
+        file: its path.
         least: the fewest pixels that a side may have.
-        aim: what that many are needed for, for the sentence: "can be segmented".
+        aim: the reason for that many, for the sentence: "can be segmented".
         foreign: whether colours other than grey and RGB are converted, as those of CMYK.
 
     Raises:

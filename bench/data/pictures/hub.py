@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.text import several, some
+from claimbench.bench.core.text import first_line, several, some
 from claimbench.bench.data.pictures import synsets
 from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
 from claimbench.bench.data.pictures.labelled import DataSet
 from claimbench.bench.data.pictures.scan import SPLITS
 
 PREFIX = "hf:"
-"""What stands before the name of a data set on the hub."""
+"""The prefix of the name of a data set on the hub."""
 
 _LABELS = ("fine_label", "label", "labels", "cls")
-"""What columns of classes are called, the likeliest first."""
+"""The names of columns of classes, the likeliest first."""
 
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
 _LEAST_WORDS = 0.2
@@ -46,7 +46,7 @@ class Rows(Source):
 
 
 def is_hub(data: str) -> bool:
-    """Tell whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
+    """Return whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
     if data.startswith(PREFIX):
         return True
     folder = Path(data)
@@ -165,8 +165,7 @@ def _load(data: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # the library raises whatever its back ends raise
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {reason[:200]}") from error
+        raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {first_line(error)}") from error
 
 
 def _evaluated(found: Any, data: str) -> Any:
@@ -180,13 +179,13 @@ def _evaluated(found: Any, data: str) -> Any:
 
 
 def _parquet(folder: Path) -> list[Path]:
-    """Return the Parquet files of the split that is evaluated, or all where none is named for one."""
+    """Return the Parquet files of the split that is evaluated, or all if none is named for one."""
     files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
     return next((chosen for split in SPLITS if (chosen := [f for f in files if f.name.startswith(split)])), files)
 
 
 def _check_parquet(files: Sequence[Path], data: str) -> None:
-    """Raise UserError where the files are of a training split, or not all of those that their names speak of."""
+    """Raise UserError if the files are of a training split, or not all of those that their names speak of."""
     if all(file.name.startswith("train") for file in files):
         raise UserError(f"{data} holds a training split only: accuracy is measured on the validation split")
     parts = [match for file in files if (match := _SHARD.fullmatch(file.name))]

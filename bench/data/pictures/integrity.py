@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
+from platformdirs import user_cache_path
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
@@ -18,7 +19,7 @@ from claimbench.bench.store import jsonl
 
 CHUNK = 256
 RULES = "8 bits, nothing transparent"
-"""What a picture that is remembered as whole was checked for; another text makes every cache forget."""
+"""The rules of the check that a remembered picture passed; another text makes every cache forget."""
 
 ZEROS = 512
 """A JPEG that ends in this many zeros was never written to its end: a whole one ends in a marker."""
@@ -48,7 +49,7 @@ def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int
 
 
 def defect(data: bytes, name: str = "") -> str:
-    """Return what is wrong with the file of a picture called ``name``; empty if it is whole and can be read."""
+    """Return the fault of a picture's file called ``name``, a phrase; empty if it is whole and can be read."""
     from PIL import Image
 
     from claimbench.bench.data.pictures.files import decode
@@ -71,7 +72,7 @@ def defect(data: bytes, name: str = "") -> str:
 
 
 def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]]:
-    """Yield each picture with what is wrong with it; decoding releases the interpreter's lock, so threads do."""
+    """Yield each picture with its fault; decoding releases the interpreter's lock, so that threads are enough."""
 
     def check(number: int) -> tuple[int, str]:
         try:
@@ -89,9 +90,8 @@ def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]
 
 
 def _cache_file(place: str) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     name = hashlib.sha256(f"{RULES}\0{os.path.realpath(place)}".encode(errors="surrogateescape")).hexdigest()[:24]
-    return home / "claimbench" / "pictures" / f"{name}.json"
+    return user_cache_path("claimbench") / "pictures" / f"{name}.json"
 
 
 def _load(cache: Path) -> dict[str, list[int | str]]:

@@ -18,11 +18,11 @@ from claimbench.bench.data.pictures.scan import Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:JPEG|jpeg|jpg|png)")
-"""How the pictures of ImageNet val are named."""
+"""The names of the pictures of ImageNet val."""
 
 
 def folder_names(dataset: DataSet) -> re.Pattern[str] | None:
-    """Return what the names of a data set's class folders look like; None for anything."""
+    """Return the form of the names of a data set's class folders; None for any."""
     if dataset.layout == "indices":
         return re.compile(rf"{_NUMBER.pattern}|{synsets.SYNSET.pattern}")
     return synsets.SYNSET if dataset.synsets else None
@@ -189,13 +189,13 @@ def _same(folders: list[str], position: int, read: Callable[[str, int], bytes]) 
 
 
 def copied(folders: Mapping[str, Content], read: Callable[[str, int], bytes], kind: str) -> list[Problem]:
-    """Return the problem that folders are :func:`copies` of one another; ``kind`` is what sentences call them."""
+    """Return the problem that folders are :func:`copies` of one another; ``kind`` is their name in sentences."""
     same = [" and ".join(group[:2]) for group in copies(folders, read)]
     return [Problem(f"{kind} hold the very same pictures: {some(same)}", excusable=True)] if same else []
 
 
 def _flat(found: Scan) -> list[Problem]:
-    """Say what to do with ImageNet val as it comes: one folder of pictures whose classes stand in the devkit."""
+    """Return the problem of ImageNet val as it comes: one folder of pictures whose classes stand in the devkit."""
     if found.classes or not found.loose or not all(OFFICIAL.fullmatch(entry.name) for entry in found.loose):
         return []
     how = "sort them into class folders with torchvision.datasets.ImageNet (it reads the devkit) or valprep.sh"
@@ -216,7 +216,7 @@ def _notes(dataset: DataSet, found: Scan) -> list[str]:
 
 
 def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:
-    """Return which other data set a folder looks like, as the end of a sentence; empty where nothing tells."""
+    """Return the other data set that a folder looks like, as the end of a sentence; empty if nothing tells."""
     name = _looks_like(root, found)
     if not name or name == dataset.name:
         return ""

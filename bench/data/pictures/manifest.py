@@ -1,4 +1,4 @@
-"""The check before a run: are the data what they should be, and whole? What is not is named in one sentence."""
+"""The check before a run that the data are those that they should be, and whole; one sentence names every fault."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from claimbench.bench.data.pictures.listing import count_problems
 from claimbench.bench.data.pictures.opening import open_pictures
 
 MOST = 6
-"""How many problems a sentence lists."""
+"""The number of problems that a sentence lists."""
 
 
 def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Progress | None = None) -> Pictures:
     """Return the pictures of a data set that is what it should be.
 
     Args:
-        dataset: which.
-        data: where, as the user gave it.
-        partial: whether to go on with what is there where something is missing; what cannot be read is then left out.
+        dataset: the data set.
+        data: its folder, archive or name, as the user gave it.
+        partial: whether to go on if something is missing; pictures that cannot be read are then left out.
         progress: told while the files are read.
 
     Raises:
@@ -62,7 +62,7 @@ def check_classes(dataset: DataSet, pictures: Pictures, classes: int, model: str
 
 
 def _sentence(dataset: DataSet, pictures: Pictures, problems: list[Problem], partial: bool) -> str:
-    """Return all that is wrong as one sentence, what cannot be excused first."""
+    """Return all problems as one sentence, those that cannot be excused first."""
     ordered = sorted(problems, key=lambda problem: problem.excusable)
     more = f"; and {len(ordered) - MOST} more problems" if len(ordered) > MOST else ""
     text = "; ".join(problem.text for problem in ordered[:MOST])

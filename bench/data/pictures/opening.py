@@ -31,11 +31,11 @@ REAL_IMAGES = 50_000
 
 
 def open_pictures(dataset: DataSet, data: str) -> Pictures:
-    """Return the pictures of a data set, in the fixed order in which they are evaluated, with what is wrong with them.
+    """Return the pictures of a data set, in the fixed order in which they are evaluated, with their problems.
 
     Args:
-        dataset: which.
-        data: the folder, archive or name that the user gave; may be empty where a package holds the data.
+        dataset: the data set.
+        data: the folder, archive or name that the user gave; may be empty if a package holds the data.
 
     Raises:
         UserError: there is nothing there that could be read at all.
@@ -70,7 +70,7 @@ def _classes(dataset: DataSet, path: Path) -> Pictures:
 
 
 def _listed(index: archive.Index, path: Path, named: re.Pattern[str] | None) -> tuple[Scan, Source]:
-    """Return the content of class folders in archives, or on the disk where there are none, and what reads it.
+    """Return the content of class folders in archives, or on the disk if there are none, and its reader.
 
     The pictures that lie in no class folder are read after those of all classes.
     """
@@ -82,7 +82,7 @@ def _listed(index: archive.Index, path: Path, named: re.Pattern[str] | None) -> 
 
 
 def _hinted(dataset: DataSet, path: Path, found: Scan, pictures: Pictures) -> Pictures:
-    """Add what else the folder looks like, where something is wrong with it."""
+    """Add the other data set that the folder looks like, if something is wrong with it."""
     if not len(pictures) and not pictures.problems:
         pictures.problems.append(Problem("it holds no pictures in class folders"))
     if pictures.problems or (dataset.images and dataset.images != len(pictures)):

@@ -61,7 +61,7 @@ class Tree(Protocol):
     """A folder on the disk or in an archive."""
 
     def items(self, *path: str) -> list[Item]:
-        """Return what lies in a folder below this one in natural order, but for hidden things.
+        """Return the things in a folder below this one in natural order, but for hidden ones.
 
         Raises:
             UserError: it may not be read.
@@ -76,7 +76,7 @@ class Folder:
         self.root = root
 
     def items(self, *path: str) -> list[Item]:
-        """Return what lies in a folder; see :class:`Tree`."""
+        """Return the things in a folder; see :class:`Tree`."""
         folder = Path(self.root, *path)
         above = os.path.realpath(folder)
         try:
@@ -119,7 +119,7 @@ class Listed:
             self._items[path] += inside.values()
 
     def items(self, *path: str) -> list[Item]:
-        """Return what lies in a folder; see :class:`Tree`."""
+        """Return the things in a folder; see :class:`Tree`."""
         return sorted(self._items.get(path, ()), key=lambda item: natural(item.name))
 
 
@@ -166,7 +166,7 @@ def scan(tree: Tree, root: Path, above: str = "") -> Scan:
     Args:
         tree: the folder.
         root: its path, or that of its archive.
-        above: what stands before names in messages: the path of the folder in its archive.
+        above: the path of the folder in its archive, which stands before names in messages.
 
     Raises:
         UserError: it may not be read.
@@ -209,12 +209,12 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a file is a picture by its name."""
+    """Return whether a file is a picture by its name."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 - called for each of millions of names
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is none of the user's: hidden, or left by an operating system."""
+    """Return whether a file or folder is none of the user's: hidden, or left by an operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
@@ -222,12 +222,12 @@ def class_root(tree: Tree, named: re.Pattern[str] | None, place: str) -> tuple[s
     """Return the path below a folder of the folder that holds the class folders.
 
     That is the folder itself, the evaluation split in it, or the only folder where no classes are beside it. A class
-    may be called like a split: a folder that holds pictures itself is a class, where classes may have any name.
+    may be called like a split: a folder that holds pictures itself is a class if classes may have any name.
 
     Args:
         tree: the folder.
         named: the form of the names of class folders; None for any.
-        place: what messages call the folder.
+        place: the name of the folder in messages.
 
     Raises:
         UserError: there is a training split only, or a folder may not be read.
@@ -242,7 +242,7 @@ def class_root(tree: Tree, named: re.Pattern[str] | None, place: str) -> tuple[s
 
 
 def _inner(tree: Tree, path: tuple[str, ...], named: re.Pattern[str] | None, place: str) -> str:
-    """Return the folder within another that holds the class folders or leads there; empty where it does so itself."""
+    """Return the folder within another that holds the class folders or leads there; empty if it does so itself."""
 
     def holds(folder: str, what: str) -> bool:
         items = tree.items(*path, folder)

@@ -1,23 +1,24 @@
 """Fashion-MNIST: 60,000 training and 10,000 test pictures of 28 x 28 in ten classes (Xiao et al., arXiv 1708.07747).
 
-Read from a folder that is given, from where Debian's package ``dataset-fashion-mnist`` puts it, or from the user's
+Read from a folder that is given, from the folder of Debian's package ``dataset-fashion-mnist``, or from the user's
 cache, into which torchvision downloads it.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.text import first_line
 
 Part = Literal["train", "test"]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -38,11 +39,11 @@ _INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"), 
 
 def cache() -> Path:
     """Return the folder that torchvision downloads into."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "claimbench" / "datasets"
+    return user_cache_path("claimbench") / "datasets"
 
 
 def locate(given: Path | None, *, download: bool = True) -> Path:
-    """Return the folder that holds the four files, downloading them where they are nowhere.
+    """Return the folder that holds the four files; download them if they are nowhere.
 
     Raises:
         UserError: the folder that was given does not hold them, or they cannot be downloaded.
@@ -94,12 +95,12 @@ def _download(folder: Path) -> None:
     try:
         FashionMNIST(str(folder), download=True)
     except Exception as error:  # URLError, timeouts, wrong checksums: torchvision raises what the network gives it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(_BY_HAND.format(reason=f"the download failed: {reason}", folder=folder)) from error
+        reason = f"the download failed: {first_line(error)}"
+        raise UserError(_BY_HAND.format(reason=reason, folder=folder)) from error
 
 
 def inside(folder: Path, *parts: Part) -> Path | None:
-    """Return the folder at or below ``folder`` that holds the files of some parts, of both where none is named."""
+    """Return the folder at or below ``folder`` that holds the files of some parts, of both if none is named."""
     names = [name for part in parts or FILES for name in FILES[part]]
     for place in _INSIDE:
         if all(_file(folder / place, name) is not None for name in names):
@@ -112,7 +113,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _verified(folder: Path, name: str, unpacked: Path) -> Path:
-    """Return one of the published files, unpacked into ``unpacked`` where it is compressed.
+    """Return one of the published files, unpacked into ``unpacked`` if it is compressed.
 
     torchvision's reader opens no compressed file, and takes any of the same form for Fashion-MNIST's.
     """

@@ -32,7 +32,7 @@ class Pictures:
     labels: Tensor
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pictures."""
         return len(self.labels)
 
     def take(self, index: Tensor) -> Pictures:
@@ -52,10 +52,10 @@ class Packaged(NamedTuple):
 
 
 def locate(name: str, given: Path | None) -> Path | None:
-    """Return the folder to read a data set from (``given``, if any); None where it comes as a Python package.
+    """Return the folder to read a data set from (``given``, if any); None if it comes as a Python package.
 
     Raises:
-        UserError: it is not here, with what to do about it.
+        UserError: it is not here; says the remedy.
     """
     if name == "fashion-mnist":
         return fashion_mnist.locate(given)
@@ -64,7 +64,7 @@ def locate(name: str, given: Path | None) -> Path | None:
 
 
 def read(name: str, part: Part, folder: Path | None, size: int) -> Pictures:
-    """Return one part of a data set, its pictures resized to ``size`` where they are larger.
+    """Return one part of a data set, its pictures resized to ``size`` if they are larger.
 
     Raises:
         UserError: it is missing or damaged.

@@ -17,10 +17,10 @@ from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and where its mask must be.
+    """A picture and the place of its mask.
 
     Attributes:
-        name: what messages and tables call it.
+        name: in messages and tables.
         picture, mask: the files.
     """
 
@@ -208,10 +208,10 @@ def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) ->
     """Return the pairs of a data set, by name; no file is opened.
 
     Args:
-        dataset: which.
+        dataset: the data set.
         data: its folder.
-        classes: how many the model tells apart.
-        partial: whether to go on where pictures of the data set are not there.
+        classes: the number that the model tells apart.
+        partial: whether to go on if pictures of the data set are missing.
 
     Raises:
         UserError: there are none, or not as many as there must be, or the model has other classes; one sentence.
@@ -235,7 +235,7 @@ def checked(
     """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
 
     Args:
-        progress: told how many files were read, of how many.
+        progress: gets the number of files that were read, and of all.
 
     Raises:
         UserError: something is wrong, or no pixel has a label; one sentence names the file.
