@@ -14,9 +14,9 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures.collection import Members, Pictures, Problem, problem
 from claimbench.bench.data.pictures.scan import (
     SPLITS,
-    Folder,
+    DiskTree,
     Item,
-    Listed,
+    MemberTree,
     Scan,
     class_root,
     is_hidden,
@@ -66,7 +66,7 @@ def archives_in(data: Path) -> list[Path]:
         UserError: it is a compressed archive, or a file of another kind.
     """
     if data.is_dir():
-        folders = {item.name for item in Folder(data).items() if item.kind == "folder"}
+        folders = {item.name for item in DiskTree(data).items() if item.kind == "folder"}
         found = _tars(data)
         if not found:
             inside = (_tars(data / split) for split in SPLITS if split in folders)
@@ -147,14 +147,14 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
     for number, (name, (archive, _, size)) in enumerate(zip(found.names, found.places, strict=True)):
         item = Item(PurePosixPath(name).name, "file", size, found.changed[archive], number)
         files.append((PurePosixPath(name).parts, item))
-    top = class_root(Listed(files), named, str(root))
+    top = class_root(MemberTree(files), named, str(root))
     inside = []
     for path, item in files:
         if path[: len(top)] == top:
             own = (found.archives[found.places[item.number][0]].stem,)
             is_own = len(found.archives) > 1 and len(path) == len(top) + 1
             inside.append(((*(own if is_own else ()), *path[len(top) :]), item))
-    listing = scan(Listed(inside), root, "".join(f"{folder}/" for folder in top))
+    listing = scan(MemberTree(inside), root, "".join(f"{folder}/" for folder in top))
     counts = Counter((archive, name) for name, (archive, _, _) in zip(found.names, found.places, strict=True))
     twice = [name for (_, name), count in counts.items() if count > 1]
     found.problems += problem(twice, "member is", "members are", "there twice", excusable=False)

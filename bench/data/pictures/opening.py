@@ -24,7 +24,7 @@ from claimbench.bench.data.pictures.listing import (
     hint,
 )
 from claimbench.bench.data.pictures.packaged import open_packaged
-from claimbench.bench.data.pictures.scan import Folder, Scan, class_root, scan
+from claimbench.bench.data.pictures.scan import DiskTree, Scan, class_root, scan
 
 REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
@@ -76,8 +76,8 @@ def _listed(index: archive.Index, path: Path, named: re.Pattern[str] | None) -> 
     """
     if index.archives:
         return archive.as_scan(index, path, named)
-    root = path.joinpath(*class_root(Folder(path), named, str(path)))
-    found = scan(Folder(root), root)
+    root = path.joinpath(*class_root(DiskTree(path), named, str(path)))
+    found = scan(DiskTree(root), root)
     return found, Files(root, [entry.name for entry in [*found.entries(), *found.loose]])
 
 
@@ -168,7 +168,7 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
                 absent.append(name)
                 continue
             root = roots[name] = folder / severity
-            found = scan(Folder(root), root)
+            found = scan(DiskTree(root), root)
             content[name] = [(entry.name, entry.size) for entry in found.entries()]
             part = from_scan(dataset, found, Files(root, [file for file, _ in content[name]]))
             files += [str((root / file).relative_to(path)) for file in part.names]

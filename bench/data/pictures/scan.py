@@ -69,7 +69,7 @@ class Tree(Protocol):
         ...
 
 
-class Folder:
+class DiskTree:
     """A folder on the disk."""
 
     def __init__(self, root: Path) -> None:
@@ -104,7 +104,7 @@ def _item(entry: os.DirEntry[str], above: str) -> Item:
     return Item(entry.name, "file", facts.st_size, facts.st_mtime_ns)
 
 
-class Listed:
+class MemberTree:
     """The folders that paths of files make up, as those of an archive."""
 
     def __init__(self, files: Iterable[tuple[tuple[str, ...], Item]]) -> None:
@@ -123,7 +123,7 @@ class Listed:
         return sorted(self._items.get(path, ()), key=lambda item: natural(item.name))
 
 
-class Entry(NamedTuple):
+class PictureFile(NamedTuple):
     """A picture: its name below the folder of classes, its size, its time of change, and its number in its archives."""
 
     name: str
@@ -145,12 +145,12 @@ class Scan:
     """
 
     root: Path
-    classes: dict[str, list[Entry]] = field(default_factory=dict)
-    loose: list[Entry] = field(default_factory=list)
+    classes: dict[str, list[PictureFile]] = field(default_factory=dict)
+    loose: list[PictureFile] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     odd: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in ODD})
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[PictureFile]:
         """Return the pictures of all classes, in order."""
         return [entry for name in self.classes for entry in self.classes[name]]
 
@@ -187,7 +187,7 @@ def scan(tree: Tree, root: Path, above: str = "") -> Scan:
             for inner in inside:
                 name = f"{item.name}/{inner.name}"
                 if inner.kind == "file" and is_picture(inner.name):
-                    found.classes[item.name].append(Entry(name, inner.size, inner.changed, inner.number))
+                    found.classes[item.name].append(PictureFile(name, inner.size, inner.changed, inner.number))
                 elif inner.kind != "folder" and inner.kind not in ODD and _DOCUMENT.fullmatch(inner.name):
                     found.ignored.append(above + name)
                 else:
@@ -196,7 +196,7 @@ def scan(tree: Tree, root: Path, above: str = "") -> Scan:
         elif item.kind in ODD:
             found.odd[item.kind].append(item.name)
         elif item.kind == "file" and is_picture(item.name):
-            found.loose.append(Entry(item.name, item.size, item.changed, item.number))
+            found.loose.append(PictureFile(item.name, item.size, item.changed, item.number))
         else:
             found.ignored.append(above + item.name)
     return found

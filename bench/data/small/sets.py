@@ -25,7 +25,7 @@ DEFECT = 2
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureTensors:
     """Grey pictures (N, 1, H, W) as uint8 and their labels (N,)."""
 
     images: Tensor
@@ -35,13 +35,13 @@ class Pictures:
         """Return the number of pictures."""
         return len(self.labels)
 
-    def take(self, index: Tensor) -> Pictures:
+    def take(self, index: Tensor) -> PictureTensors:
         """Return the pictures at ``index``."""
-        return Pictures(self.images[index], self.labels[index])
+        return PictureTensors(self.images[index], self.labels[index])
 
 
 class Packaged(NamedTuple):
-    """A whole data set of a package: pictures as :class:`Pictures` has them, classes, and strata.
+    """A whole data set of a package: pictures as :class:`PictureTensors` has them, classes, and strata.
 
     A split keeps the strata in proportion.
     """
@@ -63,20 +63,20 @@ def locate(name: str, given: Path | None) -> Path | None:
     return None
 
 
-def read(name: str, part: Part, folder: Path | None, size: int) -> Pictures:
+def read(name: str, part: Part, folder: Path | None, size: int) -> PictureTensors:
     """Return one part of a data set, its pictures resized to ``size`` if they are larger.
 
     Raises:
         UserError: it is missing or damaged.
     """
     if name == "fashion-mnist":
-        found = Pictures(*fashion_mnist.read(folder or fashion_mnist.locate(None), part))
+        found = PictureTensors(*fashion_mnist.read(folder or fashion_mnist.locate(None), part))
     else:
         whole = PACKAGED[name]()
         index = split(whole.strata, TEST_SHARE)[part]
         labels = (whole.classes >= DEFECT).long() if name == "elpv" else whole.classes
-        found = Pictures(whole.images[index], labels[index])
-    return Pictures(_resized(found.images, size), found.labels)
+        found = PictureTensors(whole.images[index], labels[index])
+    return PictureTensors(_resized(found.images, size), found.labels)
 
 
 def split(strata: Tensor, share: float) -> dict[Part, Tensor]:

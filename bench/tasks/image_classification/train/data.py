@@ -35,7 +35,7 @@ class Labelled(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingPictures:
     """The pictures to train on and to validate with, without transforms, and how many classes they have."""
 
     train: Labelled
@@ -58,7 +58,7 @@ class Pictures:
         return f"{len(self.train):,} and {len(self.validate):,} pictures ({names.hexdigest()[:12]})"
 
 
-def open_pictures(root: Path, dataset: str = "") -> Pictures:
+def open_pictures(root: Path, dataset: str = "") -> TrainingPictures:
     """Return the pictures of a folder with ``train`` and ``val`` in it, or of a data set that timm knows by name.
 
     Args:
@@ -77,7 +77,7 @@ def open_pictures(root: Path, dataset: str = "") -> Pictures:
             raise UserError(f"data folder {root}: {where} lacks the class {missing[0]}{more}, which the other part has")
     if len(train.classes) < 2:
         raise UserError(f"data folder {root} holds one class only ({train.classes[0]}): there is nothing to learn")
-    return Pictures(train, validate, len(train.classes))
+    return TrainingPictures(train, validate, len(train.classes))
 
 
 def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
