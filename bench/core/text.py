@@ -30,6 +30,11 @@ def several(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line that an error says anything in, of 200 letters at most; its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
 def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 

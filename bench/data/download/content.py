@@ -15,7 +15,7 @@ _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|title|scr
 
 
 def page_problem(head: bytes) -> str:
-    """Return what the first bytes of a body show that is a text for people and no file; empty if nothing."""
+    """Return the kind of text for people that the first bytes of a body show; empty if they are those of a file."""
     if _PAGE.match(head):
         return "a web page instead of a file"
     if head.startswith(b"version https://git-lfs"):
@@ -49,12 +49,12 @@ def problem(path: Path) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Tell whether a file is compressed as a whole, as archives of TensorFlow checkpoints are."""
+    """Return whether a file is compressed as a whole, as archives of TensorFlow checkpoints are."""
     return _begins(path, 2) == b"\x1f\x8b"
 
 
 def is_safetensors(path: Path) -> bool:
-    """Tell whether a file begins like a safetensors file, whatever its name; one that cannot be read does not."""
+    """Return whether a file begins like a safetensors file, whatever its name; one that cannot be read does not."""
     head = _begins(path, 9)
     return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 

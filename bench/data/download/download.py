@@ -1,6 +1,9 @@
 """Brings a file over HTTP: resumes what was cut off, waits and tries again, and says in a sentence what is wrong.
 
-Proxies, certificates and ``.netrc`` are those of the environment, as ``httpx2`` reads them.
+Proxies, certificates and ``.netrc`` are those of the environment, as ``httpx2`` reads them. No library is used for
+the rest, as none keeps its rules: pooch begins anew whatever is there, huggingface_hub gives each process a partial
+file of its own, and neither continues a part by its validator, waits as long as a server asks, refuses a log-in page
+before anything is lost, or leaves room on the disk.
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
+from claimbench.bench.core.text import first_line
 from claimbench.bench.data.download import cache, content
 from claimbench.bench.data.download.part import Part, validator_of
 
@@ -45,7 +48,7 @@ class DownloadError(Exception):
 
 
 class ChangedError(DownloadError):
-    """What is published is not the file that is expected; the message is a phrase that says why."""
+    """Another file is published than the one that is expected; the message is a phrase that says why."""
 
 
 class AgainError(Exception):
@@ -64,7 +67,7 @@ class AgainError(Exception):
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told while a file comes in: how many bytes are here, of how many (None if unknown), and what goes on."""
+    """Listeners to a download: ``bytes`` gets the bytes here and in all (None if unknown), ``says`` the news."""
 
     bytes: Callable[[int, int | None], None] = lambda here, total: None
     says: Callable[[str], None] = lambda sentence: None
@@ -72,10 +75,10 @@ class Watch:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download waits and how often it tries again.
+    """The limits of a download's waits and attempts.
 
     Attributes:
-        attempts: how many in a row may bring nothing new.
+        attempts: the most in a row that may bring nothing new.
         stall_s: seconds without a byte, or without an answer, after which a connection is given up.
         backoff_s: seconds before the second attempt; doubled before each further one.
         longest_s: the longest wait that a server may ask for.
@@ -107,9 +110,9 @@ class Download:
     """One file on its way.
 
     Attributes:
-        url: where it is.
-        part: where its bytes go; what is there already is continued where the server allows it.
-        size: its size in bytes where it is known beforehand.
+        url: its address.
+        part: takes its bytes; bytes that are there already are continued if the server allows it.
+        size: its size in bytes if it is known beforehand.
         headers: to be sent with each request.
         patience, watch: as above.
         sleep: waits; a test's own.
@@ -136,7 +139,7 @@ class Download:
             with self._client() as client:
                 self._until_whole(client)
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
-            raise DownloadError(f"the address cannot be used ({_words(error)})") from error
+            raise DownloadError(f"the address cannot be used ({first_line(error)})") from error
 
     def _client(self) -> httpx2.Client:
         timeout = httpx2.Timeout(self.patience.stall_s, connect=min(self.patience.stall_s, CONNECT_S))
@@ -180,16 +183,16 @@ class Download:
         except httpx2.TimeoutException as error:
             raise AgainError(f"the server sent nothing for {self.patience.stall_s:g} s") from error
         except httpx2.ProxyError as error:
-            raise AgainError(f"the proxy refuses ({_words(error)})", reached=False) from error
+            raise AgainError(f"the proxy refuses ({first_line(error)})", reached=False) from error
         except httpx2.ConnectError as error:
-            raise AgainError(f"no connection ({_words(error)})", reached=False) from error
+            raise AgainError(f"no connection ({first_line(error)})", reached=False) from error
         except httpx2.UnsupportedProtocol:
             raise
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise AgainError(f"the connection broke off after {cache.size_text(self.part.size)}") from error
 
     def _usable(self, answer: httpx2.Response, validator: str) -> bool:
-        """Tell whether the answer brings bytes that are wanted; False if everything is here already."""
+        """Return whether the answer brings bytes that are wanted; False if everything is here already."""
         if urlsplit(self.url).scheme == "https" and answer.url.scheme != "https":
             raise DownloadError(f"it leads to an address without encryption, {answer.url}")
         status = answer.status_code
@@ -227,9 +230,9 @@ class Download:
         elif total is not None:
             cache.check_room(self.part.path.parent, total - self.part.size)
         here = self.part.size
-        with self.part.append() as writer:
+        with self.part.append() as write:
             while block:
-                writer.write(block)
+                write(block)
                 here += len(block)
                 self.watch.bytes(here, total)
                 block = next(blocks, b"")
@@ -237,7 +240,7 @@ class Download:
             raise AgainError(f"the connection broke off after {here} of {total} bytes")
 
     def _begin(self, answer: httpx2.Response, head: bytes, total: int | None) -> None:
-        """Begin the part anew, once the body is known to be no page: what is here is not lost to a log-in page."""
+        """Begin the part anew once the body is known to be no page: a log-in page costs no bytes that are here."""
         page = content.page_problem(head)
         if page:
             raise DownloadError(f"the server answers with {page}")
@@ -268,7 +271,7 @@ def _encoded(answer: httpx2.Response) -> bool:
 
 
 def _total(answer: httpx2.Response) -> int | None:
-    """Return the size of the whole file; None where the answer does not tell."""
+    """Return the size of the whole file; None if the answer does not tell."""
     if answer.status_code == 206:
         found = _RANGE.fullmatch(answer.headers.get("content-range", ""))
         return int(found[2]) if found and found[2] != "*" else None
@@ -279,7 +282,7 @@ def _total(answer: httpx2.Response) -> int | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a ``Retry-After`` header, which holds seconds or a date; None where there is none."""
+    """Return the seconds of a ``Retry-After`` header, which holds seconds or a date; None if there is none."""
     text = headers.get("retry-after", "")
     if text.isdigit():
         return float(text)
@@ -290,8 +293,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _status(answer: httpx2.Response) -> str:
     return f"{answer.status_code} ({answer.reason_phrase or 'no reason given'})"
-
-
-def _words(error: Any) -> str:
-    """Return what an error says, one line."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

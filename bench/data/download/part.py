@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from claimbench.bench.data.download import cache
 
@@ -21,7 +21,7 @@ class Part:
     validator, an ETag or a date; a part without one cannot be continued.
 
     Attributes:
-        path: where the bytes are; the validator lies beside them.
+        path: of the bytes; the validator lies beside them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,14 +30,14 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
+        """The number of bytes that are here."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def validator(self, url: str) -> str:
-        """Return what names the version that the bytes of ``url`` belong to; empty if they cannot be continued."""
+        """Return the validator of the bytes of ``url``; empty if they cannot be continued."""
         try:
             about = json.loads(self._about.read_text(encoding="utf-8"))
             return str(about["validator"]) if about["url"] == url and self.size else ""
@@ -57,9 +57,32 @@ class Part:
         except OSError as error:
             raise cache.unwritable(self.path, error) from error
 
-    def append(self) -> Writer:
-        """Return what adds bytes at the end."""
-        return Writer(self.path)
+    @contextmanager
+    def append(self) -> Iterator[Callable[[bytes], None]]:
+        """Give the block a function that adds bytes at the end, and watches the disk.
+
+        Raises:
+            UserError: the disk is full or nearly so, or cannot be written; what came before stays.
+        """
+        unchecked = 0
+
+        def write(data: bytes) -> None:
+            nonlocal unchecked
+            if unchecked >= CHECK_EVERY:
+                cache.check_room(self.path.parent, len(data))
+                unchecked = 0
+            file.write(data)
+            unchecked += len(data)
+
+        try:
+            with self.path.open("ab") as file:
+                try:
+                    yield write
+                finally:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise cache.unwritable(self.path, error) from error
 
     def drop(self) -> None:
         """Remove everything."""
@@ -79,49 +102,8 @@ class Part:
             raise cache.unwritable(target, error) from error
 
 
-class Writer:
-    """Adds bytes to a part and watches the disk; a context manager."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-        self._unchecked = 0
-
-    def __enter__(self) -> Writer:
-        try:
-            self._file = self._path.open("ab")
-        except OSError as error:
-            raise cache.unwritable(self._path, error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._file is not None
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-        except OSError as error:
-            raise cache.unwritable(self._path, error) from error
-
-    def write(self, data: bytes) -> None:
-        """Add ``data``.
-
-        Raises:
-            UserError: the disk is full or nearly so, or cannot be written; what came before stays.
-        """
-        assert self._file is not None
-        if self._unchecked >= CHECK_EVERY:
-            cache.check_room(self._path.parent, len(data))
-            self._unchecked = 0
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise cache.unwritable(self._path, error) from error
-        self._unchecked += len(data)
-
-
 def validator_of(headers: Mapping[str, str]) -> str:
-    """Return what an ``If-Range`` header may hold: a strong ETag, else the date of the last change, else nothing."""
+    """Return the content of an ``If-Range`` header: a strong ETag, else the date of the last change, else nothing."""
     tag = headers.get("etag", "")
     if tag and not tag.startswith("W/"):
         return tag

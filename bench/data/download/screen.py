@@ -1,4 +1,4 @@
-"""What a person sees of a download: a bar on a terminal, lines elsewhere; always on stderr."""
+"""Shows downloads to a person: a bar on a terminal, lines elsewhere; always on stderr."""
 
 from __future__ import annotations
 

@@ -11,21 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.text import several, some
-from claimbench.bench.data.pictures.collection import Problem
+from claimbench.bench.data.pictures.collection import Members, Pictures, Problem, problem
 from claimbench.bench.data.pictures.scan import (
-    DEPTH,
     SPLITS,
-    Entry,
+    DiskTree,
+    Item,
+    MemberTree,
     Scan,
-    below,
-    children_of,
-    is_document,
+    class_root,
     is_hidden,
     is_picture,
     natural,
+    scan,
 )
-from claimbench.bench.data.pictures.sources import Members
 
 LABELS = ("cls", "cls.txt")
 """The endings under which a WebDataset shard keeps the number of a picture's class."""
@@ -47,7 +45,7 @@ class Index:
         names: of the members that are files.
         places: of each member the archive's number, the offset of its content and its length.
         changed: the time of change of each archive, in nanoseconds.
-        problems: what is wrong with the archives.
+        problems: with the archives.
     """
 
     archives: list[Path]
@@ -57,18 +55,18 @@ class Index:
     problems: list[Problem] = field(default_factory=list)
 
     def is_webdataset(self) -> bool:
-        """Tell whether labels lie beside the pictures, as in WebDataset shards."""
+        """Return whether labels lie beside the pictures, as in WebDataset shards."""
         return any(split(name)[1] in (*LABELS, "json") for name in self.names)
 
 
 def archives_in(data: Path) -> list[Path]:
-    """Return the archives that ``data`` is or holds; none where it is a folder of something else.
+    """Return the archives that ``data`` is or holds; none if it is a folder of something else.
 
     Raises:
         UserError: it is a compressed archive, or a file of another kind.
     """
     if data.is_dir():
-        folders = {name for name, is_folder in children_of(data) if is_folder}
+        folders = {item.name for item in DiskTree(data).items() if item.kind == "folder"}
         found = _tars(data)
         if not found:
             inside = (_tars(data / split) for split in SPLITS if split in folders)
@@ -86,7 +84,7 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def _of_split(found: list[Path], data: Path) -> list[Path]:
-    """Return the archives of the split that is evaluated, where their names begin with those of splits.
+    """Return the archives of the split that is evaluated, if their names begin with those of splits.
 
     Raises:
         UserError: there are numbered shards of the training split only.
@@ -102,7 +100,7 @@ def _of_split(found: list[Path], data: Path) -> list[Path]:
 
 
 def index(archives: list[Path]) -> Index:
-    """Return where each file of the archives lies; what cannot be read is a problem."""
+    """Return the place of each file of the archives; one that cannot be read is a problem."""
     found = Index(archives)
     broken: list[str] = []
     links: list[str] = []
@@ -123,16 +121,12 @@ def index(archives: list[Path]) -> Index:
                         links.append(name)
         except (tarfile.TarError, OSError, EOFError) as error:
             broken.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
-    if broken:
-        what = several(len(broken), "archive is broken or cut off", "archives are broken or cut off")
-        found.problems.append(Problem(f"{what}: {some(broken)}"))
-    if links:
-        what = several(len(links), "member is a link, and no file", "members are links, and no files")
-        found.problems.append(Problem(f"{what}: {some(links)}", excusable=True))
-    missing = _missing_shards(archives)
-    if missing:
-        what = several(len(missing), "shard is missing", "shards are missing")
-        found.problems.append(Problem(f"{what}: {some(missing)}", excusable=True))
+    for names, one, many, excusable in (
+        (broken, "archive is broken or cut off", "archives are broken or cut off", False),
+        (links, "member is a link, and no file", "members are links, and no files", True),
+        (_missing_shards(archives), "shard is missing", "shards are missing", True),
+    ):
+        found.problems += problem(names, one, many, excusable=excusable)
     return found
 
 
@@ -143,76 +137,32 @@ def as_scan(found: Index, root: Path, named: re.Pattern[str] | None) -> tuple[Sc
 
     Args:
         found: the members.
-        root: what the user gave.
-        named: what the names of class folders look like; None for any.
+        root: the folder or archive that the user gave.
+        named: the form of the names of class folders; None for any.
 
     Raises:
         UserError: there is a training split only.
     """
-    listing = Scan(root)
-    parts = [PurePosixPath(name).parts for name in found.names]
-    top = _class_root(parts, named, str(root))
-    own = len(found.archives) > 1
-    listed: list[tuple[str, Entry, int]] = []
-    loose: list[int] = []
-    nested: dict[str, None] = {}
-    for number, ((archive, _, length), path) in enumerate(zip(found.places, parts, strict=True)):
-        if path[: len(top)] != top:
-            continue
-        *folders, file = path[len(top) :]
-        if own and not folders:
-            folders = [found.archives[archive].stem]
-        if len(folders) > 1:
-            nested["/".join(folders[:2])] = None
-        elif not is_picture(file):
-            (listing.strays if folders and not is_document(file) else listing.ignored).append("/".join(path))
-        elif folders:
-            listed.append((folders[0], Entry(f"{folders[0]}/{file}", length, found.changed[archive]), number))
-        else:
-            listing.loose.append(Entry(file, length, found.changed[archive]))
-            loose.append(number)
-    listing.nested = list(nested)
-    listed.sort(key=lambda item: (natural(item[0]), natural(item[1].name)))
-    for folder, entry, _ in listed:
-        listing.classes.setdefault(folder, []).append(entry)
+    files = []
+    for number, (name, (archive, _, size)) in enumerate(zip(found.names, found.places, strict=True)):
+        item = Item(PurePosixPath(name).name, "file", size, found.changed[archive], number)
+        files.append((PurePosixPath(name).parts, item))
+    top = class_root(MemberTree(files), named, str(root))
+    inside = []
+    for path, item in files:
+        if path[: len(top)] == top:
+            own = (found.archives[found.places[item.number][0]].stem,)
+            is_own = len(found.archives) > 1 and len(path) == len(top) + 1
+            inside.append(((*(own if is_own else ()), *path[len(top) :]), item))
+    listing = scan(MemberTree(inside), root, "".join(f"{folder}/" for folder in top))
     counts = Counter((archive, name) for name, (archive, _, _) in zip(found.names, found.places, strict=True))
-    found.problems += _problem(
-        [name for (_, name), count in counts.items() if count > 1], "member is", "members are", False, "there twice"
-    )
-    order = [number for _, _, number in listed] + loose
-    return listing, Members(found.archives, [found.places[number] for number in order])
+    twice = [name for (_, name), count in counts.items() if count > 1]
+    found.problems += problem(twice, "member is", "members are", "there twice", excusable=False)
+    return listing, Members(found.archives, [found.places[e.number] for e in [*listing.entries(), *listing.loose]])
 
 
-def _class_root(paths: list[tuple[str, ...]], named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
-    """Return the path of the folder that holds the class folders, as
-    :func:`claimbench.bench.data.pictures.scan.class_root` does.
-    """
-    inside: dict[tuple[str, ...], dict[str, bool]] = {}
-    for path in paths:
-        for depth in range(min(len(path), DEPTH + 2)):
-            inside.setdefault(path[:depth], {})[path[depth]] = depth < len(path) - 1
-    top: tuple[str, ...] = ()
-    for _ in range(DEPTH):
-        inner = below(lambda name, o=top: list(inside.get((*o, *filter(None, [name])), {}).items()), named, place)  # type: ignore[misc]
-        if not inner:
-            break
-        top = (*top, inner)
-    return top
-
-
-@dataclass
-class Shards:
-    """The samples of WebDataset shards: names, classes by number, stamps, and what is wrong with them."""
-
-    names: list[str]
-    labels: list[int]
-    stamps: list[tuple[int, int]]
-    source: Members
-    problems: list[Problem]
-
-
-def as_shards(found: Index) -> Shards:
-    """Return the samples of WebDataset shards: files whose names differ in their endings only."""
+def as_samples(found: Index, root: Path) -> Pictures:
+    """Return the samples of WebDataset shards: files whose names differ in their endings only; no names of classes."""
     samples: dict[tuple[int, str], dict[str, int]] = {}
     repeated = []
     for number, (name, (archive, _, _)) in enumerate(zip(found.names, found.places, strict=True)):
@@ -222,7 +172,7 @@ def as_shards(found: Index) -> Shards:
             repeated.append(name)
         parts[ending] = number
     content = Members(found.archives, found.places)
-    names, labels, chosen = [], [], []
+    chosen: dict[int, int] = {}
     pictureless, unlabelled, crowded = [], [], []
     for (_, key), parts in samples.items():
         pictures = [number for ending, number in parts.items() if "." not in ending and is_picture(f"x.{ending}")]
@@ -234,19 +184,25 @@ def as_shards(found: Index) -> Shards:
         elif label is None:
             unlabelled.append(key)
         else:
-            names.append(found.names[pictures[0]])
-            labels.append(label)
-            chosen.append(pictures[0])
-    repeated += [name for name, count in Counter(names).items() if count > 1]
-    problems = [
-        *_problem(pictureless, "sample has no picture", "samples have no picture", True),
-        *_problem(unlabelled, "sample has no class number (.cls)", "samples have no class number (.cls)", True),
-        *_problem(crowded, "sample has several pictures", "samples have several pictures", True),
-        *_problem(repeated, "sample is", "samples are", False, "there twice"),
-    ]
+            chosen[pictures[0]] = label
+    names = [found.names[number] for number in chosen]
     places = [found.places[number] for number in chosen]
-    stamps = [(length, found.changed[archive]) for archive, _, length in places]
-    return Shards(names, labels, stamps, Members(found.archives, places), problems)
+    repeated += [name for name, count in Counter(names).items() if count > 1]
+    return Pictures(
+        names=names,
+        labels=[(label,) for label in chosen.values()],
+        classes=[],
+        source=Members(found.archives, places),
+        stamps=[(size, found.changed[archive]) for archive, _, size in places],
+        place=str(root),
+        problems=[
+            *found.problems,
+            *problem(pictureless, "sample has no picture", "samples have no picture"),
+            *problem(unlabelled, "sample has no class number (.cls)", "samples have no class number (.cls)"),
+            *problem(crowded, "sample has several pictures", "samples have several pictures"),
+            *problem(repeated, "sample is", "samples are", "there twice", excusable=False),
+        ],
+    )
 
 
 def split(name: str) -> tuple[str, str]:
@@ -269,11 +225,6 @@ def _label(parts: dict[str, int], content: Members) -> int | None:
     except (ValueError, TypeError, OSError):
         return None
     return None
-
-
-def _problem(names: list[str], one: str, many: str, excusable: bool, what: str = "") -> list[Problem]:
-    text = f"{several(len(names), one, many)} {what}".strip()
-    return [Problem(f"{text}: {some(names)}", excusable)] if names else []
 
 
 def _missing_shards(archives: list[Path]) -> list[str]:

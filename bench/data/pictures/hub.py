@@ -6,23 +6,20 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.text import several, some
+from claimbench.bench.core.text import first_line, several, some
 from claimbench.bench.data.pictures import synsets
-from claimbench.bench.data.pictures.collection import Pictures, Problem, decode
+from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
 from claimbench.bench.data.pictures.labelled import DataSet
 from claimbench.bench.data.pictures.scan import SPLITS
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 PREFIX = "hf:"
-"""What stands before the name of a data set on the hub."""
+"""The prefix of the name of a data set on the hub."""
 
 _LABELS = ("fine_label", "label", "labels", "cls")
-"""What columns of classes are called, the likeliest first."""
+"""The names of columns of classes, the likeliest first."""
 
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
 _LEAST_WORDS = 0.2
@@ -31,14 +28,14 @@ _LEAST_WORDS = 0.2
 _SAVED = ("dataset_dict.json", "state.json")
 
 
-class Rows:
+class Rows(Source):
     """The pictures in a column of a table."""
 
     def __init__(self, table: Any, column: str) -> None:
         self._table, self._column = table, column
 
     def encoded(self, index: int) -> bytes:
-        """Return the file of a picture; see :class:`claimbench.bench.data.pictures.collection.Encoded`."""
+        """Return the file of a picture."""
         item = self._table[index][self._column]
         if item is None:
             raise OSError("there is no picture in this row")
@@ -47,13 +44,9 @@ class Rows:
         data: bytes = item["bytes"] or Path(item["path"]).read_bytes()
         return data
 
-    def image(self, index: int, mode: str) -> Image:
-        """Return a picture; see :class:`claimbench.bench.data.pictures.collection.Source`."""
-        return decode(self.encoded(index), mode)
-
 
 def is_hub(data: str) -> bool:
-    """Tell whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
+    """Return whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
     if data.startswith(PREFIX):
         return True
     folder = Path(data)
@@ -88,7 +81,7 @@ def open_hub(dataset: DataSet, data: str) -> Pictures:
         labels=[(numbers.get(label, label),) for label in given],
         classes=list(synsets.indices()) if dataset.synsets else list(dataset.names) or names,
         source=Rows(table, pictures[0]),
-        stamps=[(0, _fingerprint(table))] * len(table),
+        stamps=[(0, int(str(table._fingerprint)[:12], 16))] * len(table),
         place=data,
         problems=_name_problems(dataset, names),
         expected=dataset.images,
@@ -101,10 +94,10 @@ def _column(table: Any, kind: type, data: str) -> str:
     Raises:
         UserError: there is none, or any of several could be meant.
     """
-    usual = next((name for name in _LABELS if name in table.features), "")
     found = [name for name, feature in table.features.items() if isinstance(feature, kind)]
+    usual = [name for name in _LABELS if name in table.features]
     if usual or len(found) == 1:
-        return usual or found[0]
+        return (usual or found)[0]
     if found:
         raise UserError(f"{data} has several columns of classes ({', '.join(found)}) and none is called label")
     raise UserError(f"{data} has no column of classes: {list(table.features)}")
@@ -117,15 +110,11 @@ def _classes(table: Any, column: str, data: str) -> list[int]:
         UserError: rows have no class, or something that is no number of one.
     """
     found = list(table[column])
-    wrong = [f"row {row} has {label!r:.40}" for row, label in enumerate(found) if not _is_class(label)]
+    wrong = [f"row {row} has {label!r:.40}" for row, label in enumerate(found) if type(label) is not int or label < 0]
     if wrong:
         what = several(len(wrong), "row has", "rows have")
         raise UserError(f"{data}: {what} no class number in column {column}: {some(wrong)}")
     return found
-
-
-def _is_class(label: object) -> bool:
-    return isinstance(label, int) and not isinstance(label, bool) and label >= 0
 
 
 def _numbers(dataset: DataSet, names: Sequence[str]) -> dict[int, int]:
@@ -141,32 +130,26 @@ def _plain(name: str) -> str:
 
 
 def _name_problems(dataset: DataSet, names: Sequence[str]) -> list[Problem]:
-    """Return what the names of the classes give away of another data set.
+    """Return the problems with the names of the classes, which give away another data set.
 
     ImageNet's classes are named by WordNet id, or, all 1,000 in the usual order, by words.
     """
     if not names or dataset.classes is None:
         return []
-    strangers = [name for name in names if name not in synsets.indices()] if dataset.synsets else list(names)
-    if dataset.names:
-        own = {_plain(name) for name in dataset.names}
-        strangers = [name for name in names if _plain(name) not in own]
+    own = synsets.indices() if dataset.synsets else {_plain(name) for name in dataset.names}
+    strangers = [name for name in names if (name if dataset.synsets else _plain(name)) not in own]
     if dataset.synsets and 0 < len(strangers) < len(names):
-        return [Problem(f"{several(len(strangers), 'class is', 'classes are')} not ImageNet's: {some(strangers)}")]
+        return problem(strangers, "class is", "classes are", "not ImageNet's", excusable=False)
     if (strangers or dataset.names) and len(names) != dataset.classes:
         return [Problem(f"its {several(len(names), 'class', 'classes')} are others: {some(names)}")]
-    if strangers and dataset.names:
-        what = several(len(strangers), "of its classes is another", "of its classes are others")
-        return [Problem(f"{what}: {some(strangers)}")]
+    if dataset.names:
+        one, many = "of its classes is another", "of its classes are others"
+        return problem(strangers, one, many, excusable=False)
     if strangers and dataset.synsets:
         same = sum(word in name.lower() for word, name in zip(synsets.words(), names, strict=True))
         if same < _LEAST_WORDS * len(names):
             return [Problem(f"its classes are not ImageNet's in the usual order: {some(names)}")]
     return []
-
-
-def _fingerprint(table: Any) -> int:
-    return int(str(table._fingerprint)[:12], 16)
 
 
 def _load(data: str) -> Any:
@@ -182,8 +165,7 @@ def _load(data: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # the library raises whatever its back ends raise
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {reason[:200]}") from error
+        raise UserError(f"{data} cannot be loaded by Hugging Face datasets: {first_line(error)}") from error
 
 
 def _evaluated(found: Any, data: str) -> Any:
@@ -197,13 +179,13 @@ def _evaluated(found: Any, data: str) -> Any:
 
 
 def _parquet(folder: Path) -> list[Path]:
-    """Return the Parquet files of the split that is evaluated, or all where none is named for one."""
+    """Return the Parquet files of the split that is evaluated, or all if none is named for one."""
     files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
     return next((chosen for split in SPLITS if (chosen := [f for f in files if f.name.startswith(split)])), files)
 
 
 def _check_parquet(files: Sequence[Path], data: str) -> None:
-    """Raise UserError where the files are of a training split, or not all of those that their names speak of."""
+    """Raise UserError if the files are of a training split, or not all of those that their names speak of."""
     if all(file.name.startswith("train") for file in files):
         raise UserError(f"{data} holds a training split only: accuracy is measured on the validation split")
     parts = [match for file in files if (match := _SHARD.fullmatch(file.name))]

@@ -10,13 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
+from platformdirs import user_cache_path
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
-from claimbench.bench.data.pictures.collection import Encoded, Pictures
+from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.store import jsonl
 
 CHUNK = 256
+RULES = "8 bits, nothing transparent"
+"""The rules of the check that a remembered picture passed; another text makes every cache forget."""
+
 ZEROS = 512
 """A JPEG that ends in this many zeros was never written to its end: a whole one ends in a marker."""
 
@@ -44,11 +48,11 @@ def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int
     return {n: str(entry[2]) for n, entry in found.items() if entry is not None and entry[2]}
 
 
-def defect(data: bytes) -> str:
-    """Return what is wrong with a picture's file; empty if it is whole."""
+def defect(data: bytes, name: str = "") -> str:
+    """Return the fault of a picture's file called ``name``, a phrase; empty if it is whole and can be read."""
     from PIL import Image
 
-    from claimbench.bench.data.pictures.collection import decode
+    from claimbench.bench.data.pictures.files import decode
 
     if not data:
         return "empty file"
@@ -57,7 +61,7 @@ def defect(data: bytes) -> str:
     if data[:2] == b"\xff\xd8" and data.endswith(bytes(ZEROS)):
         return "its end was never written"
     try:
-        decode(data)
+        decode(data, name=name)
     except Image.UnidentifiedImageError:
         return "not a picture"
     except OSError as error:
@@ -68,12 +72,11 @@ def defect(data: bytes) -> str:
 
 
 def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]]:
-    """Yield each picture with what is wrong with it; decoding releases the interpreter's lock, so threads do."""
-    source: Encoded = pictures.source  # type: ignore[assignment]  # only files have stamps
+    """Yield each picture with its fault; decoding releases the interpreter's lock, so that threads are enough."""
 
     def check(number: int) -> tuple[int, str]:
         try:
-            return number, defect(source.encoded(number))
+            return number, defect(pictures.source.encoded(number), Path(pictures.names[number]).name)
         except OSError as error:
             return number, (error.strerror or str(error)).lower()
 
@@ -87,9 +90,8 @@ def _checked(pictures: Pictures, numbers: list[int]) -> Iterator[tuple[int, str]
 
 
 def _cache_file(place: str) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    name = hashlib.sha256(os.path.realpath(place).encode(errors="surrogateescape")).hexdigest()[:24]
-    return home / "claimbench" / "pictures" / f"{name}.json"
+    name = hashlib.sha256(f"{RULES}\0{os.path.realpath(place)}".encode(errors="surrogateescape")).hexdigest()[:24]
+    return user_cache_path("claimbench") / "pictures" / f"{name}.json"
 
 
 def _load(cache: Path) -> dict[str, list[int | str]]:

@@ -1,65 +1,56 @@
-"""From what lies in a folder or an archive to pictures with labels, and to what is wrong with them."""
+"""Turns the content of a folder or an archive into pictures with labels, and finds the problems with them."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
 from claimbench.bench.core.text import several, some
-from claimbench.bench.data.pictures import copies, synsets
-from claimbench.bench.data.pictures.collection import Encoded, Pictures, Problem
+from claimbench.bench.data.pictures import synsets
+from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
 from claimbench.bench.data.pictures.labelled import DataSet
-from claimbench.bench.data.pictures.scan import Entry, Scan, natural
+from claimbench.bench.data.pictures.scan import Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:JPEG|jpeg|jpg|png)")
-"""How the pictures of ImageNet val are named."""
+"""The names of the pictures of ImageNet val."""
 
 
 def folder_names(dataset: DataSet) -> re.Pattern[str] | None:
-    """Return what the names of a data set's class folders look like; None for anything."""
+    """Return the form of the names of a data set's class folders; None for any."""
     if dataset.layout == "indices":
         return re.compile(rf"{_NUMBER.pattern}|{synsets.SYNSET.pattern}")
     return synsets.SYNSET if dataset.synsets else None
 
 
-def from_scan(dataset: DataSet, found: Scan, source: Encoded) -> Pictures:
+def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
     """Return the pictures of class folders; ``source`` reads them in the order of ``found.entries()``."""
     numbers = class_numbers(dataset, found)
-    entries: list[Entry] = []
-    labels: list[tuple[int, ...]] = []
-    kept: list[int] = []
-    problems: list[Problem] = []
-    position = 0
-    for name, members in found.classes.items():
-        if name in numbers:
-            entries += members
-            labels += [(numbers[name],)] * len(members)
-            kept += range(position, position + len(members))
-        position += len(members)
-    left_out = len(found.strays) + len(found.loose) + position - len(kept)
-    problems += _class_problems(dataset, found, numbers)
-    problems += _odd_problems(found)
-    problems += _copied(dataset, found, source)
-    if len(kept) < position:
-        from claimbench.bench.data.pictures.sources import Chosen
-
-        source = Chosen(source, kept)
-    return Pictures(
-        names=[entry.name for entry in entries],
-        labels=labels,
+    listed = [(entry, numbers.get(name)) for name, members in found.classes.items() for entry in members]
+    pictures = Pictures(
+        names=[entry.name for entry, _ in listed],
+        labels=[() if number is None else (number,) for _, number in listed],
         classes=class_names(dataset, found),
         source=source,
-        stamps=[(entry.size, entry.changed) for entry in entries],
+        stamps=[(entry.size, entry.changed) for entry, _ in listed],
         place=str(found.root),
-        problems=problems,
+        problems=[
+            *_class_problems(dataset, found, numbers),
+            *found.problems(),
+            *_flat(found),
+            *_copied(dataset, found, source),
+        ],
         notes=_notes(dataset, found),
         expected=dataset.images,
-        left_out=left_out,
+        left_out=len(found.odd["strays"]) + len(found.loose),
     )
+    pictures.leave_out(at for at, (_, number) in enumerate(listed) if number is None)
+    return pictures
 
 
 def class_numbers(dataset: DataSet, found: Scan) -> dict[str, int]:
@@ -87,9 +78,9 @@ def expected_classes(dataset: DataSet) -> Mapping[str, int]:
     return {synset: synsets.indices()[synset] for synset in synsets.subset(dataset.subset)}
 
 
-def count_problems(dataset: DataSet, labels: Iterable[tuple[int, ...]], names: Sequence[str]) -> list[Problem]:
-    """Return what is wrong with the number of pictures: in all, and of each class."""
-    counts = Counter(label[0] for label in labels)
+def count_problems(dataset: DataSet, pictures: Pictures) -> list[Problem]:
+    """Return the problems with the number of pictures: in all, and of each class."""
+    counts = Counter(label[0] for label in pictures.labels)
     total = sum(counts.values())
     if dataset.classes is None:
         return [] if total else [Problem("it holds no pictures")]
@@ -98,30 +89,26 @@ def count_problems(dataset: DataSet, labels: Iterable[tuple[int, ...]], names: S
     if beyond:
         numbers = some([str(number) for number in beyond])
         return [Problem(f"labels go beyond the {dataset.classes:,} classes, 0 to {dataset.classes - 1:,}: {numbers}")]
+
+    def shown(numbers: Sequence[int], more: str = "") -> str:
+        return some([_shown(dataset, n, pictures.classes) + more.format(counts[n]) for n in numbers])
+
     problems = []
-    strangers = sorted(set(counts) - set(expected))
-    if strangers:
-        numbers = some([_shown(dataset, number, names) for number in strangers])
-        problems.append(Problem(f"labels are of classes that {dataset.title} does not have: {numbers}"))
-    missing = [number for number in expected if not counts[number]]
-    if missing:
-        shown = some([_shown(dataset, number, names) for number in missing])
-        problems.append(
-            Problem(f"{len(missing):,} of {len(expected):,} classes have no pictures: {shown}", excusable=True)
-        )
-    if dataset.per_class:
-        size = dataset.per_class
+    if strangers := sorted(set(counts) - set(expected)):
+        problems.append(Problem(f"labels are of classes that {dataset.title} does not have: {shown(strangers)}"))
+    if missing := [number for number in expected if not counts[number]]:
+        text = f"{len(missing):,} of {len(expected):,} classes have no pictures: {shown(missing)}"
+        problems.append(Problem(text, excusable=True))
+    if size := dataset.per_class:
         few = [n for n in expected if 0 < counts[n] < size]
         many = [n for n in expected if counts[n] > size]
-        for wrong, excusable in ((few, True), (many, False)):
+        for wrong, than in ((few, "fewer"), (many, "more")):
             if wrong:
-                shown = some([f"{_shown(dataset, n, names)} has {counts[n]:,}" for n in wrong])
-                what = several(len(wrong), "class has", "classes have") + (" fewer" if excusable else " more")
-                problems.append(Problem(f"{what} than {size:,} pictures: {shown}", excusable))
+                what = f"{several(len(wrong), 'class has', 'classes have')} {than} than {size:,} pictures"
+                problems.append(Problem(f"{what}: {shown(wrong, ' has {:,}')}", excusable=than == "fewer"))
     elif dataset.images and total != dataset.images and not missing:
-        problems.append(
-            Problem(f"it holds {total:,} pictures, not {dataset.images:,}", excusable=total < dataset.images)
-        )
+        text = f"it holds {total:,} pictures, not {dataset.images:,}"
+        problems.append(Problem(text, excusable=total < dataset.images))
     return problems
 
 
@@ -132,24 +119,17 @@ def _shown(dataset: DataSet, number: int, names: Sequence[str]) -> str:
 
 
 def _class_problems(dataset: DataSet, found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
-    """Return what is wrong with the class folders themselves."""
-    problems = []
+    """Return the problems with the class folders themselves."""
+    no_class = f"no class of {dataset.title}"
     unknown = [name for name in found.classes if name not in numbers]
-    if unknown and dataset.layout != "any":
-        what = several(
-            len(unknown), f"folder is no class of {dataset.title}", f"folders are no class of {dataset.title}"
-        )
-        problems.append(Problem(f"{what}: {some(unknown)}", excusable=bool(numbers)))
-    doubled = [name for name, count in Counter(numbers.values()).items() if count > 1]
+    problems = problem(unknown, f"folder is {no_class}", f"folders are {no_class}", excusable=bool(numbers))
+    doubled = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if doubled:
         twice = some([" and ".join(n for n in numbers if numbers[n] == number) for number in doubled])
         problems.append(Problem(f"a class has two folders: {twice}"))
     if dataset.layout == "any":
         empty = [name for name, entries in found.classes.items() if not entries]
-        if empty:
-            problems.append(
-                Problem(f"{several(len(empty), 'class folder holds', 'class folders hold')} no pictures: {some(empty)}")
-            )
+        problems += problem(empty, "class folder holds", "class folders hold", "no pictures", excusable=False)
     elif dataset.layout == "synsets" and not dataset.subset:
         problems += _repeated_names(found, numbers)
     return problems
@@ -162,42 +142,60 @@ def _repeated_names(found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
         for entry in found.classes[name]:
             places[entry.name.rpartition("/")[2]].append(name)
     twice = [f"{picture} in {' and '.join(where)}" for picture, where in places.items() if len(where) > 1]
-    if not twice:
-        return []
-    what = several(len(twice), "picture lies in more than one class", "pictures lie in more than one class")
-    return [Problem(f"{what}: {some(twice)}")]
+    return problem(twice, "picture lies", "pictures lie", "in more than one class", excusable=False)
 
 
-def _copied(dataset: DataSet, found: Scan, source: Encoded) -> list[Problem]:
+def _copied(dataset: DataSet, found: Scan, source: Source) -> list[Problem]:
     """Return the class folders that hold the same pictures; in ImageNet val their names tell, whatever they hold."""
     if dataset.layout in ("synsets", "corruptions") and not dataset.subset:
         return []
     members = {name: [(e.name.rpartition("/")[2], e.size) for e in entries] for name, entries in found.classes.items()}
     starts = dict(zip(members, accumulate(map(len, members.values()), initial=0), strict=False))
-    return copies.problems(members, lambda name, position: source.encoded(starts[name] + position), "class folders")
+    return copied(members, lambda name, position: source.encoded(starts[name] + position), "class folders")
 
 
-def _odd_problems(found: Scan) -> list[Problem]:
-    """Return what lies in the folders and should not."""
-    loose = [entry.name for entry in found.loose]
-    kinds = (
-        (loose, "picture lies", "pictures lie", "in no class folder", True),
-        (found.strays, "file in a class folder is", "files in class folders are", "no picture", True),
-        (found.nested, "folder lies", "folders lie", "inside a class folder", True),
-        (found.dangling, "link points", "links point", "nowhere", True),
-        (found.loops, "link leads", "links lead", "in a circle", True),
-        (found.denied, "file or folder", "files or folders", "may not be read (permission denied)", True),
-        ([f"{a} and {b}" for a, b in found.twins], "pair of class folders is", "pairs are", "one and the same", False),
-    )
-    return [
-        Problem(f"{several(len(names), one, many)} {rest}: {some(names)}", excusable)
-        for names, one, many, rest, excusable in kinds
-        if names
-    ] + _flat(found)
+Content = Sequence[tuple[str, int]]
+"""The files of a folder in order: their names in it, and their sizes."""
+
+
+def copies(folders: Mapping[str, Content], read: Callable[[str, int], bytes]) -> list[list[str]]:
+    """Return the groups of folders whose files have the same names, sizes and contents.
+
+    Files are read only of folders whose names and sizes agree, and no further than to the first difference.
+
+    Args:
+        folders: the content of each.
+        read: returns the content of the file at a position in a folder; a file that it cannot read is like no other.
+    """
+    alike: dict[tuple[tuple[str, int], ...], list[str]] = defaultdict(list)
+    for folder, content in folders.items():
+        alike[tuple(content)].append(folder)
+    found = []
+    for content, names in alike.items():
+        groups = [names] if content and len(names) > 1 else []
+        for position in range(len(content)):
+            groups = [same for group in groups for same in _same(group, position, read)]
+        found += groups
+    return found
+
+
+def _same(folders: list[str], position: int, read: Callable[[str, int], bytes]) -> list[list[str]]:
+    """Return those of some folders whose files at a position have the same content, in groups of two and more."""
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    for folder in folders:
+        with suppress(OSError):
+            groups[hashlib.sha256(read(folder, position)).digest()].append(folder)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def copied(folders: Mapping[str, Content], read: Callable[[str, int], bytes], kind: str) -> list[Problem]:
+    """Return the problem that folders are :func:`copies` of one another; ``kind`` is their name in sentences."""
+    same = [" and ".join(group[:2]) for group in copies(folders, read)]
+    return [Problem(f"{kind} hold the very same pictures: {some(same)}", excusable=True)] if same else []
 
 
 def _flat(found: Scan) -> list[Problem]:
-    """Say what to do with ImageNet val as it comes: one folder of pictures whose classes stand in the devkit."""
+    """Return the problem of ImageNet val as it comes: one folder of pictures whose classes stand in the devkit."""
     if found.classes or not found.loose or not all(OFFICIAL.fullmatch(entry.name) for entry in found.loose):
         return []
     how = "sort them into class folders with torchvision.datasets.ImageNet (it reads the devkit) or valprep.sh"
@@ -218,7 +216,7 @@ def _notes(dataset: DataSet, found: Scan) -> list[str]:
 
 
 def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:
-    """Return which other data set a folder looks like, as the end of a sentence; empty where nothing tells."""
+    """Return the other data set that a folder looks like, as the end of a sentence; empty if nothing tells."""
     name = _looks_like(root, found)
     if not name or name == dataset.name:
         return ""
@@ -257,6 +255,6 @@ def _looks_like(root: Path, found: Scan | None) -> str:
         if max(counts) > 300:
             return "the training split"
         return "imagenet" if max(counts) == 50 and len(names) == 1000 else ""
-    if any(place.endswith("/images") for place in found.nested):
+    if any(place.endswith("/images") for place in found.odd["nested"]):
         return "Tiny ImageNet"
     return "" if names & set(synsets.indices()) else "folder"

@@ -1,28 +1,26 @@
-"""The check before a run: are the data what they should be, and whole? What is not is named in one sentence."""
+"""The check before a run that the data are those that they should be, and whole; one sentence names every fault."""
 
 from __future__ import annotations
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
-from claimbench.bench.core.text import several, some
-from claimbench.bench.data.pictures.collection import Pictures, Problem
+from claimbench.bench.data.pictures.collection import Pictures, Problem, problem
 from claimbench.bench.data.pictures.integrity import unreadable
 from claimbench.bench.data.pictures.labelled import DataSet
 from claimbench.bench.data.pictures.listing import count_problems
 from claimbench.bench.data.pictures.opening import open_pictures
-from claimbench.bench.data.pictures.sources import Chosen
 
 MOST = 6
-"""How many problems a sentence lists."""
+"""The number of problems that a sentence lists."""
 
 
 def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Progress | None = None) -> Pictures:
     """Return the pictures of a data set that is what it should be.
 
     Args:
-        dataset: which.
-        data: where, as the user gave it.
-        partial: whether to go on with what is there where something is missing; what cannot be read is then left out.
+        dataset: the data set.
+        data: its folder, archive or name, as the user gave it.
+        partial: whether to go on if something is missing; pictures that cannot be read are then left out.
         progress: told while the files are read.
 
     Raises:
@@ -31,17 +29,18 @@ def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Pro
     pictures = open_pictures(dataset, data)
     problems = list(pictures.problems)
     if dataset.layout != "corruptions" and not dataset.several_labels and (len(pictures) or not problems):
-        problems += count_problems(dataset, pictures.labels, pictures.classes)
+        problems += count_problems(dataset, pictures)
     broken: dict[int, str] = {}
     if all(problem.excusable for problem in problems):  # else reading every file would only delay the answer
         broken = unreadable(pictures, progress)
-        problems += _broken_problems(pictures, broken)
+        shown = [f"{pictures.names[number]} ({reason})" for number, reason in broken.items()]
+        problems += problem(shown, "picture", "pictures", "cannot be read")
     if not len(pictures) and not problems:
         problems.append(Problem("it holds no pictures"))
     if problems and not (partial and len(pictures) and all(problem.excusable for problem in problems)):
         raise UserError(_sentence(dataset, pictures, problems, partial))
     if problems:
-        _leave_out(pictures, broken)
+        pictures.leave_out(broken)
         if not len(pictures):
             raise UserError(f"{pictures.place}: none of its pictures can be read")
     return pictures
@@ -62,27 +61,8 @@ def check_classes(dataset: DataSet, pictures: Pictures, classes: int, model: str
         )
 
 
-def _broken_problems(pictures: Pictures, broken: dict[int, str]) -> list[Problem]:
-    if not broken:
-        return []
-    shown = some([f"{pictures.names[number]} ({reason})" for number, reason in broken.items()])
-    return [Problem(f"{several(len(broken), 'picture', 'pictures')} cannot be read: {shown}", excusable=True)]
-
-
-def _leave_out(pictures: Pictures, broken: dict[int, str]) -> None:
-    """Keep only the pictures that can be read."""
-    if not broken:
-        return
-    kept = [number for number in range(len(pictures)) if number not in broken]
-    pictures.names = [pictures.names[number] for number in kept]
-    pictures.labels = [pictures.labels[number] for number in kept]
-    pictures.stamps = [pictures.stamps[number] for number in kept]
-    pictures.source = Chosen(pictures.source, kept)
-    pictures.left_out += len(broken)
-
-
 def _sentence(dataset: DataSet, pictures: Pictures, problems: list[Problem], partial: bool) -> str:
-    """Return all that is wrong as one sentence, what cannot be excused first."""
+    """Return all problems as one sentence, those that cannot be excused first."""
     ordered = sorted(problems, key=lambda problem: problem.excusable)
     more = f"; and {len(ordered) - MOST} more problems" if len(ordered) > MOST else ""
     text = "; ".join(problem.text for problem in ordered[:MOST])

@@ -9,26 +9,33 @@ from pathlib import Path
 import orjson
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.text import several, some
-from claimbench.bench.data.pictures import archive, copies, synsets
-from claimbench.bench.data.pictures.collection import Pictures, Problem, Source
+from claimbench.bench.core.text import some
+from claimbench.bench.data.pictures import archive, synsets
+from claimbench.bench.data.pictures.collection import Chosen, Files, Pictures, Problem, Source, problem
 from claimbench.bench.data.pictures.hub import is_hub, open_hub
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, DataSet
-from claimbench.bench.data.pictures.listing import OFFICIAL, class_names, folder_names, from_scan, hint
+from claimbench.bench.data.pictures.listing import (
+    OFFICIAL,
+    class_names,
+    copied,
+    count_problems,
+    folder_names,
+    from_scan,
+    hint,
+)
 from claimbench.bench.data.pictures.packaged import open_packaged
-from claimbench.bench.data.pictures.scan import Entry, Scan, class_root, scan
-from claimbench.bench.data.pictures.sources import Chosen, Files
+from claimbench.bench.data.pictures.scan import DiskTree, Scan, class_root, scan
 
 REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
 
 
 def open_pictures(dataset: DataSet, data: str) -> Pictures:
-    """Return the pictures of a data set, in the fixed order in which they are evaluated, with what is wrong with them.
+    """Return the pictures of a data set, in the fixed order in which they are evaluated, with their problems.
 
     Args:
-        dataset: which.
-        data: the folder, archive or name that the user gave; may be empty where a package holds the data.
+        dataset: the data set.
+        data: the folder, archive or name that the user gave; may be empty if a package holds the data.
 
     Raises:
         UserError: there is nothing there that could be read at all.
@@ -51,26 +58,31 @@ def open_pictures(dataset: DataSet, data: str) -> Pictures:
 
 def _classes(dataset: DataSet, path: Path) -> Pictures:
     """Return the pictures of class folders, on the disk or in archives, or of WebDataset shards."""
-    archives = archive.archives_in(path)
-    if not archives:
-        return _hinted(dataset, path, *_scanned(dataset, path))
-    found = archive.index(archives)
-    if found.is_webdataset():
-        return _shards(dataset, path, found)
-    listing, members = archive.as_scan(found, path, folder_names(dataset))
-    pictures = _hinted(dataset, path, listing, from_scan(dataset, listing, members))
-    pictures.problems[:0] = found.problems
+    index = archive.index(archive.archives_in(path))
+    if index.is_webdataset():
+        samples = archive.as_samples(index, path)
+        samples.classes, samples.expected = class_names(dataset), dataset.images
+        return samples
+    found, source = _listed(index, path, folder_names(dataset))
+    pictures = _hinted(dataset, path, found, from_scan(dataset, found, source))
+    pictures.problems[:0] = index.problems
     return pictures
 
 
-def _scanned(dataset: DataSet, path: Path) -> tuple[Scan, Pictures]:
-    root = class_root(path, folder_names(dataset))
-    found = scan(root)
-    return found, from_scan(dataset, found, Files(root, [entry.name for entry in found.entries()]))
+def _listed(index: archive.Index, path: Path, named: re.Pattern[str] | None) -> tuple[Scan, Source]:
+    """Return the content of class folders in archives, or on the disk if there are none, and its reader.
+
+    The pictures that lie in no class folder are read after those of all classes.
+    """
+    if index.archives:
+        return archive.as_scan(index, path, named)
+    root = path.joinpath(*class_root(DiskTree(path), named, str(path)))
+    found = scan(DiskTree(root), root)
+    return found, Files(root, [entry.name for entry in [*found.entries(), *found.loose]])
 
 
 def _hinted(dataset: DataSet, path: Path, found: Scan, pictures: Pictures) -> Pictures:
-    """Add what else the folder looks like, where something is wrong with it."""
+    """Add the other data set that the folder looks like, if something is wrong with it."""
     if not len(pictures) and not pictures.problems:
         pictures.problems.append(Problem("it holds no pictures in class folders"))
     if pictures.problems or (dataset.images and dataset.images != len(pictures)):
@@ -79,75 +91,50 @@ def _hinted(dataset: DataSet, path: Path, found: Scan, pictures: Pictures) -> Pi
     return pictures
 
 
-def _shards(dataset: DataSet, path: Path, found: archive.Index) -> Pictures:
-    samples = archive.as_shards(found)
-    return Pictures(
-        names=samples.names,
-        labels=[(label,) for label in samples.labels],
-        classes=class_names(dataset),
-        source=samples.source,
-        stamps=samples.stamps,
-        place=str(path),
-        problems=[*found.problems, *samples.problems],
-        expected=dataset.images,
-    )
-
-
 def _real(dataset: DataSet, path: Path) -> Pictures:
     """Return the pictures of ImageNet val with ReaL's labels, which are found by the files' numbers."""
     file = next((f for f in (path / REAL_FILE, path.parent / REAL_FILE) if f.is_file()), synsets.real_labels_file())
     answers = _real_labels(file)
-    archives = archive.archives_in(path)
-    if archives:
-        index = archive.index(archives)
-        listing, reader = archive.as_scan(index, path, synsets.SYNSET)
-        entries: list[Entry] = [*listing.entries(), *listing.loose]
-        source: Source = reader
-        problems = index.problems
-    else:
-        listing = scan(class_root(path, synsets.SYNSET))
-        entries = [*listing.entries(), *listing.loose]
-        source = Files(listing.root, [entry.name for entry in entries])
-        problems = []
-    numbered = [(int(match[1]), at) for at, e in enumerate(entries) if (match := _official(e.name))]
-    numbered = sorted((number, at) for number, at in numbered if 1 <= number <= REAL_IMAGES)
-    unused = len(entries) - len(numbered)
-    problems = [*problems, *_real_problems(entries, [number for number, _ in numbered])]
-    numbered = [(number, at) for number, at in numbered if answers[number - 1]]
-    chosen = [at for _, at in numbered]
+    index = archive.index(archive.archives_in(path))
+    found, source = _listed(index, path, synsets.SYNSET)
+    entries = [*found.entries(), *found.loose]
+    matches = [OFFICIAL.fullmatch(entry.name.rpartition("/")[2]) for entry in entries]
+    numbered = sorted((int(match[1]), at) for at, match in enumerate(matches) if match)
+    numbered = [(number, at) for number, at in numbered if 1 <= number <= REAL_IMAGES]
+    counted = [(number, at) for number, at in numbered if answers[number - 1]]
+    chosen = [at for _, at in counted]
     return Pictures(
         names=[entries[at].name for at in chosen],
-        labels=[tuple(answers[number - 1]) for number, _ in numbered],
-        classes=list(synsets.indices()),
+        labels=[tuple(answers[number - 1]) for number, _ in counted],
+        classes=class_names(dataset),
         source=Chosen(source, chosen),
         stamps=[(entries[at].size, entries[at].changed) for at in chosen],
-        place=str(listing.root),
-        problems=problems,
+        place=str(found.root),
+        problems=[
+            *index.problems,
+            *problem(
+                [entry.name for entry, match in zip(entries, matches, strict=True) if not match],
+                "picture is not",
+                "pictures are not",
+                "named ILSVRC2012_val_NUMBER.JPEG",
+            ),
+            *_number_problems([number for number, _ in numbered]),
+        ],
         notes=[f"labels of {file}"],
         expected=sum(bool(labels) for labels in answers),
-        left_out=unused,
+        left_out=len(entries) - len(numbered),
     )
 
 
-def _official(name: str) -> re.Match[str] | None:
-    return OFFICIAL.fullmatch(name.rpartition("/")[2])
-
-
-def _real_problems(entries: list[Entry], numbers: list[int]) -> list[Problem]:
-    unnamed = [entry.name for entry in entries if not _official(entry.name)]
+def _number_problems(numbers: list[int]) -> list[Problem]:
+    """Return the problems with the numbers of ImageNet val's pictures, which come in ascending order."""
     problems = []
-    if unnamed:
-        what = several(len(unnamed), "picture is not", "pictures are not")
-        problems.append(Problem(f"{what} named ILSVRC2012_val_NUMBER.JPEG: {some(unnamed)}", excusable=True))
-    missing = sorted(set(range(1, REAL_IMAGES + 1)) - set(numbers))
+    missing = [f"ILSVRC2012_val_{number:08d}" for number in sorted(set(range(1, REAL_IMAGES + 1)) - set(numbers))]
     if missing:
-        shown = some([f"ILSVRC2012_val_{number:08d}" for number in missing])
-        problems.append(Problem(f"{len(missing):,} of {REAL_IMAGES:,} pictures are missing: {shown}", excusable=True))
-    repeated = sorted({number for number, after in pairwise(numbers) if number == after})
-    if repeated:
-        shown = some([f"ILSVRC2012_val_{number:08d}" for number in repeated])
-        problems.append(Problem(f"{several(len(repeated), 'picture is', 'pictures are')} there twice: {shown}"))
-    return problems
+        text = f"{len(missing):,} of {REAL_IMAGES:,} pictures are missing: {some(missing)}"
+        problems.append(Problem(text, excusable=True))
+    twice = [f"ILSVRC2012_val_{n:08d}" for n in sorted({n for n, after in pairwise(numbers) if n == after})]
+    return problems + problem(twice, "picture is", "pictures are", "there twice", excusable=False)
 
 
 def _real_labels(file: Path) -> list[list[int]]:
@@ -167,44 +154,37 @@ def _corruptions(dataset: DataSet, path: Path) -> Pictures:
     """Return the pictures of every corruption and severity, named ``corruption/severity/class/file``."""
     if not path.is_dir():
         raise UserError(f"{path} is not a folder: {dataset.title} needs {dataset.needs}")
-    whole = Pictures([], [], list(synsets.indices()), Files(path, []), place=str(path), expected=dataset.images)
-    names: list[str] = []
+    whole = Pictures([], [], class_names(dataset), Files(path, []), place=str(path), expected=dataset.images)
+    files: list[str] = []
     absent = []
-    parts: dict[str, list[tuple[str, int]]] = {}
+    content: dict[str, list[tuple[str, int]]] = {}
     roots: dict[str, Path] = {}
     for corruption in CORRUPTIONS:
         places = [path / corruption, *sorted(path.glob(f"*/{corruption}")), *sorted(path.glob(f"*/*/{corruption}"))]
         folder = next((f for f in places if f.is_dir()), None)
         for severity in SEVERITIES:
+            name = f"{corruption}/{severity}"
             if folder is None or not (folder / severity).is_dir():
-                absent.append(f"{corruption}/{severity}")
+                absent.append(name)
                 continue
-            root = folder / severity
-            found = scan(root)
-            part = from_scan(dataset, found, Files(root, [entry.name for entry in found.entries()]))
-            kept = [str((root / name).relative_to(path)) for name in part.names]
-            names += kept
-            whole.names += [f"{corruption}/{severity}/{name}" for name in part.names]
+            root = roots[name] = folder / severity
+            found = scan(DiskTree(root), root)
+            content[name] = [(entry.name, entry.size) for entry in found.entries()]
+            part = from_scan(dataset, found, Files(root, [file for file, _ in content[name]]))
+            files += [str((root / file).relative_to(path)) for file in part.names]
+            whole.names += [f"{name}/{file}" for file in part.names]
             whole.labels += part.labels
             whole.stamps += part.stamps
             whole.left_out += part.left_out
-            problems = [*part.problems, *_balanced(dataset, part)]
-            whole.problems += [Problem(f"{corruption}/{severity}: {p.text}", p.excusable) for p in problems]
-            parts[f"{corruption}/{severity}"] = [(entry.name, entry.size) for entry in found.entries()]
-            roots[f"{corruption}/{severity}"] = root
+            problems = [*part.problems, *count_problems(dataset, part)]
+            whole.problems += [Problem(f"{name}: {p.text}", p.excusable) for p in problems]
     if absent:
         text = f"{len(absent)} of {len(CORRUPTIONS) * len(SEVERITIES)} corruptions and severities are missing"
-        whole.problems.insert(0, Problem(f"{text}: {some(absent)}", excusable=len(names) > 0))
-    if not names and (other := hint(dataset, path, None)):
+        whole.problems.insert(0, Problem(f"{text}: {some(absent)}", excusable=len(files) > 0))
+    if not files and (other := hint(dataset, path, None)):
         whole.problems.append(Problem(other))
-    whole.source = Files(path, names)
-    whole.problems += copies.problems(
-        parts, lambda part, position: (roots[part] / parts[part][position][0]).read_bytes(), "different corruptions"
+    whole.source = Files(path, files)
+    whole.problems += copied(
+        content, lambda name, position: (roots[name] / content[name][position][0]).read_bytes(), "different corruptions"
     )
     return whole
-
-
-def _balanced(dataset: DataSet, part: Pictures) -> list[Problem]:
-    from claimbench.bench.data.pictures.listing import count_problems
-
-    return count_problems(dataset, part.labels, part.classes)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.collection import Arrays, Pictures
 from claimbench.bench.data.pictures.labelled import DataSet
-from claimbench.bench.data.pictures.sources import Arrays
+
+CLASSES = {"digits": tuple("0123456789"), "elpv": ("0", "1/3", "2/3", "1")}
+"""The names of the classes of the data sets that come with a package."""
 
 
 def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
@@ -19,24 +19,24 @@ def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
     Raises:
         UserError: its files or its package are not there, or are damaged.
     """
-    if dataset.has_package:
-        images, labels, classes = _PACKAGES[dataset.name]()
-        place = dataset.title
+    if data is None:
+        from claimbench.bench.data.small import sets
+
+        whole = sets.PACKAGED[dataset.name]()
+        images, labels, classes = whole.images[:, 0].numpy(), whole.classes.tolist(), CLASSES[dataset.name]
     else:
-        assert data is not None
-        images, labels, classes = _FILES[dataset.name](dataset, data)
-        place = str(data)
+        images, labels, classes = (_fashion_mnist if dataset.name == "fashion-mnist" else _cifar)(dataset, data)
     return Pictures(
         names=[f"{number:05d}" for number in range(len(labels))],
         labels=[(int(label),) for label in labels],
-        classes=classes,
+        classes=list(classes),
         source=Arrays(images),
-        place=place,
+        place=dataset.title if data is None else str(data),
         expected=dataset.images,
     )
 
 
-def _cifar(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
+def _cifar(dataset: DataSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
     from torchvision.datasets import CIFAR10, CIFAR100
 
     kind = CIFAR10 if dataset.name == "cifar10" else CIFAR100
@@ -54,7 +54,7 @@ def _cifar(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
     # torchvision checks the training batches too, which are not needed here.
     kind = type(kind.__name__, (kind,), {"train_list": [], "_check_integrity": lambda self: True})
     found = kind(str(root), train=False)
-    return found.data, found.targets, list(found.classes)
+    return found.data, found.targets, tuple(found.classes)
 
 
 def _has_md5(path: Path, md5: str) -> bool:
@@ -66,7 +66,7 @@ def _has_md5(path: Path, md5: str) -> bool:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
+def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
     from torchvision.datasets import FashionMNIST
 
     from claimbench.bench.data.small import fashion_mnist
@@ -75,35 +75,4 @@ def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, list[str]]:
     if folder is None:
         raise UserError(f"{data} does not hold {dataset.title}: give {dataset.needs}")
     images, labels = fashion_mnist.read(folder, "test")
-    return images[:, 0].numpy(), labels.numpy(), list(FashionMNIST.classes)
-
-
-def _digits() -> tuple[Any, Any, list[str]]:
-    _need("sklearn", "scikit-learn")
-    import numpy as np
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target, [str(name) for name in found.target_names]
-
-
-def _elpv() -> tuple[Any, Any, list[str]]:
-    _need("elpv_dataset", "elpv-dataset")
-    import numpy as np
-    from elpv_dataset.utils import load_dataset
-
-    images, probabilities, _ = load_dataset()
-    return images, np.rint(probabilities * 3).astype(int), ["0", "1/3", "2/3", "1"]
-
-
-def _need(module: str, package: str) -> None:
-    if find_spec(module) is None:
-        raise UserError(f"this data set needs the package {package}: pip install {package}")
-
-
-_FILES: Mapping[str, Callable[[DataSet, Path], tuple[Any, Any, list[str]]]] = {
-    "cifar10": _cifar,
-    "cifar100": _cifar,
-    "fashion-mnist": _fashion_mnist,
-}
-_PACKAGES: Mapping[str, Callable[[], tuple[Any, Any, list[str]]]] = {"digits": _digits, "elpv": _elpv}
+    return images[:, 0].numpy(), labels.tolist(), tuple(FashionMNIST.classes)

@@ -1,17 +1,20 @@
-"""Walks a folder that holds one sub-folder a class, and writes down everything in it, odd things too."""
+"""Lists the content of folders of classes, on the disk or in archives; odd things are kept too."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+import stat
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.collection import EXTENSIONS
+from claimbench.bench.data.pictures.collection import Problem, problem
+from claimbench.bench.data.pictures.files import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold what is evaluated, the likeliest first."""
@@ -22,46 +25,181 @@ _DOCUMENT = re.compile(r"(?:readme|license|licence)(?:\.\w+)?", re.IGNORECASE)
 _MOST_DIGITS = 1000
 """Python turns no more than 4,300 digits into a number, and no file is numbered so."""
 
+ODD = {
+    "loose": ("picture lies", "pictures lie", "in no class folder"),
+    "strays": ("file in a class folder is", "files in class folders are", "no picture"),
+    "nested": ("folder lies", "folders lie", "inside a class folder"),
+    "dangling": ("link points", "links point", "nowhere"),
+    "loops": ("link leads", "links lead", "in a circle"),
+    "denied": ("file or folder", "files or folders", "may not be read (permission denied)"),
+    "twins": ("pair of class folders is", "pairs are", "one and the same"),
+}
+"""The kinds of things that should not lie in folders of classes, and what is said of one and of several."""
 
-class Entry(NamedTuple):
-    """A picture: its name below the root, and its size and time of change."""
+
+class Item(NamedTuple):
+    """A thing in a folder.
+
+    Attributes:
+        name: of it, in its folder.
+        kind: ``folder``, ``file``, ``other`` (a pipe), or one of :data:`ODD`.
+        size: in bytes.
+        changed: the time of its last change, in nanoseconds.
+        number: of a member in its archives; 0 elsewhere.
+        real: the path of a folder without links; empty elsewhere.
+    """
+
+    name: str
+    kind: str
+    size: int = 0
+    changed: int = 0
+    number: int = 0
+    real: str = ""
+
+
+class Tree(Protocol):
+    """A folder on the disk or in an archive."""
+
+    def items(self, *path: str) -> list[Item]:
+        """Return the things in a folder below this one in natural order, but for hidden ones.
+
+        Raises:
+            UserError: it may not be read.
+        """
+        ...
+
+
+class DiskTree:
+    """A folder on the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def items(self, *path: str) -> list[Item]:
+        """Return the things in a folder; see :class:`Tree`."""
+        folder = Path(self.root, *path)
+        above = os.path.realpath(folder)
+        try:
+            with os.scandir(folder) as found:
+                items = [_item(entry, above) for entry in found if not is_hidden(entry.name)]
+        except OSError as error:
+            raise UserError(f"data folder {folder} cannot be read ({error.strerror})") from error
+        return sorted(items, key=lambda item: natural(item.name))
+
+
+def _item(entry: os.DirEntry[str], above: str) -> Item:
+    """Return a thing that lies in the folder with the path ``above``."""
+    try:
+        facts = entry.stat()
+    except OSError as error:
+        return Item(entry.name, {errno.ELOOP: "loops", errno.EACCES: "denied"}.get(error.errno or 0, "dangling"))
+    if stat.S_ISDIR(facts.st_mode):
+        real = os.path.realpath(entry.path)
+        is_loop = f"{above}{os.sep}".startswith(real.rstrip(os.sep) + os.sep)
+        return Item(entry.name, "loops" if is_loop else "folder", real=real)
+    if not stat.S_ISREG(facts.st_mode):
+        return Item(entry.name, "other")
+    if is_picture(entry.name) and not os.access(entry.path, os.R_OK):
+        return Item(entry.name, "denied")
+    return Item(entry.name, "file", facts.st_size, facts.st_mtime_ns)
+
+
+class MemberTree:
+    """The folders that paths of files make up, as those of an archive."""
+
+    def __init__(self, files: Iterable[tuple[tuple[str, ...], Item]]) -> None:
+        """Take the path of each file, its name included, and the file."""
+        folders: dict[tuple[str, ...], dict[str, Item]] = defaultdict(dict)
+        self._items: dict[tuple[str, ...], list[Item]] = defaultdict(list)
+        for path, item in files:
+            for depth in range(len(path) - 1):
+                folders[path[:depth]][path[depth]] = Item(path[depth], "folder")
+            self._items[path[:-1]].append(item)
+        for path, inside in folders.items():
+            self._items[path] += inside.values()
+
+    def items(self, *path: str) -> list[Item]:
+        """Return the things in a folder; see :class:`Tree`."""
+        return sorted(self._items.get(path, ()), key=lambda item: natural(item.name))
+
+
+class PictureFile(NamedTuple):
+    """A picture: its name below the folder of classes, its size, its time of change, and its number in its archives."""
 
     name: str
     size: int
     changed: int
+    number: int
 
 
 @dataclass
 class Scan:
-    """What a folder of class folders holds.
+    """The content of a folder of class folders.
 
     Attributes:
-        root: the folder that holds the class folders.
+        root: that folder, or the archive that holds it.
         classes: the pictures of each class folder, in natural order.
-        strays: files in class folders that are no pictures by their names.
-        nested: folders inside class folders.
         loose: pictures that lie in no class folder.
-        ignored: other files beside the class folders, which do no harm.
-        dangling: links that point nowhere.
-        loops: links that lead back to where they are.
-        denied: files and folders that may not be read.
-        twins: class folders that are one and the same: (one, other).
+        ignored: other files, which do no harm.
+        odd: the names of the other things of each kind of :data:`ODD`.
     """
 
     root: Path
-    classes: dict[str, list[Entry]] = field(default_factory=dict)
-    strays: list[str] = field(default_factory=list)
-    nested: list[str] = field(default_factory=list)
-    loose: list[Entry] = field(default_factory=list)
+    classes: dict[str, list[PictureFile]] = field(default_factory=dict)
+    loose: list[PictureFile] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    dangling: list[str] = field(default_factory=list)
-    loops: list[str] = field(default_factory=list)
-    denied: list[str] = field(default_factory=list)
-    twins: list[tuple[str, str]] = field(default_factory=list)
+    odd: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in ODD})
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[PictureFile]:
         """Return the pictures of all classes, in order."""
         return [entry for name in self.classes for entry in self.classes[name]]
+
+    def problems(self) -> list[Problem]:
+        """Return the problems with what should not lie there."""
+        self.odd["loose"] = [entry.name for entry in self.loose]
+        return [p for kind, words in ODD.items() for p in problem(self.odd[kind], *words, excusable=kind != "twins")]
+
+
+def scan(tree: Tree, root: Path, above: str = "") -> Scan:
+    """Return all that lies in a folder of class folders; hidden files are passed over.
+
+    Args:
+        tree: the folder.
+        root: its path, or that of its archive.
+        above: the path of the folder in its archive, which stands before names in messages.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    found = Scan(root)
+    seen: dict[str, str] = {}
+    for item in tree.items():
+        if item.kind == "folder" and item.real and item.real in seen:
+            found.odd["twins"].append(f"{seen[item.real]} and {item.name}")
+        elif item.kind == "folder":
+            seen[item.real] = item.name
+            found.classes[item.name] = []
+            try:
+                inside = tree.items(item.name)
+            except UserError:
+                found.odd["denied"].append(item.name)
+                continue
+            for inner in inside:
+                name = f"{item.name}/{inner.name}"
+                if inner.kind == "file" and is_picture(inner.name):
+                    found.classes[item.name].append(PictureFile(name, inner.size, inner.changed, inner.number))
+                elif inner.kind != "folder" and inner.kind not in ODD and _DOCUMENT.fullmatch(inner.name):
+                    found.ignored.append(above + name)
+                else:
+                    kind = {"folder": "nested", "file": "strays", "other": "strays"}.get(inner.kind, inner.kind)
+                    found.odd[kind].append(above + name)
+        elif item.kind in ODD:
+            found.odd[item.kind].append(item.name)
+        elif item.kind == "file" and is_picture(item.name):
+            found.loose.append(PictureFile(item.name, item.size, item.changed, item.number))
+        else:
+            found.ignored.append(above + item.name)
+    return found
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:
@@ -71,173 +209,55 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a file is a picture by its name."""
+    """Return whether a file is a picture by its name."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 - called for each of millions of names
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is none of the user's: hidden, or left by an operating system."""
+    """Return whether a file or folder is none of the user's: hidden, or left by an operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def is_document(name: str) -> bool:
-    """Tell whether a file tells people about the data: such a one does no harm, wherever it lies."""
-    return _DOCUMENT.fullmatch(name) is not None
+def class_root(tree: Tree, named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
+    """Return the path below a folder of the folder that holds the class folders.
 
-
-def class_root(folder: Path, named: re.Pattern[str] | None) -> Path:
-    """Return the folder that holds the class folders: ``folder``, or the evaluation split inside it.
+    That is the folder itself, the evaluation split in it, or the only folder where no classes are beside it. A class
+    may be called like a split: a folder that holds pictures itself is a class if classes may have any name.
 
     Args:
-        folder: what the user gave.
-        named: what the names of class folders look like; None for any.
+        tree: the folder.
+        named: the form of the names of class folders; None for any.
+        place: the name of the folder in messages.
 
     Raises:
-        UserError: it holds a training split only, or may not be read.
+        UserError: there is a training split only, or a folder may not be read.
     """
+    path: tuple[str, ...] = ()
     for _ in range(DEPTH):
-        inner = below(lambda name, outer=folder: children_of(outer / name), named, str(folder))  # type: ignore[misc]
+        inner = _inner(tree, path, named, "/".join((place, *path)))
         if not inner:
-            return folder
-        folder = folder / inner
-    return folder
+            break
+        path = (*path, inner)
+    return path
 
 
-Children = Callable[[str], list[tuple[str, bool]]]
-"""From the name of a folder within another (empty: that one itself) to what lies in it: names, and which are folders"""
+def _inner(tree: Tree, path: tuple[str, ...], named: re.Pattern[str] | None, place: str) -> str:
+    """Return the folder within another that holds the class folders or leads there; empty if it does so itself."""
 
+    def holds(folder: str, what: str) -> bool:
+        items = tree.items(*path, folder)
+        return any(item.kind == what and (what == "folder" or is_picture(item.name)) for item in items)
 
-def below(children: Children, named: re.Pattern[str] | None, place: str) -> str:
-    """Return the folder within another that holds the class folders or leads there; empty where it does so itself.
-
-    That is the evaluation split, or the only folder where no classes are beside it. A class may be called like a
-    split: a folder that holds pictures itself is a class, where classes may have any name.
-
-    Raises:
-        UserError: there is a training split only.
-    """
-    folders = sorted(name for name, is_folder in children("") if is_folder)
+    folders = sorted(item.name for item in tree.items(*path) if item.kind == "folder")
     if named is not None and any(named.fullmatch(name) for name in folders):
         return ""
     for split in SPLITS:
         inner = next((name for name in folders if name.lower() == split), "")
-        if inner and (named is not None or not _holds_pictures(children(inner))):
+        if inner and (named is not None or not holds(inner, "file")):
             return inner
-    if len(folders) == 1 and folders[0].lower() == "train" and (named or not _holds_pictures(children(folders[0]))):
+    if len(folders) == 1 and folders[0].lower() == "train" and (named or not holds(folders[0], "file")):
         raise UserError(f"{place} holds a training split only: accuracy is measured on the validation split")
     only = [name for name in folders if name.lower() != "train"] if named is not None else folders
-    if len(only) != 1 or _holds_pictures(children(only[0])):
+    if len(only) != 1 or holds(only[0], "file"):
         return ""
-    return only[0] if named is not None or _holds_folders(children(only[0])) else ""
-
-
-def scan(root: Path) -> Scan:
-    """Return all that lies in ``root``; hidden files are passed over.
-
-    Raises:
-        UserError: ``root`` may not be read.
-    """
-    found = Scan(root)
-    here = os.path.realpath(root)
-    seen: dict[str, str] = {}
-    for item in _sorted(root, found):
-        if not _exists(item, item.name, found):
-            continue
-        if item.is_dir():
-            real = os.path.realpath(item.path)
-            if here == real or here.startswith(real.rstrip(os.sep) + os.sep):
-                found.loops.append(item.name)
-            elif real in seen:
-                found.twins.append((seen[real], item.name))
-            else:
-                seen[real] = item.name
-                found.classes[item.name] = list(_class(Path(item.path), item.name, found))
-        elif item.is_file() and is_picture(item.name):
-            found.loose.extend(_entry(item, item.name, found))
-        else:
-            found.ignored.append(item.name)
-    return found
-
-
-def _class(folder: Path, name: str, found: Scan) -> Iterator[Entry]:
-    """Yield the pictures of one class folder; write everything else down."""
-    for item in _sorted(folder, found, name):
-        place = f"{name}/{item.name}"
-        if not _exists(item, place, found):
-            continue
-        if item.is_dir():
-            real = os.path.realpath(item.path)
-            is_loop = item.is_symlink() and os.path.realpath(folder).startswith(real)
-            (found.loops if is_loop else found.nested).append(place)
-        elif item.is_file() and is_picture(item.name):
-            yield from _entry(item, place, found)
-        else:
-            (found.ignored if is_document(item.name) else found.strays).append(place)
-
-
-def _entry(item: os.DirEntry[str], place: str, found: Scan) -> Iterator[Entry]:
-    try:
-        facts = item.stat()
-    except OSError:
-        found.denied.append(place)
-        return
-    if not os.access(item.path, os.R_OK):
-        found.denied.append(place)
-        return
-    yield Entry(place, facts.st_size, facts.st_mtime_ns)
-
-
-def _exists(item: os.DirEntry[str], place: str, found: Scan) -> bool:
-    """Tell whether something is there; a link that leads nowhere is written down."""
-    try:
-        item.stat()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            found.loops.append(place)
-        elif error.errno == errno.EACCES:
-            found.denied.append(place)
-        else:
-            found.dangling.append(place)
-        return False
-    return True
-
-
-def _sorted(folder: Path, found: Scan, name: str = "") -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, in natural order, without hidden files."""
-    try:
-        with os.scandir(folder) as items:
-            return sorted((i for i in items if not is_hidden(i.name)), key=lambda i: natural(i.name))
-    except OSError as error:
-        if not name:
-            raise UserError(f"data folder {folder} cannot be read ({error.strerror})") from error
-        found.denied.append(name)
-        return []
-
-
-def children_of(folder: Path) -> list[tuple[str, bool]]:
-    """Return what lies in a folder but for hidden files: names, and which are folders.
-
-    Raises:
-        UserError: it may not be read.
-    """
-    try:
-        with os.scandir(folder) as items:
-            return [(item.name, _is_folder(item)) for item in items if not is_hidden(item.name)]
-    except OSError as error:
-        raise UserError(f"data folder {folder} cannot be read ({error.strerror})") from error
-
-
-def _is_folder(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:  # a link in a circle
-        return False
-
-
-def _holds_pictures(children: list[tuple[str, bool]]) -> bool:
-    """Tell whether pictures lie directly in a folder: it is then a class and not a split."""
-    return any(is_picture(name) for name, is_folder in children if not is_folder)
-
-
-def _holds_folders(children: list[tuple[str, bool]]) -> bool:
-    return any(is_folder for _, is_folder in children)
+    return only[0] if named is not None or holds(only[0], "folder") else ""

@@ -1,28 +1,27 @@
 """Fashion-MNIST: 60,000 training and 10,000 test pictures of 28 x 28 in ten classes (Xiao et al., arXiv 1708.07747).
 
-Read from a folder that is given, from where Debian's package ``dataset-fashion-mnist`` puts it, or from the user's
+Read from a folder that is given, from the folder of Debian's package ``dataset-fashion-mnist``, or from the user's
 cache, into which torchvision downloads it.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import os
-import struct
 import zlib
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
 from typing import Literal
 
-import numpy as np
-import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.files import digest
+from claimbench.bench.core.text import first_line
 
 Part = Literal["train", "test"]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-COUNTS: dict[Part, int] = {"train": 60_000, "test": 10_000}
 FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -36,16 +35,15 @@ SHA256 = {
 """Of the published files, unpacked: MNIST's and KMNIST's have the same names and sizes."""
 
 _INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"), Path("fashion-mnist"))
-_UNSIGNED_BYTES = 8
 
 
 def cache() -> Path:
     """Return the folder that torchvision downloads into."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "claimbench" / "datasets"
+    return user_cache_path("claimbench") / "datasets"
 
 
 def locate(given: Path | None, *, download: bool = True) -> Path:
-    """Return the folder that holds the four files, downloading them where they are nowhere.
+    """Return the folder that holds the four files; download them if they are nowhere.
 
     Raises:
         UserError: the folder that was given does not hold them, or they cannot be downloaded.
@@ -77,10 +75,11 @@ def read(folder: Path, part: Part) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: a file is damaged, or holds something else; names the file.
     """
-    images_name, labels_name = FILES[part]
-    images = _idx(folder, images_name, (COUNTS[part], 28, 28))
-    labels = _idx(folder, labels_name, (COUNTS[part],))
-    return images[:, None], labels.long()
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    with TemporaryDirectory() as unpacked:
+        images, labels = (_verified(folder, name, Path(unpacked)) for name in FILES[part])
+        return read_image_file(str(images))[:, None], read_label_file(str(labels))
 
 
 _BY_HAND = (
@@ -96,12 +95,12 @@ def _download(folder: Path) -> None:
     try:
         FashionMNIST(str(folder), download=True)
     except Exception as error:  # URLError, timeouts, wrong checksums: torchvision raises what the network gives it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(_BY_HAND.format(reason=f"the download failed: {reason}", folder=folder)) from error
+        reason = f"the download failed: {first_line(error)}"
+        raise UserError(_BY_HAND.format(reason=reason, folder=folder)) from error
 
 
 def inside(folder: Path, *parts: Part) -> Path | None:
-    """Return the folder at or below ``folder`` that holds the files of some parts, of both where none is named."""
+    """Return the folder at or below ``folder`` that holds the files of some parts, of both if none is named."""
     names = [name for part in parts or FILES for name in FILES[part]]
     for place in _INSIDE:
         if all(_file(folder / place, name) is not None for name in names):
@@ -113,21 +112,25 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((folder / n for n in (name, f"{name}.gz") if (folder / n).is_file()), None)
 
 
-def _idx(folder: Path, name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return what an IDX file holds (yann.lecun.org/exdb/mnist: two zero bytes, type, rank, sides, data)."""
+def _verified(folder: Path, name: str, unpacked: Path) -> Path:
+    """Return one of the published files, unpacked into ``unpacked`` if it is compressed.
+
+    torchvision's reader opens no compressed file, and takes any of the same form for Fashion-MNIST's.
+    """
     path = _file(folder, name)
     if path is None:
         raise UserError(f"{folder / name} does not exist")
+    file = path
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if path.suffix == ".gz":
+            file = unpacked / name
+            with gzip.open(path) as packed, file.open("wb") as target:
+                copyfileobj(packed, target)
+        found = digest(file)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
-    start = 4 + 4 * len(shape)
-    head = struct.unpack(f">HBB{len(shape)}I", data[:start]) if len(data) >= start else ()
-    if head != (0, _UNSIGNED_BYTES, len(shape), *shape) or len(data) != start + int(np.prod(shape)):
-        raise UserError(f"{path} is not Fashion-MNIST's: it must hold {' x '.join(map(str, shape))} bytes (IDX)")
-    if hashlib.sha256(data).hexdigest() != SHA256[name]:
+        raise UserError(f"{path} is damaged or cannot be unpacked ({error}): fetch it again") from error
+    if found != SHA256[name]:
         raise UserError(
             f"{path} is not Fashion-MNIST's: its content is another (SHA-256), as that of MNIST or of a damaged file is"
         )
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())
+    return file

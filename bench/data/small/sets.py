@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,48 +20,63 @@ SPLIT_SEED = 0
 
 TEST_SHARE = 0.25
 
+DEFECT = 2
+"""The degree of doubt, of ELPV's 0 to 3, from which on a cell counts as defective."""
+
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureTensors:
     """Grey pictures (N, 1, H, W) as uint8 and their labels (N,)."""
 
     images: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pictures."""
         return len(self.labels)
 
-    def take(self, index: Tensor) -> Pictures:
+    def take(self, index: Tensor) -> PictureTensors:
         """Return the pictures at ``index``."""
-        return Pictures(self.images[index], self.labels[index])
+        return PictureTensors(self.images[index], self.labels[index])
+
+
+class Packaged(NamedTuple):
+    """A whole data set of a package: pictures as :class:`PictureTensors` has them, classes, and strata.
+
+    A split keeps the strata in proportion.
+    """
+
+    images: Tensor
+    classes: Tensor
+    strata: Tensor
 
 
 def locate(name: str, given: Path | None) -> Path | None:
-    """Return the folder to read a data set from (``given``, if any); None where it comes as a Python package.
+    """Return the folder to read a data set from (``given``, if any); None if it comes as a Python package.
 
     Raises:
-        UserError: it is not here, with what to do about it.
+        UserError: it is not here; says the remedy.
     """
     if name == "fashion-mnist":
         return fashion_mnist.locate(given)
-    _PACKAGED[name]()
+    PACKAGED[name]()
     return None
 
 
-def read(name: str, part: Part, folder: Path | None, size: int) -> Pictures:
-    """Return one part of a data set, its pictures resized to ``size`` where they are larger.
+def read(name: str, part: Part, folder: Path | None, size: int) -> PictureTensors:
+    """Return one part of a data set, its pictures resized to ``size`` if they are larger.
 
     Raises:
         UserError: it is missing or damaged.
     """
     if name == "fashion-mnist":
-        found = Pictures(*fashion_mnist.read(folder or fashion_mnist.locate(None), part))
+        found = PictureTensors(*fashion_mnist.read(folder or fashion_mnist.locate(None), part))
     else:
-        images, labels, strata = _PACKAGED[name]()
-        index = split(strata, TEST_SHARE)[part]
-        found = Pictures(images[index], labels[index])
-    return Pictures(_resized(found.images, size), found.labels)
+        whole = PACKAGED[name]()
+        index = split(whole.strata, TEST_SHARE)[part]
+        labels = (whole.classes >= DEFECT).long() if name == "elpv" else whole.classes
+        found = PictureTensors(whole.images[index], labels[index])
+    return PictureTensors(_resized(found.images, size), found.labels)
 
 
 def split(strata: Tensor, share: float) -> dict[Part, Tensor]:
@@ -76,18 +92,19 @@ def split(strata: Tensor, share: float) -> dict[Part, Tensor]:
     return {part: torch.cat(found).sort().values for part, found in parts.items()}
 
 
-def _digits() -> tuple[Tensor, Tensor, Tensor]:
+def digits() -> Packaged:
+    """Return scikit-learn's digits; a stratum is a class."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise UserError("the digits come with scikit-learn, which is not here: pip install scikit-learn") from error
     found = load_digits()
-    images = torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)[:, None]
     labels = torch.from_numpy(found.target).long()
-    return images, labels, labels
+    return Packaged(torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)[:, None], labels, labels)
 
 
-def _elpv() -> tuple[Tensor, Tensor, Tensor]:
+def elpv() -> Packaged:
+    """Return ELPV's solar cells; classes are four degrees of doubt, a stratum is a degree and a kind of cell."""
     try:
         from elpv_dataset.utils import load_dataset
     except ImportError as error:
@@ -95,11 +112,11 @@ def _elpv() -> tuple[Tensor, Tensor, Tensor]:
     images, probability, kind = load_dataset()
     doubt = torch.tensor(probability.tolist()).mul(3).round().long()  # 0, 1/3, 2/3 and 1
     poly = torch.tensor([name == "poly" for name in kind]).long()
-    return torch.from_numpy(images)[:, None], (doubt >= 2).long(), doubt * 2 + poly
+    return Packaged(torch.from_numpy(images)[:, None], doubt, doubt * 2 + poly)
 
 
-_PACKAGED: dict[str, Callable[[], tuple[Tensor, Tensor, Tensor]]] = {"digits": _digits, "elpv": _elpv}
-"""Readers of whole data sets: pictures, labels, and the strata that a split keeps in proportion."""
+PACKAGED: dict[str, Callable[[], Packaged]] = {"digits": digits, "elpv": elpv}
+"""Readers of the data sets that come with an installed package."""
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

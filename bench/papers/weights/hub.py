@@ -1,8 +1,8 @@
-"""Files on the Hugging Face hub: which commit is meant, and what the hub says of the file.
+"""Files on the Hugging Face hub: the commit that a revision stands for, and the digest and size that the hub states.
 
-``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token; the bytes come through
-:mod:`claimbench.bench.data.download.download` like all others, because they can be resumed there after the process has
-ended.
+``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token, and says why a file
+cannot be had. The bytes come through :mod:`claimbench.bench.data.download.download` like all others: the library keeps
+a partial file for one process only, so that a download that was cut off would begin anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from claimbench.bench.core.text import first_line
 from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ class HubFile:
 
     Attributes:
         url: its address at this commit.
-        headers: what must be sent to get it, the user's token among them.
+        headers: to be sent to get it, the user's token among them.
         commit: the commit that the revision stands for.
         sha256: as the hub states it; empty for small files, of which it does not.
-        size: in bytes; None where the hub does not say.
+        size: in bytes; None if the hub does not say.
     """
 
     url: str
@@ -41,12 +42,12 @@ class HubFile:
 
 
 def offline() -> bool:
-    """Tell whether the environment forbids the network, by the hub's own variable ``HF_HUB_OFFLINE``."""
+    """Return whether the environment forbids the network, by the hub's own variable ``HF_HUB_OFFLINE``."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
 def resolve(source: WeightsSource, revision: str, patience: Patience, watch: Watch) -> HubFile:
-    """Ask the hub which commit ``revision`` is, and what it says of the file there.
+    """Ask the hub for the commit of ``revision`` and for the facts of the file there.
 
     Raises:
         DownloadError: there is no such file, it is not open to everyone, or the hub cannot be reached.
@@ -80,11 +81,11 @@ def _ask(source: WeightsSource, revision: str, timeout_s: float) -> HubFile:
         status, headers = error.response.status_code, error.response.headers
         if status in PASSING:
             raise AgainError(f"the hub answers {status}", after=retry_after(headers)) from error
-        raise DownloadError(f"the hub answers {_first_line(error)}") from error
+        raise DownloadError(f"the hub answers {first_line(error)}") from error
     except errors.HFValidationError as error:
-        raise DownloadError(_first_line(error)) from error
+        raise DownloadError(first_line(error)) from error
     except Exception as error:  # whichever HTTP library the hub's client is built on raises its own
-        raise AgainError(f"the hub cannot be reached ({_first_line(error)})", reached=False) from error
+        raise AgainError(f"the hub cannot be reached ({first_line(error)})", reached=False) from error
     commit, etag = found.commit_hash or revision, found.etag or ""
     return HubFile(
         url=hf.hf_hub_url(repository, path, revision=commit),
@@ -93,7 +94,3 @@ def _ask(source: WeightsSource, revision: str, timeout_s: float) -> HubFile:
         sha256=etag if _SHA256.fullmatch(etag) else "",
         size=found.size,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

@@ -18,7 +18,7 @@ from claimbench.bench.data.pictures.files import rgb
 from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
 
 MARGIN = 0.1
-"""How far a box may stand over its picture's edge, in parts of its sides; corners in the place of sides go beyond."""
+"""The most that a box may stand over its picture's edge, in parts of its sides; corners given as sides go beyond."""
 
 Objects = tuple[dict[str, Any], ...]
 """Objects as COCO's library takes them, but that ``category_id`` is the position in
@@ -37,12 +37,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What is to be found.
+    """The objects to be found in pictures.
 
     Attributes:
         pictures: in the order of their numbers.
         objects: of these pictures.
-        listed: how many pictures the annotations list, those that are not there among them.
+        listed: the number of pictures that the annotations list, missing ones among them.
         sha256: of the file of annotations.
     """
 
@@ -67,7 +67,7 @@ def read(data: str, *, partial: bool = False) -> GroundTruth:
 
     Args:
         data: the folder.
-        partial: whether to go on without pictures that are not there, and where fewer are listed than COCO has.
+        partial: whether to go on without pictures that are missing, and if fewer are listed than COCO has.
 
     Raises:
         UserError: the folder does not hold COCO, or what it says cannot be; one sentence.
@@ -227,7 +227,7 @@ class Listing(_Strict):
 
 
 def parse(file: Path) -> Listing:
-    """Return what the file of annotations says, each field of the right kind.
+    """Return the content of the file of annotations, each field of the right kind.
 
     Raises:
         UserError: it is missing, is no JSON, or holds something else; one sentence.
@@ -257,9 +257,10 @@ def pixels(picture: Picture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it is missing, is no picture, is too small, or has another size than the annotations say; names it.
+        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, is too small, or has
+            another size than the annotations say; names it.
     """
-    found = rgb(picture.file, LEAST_SIDE, "is needed to look for objects")
+    found = rgb(picture.file, least=LEAST_SIDE, aim="is needed to look for objects")
     height, width = found.shape[:2]
     if (height, width) != (picture.height, picture.width):
         said = f"{picture.width}x{picture.height}"
@@ -268,12 +269,12 @@ def pixels(picture: Picture) -> np.ndarray:
 
 
 def checked(data: str, *, partial: bool = False, progress: Progress | None = None) -> GroundTruth:
-    """Return what is to be found in a folder each of whose pictures is what it should be.
+    """Return the pictures and objects of a folder after every picture was read and found to fit its annotations.
 
     Args:
         data: the folder.
         partial: as in :func:`~claimbench.bench.tasks.object_detection.data.read`.
-        progress: told how many pictures were read, of how many.
+        progress: gets the number of pictures that were read, and of all.
 
     Raises:
         UserError: something is wrong; one sentence.

@@ -10,7 +10,7 @@ import torch
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.data.small import fashion_mnist, sets
-from claimbench.bench.data.small.sets import Pictures
+from claimbench.bench.data.small.sets import PictureTensors
 
 VALIDATION_SHARE = 0.2
 """The part of the training pictures that settings are chosen on; the test pictures are looked at once, at the end."""
@@ -53,7 +53,7 @@ def check(name: str, given: str) -> None:
         fashion_mnist.locate(Path(given), download=False)
 
 
-def read(name: str, given: str) -> dict[str, Pictures]:
+def read(name: str, given: str) -> dict[str, PictureTensors]:
     """Return the training, validation and test pictures.
 
     Raises:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
-from claimbench.bench.data.small.sets import Pictures
+from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.tasks.representation_probing import data, encoder
 
 VARIABLE = "BENCH_FEATURES"
@@ -76,7 +76,7 @@ def digest_of(parts: dict[str, Features]) -> str:
     return found.hexdigest()[:16]
 
 
-def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
+def _key(parts: dict[str, PictureTensors], side: int, weights: str) -> str:
     """Return a digest of all that tokens depend on."""
     found = hashlib.sha256(f"{side} {encoder.STAGES} {weights} {version('torch')} {version('timm')}".encode())
     for part, each in sorted(parts.items()):
@@ -86,7 +86,7 @@ def _key(parts: dict[str, Pictures], side: int, weights: str) -> str:
 
 
 def _computed(
-    model: encoder.Encoder, parts: dict[str, Pictures], side: int, file: Path, told: Told
+    model: encoder.Encoder, parts: dict[str, PictureTensors], side: int, file: Path, told: Told
 ) -> dict[str, Tensor]:
     """Return the tokens of all parts and put them into ``file``; until it is there each piece has a file of its own."""
     pieces: list[Path] = []
@@ -95,7 +95,7 @@ def _computed(
     for part, whole in parts.items():
         for images, labels in zip(whole.images.split(PIECE), whole.labels.split(PIECE), strict=True):
             pieces.append(file.with_name(f"{file.stem}.{len(pieces)}.safetensors"))
-            kept = _kept(pieces[-1], {part: Pictures(images, labels)})
+            kept = _kept(pieces[-1], {part: PictureTensors(images, labels)})
             if kept is None:
                 kept = {part: _extract(model, images, side)}
                 _keep(pieces[-1], kept)
@@ -117,7 +117,7 @@ def _extract(model: encoder.Encoder, images: Tensor, side: int) -> Tensor:
     return torch.cat(pieces)
 
 
-def _kept(file: Path, parts: dict[str, Pictures]) -> dict[str, Tensor] | None:
+def _kept(file: Path, parts: dict[str, PictureTensors]) -> dict[str, Tensor] | None:
     """Return what the cache holds; None where it holds nothing that fits."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

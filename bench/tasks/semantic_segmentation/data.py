@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.collection import EXTENSIONS
-from claimbench.bench.data.pictures.files import header, opened, rgb
+from claimbench.bench.data.pictures.files import EXTENSIONS, header, opened, rgb
 from claimbench.bench.data.pictures.scan import is_hidden
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and where its mask must be.
+    """A picture and the place of its mask.
 
     Attributes:
-        name: what messages and tables call it.
+        name: in messages and tables.
         picture, mask: the files.
     """
 
@@ -133,9 +132,10 @@ def picture(pair: Pair) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it is missing, is no picture, or is smaller than :data:`LEAST_SIDE`; names it.
+        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, or is smaller than
+            :data:`LEAST_SIDE`; names it.
     """
-    return rgb(pair.picture, LEAST_SIDE, "can be segmented")
+    return rgb(pair.picture, least=LEAST_SIDE, aim="can be segmented")
 
 
 def size(pair: Pair) -> tuple[int, int]:
@@ -144,7 +144,7 @@ def size(pair: Pair) -> tuple[int, int]:
     Raises:
         UserError: it is missing or no picture; names it.
     """
-    with header(pair.picture, "picture") as image:
+    with header(pair.picture) as image:
         return image.height, image.width
 
 
@@ -208,10 +208,10 @@ def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) ->
     """Return the pairs of a data set, by name; no file is opened.
 
     Args:
-        dataset: which.
+        dataset: the data set.
         data: its folder.
-        classes: how many the model tells apart.
-        partial: whether to go on where pictures of the data set are not there.
+        classes: the number that the model tells apart.
+        partial: whether to go on if pictures of the data set are missing.
 
     Raises:
         UserError: there are none, or not as many as there must be, or the model has other classes; one sentence.
@@ -235,7 +235,7 @@ def checked(
     """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
 
     Args:
-        progress: told how many files were read, of how many.
+        progress: gets the number of files that were read, and of all.
 
     Raises:
         UserError: something is wrong, or no pixel has a label; one sentence names the file.

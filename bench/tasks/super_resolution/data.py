@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures import files
+from claimbench.bench.data.pictures.files import rgb
 from claimbench.bench.tasks.super_resolution import resize, score
 from claimbench.bench.tasks.super_resolution.catalogue import PictureSet, packaged
 
+ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 HIGH = ("HR", "GTmod{scale}", "GTmod12", "GT", "original")
 LOW = ("LR_bicubic/X{scale}", "LRbicx{scale}", "X{scale}")
 _LOW = re.compile(r"(?i)LR|X\d|image_SRF")
@@ -50,7 +51,7 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
     except OSError as error:
         raise UserError(f"{error.filename or data} cannot be read ({error.strerror or error})") from error
     if not high:
-        kinds = ", ".join(files.ENDINGS)
+        kinds = ", ".join(ENDINGS)
         raise UserError(f"{folder} holds no pictures of {chosen.title} ({kinds}), neither itself nor under HR")
     names = {_name(path, scale): path for path in high}
     if len(names) < len(high):
@@ -68,13 +69,22 @@ def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]
     return [Pair(name, path, small.get(name)) for name, path in sorted(names.items())]
 
 
+def pixels(file: Path) -> np.ndarray:
+    """Return a picture as (H, W, 3) RGB in uint8; grey ones with three equal channels, as BasicSR has them.
+
+    Raises:
+        UserError: it cannot be read, or its colours are neither grey nor RGB; names it.
+    """
+    return rgb(file, foreign=False)
+
+
 def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the large picture, cut to a multiple of the scale, and the small one, both (H, W, 3) uint8.
 
     Raises:
         UserError: a picture cannot be read, is too small to be scored, or the two do not fit.
     """
-    high = files.read(pair.high)
+    high = pixels(pair.high)
     height, width = (side // scale for side in high.shape[:2])
     least = -(-score.smallest(scale) // scale) * scale
     if min(height, width) * scale < least:
@@ -84,7 +94,7 @@ def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     high = high[: height * scale, : width * scale]
     if pair.low is None:
         return high, resize.downscale(high, scale)
-    low = files.read(pair.low)
+    low = pixels(pair.low)
     if low.shape[:2] != (height, width):
         raise UserError(
             f"{pair.low} has {low.shape[1]}x{low.shape[0]} pixels where {width}x{height} belong to {pair.high.name} at "
@@ -137,7 +147,7 @@ def unused(chosen: PictureSet, data: str, scale: int) -> list[str]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    paths = (path for path in folder.iterdir() if path.suffix.lower() in files.ENDINGS)
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     return sorted(path for path in paths if not path.name.startswith("."))
 
 

@@ -24,7 +24,7 @@ from claimbench.bench.core.bits import encode
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.data.small import sets
-from claimbench.bench.data.small.sets import Pictures
+from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.machine.resident import ResidentMeter, resident
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
@@ -104,7 +104,7 @@ class Training:
         else:
             torch.use_deterministic_algorithms(True, warn_only=True)
 
-    def _split(self, train: Pictures) -> tuple[Pictures, Pictures]:
+    def _split(self, train: PictureTensors) -> tuple[PictureTensors, PictureTensors]:
         """Return the training and the validation pictures of this seed: the same for both arms."""
         order = torch.randperm(len(train), generator=self._generator(0))
         kept, wanted = order[self.setting.validation :], self.setting.samples
@@ -114,8 +114,8 @@ class Training:
         """Return the generator of the split (0) or of an epoch (from 1)."""
         return torch.Generator().manual_seed(self.task.seed * _STRIDE + draw)
 
-    def _place(self, pictures: Pictures) -> Pictures:
-        return Pictures(pictures.images.to(self.device), pictures.labels.to(self.device))
+    def _place(self, pictures: PictureTensors) -> PictureTensors:
+        return PictureTensors(pictures.images.to(self.device), pictures.labels.to(self.device))
 
     def _normalised(self, images: Tensor) -> Tensor:
         return (images.float() / 255 - self.mean) / self.deviation
@@ -190,7 +190,7 @@ class Training:
         )
 
     @torch.no_grad()
-    def _right(self, pictures: Pictures) -> Tensor:
+    def _right(self, pictures: PictureTensors) -> Tensor:
         """Return which pictures the averaged weights classify rightly, as bool (N,) on the CPU."""
         self.average.eval()
         found = [

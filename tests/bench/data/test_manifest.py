@@ -10,8 +10,8 @@ from PIL import Image
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures import integrity, synsets
-from claimbench.bench.data.pictures.copies import copies
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS
+from claimbench.bench.data.pictures.listing import copies
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
@@ -228,9 +228,9 @@ def test_greys_beyond_255_are_named_and_not_cut_off(data):
     deep = np.random.default_rng(0).integers(0, 65536, (20, 24)).astype(np.uint16)
     for kind, mode in (("PNG", "I;16"), ("TIFF", "I;16")):
         Image.fromarray(deep).save(data / SYNSETS[1] / "ILSVRC2012_val_00000003.JPEG", kind)
-        assert f"its greys are no bytes ({mode}): save it with 8 bits a pixel" in said(data)
+        assert f"it has greys that are no bytes ({mode}): save it with 8 bits a pixel" in said(data)
     Image.fromarray((deep / 65535).astype(np.float32)).save(data / SYNSETS[1] / "ILSVRC2012_val_00000003.JPEG", "TIFF")
-    assert "its greys are no bytes (F)" in said(data)
+    assert "it has greys that are no bytes (F)" in said(data)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])

@@ -18,14 +18,13 @@ from claimbench.bench.training.study.setting import setting
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A folder in Fashion-MNIST's format with 60 and 10 pictures."""
-    monkeypatch.setattr(fashion_mnist, "COUNTS", {"train": 60, "test": 10})
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "data"
     folder.mkdir()
     generator = np.random.default_rng(0)
     for part, (images, labels) in fashion_mnist.FILES.items():
-        n = fashion_mnist.COUNTS[part]
+        n = {"train": 60, "test": 10}[part]
         pixels = generator.integers(0, 256, (n, 28, 28), np.uint8)
         written = struct.pack(">IIII", 0x803, n, 28, 28) + pixels.tobytes()
         (folder / f"{images}.gz").write_bytes(gzip.compress(written))

@@ -416,7 +416,7 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
     two.unlink()
     deep = np.full((8, 8), 40_000, np.uint16)
     Image.fromarray(deep).save(one.with_suffix(".png"))
-    with pytest.raises(UserError, match=r"\(its greys are no bytes \(I;16\)"):
+    with pytest.raises(UserError, match=r"\(it has greys that are no bytes \(I;16\)"):
         train(plan_of(root), tmp_path / "run")
 
 

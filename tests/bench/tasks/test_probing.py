@@ -13,7 +13,7 @@ from claimbench.bench import tasks
 from claimbench.bench.core.bits import decode
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Options, Settings
-from claimbench.bench.data.small.sets import Pictures
+from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.measure.scoring.journal import Count, ahead
 from claimbench.bench.run.dispatch import dispatching
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
@@ -125,7 +125,7 @@ class TestPictures:
 
         def read(name, part, folder, size):
             numbers = torch.arange(whole[part]) + 1000 * (part == "test")
-            return Pictures(numbers.reshape(-1, 1, 1, 1), torch.arange(whole[part]) % 2)
+            return PictureTensors(numbers.reshape(-1, 1, 1, 1), torch.arange(whole[part]) % 2)
 
         monkeypatch.setattr(data.sets, "locate", lambda name, given: None)
         monkeypatch.setattr(data.sets, "read", read)
@@ -157,7 +157,9 @@ class TestCache:
             return encode
 
         images = torch.randint(256, (7, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        three = {part: Pictures(images + n, torch.zeros(7)) for n, part in enumerate(("train", "validation", "test"))}
+        three = {
+            part: PictureTensors(images + n, torch.zeros(7)) for n, part in enumerate(("train", "validation", "test"))
+        }
         (tmp_path / "weights.pth").write_bytes(b"weights")
         monkeypatch.setenv(features.VARIABLE, str(tmp_path / "cache"))
         monkeypatch.setattr(encoder, "weights_file", lambda: tmp_path / "weights.pth")
@@ -203,7 +205,7 @@ class TestCache:
 
     def test_other_pictures_have_other_tokens(self, counted):
         features.load("elpv", "")
-        counted.pictures["test"] = Pictures(counted.pictures["test"].images.flip(0), torch.zeros(7))
+        counted.pictures["test"] = PictureTensors(counted.pictures["test"].images.flip(0), torch.zeros(7))
         features.load("elpv", "")
         assert len(list(counted.cache.iterdir())) == 2
 

@@ -35,7 +35,7 @@ class Labelled(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingPictures:
     """The pictures to train on and to validate with, without transforms, and how many classes they have."""
 
     train: Labelled
@@ -58,7 +58,7 @@ class Pictures:
         return f"{len(self.train):,} and {len(self.validate):,} pictures ({names.hexdigest()[:12]})"
 
 
-def open_pictures(root: Path, dataset: str = "") -> Pictures:
+def open_pictures(root: Path, dataset: str = "") -> TrainingPictures:
     """Return the pictures of a folder with ``train`` and ``val`` in it, or of a data set that timm knows by name.
 
     Args:
@@ -77,13 +77,15 @@ def open_pictures(root: Path, dataset: str = "") -> Pictures:
             raise UserError(f"data folder {root}: {where} lacks the class {missing[0]}{more}, which the other part has")
     if len(train.classes) < 2:
         raise UserError(f"data folder {root} holds one class only ({train.classes[0]}): there is nothing to learn")
-    return Pictures(train, validate, len(train.classes))
+    return TrainingPictures(train, validate, len(train.classes))
 
 
 def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
     """Return one part, without a transform."""
     if dataset:
         from timm.data import create_dataset
+
+        from claimbench.bench.data.pictures.files import load
 
         try:
             part = create_dataset(dataset, root=str(root), split=names[-1], is_training=names == TRAIN)
@@ -92,6 +94,8 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
             sentence = (str(error).splitlines() or ["it has no classes"])[0]
             raise UserError(f"data set {dataset} cannot be opened in {root} ({sentence})") from error
         part.transform = None
+        if hasattr(part, "loader"):  # torchvision's own cuts 16 bits to 8 and forgets what is transparent
+            part.loader = load
         return part
     folder = next((root / name for name in names if (root / name).is_dir()), None)
     if folder is None:
@@ -108,7 +112,7 @@ def _folder(folder: Path) -> Labelled:
     """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from claimbench.bench.data.pictures.collection import decode
+    from claimbench.bench.data.pictures.files import load
     from claimbench.bench.data.pictures.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):
@@ -121,7 +125,7 @@ def _folder(folder: Path) -> Labelled:
         inside = Path(file).relative_to(folder).parts
         return is_picture(file) and not any(is_hidden(part) for part in inside)
 
-    return Folder(str(folder), loader=lambda file: decode(Path(file).read_bytes()), is_valid_file=valid)
+    return Folder(str(folder), loader=load, is_valid_file=valid)
 
 
 def _empty(text: str) -> str:

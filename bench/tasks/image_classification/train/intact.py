@@ -9,7 +9,6 @@ from typing import Any
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.task import Progress
 from claimbench.bench.data.pictures import collection, integrity
-from claimbench.bench.data.pictures.sources import Files
 from claimbench.bench.machine.process import Stop, watching
 
 MOST = 20_000
@@ -39,7 +38,7 @@ def check(part: Any, root: Path, stop: Stop, progress: Progress | None = None) -
             broken[number] = (error.strerror or str(error)).lower()
     if not broken and len(files) <= MOST:
         labels: list[tuple[int, ...]] = [()] * len(files)
-        whole = collection.Pictures(files, labels, [], Files(root, files), stamps, str(root))
+        whole = collection.Pictures(files, labels, [], collection.Files(root, files), stamps, str(root))
         broken = integrity.unreadable(whole, watching(stop, progress))
     if broken:
         first, reason = next(iter(broken.items()))

@@ -133,7 +133,7 @@ def train(
     return Ended(finished, place.epoch, learner.schedule.epochs, place.best, place.best_epoch, folder, pictures.synsets)
 
 
-def check_classes(plan: Plan, pictures: data.Pictures) -> None:
+def check_classes(plan: Plan, pictures: data.TrainingPictures) -> None:
     """Check that the model has one output for each class.
 
     Raises:
@@ -153,7 +153,7 @@ def _data(plan: Plan) -> Path:
     return plan.wish.data
 
 
-def _check_counts(plan: Plan, pictures: data.Pictures, passes: data.Passes, size: int) -> None:
+def _check_counts(plan: Plan, pictures: data.TrainingPictures, passes: data.Passes, size: int) -> None:
     if not passes.steps:
         raise UserError(
             f"data folder {plan.wish.data} has {len(pictures.train)} pictures to train on and a step takes "
