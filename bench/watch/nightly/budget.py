@@ -1,4 +1,4 @@
-"""What of a plan fits a budget: what is most out of date and most valuable for the time that it takes."""
+"""The choice of a plan's units within a budget: the most out of date and most valuable for their time come first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.watch.nightly.history import History, Unit, age, unit_of
 
 WORTH = {"parity": 3.0, "params": 3.0, "flops": 3.0, "latency": 2.0, "throughput": 2.0, "memory": 1.0, "energy": 1.0}
-"""How much a metric is worth: first whether a model is right, then how fast it is, then the rest."""
+"""The worth of a metric: correctness of a model counts first, then its speed, then the rest."""
 
 OTHER_WORTH = 0.5
 
 NEVER_DAYS = 30.0
-"""What was never measured counts as this old."""
+"""The age in days that a unit without any measurement counts as."""
 
 CHANGED = 4.0
 """A figure of other code or another environment counts as this many times as old."""
@@ -31,8 +31,8 @@ class PlannedUnit:
     """A unit of the plan, whether it is run or left out.
 
     Attributes:
-        unit: what.
-        seconds: how long it is expected to take.
+        unit: the unit.
+        seconds: the time that it is expected to take.
         reason: why it stands where it stands, one phrase.
     """
 
@@ -43,7 +43,7 @@ class PlannedUnit:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a night runs, in the plan's own order, and what it leaves out, the most urgent first."""
+    """The units that a night runs, in the plan's order, and those it leaves out, the most urgent first."""
 
     jobs: tuple[Job, ...]
     run: tuple[PlannedUnit, ...]
@@ -68,9 +68,10 @@ def seconds(text: str) -> float:
 def choose(
     jobs: Sequence[Job], history: History, now: datetime, commit: str, environment: str, budget: float | None
 ) -> Choice:
-    """Return what of ``jobs`` to run.
+    """Return the units of ``jobs`` to run, and those left out.
 
-    What is worth most a second comes first: a metric's worth times the days since it was last measured (more where
+    The unit of the highest worth a second comes first: a metric's worth times the days since it was last measured
+    (more where
     the commit or the environment is another one since), over the time that it takes. Waiting makes everything urgent in
     the end, so that nothing is left out for ever.
 
@@ -111,7 +112,7 @@ def _urgency(unit: Unit, history: History, now: datetime, commit: str, environme
 
 
 def _state(unit: Unit, history: History, now: datetime, commit: str, environment: str) -> str:
-    """Say how out of date a unit is."""
+    """Return the age of a unit as a phrase."""
     past = history.past(unit)
     since = age(past, now)
     if past is None or since is None:

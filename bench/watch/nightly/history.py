@@ -1,4 +1,4 @@
-"""What a store tells of each thing that can be measured: when it last was, at which commit, and how long it takes."""
+"""The history of each unit in a store: the time and commit of its last measurement, and its duration."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ LONGEST_S = 1800.0
 """A gap between two records that is longer was not spent on measuring: the run had been cut off."""
 
 DEFAULT_S = {"params": 4.0, "flops": 6.0, "parity": 6.0, "accuracy": 2.0, "energy": 8.0, "memory": 15.0}
-"""What a job is taken to last, in seconds, where nothing like it was ever measured on a device."""
+"""The seconds that a job is taken to last if nothing like it was ever measured on a device."""
 
 OTHER_DEFAULT_S = 15.0
 
 Unit = tuple[str, str, str]
-"""What is chosen or left out as one: paper (empty for a baseline), subject, metric."""
+"""A unit, chosen or left out as a whole: paper (empty for a baseline), subject, metric."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """What is known of one unit on one device.
+    """The history of one unit on one device.
 
     Attributes:
-        time: when it was last measured.
+        time: of its last measurement.
         commit, environment: with which code, and where.
     """
 
@@ -50,11 +50,11 @@ class History:
             self._learn(run, runs[run])
 
     def past(self, unit: Unit) -> Past | None:
-        """Return when a unit was last measured; None if it never was."""
+        """Return the time of a unit's last measurement; None if there is none."""
         return self._past.get(unit)
 
     def seconds(self, job: Job) -> float:
-        """Return how long a job of this unit takes: as it did, or as others of its metric did."""
+        """Return the seconds that a job of this unit takes: its own last time, or that of others of its metric."""
         unit = unit_of(job)
         if self._seconds.get(unit):
             return median(self._seconds[unit])
@@ -85,12 +85,12 @@ def unit_of(job: Job) -> Unit:
 
 
 def age(past: Past | None, now: datetime) -> timedelta | None:
-    """Return how long ago something was measured; None if it never was."""
+    """Return the age of the last measurement; None if there is none."""
     return None if past is None else max(timedelta(0), now - past.time)
 
 
 def _start(run: str) -> datetime | None:
-    """Return when a run began, which its id says."""
+    """Return the time at which a run began, from its id."""
     try:
         return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:

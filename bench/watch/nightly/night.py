@@ -37,11 +37,11 @@ Shown = Callable[[int], AbstractContextManager[Screen]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a night was asked to do.
+    """A request for a night.
 
     Attributes:
-        request: what to measure, as for ``bench run``.
-        budget: how long, as text; empty for no limit.
+        request: as of ``bench run``.
+        budget: its time, as text; empty for no limit.
     """
 
     request: RunRequest
@@ -55,14 +55,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Result:
-    """How a night ended.
+    """The end of a night.
 
     Attributes:
         night: its state.
         outcome: the comparison with the last good nights; None where there was nothing to compare.
         status: the exit status.
         resumed: whether it was begun by an earlier start.
-        jobs_left: how many of its jobs are not done.
+        jobs_left: the number of its jobs that are not done.
         problem: why its records could not all be stored; empty if they were.
     """
 
@@ -86,7 +86,7 @@ def run_night(
     """Measure, compare and sum up one night.
 
     Args:
-        asked: what to do.
+        asked: the request.
         results: the folder of records.
         stop: watched all the time.
         shown: gives what shows progress on so many jobs.

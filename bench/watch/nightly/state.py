@@ -1,4 +1,4 @@
-"""Nights on the disk: what each was to do, and how it ended. ``nights/<device>/<night>.json`` beside the records."""
+"""Nights on the disk: the plan and the end of each. ``nights/<device>/<night>.json`` beside the records."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Night:
         asked: the options it was started with.
         started: UTC, ISO 8601.
         budget: seconds; None for no limit.
-        run: what is measured: unit, expected seconds, how out of date it was.
-        left: what the budget left out, the same way.
+        run: the units measured: unit, expected seconds, age.
+        left: the units that the budget left out, in the same form.
         status: see :data:`Status`.
         baseline: the good nights that it was compared with.
-        summary: how it ended, one sentence.
-        failed: what could not be measured, one sentence each.
-        regressions: what got worse, one phrase each.
+        summary: of its end, one sentence.
+        failed: the failures, one sentence each.
+        regressions: one phrase each.
     """
 
     night: str
@@ -66,7 +66,7 @@ def save(results: Path, night: Night) -> Path:
 
 
 def file_of(results: Path, night: Night) -> Path:
-    """Return where a night's state lies."""
+    """Return the file of a night's state."""
     return results / FOLDER / night.device / f"{night.night}.json"
 
 

@@ -32,12 +32,12 @@ Subject = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Bisection:
-    """What to bisect.
+    """A range of commits to bisect, and the command that tells them apart.
 
     Attributes:
         repository: the user's.
         good, bad: names of commits.
-        command: what is run in each checkout: see :mod:`claimbench.bench.watch.regress.probe`.
+        command: run in each checkout; see :mod:`claimbench.bench.watch.regress.probe`.
         build: a shell command that makes a checkout ready; empty for none.
         rounds: runs of the command on each side before the first judgement.
         timeout: seconds for one run.
@@ -54,7 +54,7 @@ class Bisection:
 
 @dataclass(frozen=True)
 class Step:
-    """One commit that was tried: what it was taken for, and why."""
+    """One commit that was tried: its verdict and the reason."""
 
     commit: str
     mark: Mark
@@ -63,13 +63,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Bisected:
-    """What was found.
+    """The result of a bisection.
 
     Attributes:
         first_bad: the commit; empty where skipped ones leave several.
         possible: the commits that it may be, if not that one.
-        regression: what got worse, one phrase each.
-        steps: what was tried, in order.
+        regression: the figures that got worse, one phrase each.
+        steps: the commits tried, in order.
     """
 
     first_bad: str
@@ -85,7 +85,7 @@ def bisect(task: Bisection, tell: Tell = lambda text: None) -> Bisected:
     """Return the first commit after ``task.good`` that is worse than it.
 
     Args:
-        task: what to do.
+        task: the range and the command.
         tell: called with one line as each commit has been tried.
 
     Raises:
@@ -136,7 +136,7 @@ def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], tell
 
 
 def _tried(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subject, Finding]) -> Step:
-    """Measure one commit and say what it is taken for."""
+    """Measure one commit and return its verdict."""
     try:
         outcome = _measured(task, good, candidate, worse)
     except (Unmeasurable, UserError) as error:
@@ -152,7 +152,7 @@ def _tried(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subject, 
 def _measured(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subject, Finding] | None) -> RegressionReport:
     """Build and measure a commit in turns with the good one, until it can be told what it is or patience ends.
 
-    Where every figure is exact, one run of each is enough.
+    One run of each is enough if every figure is exact.
     """
     candidate.build(task.build)
     good.forget()
@@ -171,7 +171,7 @@ def _measured(task: Bisection, good: Probe, candidate: Probe, worse: dict[Subjec
 
 
 def _mark(outcome: RegressionReport, worse: dict[Subject, Finding]) -> Mark | None:
-    """Return what a commit is: bad where anything that bad made worse is worse, good where all of it is not.
+    """Return the verdict on a commit: bad if any figure that bad made worse is worse, good if none is.
 
     A time is not worse where even the upper end of its interval is less than half of what bad lost.
     """
@@ -204,7 +204,7 @@ def _phrase(finding: Finding) -> str:
 
 
 def as_json(found: Bisected) -> dict[str, object]:
-    """Return what was found, JSON-ready."""
+    """Return the result, JSON-ready."""
     return {
         "first_bad": found.first_bad or None,
         "possible": list(found.possible),

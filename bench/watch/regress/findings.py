@@ -1,4 +1,4 @@
-"""What a comparison finds: a verdict for each configuration, what may have caused it, and the whole in a sentence."""
+"""The findings of a comparison: a verdict for each configuration, its possible causes, and the whole in a sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REGRESSIONS = ("slower", "more", "changed", "broken", "failed", "worse")
 IMPROVEMENTS = ("faster", "less", "mended", "better")
 
 Cause = Literal["", "code", "environment", "code or environment", "unknown"]
-"""What is not as it was and so may have caused a change: the commit, what surrounds it, both, or nothing recorded."""
+"""The possible cause of a change: the commit, its surroundings, both, or nothing recorded."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Finding:
         verdict: see :data:`Verdict`.
         change: the relative change, of the time for times; None where there is none to give.
         low, high: its interval, which holds for all comparisons together; None where the method gives none.
-        reason: what the verdict rests on, one phrase.
-        needed: how many more rounds a side it takes to tell; 0 where that is not the question.
+        reason: the ground of the verdict, one phrase.
+        needed: further rounds a side that a decision takes; 0 if rounds do not decide it.
         cause: see :data:`Cause`; empty where nothing changed.
         because: the cause in words.
     """
@@ -70,13 +70,13 @@ class RegressionReport:
     """A whole comparison.
 
     Attributes:
-        baseline, candidate: what the user called them.
+        baseline, candidate: by the user's names.
         commits: the commits of each side, shortened.
         findings: the configurations that were compared.
         unmatched: those that were not.
-        machine: what all times have in common; None with too few to say.
-        changes: what changed around the code, each once.
-        problems: what could not be read, one sentence each.
+        machine: the common shift of all times; None with too few times.
+        changes: in the surroundings of the code, each once.
+        problems: lines or files that could not be read, one sentence each.
     """
 
     baseline: str

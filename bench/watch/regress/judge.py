@@ -107,7 +107,7 @@ def _figure(matched: Matched) -> Finding:
 
 
 def _parity(matched: Matched) -> Finding:
-    """Compare whether our model equals the official code; how closely it does may vary in the last digits."""
+    """Compare whether our model equals the official code; the last digits of the difference may vary."""
     before, after = (side.last.measurement.detail.get("passed") for side in (matched.baseline, matched.candidate))
     if before == after:
         return Finding(matched, "same", None, None, None, "holds as before" if after else "does not hold, as before")
@@ -174,7 +174,7 @@ def _explained(finding: Finding, controls: Sequence[str], machine: Shift | None)
 
 
 def _code_change(before: Series, after: Series) -> str:
-    """Say how the code changed; empty where it is known not to have."""
+    """Return a phrase on the change of the code; empty if it is known not to have changed."""
     if before.commit == after.commit and before.commit and not before.commit.endswith("+dirty"):
         return ""
     return f"commit {_short(before.commit)} → {_short(after.commit)}"

@@ -1,4 +1,4 @@
-"""How much processes differ when nothing has changed, learnt from every configuration that was measured.
+"""The noise between processes of unchanged code, learnt from every configuration that was measured.
 
 Two things move a round (one process's median time): the machine's mood, which all configurations of that round share
 (drift, clocks, neighbours), and noise of the configuration's own. Three rounds a side say little of the latter, but a
@@ -32,7 +32,7 @@ _TINY = 1e-12
 """Added to a variance before its logarithm is taken: rounds may agree to the last digit."""
 
 Key = tuple[str, int]
-"""A run's id and the number of a round in it: what was measured close together in time."""
+"""A run's id and the number of a round in it: measurements taken close together in time."""
 
 Side = Mapping[Key, float]
 """The logarithm of the median time of each round."""
@@ -44,7 +44,7 @@ class RoundPair:
 
     Attributes:
         baseline, candidate: each side's rounds.
-        within: how surely a round's own samples fix its median: a standard deviation, relative; 0 if not known.
+        within: the relative standard deviation of a round's median, from its own samples; 0 if not known.
     """
 
     baseline: Side
@@ -53,7 +53,7 @@ class RoundPair:
 
     @property
     def rounds(self) -> tuple[int, int]:
-        """How many rounds each side has."""
+        """The number of rounds of each side."""
         return len(self.baseline), len(self.candidate)
 
     @property
@@ -72,12 +72,12 @@ class RoundPair:
 
 @dataclass(frozen=True)
 class Noise:
-    """What the configurations of a comparison say of the machine.
+    """The noise of the machine, from all configurations of a comparison.
 
     Attributes:
-        mood: how much slower than its side's mean the machine was in each round, as a logarithm; empty if not known.
-        variance: what the configurations' own variances between rounds have in common.
-        df: how many degrees of freedom that is worth; 0 if there are too few configurations.
+        mood: the machine's slowness in each round against the mean of its side, as a logarithm; empty if not known.
+        variance: the common part of the configurations' own variances between rounds.
+        df: the degrees of freedom of that variance; 0 if there are too few configurations.
         typical: the median configuration's variance: one whose few rounds happen to agree is not taken to be quieter.
         inflation: makes up for what taking off an estimated mood takes off the variances.
     """
@@ -106,7 +106,7 @@ class Noise:
 
 
 def _lasting(deviation: float) -> float:
-    """Return the deviation to reckon with: what disturbs a noisy machine lasts longer than a round.
+    """Return the deviation to reckon with: a disturbance of a noisy machine lasts longer than a round.
 
     Rounds that follow one another are then more alike than two runs are. A correlation of a half from round to round
     makes the difference of two runs vary 1.5 times as much as their rounds let expect; a quiet machine has none to
@@ -116,7 +116,7 @@ def _lasting(deviation: float) -> float:
 
 
 def learn(pairs: Sequence[RoundPair]) -> Noise:
-    """Return what ``pairs`` have in common; nothing where they are fewer than :data:`ENOUGH`."""
+    """Return the common noise of ``pairs``; none if they are fewer than :data:`ENOUGH`."""
     useful = [pair for pair in pairs if pair.df]
     if len(useful) < ENOUGH:
         return Noise({}, 0.0, 0.0)
@@ -135,7 +135,7 @@ def learn(pairs: Sequence[RoundPair]) -> Noise:
 
 
 def _mood(pairs: Sequence[RoundPair]) -> dict[Key, float]:
-    """Return how much slower than the mean of its side each round was, for the median configuration."""
+    """Return the slowness of each round against the mean of its side, for the median configuration."""
     found: dict[Key, list[float]] = {}
     for pair in pairs:
         for side in (pair.baseline, pair.candidate):

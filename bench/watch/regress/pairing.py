@@ -1,4 +1,4 @@
-"""Like with like: which series of a candidate are set against which of the baseline, and why the others are not."""
+"""Like with like: the pairs of series of a candidate and the baseline, and the reasons against the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claimbench.bench.watch.regress.series import Series
 from claimbench.bench.watch.regress.surroundings import Change, changes
 
 ACROSS = ("machine", "versions", *(field.name for field in fields(Settings)))
-"""What a user may ask to compare across: another machine, other versions, or any one setting."""
+"""The differences that a user may ask to compare across: another machine, other versions, or any one setting."""
 
 _STATIC = ("count", "parity")
 """Kinds of rows that no version of anything and (for counts) no machine may move."""
@@ -26,7 +26,7 @@ class Matched:
 
     Attributes:
         baseline, candidate: the two.
-        changes: what is not the same around them: nothing, or what was asked to be compared across.
+        changes: the differences around them: none, or those asked to be compared across.
     """
 
     baseline: Series
@@ -55,7 +55,7 @@ def pair(
     environments: tuple[Environment, Environment],
     across: Collection[str] = (),
 ) -> tuple[list[Matched], list[Unmatched]]:
-    """Return what can be compared, in the order of the candidate, and what cannot.
+    """Return the pairs that can be compared, in the order of the candidate, and the series that cannot.
 
     Args:
         baseline, candidate: the two sides.
@@ -125,7 +125,7 @@ def _changes(before: Series, after: Series, environments: tuple[Environment, Env
 
 
 def _differences(before: Series, after: Series, environments: tuple[Environment, Environment]) -> Iterator[_Difference]:
-    """Yield what keeps two series of one subject and row from being compared."""
+    """Yield the reasons against comparing two series of one subject and row."""
     for name, old in vars(before.settings).items():
         new = getattr(after.settings, name)
         if old != new:

@@ -48,7 +48,7 @@ class Probe:
         commit: its hash.
         checkout: the folder.
         scratch: a folder for what is measured.
-        command: what to run in the checkout; a leading ``bench`` is the checkout's own.
+        command: run in the checkout; a leading ``bench`` is the checkout's own.
         timeout: seconds that one run of it may take.
     """
 
@@ -62,7 +62,7 @@ class Probe:
     _session: int = 0
 
     def forget(self) -> None:
-        """Start anew: what was measured before counts no more, since the machine may have changed since."""
+        """Start anew: earlier measurements count no more, since the machine may have changed since."""
         self._figures.clear()
         self._rounds, self._session = 0, self._session + 1
 
@@ -76,7 +76,7 @@ class Probe:
             self._run(["/bin/sh", "-c", command], "the build")
 
     def measure(self) -> None:
-        """Run the command once and keep what it gives.
+        """Run the command once and keep its figures.
 
         Raises:
             Unmeasurable: it fails, or takes too long.
@@ -116,7 +116,7 @@ class Probe:
         )
 
     def _run(self, command: Sequence[str], what: str) -> str:
-        """Return what a command prints, or say how it failed."""
+        """Return the output of a command."""
         try:
             process = subprocess.Popen(
                 command,

@@ -1,4 +1,4 @@
-"""One side of a comparison as series: what each configuration measured, round by round."""
+"""One side of a comparison as series: the figures of each configuration, round by round."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from claimbench.bench.report.figures import Samples, row_name
 from claimbench.bench.store.encoding import StoredRecord
 
 CONTROL = "timm:"
-"""How the subjects begin that no commit of the papers' code changes."""
+"""The first words of subjects that no commit of the papers' code changes."""
 
 TIMED = ("throughput", "latency")
 
@@ -29,13 +29,13 @@ class Series:
     """One configuration on one side.
 
     Attributes:
-        paper, subject, form, row: what it is; ``row`` as in :func:`claimbench.bench.report.figures.row_name`.
-        settings, shape, batch: how it was measured; ``batch`` is the one that a search found if none was asked for.
+        paper, subject, form, row: its identity; ``row`` as in :func:`claimbench.bench.report.figures.row_name`.
+        settings, shape, batch: of the measurement; ``batch`` is the one that a search found if none was asked for.
         device: the machine's short name; empty if not known.
         commit, environment: of its newest record; older records of another commit or environment are left out.
         last: its newest record.
         rounds: its measured records, by run and round.
-        lost: how many further rounds failed.
+        lost: the number of further rounds that failed.
     """
 
     paper: str
@@ -85,7 +85,7 @@ class Series:
         return found
 
     def within(self, samples: Samples) -> float:
-        """Return how surely the samples of a round fix its median: a standard deviation, relative; 0 if not known."""
+        """Return the relative standard deviation of a round's median, from its samples; 0 if not known."""
         widths = [_deviation(samples(record)) for record in self.rounds.values()]
         known = [width for width in widths if width is not None]
         return median(known) if known else 0.0

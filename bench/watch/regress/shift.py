@@ -40,18 +40,18 @@ _MARGIN = 1.25
 
 @dataclass(frozen=True)
 class Shift:
-    """How a configuration moved; all as logarithms of times, so that positive is slower.
+    """The shift of a configuration; all as logarithms of times, so that positive is slower.
 
     Attributes:
         raw: Hodges and Lehmann's estimate, the median of all differences between a candidate's and a baseline's round.
-        size: what is left of it without what the whole machine moved by; what is judged.
+        size: the shift less that of the whole machine; this is judged.
         deviation: the standard deviation between rounds that the test reckons with.
         error: the standard error of ``size``, with ``df`` degrees of freedom.
         p_value: one-sided, for all comparisons together (Holm).
         apart: whether the ranks of the rounds alone tell the sides apart.
         low, high: an interval that holds for all comparisons together, each end with ``1 - ALPHA``; None with too few
             rounds.
-        needed: how many rounds a side a shift of :data:`TO_FIND` takes, given this noise.
+        needed: the rounds a side that a shift of :data:`TO_FIND` takes under this noise.
     """
 
     raw: float
@@ -90,7 +90,7 @@ class Shifts:
 
 
 def shifts(pairs: Sequence[RoundPair]) -> Shifts:
-    """Return how each configuration moved, and the machine as a whole.
+    """Return the shift of each configuration, and of the machine as a whole.
 
     Where the machine's own shift is settled it is part of the finding. Where it is not, it is noise: a configuration
     has moved only by what it moved more than the others.
@@ -142,7 +142,7 @@ def _machine(pairs: Sequence[RoundPair], noise: Noise, raw: Sequence[float]) -> 
 
 
 def _drift(baseline: Sequence[float], candidate: Sequence[float]) -> float:
-    """Return how far a machine that drifts as steadily as inside the two sides would have moved between them."""
+    """Return the shift between the two sides of a machine that drifts on as steadily as inside them."""
     slopes = [float(np.polyfit(range(len(side)), side, 1)[0]) for side in (baseline, candidate) if len(side) > 1]
     return sum(slopes) / len(slopes) * (len(baseline) + len(candidate)) / 2 if slopes else 0.0
 
@@ -180,7 +180,7 @@ def _nearer_zero(first: float, second: float) -> float:
 
 
 def _per_side(rounds: tuple[int, int]) -> float:
-    """Return what a deviation between rounds is multiplied by to give the error of a difference of sides."""
+    """Return the factor from a deviation between rounds to the error of a difference of sides."""
     return sqrt(1 / rounds[0] + 1 / rounds[1])
 
 

@@ -1,4 +1,4 @@
-"""What a side of a comparison names: a run, the newest run, a commit, a file of records or a folder of results."""
+"""The sides of a comparison: a run, the newest run, a commit, a file of records or a folder of results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class RecordSet:
     """Records, and where what belongs to them is found.
 
     Attributes:
-        name: how the user named them.
+        name: by the user's word.
         records: in the order of measuring.
         samples, environment: see :class:`claimbench.bench.store.store.Store`.
-        problems: what could not be read.
+        problems: lines or files that could not be read.
     """
 
     name: str

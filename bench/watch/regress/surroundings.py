@@ -1,4 +1,4 @@
-"""What stood around two sides of a comparison, machine, versions and clocks: it tells what may have caused a change."""
+"""The surroundings of two sides of a comparison, machine, versions and clocks: possible causes of a change."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What rounds saw of the machine, medians over them; None where they did not say.
+    """The state of the machine during rounds, medians over them; None if they did not record it.
 
     Attributes:
         clock_mhz: of the GPU if there is one, else of the processor.
-        others: how many cores other processes used.
+        others: the cores that other processes used.
         stolen: the share of processor time that a hypervisor took.
     """
 
@@ -52,7 +52,7 @@ class Surroundings:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Return what differs between two environments (:func:`claimbench.bench.machine.environment.capture`)."""
+    """Return the differences between two environments (:func:`claimbench.bench.machine.environment.capture`)."""
     first, second = _flat(before), _flat(after)
     found = []
     for name in sorted(first.keys() | second.keys()):
@@ -66,7 +66,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 
 
 def state(records: Iterable[Record]) -> Surroundings:
-    """Return what ``records`` say of the machine while they were measured."""
+    """Return the state of the machine while ``records`` were measured."""
     seen: dict[str, list[float]] = {"clock": [], "others": [], "stolen": []}
     for record in records:
         report = record.measurement.detail.get("machine")
@@ -84,14 +84,14 @@ def state(records: Iterable[Record]) -> Surroundings:
 
 
 def clock_change(before: Surroundings, after: Surroundings) -> Change | None:
-    """Return how the clocks changed; None where they are the same or not known."""
+    """Return the change of the clocks; None if they are the same or not known."""
     if not before.clock_mhz or not after.clock_mhz or abs(after.clock_mhz / before.clock_mhz - 1) <= CLOCKS:
         return None
     return Change("versions", "clock", f"{before.clock_mhz:.0f} MHz", f"{after.clock_mhz:.0f} MHz")
 
 
 def busier(before: Surroundings, after: Surroundings) -> str:
-    """Say how others took more of the machine ``after`` than ``before``; empty where they did not."""
+    """Return a phrase if others took more of the machine ``after`` than ``before``; else an empty one."""
     if _more(before.others, after.others, OTHERS_CORES):
         return f"other processes used {after.others:.1f} cores, and {before.others or 0:.1f} on the other side"
     if _more(before.stolen, after.stolen, STOLEN):
@@ -115,7 +115,7 @@ def _clock(report: Mapping[str, Any]) -> object:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Return nested dicts as one, with dots in its names; what is not there is left out."""
+    """Return nested dicts as one, with dots in its names; absent values are left out."""
     if not isinstance(value, Mapping):
         return {} if value is None else {prefix: str(value)}
     return {

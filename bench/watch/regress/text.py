@@ -91,7 +91,7 @@ def change(finding: Finding) -> str:
 
 
 def machine(outcome: RegressionReport) -> str:
-    """Say how the whole machine moved; empty where there is nothing to say."""
+    """Return a phrase on the shift of the whole machine; empty if there is none."""
     shift = outcome.machine
     if shift is None or abs(shift.size) < TO_FIND / 10:
         return ""
@@ -106,7 +106,7 @@ def machine(outcome: RegressionReport) -> str:
 
 
 def causes(outcome: RegressionReport) -> list[str]:
-    """Say what is not as it was: the code, and what is around it."""
+    """Return a phrase on the changes of the code and of its surroundings."""
     before, after = (", ".join(commits) for commits in outcome.commits)
     said = [f"Code: commit {before} → {after}" if before != after else f"Code: the same commit, {before}"]
     changed = [str(found) for found in outcome.changes]
@@ -117,7 +117,7 @@ def causes(outcome: RegressionReport) -> list[str]:
 
 
 def unmatched(outcome: RegressionReport) -> list[str]:
-    """Return what was not comparable, one line a reason."""
+    """Return the series that were not comparable, one line a reason."""
     reasons: dict[str, list[str]] = {}
     options: dict[str, tuple[str, ...]] = {}
     for one in outcome.unmatched:

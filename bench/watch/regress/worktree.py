@@ -17,7 +17,7 @@ _TIMEOUT_S = 600.0
 
 
 def git(folder: Path, *arguments: str, check: bool = True) -> str:
-    """Return what git prints; no hook runs, and messages are in English.
+    """Return the output of git; no hook runs, and messages are in English.
 
     Raises:
         UserError: git fails, and ``check`` is set; with git's own words.
