@@ -77,7 +77,8 @@ class Options:
         seeds: of the trainings that gave a score; empty where none was trained.
         setting, hidden: of a study's training: :class:`claimbench.bench.training.study.setting.Setting` as plain data,
             and the widths of its MLPs.
-        extra: what a stored job says besides, from other versions of this suite. It changes nothing but the job's key.
+        extra: what a stored job says besides: the options of other versions of this suite, and defaults in so many
+            words. It is kept, so that the job's key stays the same.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -107,6 +108,11 @@ class Options:
     hidden: tuple[int, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def work(self) -> dict[str, Any]:
+        """Return what tells one piece of work from another, as plain data, whichever version stored it."""
+        others = {name: value for name, value in self.extra.items() if name not in _KINDS and name not in FORMER}
+        return {**self.given(), **others}
+
     def given(self) -> dict[str, Any]:
         """Return the options that were given, as plain data, without ``extra``."""
         values = {name: getattr(self, name) for name in _KINDS}
@@ -123,10 +129,14 @@ class Options:
         Raises:
             TypeError: one is of the wrong type; the message names it.
         """
-        options = cls(**{name: _read(name, value) for name, value in data.items() if name in _KINDS})
+        known = {name: value for name, value in data.items() if name in _KINDS and value is not None}
+        options = cls(**{name: _read(name, value) for name, value in known.items()})
         given = options.given()
         return replace(options, extra={name: value for name, value in data.items() if name not in given})
 
+
+FORMER = ("module",)
+"""Options of stored jobs that say nothing of the work: the registry knows where the package of a paper is."""
 
 _KINDS: dict[str, str] = {field.name: str(field.type) for field in fields(Options) if field.name != "extra"}
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -116,7 +116,7 @@ def row_name(record: Record) -> str:
 
 def _identity(job: Job) -> tuple[Any, ...]:
     """Return what tells one configuration from another: the job without its round, and without how hard it tries."""
-    configuration = {name: value for name, value in job.options.given().items() if name not in EFFORT}
+    configuration = {name: value for name, value in job.options.work().items() if name not in EFFORT}
     options = orjson.dumps(configuration, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return (job.paper, job.subject, job.form, job.metric, job.settings, options)
 

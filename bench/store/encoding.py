@@ -152,7 +152,7 @@ class Decoder:
         try:
             job = read_job(whole["job"])
         except TypeError as error:
-            raise Undecodable(str(error)) from error
+            raise Undecodable("a field is missing, unknown or of the wrong type") from error
         rounds = {job.round: job}
         if _is_head(head):
             self._heads[head] = rounds

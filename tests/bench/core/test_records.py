@@ -67,7 +67,7 @@ def test_what_was_not_given_is_not_stored():
         ("sample_shape", [3.5]),
         ("partial", 1),
         ("workers", True),
-        ("data", None),
+        ("data", 5),
         ("budget_s", "1"),
         ("goldens", ["a", 2]),
     ],

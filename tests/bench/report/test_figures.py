@@ -84,20 +84,31 @@ def test_a_figure_says_where_it_came_from():
     assert (figure.subject, figure.form, figure.row) == ("demo_t", "merged", "macs")
     assert (figure.value, figure.low, figure.high, figure.unit, figure.method) == (7, 6, 8, "MAC", "counted")
     assert (figure.run, figure.time, figure.commit, figure.environment) == (NEW, "now", "abc1234", "env")
-    assert (figure.settings, figure.options) == (Settings(), {"a": 1})
+    assert (figure.settings, figure.options) == (Settings(), given.job.options)
     assert (figure.device, figure.samples, figure.rounds) == ("cpu", 0, 1)
     [stored] = figures([StoredRecord(**{**vars(given), "device": "nvidia-h200"})])
     assert stored.device == "nvidia-h200"
 
 
+EFFORTS = {
+    "budget_s": (1.0, 2.0),
+    "goldens": (["a"], ["b"]),
+    "second_opinion": (True, False),
+    "batch": (1, 2),
+    "devices": (["cpu"], ["cuda"]),
+    "workers": (0, 1),
+}
+
+
 @pytest.mark.parametrize("name", EFFORT)
 def test_how_hard_a_job_tries_makes_no_other_configuration(name):
-    found = figures([record(value=1, run=OLD, options={name: 1}), record(value=2, run=NEW, options={name: [2]})])
+    less, more = EFFORTS[name]
+    found = figures([record(value=1, run=OLD, options={name: less}), record(value=2, run=NEW, options={name: more})])
     assert [figure.value for figure in found] == [2]
 
 
 def test_effort_is_how_long_and_on_what_evidence_a_job_measures():
-    assert set(EFFORT) == {"budget_s", "goldens", "second_opinion", "batch", "devices", "workers"}
+    assert set(EFFORT) == set(EFFORTS)
 
 
 @pytest.mark.parametrize(
