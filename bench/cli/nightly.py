@@ -21,6 +21,7 @@ from claimbench.bench.cli.regress import SUMMARY
 from claimbench.bench.core.terminal import print_json
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.watch.nightly.night import Result
     from claimbench.bench.watch.nightly.state import Night
     from claimbench.bench.watch.regress.findings import RegressionReport
@@ -81,11 +82,12 @@ def nightly(
         return
     request = filled(RunRequest, {**given, "papers": papers or ["all"]})
 
-    def finish(night: Night, outcome: RegressionReport | None) -> None:
-        _finish(night, outcome, results, issue)
+    with Stop() as stop, shown() as listener:
 
-    with Stop() as stop:
-        result = run_night(Asked(request, budget), results, stop, shown, finish, _say, new)
+        def finish(night: Night, outcome: RegressionReport | None) -> None:
+            _finish(night, outcome, results, listener if issue else None)
+
+        result = run_night(Asked(request, budget), results, stop, finish, listener, new)
     _print(result, json)
     raise typer.Exit(result.status)
 
@@ -98,8 +100,8 @@ def _accept(results: Path, device: str) -> None:
     typer.echo(f"night {night.night} counts as good: the next one is compared with it")
 
 
-def _finish(night: Night, outcome: RegressionReport | None, results: Path, issue: bool) -> None:
-    """Write the summary, and the issue if one is wanted."""
+def _finish(night: Night, outcome: RegressionReport | None, results: Path, listener: Listener | None) -> None:
+    """Write the summary, and the issue if a listener to tell of it is given."""
     from claimbench.bench.store.jsonl import write_whole
     from claimbench.bench.watch.nightly import issue as issues
     from claimbench.bench.watch.nightly.state import file_of
@@ -110,8 +112,8 @@ def _finish(night: Night, outcome: RegressionReport | None, results: Path, issue
     if os.environ.get(SUMMARY):
         with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as file:
             file.write(page)
-    if issue:
-        issues.report(night, page, _say)
+    if listener is not None:
+        issues.report(night, page, listener)
 
 
 def _print(result: Result, json: bool) -> None:

@@ -137,9 +137,11 @@ def _task(
 
 def _bisect(task: Bisection, json: bool) -> int:
     """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.watch.regress.bisect import as_json, bisect
 
-    found = bisect(task, lambda line: typer.echo(line, err=True))
+    with shown() as listener:
+        found = bisect(task, listener)
     if json:
         print_json(as_json(found))
     else:

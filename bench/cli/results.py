@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from claimbench.bench.cli.options import RESULTS, Json, Results
+from claimbench.bench.cli.progress import shown
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import print_json
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
     from claimbench.bench.publish.submission.check import Verdict
 
 CHECK = (
@@ -81,20 +79,14 @@ def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
     from claimbench.bench.publish.submission.check import Checker
 
     verdicts, unreadable = [], []
-    with _status() as status:
-        checker = Checker(lambda model: status.update(f"counting {model}"))
+    with shown() as listener, listener.begin("reading") as part:
+        checker = Checker(part)
         for file in files:
             try:
                 verdicts.append(checker.check(file))
             except UserError as error:
                 unreadable.append(str(error))
     return verdicts, unreadable
-
-
-@contextmanager
-def _status() -> Iterator[Status]:
-    with console(stderr=True).status("reading") as status:
-        yield status
 
 
 def _print(verdict: Verdict) -> None:

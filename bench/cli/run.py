@@ -143,9 +143,11 @@ def run(
 
     if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
         raise typer.Exit(_help())
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.core.errors import UserError
-    from claimbench.bench.run import run_file, session
+    from claimbench.bench.run import session
     from claimbench.bench.run.request import RunRequest, resolve
+    from claimbench.bench.run.run_file import RUNS
 
     request = filled(RunRequest, given)
     check_output(json)
@@ -154,9 +156,10 @@ def run(
             raise UserError(
                 "a resumed run keeps the plan it began with: leave out all options but --results and --json"
             )
-        plan = run_file.load(results, resume)
+        plan = RUNS.load(results, resume)
     else:
-        plan = session.new_plan(resolve(request), timeout, claims)
+        with shown() as listener:
+            plan = session.new_plan(resolve(request, listener), timeout, claims)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 
@@ -171,16 +174,16 @@ def _help() -> int:
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     """Run, print what there is, and return the exit status."""
-    from claimbench.bench.cli.progress import checking, shown
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.run import session
     from claimbench.bench.run.checks import precheck
     from claimbench.bench.run.dispatch import dispatching
 
-    with Stop() as stop:
+    with Stop() as stop, shown() as listener:
         try:
-            notes = precheck(plan.jobs, stop, checking)
+            notes = precheck(plan.jobs, stop, listener)
         except Interrupted:
             typer.echo("bench: interrupted while the data were checked; nothing was measured", err=True)
             return 130
@@ -191,8 +194,8 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     if plan.device == "cpu" and environment.native_level() is None:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
-        with dispatching(results, plan.run) as dispatch, shown(len(plan.jobs), dispatch.done) as screen:
-            ended = session.run(plan, results, stop, screen.job, resumed, dispatch.prepare, screen.claim)
+        with dispatching(results, plan.run) as dispatch, shown() as listener:
+            ended = session.run(plan, results, stop, listener, resumed, dispatch)
         status = ended.status()
         if json:
             status = write_json(session.as_json(ended), json) or status

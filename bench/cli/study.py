@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, filled
+from claimbench.bench.cli.progress import shown
 from claimbench.bench.core.terminal import console
 
 if TYPE_CHECKING:
     from claimbench.bench.machine.process import Stop
-    from claimbench.bench.training.study.plan import Plan
+    from claimbench.bench.training.study.plan import StudyPlan
     from claimbench.bench.training.study.request import StudyRequest
-    from claimbench.bench.training.study.session import Ended
+    from claimbench.bench.training.study.session import StudyEnded
 
 EXAMPLES = (
     "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
@@ -58,7 +59,7 @@ def study(
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.terminal import check_output
     from claimbench.bench.machine.process import Interrupted, Stop
-    from claimbench.bench.training.study import plan as plans
+    from claimbench.bench.training.study.plan import STUDIES
     from claimbench.bench.training.study.request import StudyRequest
     from claimbench.bench.training.study.setting import EFFORTS
 
@@ -79,39 +80,36 @@ def study(
                 "a resumed study keeps the plan it began with: leave out all options but --results and --json"
             )
         else:
-            plan = plans.load(results, resume)
+            plan = STUDIES.load(results, resume)
         ended = _run(plan, results, stop, bool(resume))
     raise typer.Exit(_report(ended, results, json))
 
 
-def _make(request: StudyRequest, stop: Stop) -> Plan:
+def _make(request: StudyRequest, stop: Stop) -> StudyPlan:
     """Make the plan, and say what is being looked at."""
     from claimbench.bench.training.study.plan import make
 
-    out = console(stderr=True)
-    with out.status("looking for the data") as status:
-        return make(request, stop, lambda name: status.update(f"trying both arms of {name}"))
+    with shown() as listener, listener.begin("making the plan") as part:
+        return make(request, stop, part)
 
 
-def _run(plan: Plan, results: Path, stop: Stop, resumed: bool) -> Ended:
+def _run(plan: StudyPlan, results: Path, stop: Stop, resumed: bool) -> StudyEnded:
     """Say what will be done, and do it."""
     from claimbench.bench.training.study import session
-    from claimbench.bench.training.study.progress import shown
     from claimbench.bench.training.study.setting import Setting
 
     settings = dict.fromkeys(
         f"{job.options.setting['dataset']}, {Setting.from_json(job.options.setting).says()}" for job in plan.jobs
     )
-    done = len(plan.jobs) - session.left(plan, results)
     what = f"{len(plan.jobs)} trainings on {', '.join(plan.slots)}"
     typer.echo(f"{'resuming' if resumed else 'starting'} study {plan.run} in {results}: {what}", err=True)
     for line in settings:
         typer.echo(f"  {line}", err=True)
-    with shown(plan, done) as listener:
+    with shown() as listener:
         return session.run(plan, results, stop, listener, resumed=resumed)
 
 
-def _report(ended: Ended, results: Path, json: str) -> int:
+def _report(ended: StudyEnded, results: Path, json: str) -> int:
     """Print what there is, and return the exit status."""
     from claimbench.bench.core.terminal import write_json
     from claimbench.bench.report import study

@@ -88,9 +88,12 @@ def train(
     """Train a model by its paper's own recipe; weights for `bench run --weights`, a log and a checkpoint are kept."""
     given = locals()
     from claimbench.bench import tasks
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.core import text
     from claimbench.bench.core.task import TrainRequest
     from claimbench.bench.papers import registry
 
-    request = filled(TrainRequest, {**given, "seeds": text.seeds(seeds) if seeds else None})
-    raise typer.Exit(tasks.get(registry.paper(paper).task).train(request))
+    with shown() as listener:
+        asked = {**given, "seeds": text.seeds(seeds) if seeds else None, "listener": listener}
+        status = tasks.get(registry.paper(paper).task).train(filled(TrainRequest, asked))
+    raise typer.Exit(status)

@@ -68,15 +68,17 @@ def fetch(
     """Bring official weights into the cache, record their SHA-256 at the first time, and verify them ever after."""
     from dataclasses import asdict
 
+    from claimbench.bench.cli.progress import shown
     from claimbench.bench.data.download.cache import folder
     from claimbench.bench.data.download.download import Patience
     from claimbench.bench.papers.weights.batch import fetch_all
     from claimbench.bench.papers.weights.choice import choose
     from claimbench.bench.papers.weights.fetch import Fetcher
 
-    fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout))
     chosen = choose(paper or (), variant or ())
-    rows = fetch_all(fetcher, chosen, every=bool(variant), on_row=None if json else _print_fetched)
+    with shown() as listener:
+        fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout), listener)
+        rows = fetch_all(fetcher, chosen, every=bool(variant), on_row=None if json else _print_fetched)
     failed = sum(not row.ok for row in rows)
     if json:
         print_json({"cache": str(fetcher.root), "weights": [asdict(row) for row in rows]})

@@ -7,12 +7,12 @@ methods: listing and planning must load neither torch nor timm.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.quantities import Quantity, Row
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What ``bench train`` was asked; 0, empty and None stand for what the paper says."""
+    """What ``bench train`` was asked; 0, empty and None stand for what the paper says. The listener shows progress."""
 
     paper: str
     variant: str = ""
@@ -107,6 +107,7 @@ class TrainRequest:
     dry_run: bool = False
     json: bool = False
     results: Path = field(default=Path("results"))
+    listener: Listener = SILENT
 
     def folder(self, name: str) -> Path:
         """Return where the training leaves what it makes: ``--out``, or a folder called ``name`` in :data:`TRAINED`."""
@@ -122,7 +123,7 @@ class TrainRequest:
         Raises:
             UserError: names the options.
         """
-        own = {*taken, "paper", "results"}
+        own = {*taken, "paper", "results", "listener"}
         given = [f.name for f in fields(self) if f.name not in own and getattr(self, f.name) != f.default]
         if given:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -193,10 +194,10 @@ class Task:
         """
         raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Check the data that accuracy jobs of this task name before anything is measured; return notes for the user.
 
-        What ``shown`` gives is told how far the check is, and ends it when the user asks to stop.
+        The listener is told how far the check is, and ends it if the user asks to stop.
 
         Raises:
             UserError: data are missing or damaged, or do not fit a model.
@@ -300,11 +301,3 @@ class Subject:
 
         model = torch.compile(self.model) if self.mode == "compile" else self.model
         return lambda example: model(*arguments(example))
-
-
-Progress = Callable[[int, int], None]
-"""Told how much was checked, and of how much."""
-
-
-Shown = Callable[[str], AbstractContextManager[Progress]]
-"""Shows how far a check is; takes what is checked."""

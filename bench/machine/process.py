@@ -20,7 +20,7 @@ from typing import IO, Any, TextIO
 
 from claimbench.bench.core import files
 from claimbench.bench.core.errors import DEBUG
-from claimbench.bench.core.task import Progress
+from claimbench.bench.core.listener import SILENT, Listener
 
 _FOREVER_S = 1e7
 
@@ -205,16 +205,46 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-def watching(stop: Stop, progress: Progress | None = None) -> Progress:
-    """Return a progress that ends the check when a signal asks to stop; what it is told goes on to ``progress``."""
+class Interruptible(Listener):
+    """Ends work that tells how far it is if a signal asks to stop; what it is told goes on to another listener.
 
-    def tell(done: int, total: int) -> None:
-        if stop.requested:
+    Args:
+        stop: has ``requested``.
+        listener: the other one.
+    """
+
+    def __init__(self, stop: Any, listener: Listener = SILENT) -> None:
+        self._stop, self._listener = stop, listener
+
+    def begin(self, *given: Any, **more: Any) -> Listener:
+        """Let the other listener begin."""
+        return Interruptible(self._stop, self._listener.begin(*given, **more))
+
+    def at(self, done: float, total: float | None = None, what: str = "") -> None:
+        """Tell the other listener.
+
+        Raises:
+            Interrupted: a signal asked to stop.
+        """
+        if self._stop.requested:
             raise Interrupted
-        if progress is not None:
-            progress(done, total)
+        self._listener.at(done, total, what)
 
-    return tell
+    def say(self, result: str) -> None:
+        """Tell the other listener."""
+        self._listener.say(result)
+
+    def note(self, remark: str) -> None:
+        """Tell the other listener."""
+        self._listener.note(remark)
+
+    def failed(self, reason: str) -> None:
+        """Tell the other listener."""
+        self._listener.failed(reason)
+
+    def end(self) -> None:
+        """Tell the other listener."""
+        self._listener.end()
 
 
 def open_answer(argv: list[str] | None) -> TextIO:

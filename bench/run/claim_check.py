@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.task import TRAINED
 from claimbench.bench.machine.process import Interrupted, Stop, ask, open_answer
 from claimbench.bench.papers.claims import ClaimContext
@@ -30,7 +31,7 @@ def check(
     module: str,
     figures: Iterable[Figure],
     stop: Stop,
-    tell: Callable[[str], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Iterator[tuple[str, Outcome]]:
     """Yield the id and the outcome of each of a paper's claims, all of which have an experiment.
 
@@ -40,7 +41,7 @@ def check(
         module: the paper's Python package.
         figures: what was measured; an experiment may ask for any of them.
         stop: watched while an experiment runs.
-        tell: told in words which claim is tested next.
+        listener: told which claim is tested next.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -49,13 +50,13 @@ def check(
     for number, claim in enumerate(claims, 1):
         if stop.requested:
             raise Interrupted
-        if tell is not None:
-            tell(f"{paper}: claim {number} of {len(claims)}, {claim.id}")
         task = {"paper": paper, "module": f"{module}.claims", "experiment": claim.experiment, "values": values}
-        try:
-            yield claim.id, _outcome(ask("claimbench.bench.run.claim_check", task, TIMEOUT_S, stop))
-        except RuntimeError as error:
-            yield claim.id, Outcome("not tested", "", f"its experiment failed: {error}")
+        with listener.begin(f"testing {paper}: claim {number} of {len(claims)}, {claim.id}"):
+            try:
+                outcome = _outcome(ask("claimbench.bench.run.claim_check", task, TIMEOUT_S, stop))
+            except RuntimeError as error:
+                outcome = Outcome("not tested", "", f"its experiment failed: {error}")
+        yield claim.id, outcome
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.run import claim_check
 from claimbench.bench.store import outcomes
@@ -15,7 +16,7 @@ from claimbench.bench.store import outcomes
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Paper
     from claimbench.bench.report.figures import Figure
-    from claimbench.bench.run.runner import Ledger
+    from claimbench.bench.store.ledger import Ledger
     from claimbench.bench.store.outcomes import Outcome
 
 
@@ -28,7 +29,7 @@ class Claims:
         results: the folder of records; None to store nothing.
         stop: watched while an experiment runs.
         again: whether to test again what the run has tested before, since it has measured more since.
-        tell: told in words which claim is tested next.
+        listener: told which claim is tested next.
         interrupted: whether a signal left claims untested.
     """
 
@@ -36,7 +37,7 @@ class Claims:
     results: Path | None
     stop: Stop
     again: bool
-    tell: Callable[[str], None] | None = None
+    listener: Listener = SILENT
     interrupted: bool = False
 
     def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
@@ -49,7 +50,7 @@ class Claims:
         left = [claim for claim in paper.claims if claim.experiment and claim.id not in found]
         try:
             for name, outcome in claim_check.check(
-                paper.id, left, registry.entry(paper.id).module, figures, self.stop, self.tell
+                paper.id, left, registry.entry(paper.id).module, figures, self.stop, self.listener
             ):
                 found[name] = outcome
                 if self.results is not None and outcome != stored.get(name) and not self.ledger.problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
@@ -13,7 +13,9 @@ WORKER = "claimbench.bench.run.worker"
 """The module that runs jobs."""
 
 
-def run_jobs(jobs: Sequence[Job], timeout: float, stop: Stop | None = None) -> Iterator[tuple[Job, list[Measurement]]]:
+def run_jobs(
+    jobs: Sequence[Job], timeout: float, stop: Stop | None = None
+) -> Generator[tuple[Job, list[Measurement]], None, None]:
     """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
 
     A job that takes the process down with it yields rows that say so; those after it run in a new process.

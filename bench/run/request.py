@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Settings
 from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
@@ -137,7 +138,7 @@ class _Problems:
             raise UserError("; ".join(dict.fromkeys(self.found)))
 
 
-def resolve(request: RunRequest) -> Resolved:
+def resolve(request: RunRequest, listener: Listener = SILENT) -> Resolved:
     """Return a request with every name resolved.
 
     Raises:
@@ -192,7 +193,7 @@ def resolve(request: RunRequest) -> Resolved:
         devices=several,
         baselines=baselines,
         against=against,
-        weights=_weights(request, chosen),
+        weights=_weights(request, chosen, listener),
     )
 
 
@@ -396,12 +397,12 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
     return Path(weights).name
 
 
-def _weights(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Weights:
+def _weights(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]], listener: Listener) -> Weights:
     """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
     from claimbench.bench.papers.weights import resolve as weights_of_run
 
     if request.weights == "random":
         return weights_of_run.Weights()
     if request.weights == "official":
-        return weights_of_run.official(chosen, offline=request.offline)
+        return weights_of_run.official(chosen, offline=request.offline, listener=listener)
     return weights_of_run.given(request.weights, chosen)

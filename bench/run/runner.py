@@ -1,147 +1,80 @@
-"""Runs a plan and keeps what it gives: in the store, or in memory where nothing can or shall be stored."""
+"""Runs what is left of a plan, job after job, and keeps what comes in the run's ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement, Record
-from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.run.jobs import run_jobs
 from claimbench.bench.run.plan import processes
 from claimbench.bench.run.run_file import RunFile
-from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.store import Store
+from claimbench.bench.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from claimbench.bench.run.dispatch import Dispatch
 
 TIMEOUT_S = {"accuracy": 7 * 24 * 3600.0}
 """Seconds that a job of a metric may take; :data:`OTHER_TIMEOUT_S` for all others."""
 
 OTHER_TIMEOUT_S = 900.0
 
-Progress = Callable[[Job, list[Measurement] | None], None]
-"""Called before a job (with None) and after it (with its rows)."""
-
-
-@dataclass(frozen=True)
-class Screen:
-    """Where progress is shown: what is told of it. Both are None where nothing is shown.
-
-    Attributes:
-        job: of every job, before and after it.
-        claim: in words, of a claim that is tested next.
-    """
-
-    job: Progress | None = None
-    claim: Callable[[str], None] | None = None
-
-
-@dataclass
-class Ledger:
-    """The records of one run.
-
-    Attributes:
-        run: the run's id.
-        device: where it measures.
-        store: where records go; None to keep them in memory.
-        problem: why storing stopped, one sentence; empty while all is well. Records are then kept in memory.
-        kept: records that are not in the store.
-    """
-
-    run: str
-    device: str
-    store: Store | None
-    problem: str = ""
-    kept: list[Record] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._facts = environment.capture(self.device)
-        self._name = environment.device_name(self.device)
-        self._digest = environment.digest(self._facts)
-        if self.store is not None:
-            self._digest = self.store.add_environment(self._facts)
-
-    def add(self, job: Job, rows: list[Measurement]) -> None:
-        """Keep the rows of one job; where they cannot be stored, go on in memory and note why."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        records = [Record(self.run, job, row, self._digest, environment.commit(), now) for row in rows]
-        if self.store is not None and not self.problem:
-            try:
-                self.store.append(*records, device=self._name)
-                return
-            except UserError as error:
-                self.problem = f"{error}: what was measured from then on is only in this output"
-        self.kept += [StoredRecord(**vars(r), device=self._name, key=job.key(), rows=len(rows)) for r in records]
-
-    def records(self) -> list[Record]:
-        """Return every record of the run: those stored, now or before it was resumed, and those in memory."""
-        stored = list(self.store.query(run=self.run)) if self.store is not None else []
-        return [*stored, *self.kept]
-
-    def samples(self, record: Record) -> tuple[float, ...]:
-        """Return the samples of a record."""
-        if record.measurement.samples or self.store is None:
-            return record.measurement.samples
-        return self.store.samples(record)
-
-    def environment(self, digest: str) -> dict[str, Any]:
-        """Return the environment of a digest."""
-        if digest == self._digest:
-            return self._facts
-        return self.store.environment(digest) if self.store is not None else {}
-
-
-def done(store: Store | None, run: str) -> set[str]:
-    """Return the keys of the jobs of a run that are stored; failures count, since they are results too."""
-    if store is None or run not in store.runs():
-        return set()
-    return store.done_keys(run)
-
-
-def as_it_is(job: Job) -> Job:
-    """Return a job that needs to be told nothing more."""
-    return job
-
 
 def execute(
-    plan: RunFile,
-    ledger: Ledger,
-    stop: Stop,
-    finished: Collection[str] = (),
-    progress: Progress | None = None,
-    prepare: Callable[[Job], Job] = as_it_is,
+    plan: RunFile, ledger: Ledger, stop: Stop, listener: Listener = SILENT, dispatch: Dispatch | None = None
 ) -> None:
     """Run what is left of a plan, one process at a time.
 
     Args:
         plan: the plan.
-        ledger: keeps the rows.
+        ledger: keeps the rows, and knows what is done.
         stop: watched while waiting.
-        finished: keys of jobs that are not run again.
-        progress: told of every job.
-        prepare: tells a job what only this run can know, just before it is run; what is stored is the job as planned.
+        listener: told of every job.
+        dispatch: tells a job what only this run can know, just before it is run; what is stored is the job as planned.
 
     Raises:
         Interrupted: a signal asked to stop; the job in flight is lost, all others are kept.
     """
+    finished = ledger.done()
     found = _Batches(ledger.records() if finished else ())
-    for jobs in processes(plan.jobs):
-        left = [job for job in jobs if job.key() not in finished]
-        if stop.requested:
-            raise Interrupted
-        if left and progress:
-            progress(left[0], None)
-        answers = run_jobs([prepare(found.fix(job)) for job in left], timeout_of(left, plan), stop)
-        for number, (job, (_, rows)) in enumerate(zip(left, answers, strict=True), 1):
-            ledger.add(job, rows)
-            found.note(job, rows)
-            if progress:
-                progress(job, rows)
-                if number < len(left):
-                    progress(left[number], None)
+    done = len(plan.jobs) - len(plan.left(finished))
+    with listener.begin("all jobs", len(plan.jobs), done=done) as whole:
+        for jobs in processes(plan.jobs):
+            left = [job for job in jobs if job.key() not in finished]
+            if stop.requested:
+                raise Interrupted
+            told = [found.fix(job) if dispatch is None else dispatch.prepare(found.fix(job)) for job in left]
+            with closing(run_jobs(told, timeout_of(left, plan), stop)) as answers:
+                for job in left:
+                    within = None if dispatch is None else partial(dispatch.done, job)
+                    with whole.begin(label(job), within=within) as part:
+                        _, rows = next(answers)
+                        ledger.add(job, rows, plan.device)
+                        found.note(job, rows)
+                        if failed := next((row.reason for row in rows if row.status == "failed"), ""):
+                            part.failed(failed)
+                    done += 1
+                    whole.at(done)
+
+
+def label(job: Job) -> str:
+    """Return a job in words."""
+    settings = job.settings
+    parts = [
+        job.subject,
+        job.form,
+        job.metric,
+        f"batch {settings.batch}" if settings.batch else "",
+        settings.precision if settings.precision != "fp32" else "",
+        settings.mode if settings.mode != "eager" else "",
+        f"round {job.round + 1}" if job.round else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 class _Batches:

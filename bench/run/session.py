@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.machine.process import Interrupted, Stop
-from claimbench.bench.run import run_file
 from claimbench.bench.run.jobs import run_jobs
 from claimbench.bench.run.plan import plan
 from claimbench.bench.run.request import Resolved
-from claimbench.bench.run.run_file import RunFile
-from claimbench.bench.run.runner import OTHER_TIMEOUT_S, Ledger, Progress, as_it_is, done, execute
+from claimbench.bench.run.run_file import RUNS, RunFile
+from claimbench.bench.run.runner import OTHER_TIMEOUT_S, execute
+from claimbench.bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
-    from claimbench.bench.core.records import Job, Record
+    from claimbench.bench.core.records import Record
     from claimbench.bench.papers.spec import Paper
     from claimbench.bench.report.report import Report
     from claimbench.bench.run.claims import Claims
-    from claimbench.bench.store.store import Store
+    from claimbench.bench.run.dispatch import Dispatch
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def new_plan(request: Resolved, timeout: float | None, claims: bool = True) -> R
     if request.settings.weights not in ("random", "official"):
         _check_weights(request)
     papers = tuple(paper.id for paper, _ in request.papers)
-    return RunFile(new_run(), papers, request.settings.device, tuple(jobs), timeout, request.asked.seed, claims)
+    return RunFile(new_run(), tuple(jobs), papers, request.settings.device, timeout, request.asked.seed, claims)
 
 
 def _check_weights(request: Resolved) -> None:
@@ -81,10 +82,9 @@ def run(
     plan_: RunFile,
     results: Path | None,
     stop: Stop,
-    progress: Progress | None = None,
+    listener: Listener = SILENT,
     resumed: bool = False,
-    prepare: Callable[[Job], Job] = as_it_is,
-    testing: Callable[[str], None] | None = None,
+    dispatch: Dispatch | None = None,
 ) -> Ended:
     """Do what is left of a plan, test the papers' claims, and report on all of it.
 
@@ -92,39 +92,30 @@ def run(
         plan_: the plan.
         results: the folder of records; None to store nothing.
         stop: watched all the time.
-        progress: told of every job.
+        listener: told of every job and claim.
         resumed: whether the plan is on the disk already.
-        prepare: tells a job what only this run can know, just before it is run.
-        testing: told in words which claim is tested next.
+        dispatch: tells a job what only this run can know, just before it is run.
 
     Raises:
         UserError: the folder cannot be written, or another process is at work on this run; nothing has been measured
             then.
     """
-    store = _open(results)
     if results is not None and not resumed:
-        run_file.save(results, plan_)
-    with nullcontext() if results is None else run_file.alone(results, plan_.run):
-        return _run(plan_, results, store, stop, progress, prepare, testing)
+        RUNS.save(results, plan_)
+    with nullcontext() if results is None else RUNS.alone(results, plan_.run):
+        return _run(plan_, results, stop, listener, dispatch)
 
 
-def _run(
-    plan_: RunFile,
-    results: Path | None,
-    store: Store | None,
-    stop: Stop,
-    progress: Progress | None,
-    prepare: Callable[[Job], Job],
-    testing: Callable[[str], None] | None,
-) -> Ended:
+def _run(plan_: RunFile, results: Path | None, stop: Stop, listener: Listener, dispatch: Dispatch | None) -> Ended:
     from claimbench.bench.run.claims import Claims
+    from claimbench.bench.store.store import Store
 
-    ledger = Ledger(plan_.run, plan_.device, store)
-    before = done(store, plan_.run)
-    claims = Claims(ledger, results, stop, any(job.key() not in before for job in plan_.jobs), testing)
+    ledger = Ledger(plan_.run, None if results is None else Store(results))
+    ledger.locate(plan_.device)
+    claims = Claims(ledger, results, stop, bool(plan_.left(ledger.done())), listener)
     interrupted = False
     try:
-        execute(plan_, ledger, stop, before, progress, prepare)
+        execute(plan_, ledger, stop, listener, dispatch)
     except Interrupted:
         interrupted = True
     records = ledger.records()
@@ -137,7 +128,7 @@ def _run(
         failed=tuple(_failures(records)),
         problem=ledger.problem,
         interrupted=interrupted or claims.interrupted,
-        left=sum(job.key() not in measured for job in plan_.jobs),
+        left=len(plan_.left(measured)),
     )
 
 
@@ -149,12 +140,6 @@ def as_json(ended: Ended) -> dict[str, Any]:
 
     reports = [json.loads(render(report, "json")) for report in ended.reports]
     return {**asdict(replace(ended, reports=())), "reports": reports, "status": ended.status()}
-
-
-def _open(results: Path | None) -> Store | None:
-    from claimbench.bench.store.store import Store
-
-    return None if results is None else Store(results)
 
 
 def _papers(plan_: RunFile) -> list[Paper]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.text import first_line
 from claimbench.bench.data.download import cache, content
 from claimbench.bench.data.download.part import Part, validator_of
@@ -66,14 +67,6 @@ class AgainError(Exception):
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Listeners to a download: ``bytes`` gets the bytes here and in all (None if unknown), ``says`` the news."""
-
-    bytes: Callable[[int, int | None], None] = lambda here, total: None
-    says: Callable[[str], None] = lambda sentence: None
-
-
-@dataclass(frozen=True)
 class Patience:
     """The limits of a download's waits and attempts.
 
@@ -89,7 +82,9 @@ class Patience:
     backoff_s: float = 1.0
     longest_s: float = 120.0
 
-    def wait(self, error: AgainError, failed: int, watch: Watch, sleep: Callable[[float], None] = time.sleep) -> None:
+    def wait(
+        self, error: AgainError, failed: int, listener: Listener, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         """Wait before the next attempt, after ``failed`` in a row.
 
         Raises:
@@ -101,7 +96,7 @@ class Patience:
         seconds = self.backoff_s * 2 ** (failed - 1) if error.after is None else error.after
         if seconds > self.longest_s:
             raise DownloadError(f"{error} and asks to come back in {seconds:.0f} s") from error
-        watch.says(f"{error}: trying again in {seconds:.0f} s")
+        listener.note(f"{error}: trying again in {seconds:.0f} s")
         sleep(seconds)
 
 
@@ -114,7 +109,8 @@ class Download:
         part: takes its bytes; bytes that are there already are continued if the server allows it.
         size: its size in bytes if it is known beforehand.
         headers: to be sent with each request.
-        patience, watch: as above.
+        patience: as above.
+        listener: told how many bytes are here, of how many, and what goes on.
         sleep: waits; a test's own.
     """
 
@@ -123,7 +119,7 @@ class Download:
     size: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     patience: Patience = Patience()
-    watch: Watch = Watch()
+    listener: Listener = SILENT
     sleep: Callable[[float], None] = time.sleep
     _total: int | None = None
 
@@ -158,7 +154,7 @@ class Download:
                 failed = 0 if self.part.size > best else failed
                 best = max(best, self.part.size)
                 failed += 1
-                self.patience.wait(error, failed, self.watch, self.sleep)
+                self.patience.wait(error, failed, self.listener, self.sleep)
 
     def _attempt(self, client: httpx2.Client) -> None:
         """Ask for what is missing and take what comes.
@@ -234,7 +230,7 @@ class Download:
             while block:
                 write(block)
                 here += len(block)
-                self.watch.bytes(here, total)
+                self.listener.at(here, total)
                 block = next(blocks, b"")
         if total is not None and here != total:
             raise AgainError(f"the connection broke off after {here} of {total} bytes")

@@ -13,7 +13,7 @@ import orjson
 from platformdirs import user_cache_path
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.task import Progress
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.store import jsonl
 
@@ -25,7 +25,7 @@ ZEROS = 512
 """A JPEG that ends in this many zeros was never written to its end: a whole one ends in a marker."""
 
 
-def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int, str]:
+def unreadable(pictures: Pictures, listener: Listener = SILENT) -> dict[int, str]:
     """Return the pictures that cannot be read or are not whole, each with the reason.
 
     Files that were checked before and have the same size and time of change are not read again.
@@ -40,8 +40,8 @@ def unreadable(pictures: Pictures, progress: Progress | None = None) -> dict[int
     try:
         for done, (number, reason) in enumerate(_checked(pictures, fresh), 1):
             found[number] = known[pictures.names[number]] = [*stamps[number], reason]
-            if progress and (done % CHUNK == 0 or done == len(fresh)):
-                progress(done, len(fresh))
+            if done % CHUNK == 0 or done == len(fresh):
+                listener.at(done, len(fresh))
     finally:
         if fresh:
             _save(cache, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.task import Progress
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.collection import Pictures, Problem, problem
 from claimbench.bench.data.pictures.integrity import unreadable
 from claimbench.bench.data.pictures.labelled import DataSet
@@ -14,14 +14,14 @@ MOST = 6
 """The number of problems that a sentence lists."""
 
 
-def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Progress | None = None) -> Pictures:
+def checked(dataset: DataSet, data: str, *, partial: bool = False, listener: Listener = SILENT) -> Pictures:
     """Return the pictures of a data set that is what it should be.
 
     Args:
         dataset: the data set.
         data: its folder, archive or name, as the user gave it.
         partial: whether to go on if something is missing; pictures that cannot be read are then left out.
-        progress: told while the files are read.
+        listener: told while the files are read.
 
     Raises:
         UserError: something is wrong that ``partial`` does not excuse; one sentence names all of it.
@@ -32,7 +32,7 @@ def checked(dataset: DataSet, data: str, *, partial: bool = False, progress: Pro
         problems += count_problems(dataset, pictures)
     broken: dict[int, str] = {}
     if all(problem.excusable for problem in problems):  # else reading every file would only delay the answer
-        broken = unreadable(pictures, progress)
+        broken = unreadable(pictures, listener)
         shown = [f"{pictures.names[number]} ({reason})" for number, reason in broken.items()]
         problems += problem(shown, "picture", "pictures", "cannot be read")
     if not len(pictures) and not problems:

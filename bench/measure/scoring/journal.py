@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.measure.scoring.lines import Lines, files
 from claimbench.bench.store import jsonl
@@ -88,7 +88,7 @@ class Count:
     def text(self) -> str:
         """Return it in words; empty while there is nothing. Only what was added since the last call is read.
 
-        What goes before the first prediction is told where :func:`ahead` said so.
+        What goes before the first prediction is told where :class:`Ahead` said so.
         """
         for path in files(self._base):
             size, lines = self._seen.get(path, (0, 0))
@@ -106,25 +106,26 @@ class Count:
         return f"{min(done, self._total):,} of {self._total:,} {self._of}" if self._total else _read(_stage(self._base))
 
 
-@contextmanager
-def ahead(base: str | None, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is told how far the work before the first prediction is; :class:`Count` shows it while it lasts.
+class Ahead(Listener):
+    """Told how far the work before the first prediction is; :class:`Count` shows it until that has ended.
 
     Args:
         base: the common name of the evaluation's files; None for an evaluation that keeps none.
         what: the work, in words: "pictures encoded".
     """
-    file = None if base is None else _stage(Path(base))
 
-    def tell(done: int, total: int) -> None:
-        if file is not None:
-            jsonl.write_whole(file, f"{done:,} of {total:,} {what}".encode())
+    def __init__(self, base: str | None, what: str) -> None:
+        self._file, self._what = None if base is None else _stage(Path(base)), what
 
-    try:
-        yield tell
-    finally:
-        if file is not None:
-            file.unlink(missing_ok=True)
+    def at(self, done: float, total: float | None = None, what: str = "") -> None:
+        """Write it down."""
+        if self._file is not None:
+            jsonl.write_whole(self._file, f"{done:,} of {total:,} {self._what}".encode())
+
+    def end(self) -> None:
+        """Remove what was written."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
 
 
 def _stage(base: Path) -> Path:

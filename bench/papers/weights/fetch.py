@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.download import cache, content
 from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
-from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.papers.weights import hub, lock
@@ -121,13 +121,13 @@ class Fetcher:
         root: the folder of the cache.
         offline: whether the network is forbidden.
         patience: with slow and failing servers.
-        screen: shows what goes on.
+        listener: told what goes on.
     """
 
     root: Path
     offline: bool = False
     patience: Patience = field(default_factory=Patience)
-    screen: Screen = field(default_factory=Screen)
+    listener: Listener = SILENT
     _dead: dict[str, str] = field(default_factory=dict)
 
     def fetch(self, paper: str, variant: Variant) -> Held:
@@ -145,7 +145,7 @@ class Fetcher:
             return held
         if not place.path.is_file():
             self._check_allowed(place)
-        with cache.alone(place.path, lambda: self.screen.say(f"waiting for another process to fetch {place.path}")):
+        with cache.alone(place.path, lambda: self.listener.note(f"waiting for another process to fetch {place.path}")):
             return verify(place) or self._first_sight(place)
 
     def _check_allowed(self, place: WeightsPlace) -> None:
@@ -186,23 +186,23 @@ class Fetcher:
         if host in self._dead:
             raise DownloadError(self._dead[host], unreachable=True)
         url, headers, size, commit, stated = source.url, {}, known.size if known else None, "", ""
-        with self.screen.file(f"{place.paper}/{place.variant}", source.address) as watch:
+        name = f"{place.paper}/{place.variant}"
+        self.listener.note(f"fetching {name} from {source.address}")
+        with self.listener.begin(name, unit="B") as told:
             try:
                 if source.kind == "hub":
                     revision = known.revision if known and known.revision else source.revision
-                    found = hub.resolve(source, revision, self.patience, watch)
+                    found = hub.resolve(source, revision, self.patience, told)
                     url, headers, commit, stated = found.url, found.headers, found.commit, found.sha256
                     size = size or found.size
-                Download(url, part, size, headers, self.patience, watch).run()
+                Download(url, part, size, headers, self.patience, told).run()
             except DownloadError as error:
                 if error.unreachable:
                     self._dead[host] = str(error)
                 raise
             except KeyboardInterrupt:
                 here = cache.size_text(part.size)
-                raise KeyboardInterrupt(
-                    f"the next fetch of {place.paper}/{place.variant} goes on after {here}"
-                ) from None
+                raise KeyboardInterrupt(f"the next fetch of {name} goes on after {here}") from None
         return commit, stated
 
     def _accept(self, place: WeightsPlace, file: Path, stated: str, commit: str = "") -> Locked:
@@ -252,5 +252,5 @@ class Fetcher:
     def _record(self, place: WeightsPlace, locked: Locked) -> Path:
         file = lock.record(place.locks, place.variant, locked)
         if file.parent != place.locks[0]:
-            self.screen.say(f"{place.locks[0]} cannot be written: the SHA-256 is recorded in {file} instead")
+            self.listener.note(f"{place.locks[0]} cannot be written: the SHA-256 is recorded in {file} instead")
         return file

@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.text import first_line
-from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, Watch, retry_after
+from claimbench.bench.data.download.download import PASSING, AgainError, DownloadError, Patience, retry_after
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.weights.sources import WeightsSource
@@ -46,7 +47,7 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
-def resolve(source: WeightsSource, revision: str, patience: Patience, watch: Watch) -> HubFile:
+def resolve(source: WeightsSource, revision: str, patience: Patience, listener: Listener) -> HubFile:
     """Ask the hub for the commit of ``revision`` and for the facts of the file there.
 
     Raises:
@@ -58,7 +59,7 @@ def resolve(source: WeightsSource, revision: str, patience: Patience, watch: Wat
             return _ask(source, revision, patience.stall_s)
         except AgainError as error:
             failed += 1
-            patience.wait(error, failed, watch)
+            patience.wait(error, failed, listener)
 
 
 def _ask(source: WeightsSource, revision: str, timeout_s: float) -> HubFile:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.download import cache
 from claimbench.bench.papers.weights.fetch import AbsentError, Fetcher
 
@@ -46,13 +47,13 @@ def given(file: str, chosen: Chosen) -> Weights:
     return Weights({(paper.id, variants[0].name): evidence for paper, variants in chosen})
 
 
-def official(chosen: Chosen, *, offline: bool) -> Weights:
+def official(chosen: Chosen, *, offline: bool, listener: Listener = SILENT) -> Weights:
     """Return the official weights of every variant that has some, verified, after fetching those that are not here.
 
     Raises:
         UserError: no variant's weights can be had, or a file is not the one that its lock file records.
     """
-    fetcher = Fetcher(cache.folder(), offline)
+    fetcher = Fetcher(cache.folder(), offline, listener=listener)
     found = Weights()
     for paper, variants in chosen:
         for variant in variants:
@@ -71,5 +72,5 @@ def official(chosen: Chosen, *, offline: bool) -> Weights:
         more = f" (and {len(reasons) - 1} more variants: `bench weights list` shows them)" if len(reasons) > 1 else ""
         raise UserError(f"{reasons[0]}{more}")
     for reason in reasons:
-        fetcher.screen.say(reason)
+        listener.note(reason)
     return found

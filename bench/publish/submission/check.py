@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from claimbench.bench.core.errors import DEBUG
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.publish.submission import (
     chronology,
     counts,
@@ -72,19 +73,19 @@ class Checker:
     """Judges files, each by itself and then against the good ones before it.
 
     Args:
-        progress: told the name of each model before it is built.
+        listener: told of each model before it is built.
         now: the present time, if not that of the clock.
         models: the models, where they are known already.
     """
 
     def __init__(
         self,
-        progress: Callable[[str], None] | None = None,
+        listener: Listener = SILENT,
         *,
         now: datetime | None = None,
         models: Models | None = None,
     ) -> None:
-        self._models = models or Models(progress)
+        self._models = models or Models(listener)
         self._now = now
         self._before: list[tuple[str, Case]] = []
 

@@ -5,12 +5,12 @@ Only code and hyper-parameters of this repository are run, never those of a subm
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Options, Settings, resize
 from claimbench.bench.papers import registry
 
@@ -50,11 +50,11 @@ class Models:
     """Builds models on torch's meta device, without memory for weights where that can be, and remembers their facts.
 
     Args:
-        progress: told the name of each model before it is built.
+        listener: told of each model before it is built.
     """
 
-    def __init__(self, progress: Callable[[str], None] | None = None) -> None:
-        self._progress = progress
+    def __init__(self, listener: Listener = SILENT) -> None:
+        self._listener = listener
         self._facts: dict[tuple[object, ...], Facts | str] = {}
         self._options: dict[tuple[str, str, str], Options | UserError] = {}
 
@@ -89,8 +89,7 @@ class Models:
             if len(self._facts) >= MOST_MODELS:
                 return f"more than {MOST_MODELS} models are not counted at once"
             own = self.own(replace(job, metric="flops", settings=settings, round=0))
-            if self._progress:
-                self._progress(f"{job.subject} {job.form}".strip())
+            self._listener.at(len(self._facts), what=f"counting {job.subject} {job.form}".strip())
             try:
                 self._facts[key] = _examine(own)
             except Exception as error:  # a model may raise anything on an input that is not meant for it

@@ -9,8 +9,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, read_job
 from claimbench.bench.publish.submission import document
 from claimbench.bench.publish.submission.private import paths, scrub
-from claimbench.bench.run import run_file
-from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.encoding import StoredRecord, encode
 from claimbench.bench.store.store import Store, environment_file
 
@@ -45,7 +44,7 @@ def pack(results: Path, run: str, submitter: str = "") -> Packed:
     Raises:
         UserError: there is no such run, it is damaged, or it has nothing that others could check.
     """
-    plan = run_file.load(results, run)
+    plan = RUNS.load(results, run)
     store = Store(results)
     found = store.query(run=plan.run)
     records = [record for record in found if _is_shared(record.job)]

@@ -10,8 +10,9 @@ from claimbench.bench.core.task import Task, TrainRequest
 from claimbench.bench.tasks.image_classification import catalogue
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 ROWS = {
     "top1": Row("Top-1 accuracy", "quality", "%", better="higher", least=0, most=100),
@@ -72,11 +73,11 @@ class ImageClassification(Task):
 
         return classes_of(job)
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Check folders and archives picture by picture, and that each model's classes are those of its data set."""
         from claimbench.bench.tasks.image_classification.check import precheck
 
-        return precheck(jobs, shown)
+        return precheck(jobs, listener)
 
     def train(self, request: TrainRequest) -> int:
         """Train by the paper's own recipe, see :mod:`claimbench.bench.training`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
-from claimbench.bench.core.task import Shown
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.manifest import check_classes, checked
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
@@ -14,7 +14,7 @@ from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
 
 
-def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
 
     Raises:
@@ -27,8 +27,8 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
             continue
         key = (job.options.dataset or DEFAULT, job.options.data or "", job.options.partial)
         if key not in found:
-            with shown(DATASETS[key[0]].title) as progress:
-                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], progress=progress)
+            with listener.begin(f"checking {DATASETS[key[0]].title}") as part:
+                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], listener=part)
             notes += found[key].notes
     seen = set()
     for job in jobs:

@@ -12,8 +12,9 @@ from claimbench.bench.tasks.object_detection import catalogue
 if TYPE_CHECKING:
     from torch import nn
 
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 ROWS = {
     catalogue.BOX_AP: Row("COCO box AP", "quality", "%", better="higher", least=0, most=100),
@@ -62,11 +63,11 @@ class ObjectDetection(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Read the annotations and every picture of the folders that jobs name."""
         from claimbench.bench.tasks.object_detection.check import precheck
 
-        return precheck(jobs, shown)
+        return precheck(jobs, listener)
 
 
 TASK = ObjectDetection()

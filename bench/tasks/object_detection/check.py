@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
-from claimbench.bench.core.task import Shown
 from claimbench.bench.tasks.object_detection.catalogue import PICTURES, TITLE
 from claimbench.bench.tasks.object_detection.data import GroundTruth, checked
 
 
-def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check each folder once, and say where there is less than the whole data set.
 
     Raises:
@@ -18,8 +18,8 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     """
     notes = []
     for data, partial in dict.fromkeys((job.options.data or "", job.options.partial) for job in jobs):
-        with shown(TITLE) as progress:
-            truth = checked(data, partial=partial, progress=progress)
+        with listener.begin(f"checking {TITLE}") as part:
+            truth = checked(data, partial=partial, listener=part)
         if truth.partial:
             notes.append(how_many(truth))
         if flat := sum(1 for each in truth.objects if not min(each["bbox"][2:])):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.files import rgb
 from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
 
@@ -250,9 +251,6 @@ LEAST_SIDE = 8
 """Pixels; one position of the finest map that detectors look at stands for half as many."""
 
 
-Progress = Callable[[int, int], None]
-
-
 def pixels(picture: Picture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
@@ -268,13 +266,13 @@ def pixels(picture: Picture) -> np.ndarray:
     return found
 
 
-def checked(data: str, *, partial: bool = False, progress: Progress | None = None) -> GroundTruth:
+def checked(data: str, *, partial: bool = False, listener: Listener = SILENT) -> GroundTruth:
     """Return the pictures and objects of a folder after every picture was read and found to fit its annotations.
 
     Args:
         data: the folder.
         partial: as in :func:`~claimbench.bench.tasks.object_detection.data.read`.
-        progress: gets the number of pictures that were read, and of all.
+        listener: told the number of pictures that were read, and of all.
 
     Raises:
         UserError: something is wrong; one sentence.
@@ -282,6 +280,5 @@ def checked(data: str, *, partial: bool = False, progress: Progress | None = Non
     truth = read(data, partial=partial)
     for number, picture in enumerate(truth.pictures, start=1):
         pixels(picture)
-        if progress is not None:
-            progress(number, len(truth.pictures))
+        listener.at(number, len(truth.pictures))
     return truth

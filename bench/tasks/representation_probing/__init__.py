@@ -9,8 +9,9 @@ from claimbench.bench.core.quantities import Answer, Quantity, Row
 from claimbench.bench.core.task import DataSet, Task
 
 if TYPE_CHECKING:
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 ENCODER = "EfficientNet-Lite0's tokens"
 SOURCES = {
@@ -75,7 +76,7 @@ class RepresentationProbing(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Check the folder that the user named."""
         from claimbench.bench.tasks.representation_probing.data import check
 

@@ -14,7 +14,7 @@ from claimbench.bench.core.differences import PairedDifference, difference
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import ahead
+from claimbench.bench.measure.scoring.journal import Ahead
 from claimbench.bench.measure.scoring.look import circumstances, look
 from claimbench.bench.papers import registry
 from claimbench.bench.tasks.representation_probing import data, encoder, features
@@ -44,8 +44,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         )
     if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
         raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
-    with ahead(job.options.predictions, "pictures encoded") as told:
-        parts, weights = features.load(name, job.options.data or "", told)
+    with Ahead(job.options.predictions, "pictures encoded") as listener:
+        parts, weights = features.load(name, job.options.data or "", listener)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
     what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.tasks.representation_probing import data, encoder
 
@@ -26,9 +26,6 @@ AT_ONCE = 4
 
 PIECE = 128
 """Pictures whose tokens are kept as soon as they are there: what an interrupt can cost."""
-
-Told = Callable[[int, int], None]
-"""Told of how many pictures the tokens are there, and of how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,11 @@ def folder() -> Path:
     return Path(named).expanduser() if named else user_cache_path("claimbench") / "features"
 
 
-def load(name: str, given: str, told: Told = lambda done, total: None) -> tuple[dict[str, Features], str]:
+def load(name: str, given: str, listener: Listener = SILENT) -> tuple[dict[str, Features], str]:
     """Return the features of each part of a data set, and the digest of the encoder's weights.
 
-    Tokens are rounded to float16 whether or not they come out of the cache.
+    Tokens are rounded to float16 whether or not they come out of the cache. The listener is told of how many pictures
+    they are there.
 
     Raises:
         UnavailableError: the data set or the encoder's package is not here.
@@ -62,7 +60,7 @@ def load(name: str, given: str, told: Told = lambda done, total: None) -> tuple[
     file = folder() / f"{name}-{_key(parts, side, sha256)}.safetensors"
     tokens = _kept(file, parts)
     if tokens is None:
-        tokens = _computed(encoder.load(weights), parts, side, file, told)
+        tokens = _computed(encoder.load(weights), parts, side, file, listener)
     return {part: Features(tokens[part], found.labels) for part, found in parts.items()}, sha256
 
 
@@ -86,7 +84,7 @@ def _key(parts: dict[str, PictureTensors], side: int, weights: str) -> str:
 
 
 def _computed(
-    model: encoder.Encoder, parts: dict[str, PictureTensors], side: int, file: Path, told: Told
+    model: encoder.Encoder, parts: dict[str, PictureTensors], side: int, file: Path, listener: Listener
 ) -> dict[str, Tensor]:
     """Return the tokens of all parts and put them into ``file``; until it is there each piece has a file of its own."""
     pieces: list[Path] = []
@@ -101,7 +99,7 @@ def _computed(
                 _keep(pieces[-1], kept)
             found[part].append(kept[part])
             done += len(images)
-            told(done, total)
+            listener.at(done, total)
     tokens = {part: torch.cat(each) for part, each in found.items()}
     _keep(file, tokens)
     for piece in pieces:

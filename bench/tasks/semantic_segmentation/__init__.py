@@ -13,8 +13,9 @@ from claimbench.bench.tasks.semantic_segmentation import catalogue
 if TYPE_CHECKING:
     from torch import nn
 
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 ROWS = {
     f"{dataset.name}_{score}": Row(f"{dataset.title}, {title}", "quality", "%", better="higher", least=0, most=100)
@@ -69,11 +70,11 @@ class SemanticSegmentation(Task):
 
         return classes_of(job)
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Read every picture and mask of the data sets that jobs name."""
         from claimbench.bench.tasks.semantic_segmentation.check import precheck
 
-        return precheck(jobs, shown)
+        return precheck(jobs, listener)
 
     def require(self) -> None:
         """Check that OpenMMLab's packages are installed, which segmenters around backbones are built with."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
-from claimbench.bench.core.task import Shown
 from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.evaluate import dataset_of
 
 
-def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
 
     Raises:
@@ -25,9 +25,9 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
         places.setdefault(place, []).append(job)
     for (_, data, partial), own in places.items():
         dataset = dataset_of(own[0])
-        with shown(dataset.title) as progress:
+        with listener.begin(f"checking {dataset.title}") as part:
             classes = len(dataset.classes) or min(map(_classes, own))
-            checked(dataset, data, classes, partial=partial, progress=progress)
+            checked(dataset, data, classes, partial=partial, listener=part)
     return []
 
 

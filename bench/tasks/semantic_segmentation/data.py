@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.files import EXTENSIONS, header, opened, rgb
 from claimbench.bench.data.pictures.scan import is_hidden
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
@@ -201,9 +202,6 @@ def _spans(values: dict[int, int]) -> str:
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
 
 
-Progress = Callable[[int, int], None]
-
-
 def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) -> tuple[Pair, ...]:
     """Return the pairs of a data set, by name; no file is opened.
 
@@ -230,12 +228,12 @@ def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) ->
 
 
 def checked(
-    dataset: Masks, data: str, classes: int, *, partial: bool = False, progress: Progress | None = None
+    dataset: Masks, data: str, classes: int, *, partial: bool = False, listener: Listener = SILENT
 ) -> tuple[Pair, ...]:
     """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
 
     Args:
-        progress: gets the number of files that were read, and of all.
+        listener: told the number of files that were read, and of all.
 
     Raises:
         UserError: something is wrong, or no pixel has a label; one sentence names the file.
@@ -245,8 +243,7 @@ def checked(
     for number, pair in enumerate(pairs):
         labels = both(pair, dataset, classes)[1]
         counted = counted or bool((labels != VOID).any())
-        if progress is not None:
-            progress(number + 1, len(pairs))
+        listener.at(number + 1, len(pairs))
     if not counted:
         raise UserError(f"no pixel counts in the masks of {data}: all of them are void ({VOID}) everywhere")
     return pairs

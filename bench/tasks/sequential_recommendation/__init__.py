@@ -12,8 +12,9 @@ from claimbench.bench.tasks.sequential_recommendation import catalogue
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 _TITLES = {
     "hit@10": "Hit@10",
@@ -69,11 +70,11 @@ class SequentialRecommendation(Task):
 
         return measure(subject, job)
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Read the files that the user named, see :mod:`claimbench.bench.tasks.sequential_recommendation.check`."""
         from claimbench.bench.tasks.sequential_recommendation.check import precheck
 
-        return precheck(jobs, shown)
+        return precheck(jobs, listener)
 
     def train(self, request: TrainRequest) -> int:
         """Train with each seed and store the mean of the seeds, see

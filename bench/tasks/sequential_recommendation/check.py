@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
-from claimbench.bench.core.task import Shown
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT
 from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import CUT, NEGATIVES
 
 
-def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
+def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Read each file once, and return what a user should know about it though nothing is wrong.
 
     Raises:
@@ -22,7 +22,7 @@ def precheck(jobs: Sequence[Job], shown: Shown) -> list[str]:
     notes = []
     for name, given in dict.fromkeys((job.options.dataset or DEFAULT, job.options.data) for job in jobs):
         if given and name in DATASETS:
-            with shown(DATASETS[name].title):
+            with listener.begin(f"checking {DATASETS[name].title}"):
                 notes += few_items(opened(DATASETS[name], Path(given)))
     return notes
 

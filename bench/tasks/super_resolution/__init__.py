@@ -12,8 +12,9 @@ from claimbench.bench.tasks.super_resolution.catalogue import METHODS, SCALES, S
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from claimbench.bench.core.listener import Listener
     from claimbench.bench.core.records import Job, Measurement
-    from claimbench.bench.core.task import Shown, Subject
+    from claimbench.bench.core.task import Subject
 
 WHOSE = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
 
@@ -98,11 +99,11 @@ class SuperResolution(Task):
 
         return measure(subject, job, is_trained(job))
 
-    def check(self, jobs: Sequence[Job], shown: Shown) -> list[str]:
+    def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Check the pictures of each set, every one of them, at the scales that the jobs are about."""
         from claimbench.bench.tasks.super_resolution.check import check
 
-        return check(jobs, shown)
+        return check(jobs, listener)
 
 
 TASK = SuperResolution()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
-from claimbench.bench.core.task import Shown
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.tasks.super_resolution.catalogue import SETS
 from claimbench.bench.tasks.super_resolution.data import Pair, find, load, unused
 from claimbench.bench.tasks.super_resolution.evaluate import scale_of
@@ -27,7 +27,7 @@ def _same(found: Sequence[Pair]) -> tuple[Path, Path] | None:
     return None
 
 
-def check(jobs: Sequence[Job], shown: Shown) -> list[str]:
+def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
 
     Raises:
@@ -41,11 +41,11 @@ def check(jobs: Sequence[Job], shown: Shown) -> list[str]:
         seen.add(asked)
         name, data, scale, partial = asked
         found = find(SETS[name], data, scale, partial)
-        with shown(SETS[name].title) as progress:
+        with listener.begin(f"checking {SETS[name].title}") as part:
             for done, pair in enumerate(found):
-                progress(done, len(found))
+                part.at(done, len(found))
                 load(pair, scale)
-            progress(len(found), len(found))
+            part.at(len(found), len(found))
         if same := _same(found):
             raise UserError(
                 f"{same[0]} and {same[1]} are one and the same picture: {SETS[name].title} has no two alike"

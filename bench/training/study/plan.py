@@ -2,73 +2,61 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core import text
-from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.core.records import Job, read_job
+from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import Listener
+from claimbench.bench.core.records import Job
 from claimbench.bench.core.text import split
 from claimbench.bench.machine.process import Stop, ask
-from claimbench.bench.store import jsonl
+from claimbench.bench.store.plans import Plan, Plans
 from claimbench.bench.store.store import new_run
 from claimbench.bench.training.study import request as asked
 from claimbench.bench.training.study.request import StudyRequest
 from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, setting
-from claimbench.bench.training.study.task import Task, label, make_job
+from claimbench.bench.training.study.task import StudyTask, label, make_job
 
 FOLDER = Path("studies")
 """Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
 
-UNFINISHED = FOLDER / "unfinished"
 PREPARE = "claimbench.bench.training.study.prepare"
 PREPARE_S = 900.0
 
-Look = Callable[[str], None]
-"""Told what is being looked at."""
-
 
 @dataclass(frozen=True)
-class Plan:
-    """A study.
+class StudyPlan(Plan):
+    """A study; its jobs are the trainings, both arms of a seed side by side, paper after paper.
 
     Attributes:
-        run: its id.
         slots: the devices that trainings run on, one at a time on each.
         folders: where each data set is; empty for a Python package.
         costs: for each subject and arm (``subject/arm``) its ``parameters``, ``flops`` and ``flops_reason``.
-        jobs: the trainings, both arms of a seed side by side, paper after paper.
         without: papers that ``all`` meant and that name no study, a sentence each.
         broken: papers that ``all`` meant and whose study does not work, a sentence each.
     """
 
-    run: str
     slots: tuple[str, ...]
     folders: dict[str, str]
     costs: dict[str, dict[str, Any]]
-    jobs: tuple[Job, ...]
     without: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
-    def tasks(self, results: Path) -> list[Task]:
-        """Return every training, on the first slot."""
-        folder = unfinished(results, self.run)
-        return [
-            Task(
-                job,
-                self.slots[0],
-                self.folders[job.options.setting["dataset"]],
-                str(folder / f"{label(job).replace(' ', '-')}.pt"),
-            )
-            for job in self.jobs
-        ]
+    def training(self, job: Job, results: Path) -> StudyTask:
+        """Return a training, on the first slot."""
+        checkpoint = unfinished(results, self.run) / f"{label(job).replace(' ', '-')}.pt"
+        return StudyTask(job, self.slots[0], self.folders[job.options.setting["dataset"]], str(checkpoint))
 
     def cost(self, job: Job) -> dict[str, Any]:
         """Return what is known of a training's network."""
         return self.costs[f"{job.subject}/{job.form}"]
+
+
+STUDIES = Plans(
+    StudyPlan, f"{FOLDER}/unfinished/{{}}/plan.json", noun="study", title="unfinished study", absent="unfinished study"
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +68,8 @@ class _Subject:
     setting: Setting
 
 
-def make(request: StudyRequest, stop: Stop, look: Look) -> Plan:
-    """Return the plan of a study that starts now: the data found, every arm tried.
+def make(request: StudyRequest, stop: Stop, listener: Listener) -> StudyPlan:
+    """Return the plan of a study that starts now: the data found, every arm tried; the listener is told which.
 
     Raises:
         UserError: something in the request does not exist, the data cannot be had, or an arm does not work.
@@ -97,8 +85,8 @@ def make(request: StudyRequest, stop: Stop, look: Look) -> Plan:
     broken: list[str] = []
     costs: dict[str, dict[str, Any]] = {}
     for subject in subjects:
-        look(subject.name)
-        arms = _prepared(subject, stop)
+        with listener.begin(f"trying both arms of {subject.name}"):
+            arms = _prepared(subject, stop)
         if "problem" in arms:
             broken.append(arms["problem"])
             continue
@@ -106,7 +94,7 @@ def make(request: StudyRequest, stop: Stop, look: Look) -> Plan:
         jobs += _jobs(subject, arms, seeds[subject.name], slots[0].partition(":")[0], threads)
     if broken and ("all" not in split(request.papers) or not jobs):
         raise UserError("; ".join(broken))
-    return Plan(new_run(), slots, folders, costs, tuple(jobs), tuple(without), tuple(broken))
+    return StudyPlan(new_run(), tuple(jobs), slots, folders, costs, tuple(without), tuple(broken))
 
 
 def _subjects(request: StudyRequest) -> tuple[list[_Subject], list[str]]:
@@ -147,44 +135,9 @@ def _jobs(
     ]
 
 
-def save(results: Path, plan: Plan) -> None:
-    """Write a plan, whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    body = {**vars(plan), "jobs": [job.to_json() for job in plan.jobs]}
-    jsonl.write_whole(_path(results, plan.run), json.dumps(body, indent=1).encode() + b"\n")
-
-
-def load(results: Path, run: str) -> Plan:
-    """Read the plan of ``run``, or of the newest study that is not done if it is ``latest``.
-
-    Raises:
-        UserError: there is no such study, or its plan is damaged.
-    """
-    runs = sorted(path.parent.name for path in (results / UNFINISHED).glob("*/plan.json"))
-    if not runs:
-        raise UserError(f"there is no unfinished study in {results / UNFINISHED}")
-    if run != "latest" and run not in runs:
-        raise unknown("unfinished study", run, runs)
-    path = _path(results, runs[-1] if run == "latest" else run)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        jobs = tuple(read_job(job) for job in data["jobs"])
-        lists = {name: tuple(data[name]) for name in ("slots", "without", "broken")}
-        return Plan(**{**data, **lists, "jobs": jobs})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"the plan {path} is damaged ({error}): start a new study") from error
-
-
 def unfinished(results: Path, run: str) -> Path:
     """Return the folder of a study's plan and checkpoints."""
-    return results / UNFINISHED / run
-
-
-def _path(results: Path, run: str) -> Path:
-    return unfinished(results, run) / "plan.json"
+    return STUDIES.path(results, run).parent
 
 
 def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:

@@ -4,71 +4,84 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, Queue
 from typing import Any
 
 from claimbench.bench.machine.process import Interrupted, Stop, stream
-from claimbench.bench.training.study.task import Task
+from claimbench.bench.training.study.task import StudyTask
 
 WORKER = "claimbench.bench.training.study.worker"
 """The module that trains."""
 
-Listener = Callable[[Task, dict[str, Any]], None]
-"""Told of every event of a training, one at a time: ``{}`` when it starts, then what
-:mod:`claimbench.bench.training.study.worker` says."""
+
+Event = tuple[StudyTask, dict[str, Any]]
+"""What a training said: ``{}`` when it starts, then what :mod:`claimbench.bench.training.study.worker` says."""
 
 
-def train(tasks: Iterable[Task], slots: Sequence[str], stop: Stop, listener: Listener) -> None:
-    """Run every task on the next slot that is free; a training that dies is an event that says so.
+def train(tasks: Iterable[StudyTask], slots: Sequence[str], stop: Stop) -> Generator[Event, None, None]:
+    """Run every task on the next slot that is free and yield what each says; one that dies says so too.
+
+    Trainings that are in flight end when the caller stops listening.
 
     Args:
         tasks: in the order in which they begin; their devices are those of the slots.
         slots: a device each; one that is named twice takes two trainings at once.
         stop: watched all the time.
-        listener: called from several threads, never two at once.
 
     Raises:
         Interrupted: a signal asked to stop; the trainings in flight have ended, and go on from their checkpoints later.
-        UserError: the listener raised it; everything has stopped.
     """
     waiting = deque(tasks)
-    lock = threading.Lock()
+    events: Queue[Event | None] = Queue()
     errors: list[BaseException] = []
-
-    def tell(task: Task, event: dict[str, Any]) -> None:
-        with lock:
-            if not errors:
-                listener(task, event)
+    over = threading.Event()
 
     def work(slot: str) -> None:
         try:
-            while not errors:
-                with lock:
-                    if not waiting:
-                        return
+            while not over.is_set():
+                try:
                     task = replace(waiting.popleft(), device=slot)
-                _train(task, stop, tell, lambda: bool(errors))
+                except IndexError:
+                    return
+                for event in _train(task, stop):
+                    events.put(event)
+                    if over.is_set():
+                        break
         except BaseException as error:  # handed to the thread that waits
             errors.append(error)
+            over.set()
+        finally:
+            events.put(None)
 
     threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots[: len(waiting)]]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():  # with a timeout, so that signals are handled meanwhile
-            thread.join(0.2)
+    try:
+        working = len(threads)
+        while working:
+            with suppress(Empty):
+                event = events.get(timeout=0.2)  # so that signals are handled meanwhile
+                working -= event is None
+                if event is not None:
+                    yield event
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     if errors:
         raise next((e for e in errors if not isinstance(e, Interrupted)), errors[0])
 
 
-def _train(task: Task, stop: Stop, tell: Listener, over: Callable[[], bool]) -> None:
-    """Run one training to its last event."""
-    tell(task, {})
+def _train(task: StudyTask, stop: Stop) -> Iterator[Event]:
+    """Run one training and yield all that it says."""
+    yield task, {}
     try:
         for event in stream(WORKER, task.to_json(), stop):
-            tell(task, event)
-            if "rows" in event or "failed" in event or over():
+            yield task, event
+            if "rows" in event or "failed" in event:
                 return
     except RuntimeError as error:
-        tell(task, {"failed": str(error)})
+        yield task, {"failed": str(error)}

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from claimbench.bench.core.records import Measurement, Record
-from claimbench.bench.machine import environment
-from claimbench.bench.machine.locks import alone
+from claimbench.bench.core.listener import Listener
+from claimbench.bench.core.records import Measurement
 from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
-from claimbench.bench.training.study import plan as plans
 from claimbench.bench.training.study import pool
-from claimbench.bench.training.study.plan import Plan
-from claimbench.bench.training.study.pool import Listener
+from claimbench.bench.training.study.plan import FOLDER, STUDIES, StudyPlan, unfinished
 from claimbench.bench.training.study.summary import Summary, summaries
-from claimbench.bench.training.study.task import ROWS, Task, failed_rows, label
+from claimbench.bench.training.study.task import ROWS, StudyTask, failed_rows, label
+
+DONE = "study_accuracy"
+"""The row of a training that is done; one that failed is tried again when its study is resumed."""
 
 
 @dataclass(frozen=True)
-class Ended:
+class StudyEnded:
     """How a study ended.
 
     Attributes:
@@ -50,17 +51,22 @@ class Ended:
 
 def store(results: Path) -> Store:
     """Return the store of the studies in a results folder."""
-    return Store(results / plans.FOLDER)
+    return Store(results / FOLDER)
 
 
-def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: bool = False) -> Ended:
+def ledger(plan: StudyPlan, results: Path) -> Ledger:
+    """Return the ledger of a study."""
+    return Ledger(plan.run, store(results))
+
+
+def run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener, *, resumed: bool = False) -> StudyEnded:
     """Train what is left of a plan.
 
     Args:
         plan: the plan.
         results: the results folder.
         stop: watched all the time.
-        listener: told of every event, see :data:`claimbench.bench.training.study.pool.Listener`.
+        listener: told of every training.
         resumed: whether the plan is on the disk already.
 
     Raises:
@@ -68,76 +74,69 @@ def run(plan: Plan, results: Path, stop: Stop, listener: Listener, *, resumed: b
             stays, and the study can be resumed.
     """
     if not resumed:
-        plans.save(results, plan)
-    folder = plans.unfinished(results, plan.run)
-    with alone(folder, f"another process is at work on study {plan.run}: wait for it, or end it"):
+        STUDIES.save(results, plan)
+    with STUDIES.alone(results, plan.run):
         return _run(plan, results, stop, listener)
 
 
-def _run(plan: Plan, results: Path, stop: Stop, listener: Listener) -> Ended:
-    ledger = _Ledger(plan, results)
-    done = ledger.done()
+def _run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener) -> StudyEnded:
+    kept = ledger(plan, results)
+    tasks = [plan.training(job, results) for job in plan.left(kept.done(DONE))]
+    told = _Trainings(listener, len(plan.jobs), len(plan.jobs) - len(tasks))
     failed: list[str] = []
-
-    def tell(task: Task, event: dict[str, Any]) -> None:
-        if "rows" in event:
-            ledger.add(task, [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in event["rows"]])
-            Path(task.checkpoint).unlink(missing_ok=True)
-        elif "failed" in event:
-            ledger.add(task, failed_rows(event["failed"]), trained=False)
-            failed.append(f"{label(task.job)}: {event['failed']}")
-        listener(task, event)
-
     interrupted = False
     try:
-        pool.train([t for t in plan.tasks(results) if t.job.key() not in done], plan.slots, stop, tell)
+        with closing(pool.train(tasks, plan.slots, stop)) as events:
+            for task, event in events:
+                if "rows" in event:
+                    rows = [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in event["rows"]]
+                    kept.write(task.job, [*rows, *_cost_rows(plan.cost(task.job))], task.device)
+                    Path(task.checkpoint).unlink(missing_ok=True)
+                elif "failed" in event:
+                    kept.write(task.job, failed_rows(event["failed"]), task.device)
+                    failed.append(f"{label(task.job)}: {event['failed']}")
+                told.tell(task, event)
     except Interrupted:
         interrupted = True
-    still = left(plan, results)
-    if not still:
-        shutil.rmtree(plans.unfinished(results, plan.run), ignore_errors=True)
+    left = len(plan.left(kept.done(DONE)))
+    if not left:
+        shutil.rmtree(unfinished(results, plan.run), ignore_errors=True)
     found = summaries(store(results), run=plan.run)
-    return Ended(plan.run, tuple(found), (*plan.broken, *failed), plan.without, interrupted, still, len(plan.jobs))
+    return StudyEnded(plan.run, tuple(found), (*plan.broken, *failed), plan.without, interrupted, left, len(plan.jobs))
 
 
-def left(plan: Plan, results: Path) -> int:
-    """Return how many trainings of a plan are not done."""
-    return len({job.key() for job in plan.jobs} - _Ledger(plan, results).done())
+class _Trainings:
+    """Tells a listener of all trainings and of each that is running."""
+
+    def __init__(self, listener: Listener, total: int, done: int) -> None:
+        self._listener, self._total, self._done = listener, total, done
+        self._whole = listener.begin("all trainings", total, done=done)
+        self._running: dict[str, Listener] = {}
+        self._shares: dict[str, float] = {}
+
+    def tell(self, task: StudyTask, event: dict[str, Any]) -> None:
+        """Pass on an event of a training."""
+        key, epochs = task.job.key(), task.setting.epochs
+        if not event:
+            self._running[key] = self._listener.begin(label(task.job), epochs)
+        elif "epoch" in event:
+            says = f"{label(task.job)}, validation {event['validation']:.1f} %"
+            self._running[key].at(event["epoch"], what=says)
+            self._shares[key] = event["epoch"] / epochs
+        else:
+            self._done += 1
+            self._running.pop(key).end()
+            self._shares.pop(key, None)
+            self._listener.say(f"[{self._done} of {self._total}] {_sentence(task, event)}")
+        self._whole.at(self._done + sum(self._shares.values()))
 
 
-class _Ledger:
-    """Stores the rows of trainings under their run."""
-
-    def __init__(self, plan: Plan, results: Path) -> None:
-        self._plan = plan
-        self._store = store(results)
-        self._environments: dict[str, str] = {}
-
-    def done(self) -> set[str]:
-        """Return the keys of the trainings that are stored and did not fail."""
-        records = self._store.query(run=self._plan.run)
-        return {
-            record.key
-            for record in records
-            if record.measurement.metric == "study_accuracy" and record.measurement.status == "measured"
-        }
-
-    def add(self, task: Task, rows: list[Measurement], *, trained: bool = True) -> None:
-        """Store the rows of a training, and what is known of its network.
-
-        Raises:
-            UserError: they cannot be written.
-        """
-        device = task.device
-        if device not in self._environments:
-            self._environments[device] = self._store.add_environment(environment.capture(device))
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        if trained:
-            rows = [*rows, *_cost_rows(self._plan.cost(task.job))]
-        records = [
-            Record(self._plan.run, task.job, row, self._environments[device], environment.commit(), now) for row in rows
-        ]
-        self._store.append(*records, device=environment.device_name(device))
+def _sentence(task: StudyTask, event: dict[str, Any]) -> str:
+    """Return how a training ended."""
+    if "failed" in event:
+        return f"{label(task.job)} failed: {event['failed']}"
+    accuracy = next(row["value"] for row in event["rows"] if row["metric"] == DONE)
+    return f"{label(task.job)}: {accuracy:.2f} %"
 
 
 def _cost_rows(cost: dict[str, Any]) -> list[Measurement]:

@@ -22,7 +22,7 @@ ROWS = {
 
 
 @dataclass(frozen=True)
-class Task:
+class StudyTask:
     """One arm with one seed.
 
     Attributes:

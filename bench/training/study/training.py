@@ -29,7 +29,7 @@ from claimbench.bench.machine.resident import ResidentMeter, resident
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.augment import augment
-from claimbench.bench.training.study.task import Task
+from claimbench.bench.training.study.task import StudyTask
 
 Tell = Callable[[dict[str, Any]], None]
 """Called after each epoch with what there is to say of it."""
@@ -52,7 +52,7 @@ class Training:
         UserError: the data, the study or the checkpoint is missing or broken.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: StudyTask) -> None:
         self.task, self.setting = task, task.setting
         self.device = torch.device(task.device)
         self._prepare_torch()
@@ -252,11 +252,11 @@ def _per_cent(right: Tensor) -> float:
     return 100 * int(right.sum()) / len(right)
 
 
-def _folder(task: Task) -> Path | None:
+def _folder(task: StudyTask) -> Path | None:
     return Path(task.folder) if task.folder else None
 
 
-def _build(task: Task) -> nn.Module:
+def _build(task: StudyTask) -> nn.Module:
     job = task.job
     if not job.paper:
         return subjects.baseline(job.subject, task.setting)

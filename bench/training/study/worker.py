@@ -14,14 +14,14 @@ from typing import Any
 from claimbench.bench.core.errors import UserError, explain
 from claimbench.bench.core.records import read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.training.study.task import Task
+from claimbench.bench.training.study.task import StudyTask
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train what stdin names and tell of it; the exit status is 0 whenever the last event is there."""
     with open_answer(argv) as file:
         given = json.load(sys.stdin)
-        task = Task(**{**given, "job": read_job(given["job"])})
+        task = StudyTask(**{**given, "job": read_job(given["job"])})
 
         def tell(event: dict[str, Any]) -> None:
             file.write(json.dumps(event) + "\n")
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _last_event(task: Task, tell: Any) -> dict[str, Any]:
+def _last_event(task: StudyTask, tell: Any) -> dict[str, Any]:
     threads = task.job.settings.threads
     if threads is not None:  # read when torch is loaded
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)

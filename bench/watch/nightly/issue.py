@@ -10,10 +10,10 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.watch.nightly.state import Night
 
 LONGEST = 60_000
@@ -27,20 +27,20 @@ def marker(device: str) -> str:
     return f"<!-- claimbench nightly {device} -->"
 
 
-def report(night: Night, page: str, tell: Callable[[str], None]) -> bool:
+def report(night: Night, page: str, listener: Listener) -> bool:
     """Open, bring up to date or close the issue of a night's device; return whether all went well.
 
     Nothing of a night is lost where this fails: why is told, and the next night tries again.
     """
     if shutil.which("gh") is None:
-        tell("no issue was opened: `gh` is not installed")
+        listener.note("no issue was opened: `gh` is not installed")
         return False
     try:
         number = _open_issue(night.device)
         if not night.regressions:
             if number is not None:
                 _gh("issue", "close", str(number), "--comment", f"Mended in night {night.night}: {night.summary}.")
-                tell(f"issue {number} closed: mended")
+                listener.note(f"issue {number} closed: mended")
             return True
         title = f"Regression on {night.device}: {len(night.regressions)} in night {night.night}"
         with tempfile.TemporaryDirectory() as folder:
@@ -48,12 +48,12 @@ def report(night: Night, page: str, tell: Callable[[str], None]) -> bool:
             body.write_text(f"{marker(night.device)}\n{page[:LONGEST]}", encoding="utf-8")
             if number is None:
                 url = _gh("issue", "create", "--title", title, "--body-file", str(body)).strip()
-                tell(f"issue opened: {url}")
+                listener.note(f"issue opened: {url}")
             else:
                 _gh("issue", "edit", str(number), "--title", title, "--body-file", str(body))
-                tell(f"issue {number} brought up to date")
+                listener.note(f"issue {number} brought up to date")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        tell(f"the issue could not be written ({_words(error)})")
+        listener.note(f"the issue could not be written ({_words(error)})")
         return False
     return True
 

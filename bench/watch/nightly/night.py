@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Stop
-from claimbench.bench.run import run_file, session
+from claimbench.bench.run import session
 from claimbench.bench.run.request import RunRequest, resolve
-from claimbench.bench.run.run_file import RunFile
-from claimbench.bench.run.runner import Screen
+from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.store import Store
 from claimbench.bench.watch.nightly import budget, state
 from claimbench.bench.watch.nightly.history import History, unit_of
@@ -31,8 +30,6 @@ LONGEST_PAUSE_S = 24 * 3600.0
 
 ACROSS = ("versions",)
 """A slowdown that came with a driver or a library is one as well; its cause says so."""
-
-Shown = Callable[[int], AbstractContextManager[Screen]]
 
 
 @dataclass(frozen=True)
@@ -78,9 +75,8 @@ def run_night(
     asked: Asked,
     results: Path,
     stop: Stop,
-    shown: Shown,
     finish: Callable[[Night, RegressionReport | None], None],
-    tell: Callable[[str], None],
+    listener: Listener,
     new: bool = False,
 ) -> Result:
     """Measure, compare and sum up one night.
@@ -89,25 +85,24 @@ def run_night(
         asked: the request.
         results: the folder of records.
         stop: watched all the time.
-        shown: gives what shows progress on so many jobs.
         finish: called with the finished night before it is marked so, and again if that was cut off.
-        tell: called with a line on what is begun.
+        listener: told what is begun, and of every job.
         new: give up a night that was cut off instead of going on with it.
 
     Raises:
         UserError: the request cannot be met, another night is running, or the folder cannot be written.
     """
-    request = resolve(asked.request)
+    request = resolve(asked.request, listener)
     device = environment.device_name(request.settings.device)
     with state.alone(results, device):
-        night = _unfinished(asked, results, device, new, tell)
+        night = _unfinished(asked, results, device, new, listener)
         resumed = night is not None
         if night is None:
             night = _begin(asked, results, device, session.new_plan(request, None))
-        plan = run_file.load(results, night.night)
-        tell(_opening(night, plan, resumed))
-        with _Deadline(night, results, stop) as expired, shown(len(plan.jobs)) as screen:
-            ended = session.run(plan, results, stop, screen.job, resumed=True, testing=screen.claim)
+        plan = RUNS.load(results, night.night)
+        listener.note(_opening(night, plan, resumed))
+        with _Deadline(night, results, stop) as expired:
+            ended = session.run(plan, results, stop, listener, resumed=True)
         if ended.problem or (ended.interrupted and not expired.is_set()):
             status = 130 if ended.interrupted else 1
             return Result(night, None, status, resumed, ended.left, ended.problem)
@@ -141,7 +136,7 @@ def accept(results: Path, device: str) -> Night:
     return night
 
 
-def _unfinished(asked: Asked, results: Path, device: str, new: bool, tell: Callable[[str], None]) -> Night | None:
+def _unfinished(asked: Asked, results: Path, device: str, new: bool, listener: Listener) -> Night | None:
     """Return the night that was cut off, if it can be gone on with; mark those that cannot as abandoned."""
     found: Night | None = None
     for night in state.nights(results, device):
@@ -149,7 +144,7 @@ def _unfinished(asked: Asked, results: Path, device: str, new: bool, tell: Calla
             continue
         reason = _abandon(night, results, new)
         if reason:
-            tell(f"night {night.night} was cut off and is given up: {reason}")
+            listener.note(f"night {night.night} was cut off and is given up: {reason}")
             state.save(results, replace(night, status="abandoned", summary=f"given up: {reason}"))
         elif night.asked != asked.as_json():
             raise UserError(
@@ -169,7 +164,7 @@ def _abandon(night: Night, results: Path, new: bool) -> str:
         return "the code is another one since"
     if (datetime.now(UTC) - datetime.fromisoformat(night.started)).total_seconds() > LONGEST_PAUSE_S:
         return "that was more than a day ago"
-    return "" if (results / run_file.FOLDER / f"{night.night}.json").is_file() else "its plan is gone"
+    return "" if RUNS.path(results, night.night).is_file() else "its plan is gone"
 
 
 def _begin(asked: Asked, results: Path, device: str, plan: RunFile) -> Night:
@@ -190,7 +185,7 @@ def _begin(asked: Asked, results: Path, device: str, plan: RunFile) -> Night:
         run=[_row(chosen) for chosen in choice.run],
         left=[_row(chosen, "the budget is spent on what is more urgent") for chosen in choice.left],
     )
-    run_file.save(results, replace(plan, jobs=choice.jobs))
+    RUNS.save(results, replace(plan, jobs=choice.jobs))
     state.save(results, night)
     return night
 

@@ -7,13 +7,14 @@ drifts misleads neither, and judged by the same test as ``bench regress``; where
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import expm1, log1p
 from pathlib import Path
 from typing import Literal
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.findings import Finding, RegressionReport
 from claimbench.bench.watch.regress.probe import Probe, Unmeasurable
@@ -78,15 +79,12 @@ class Bisected:
     steps: tuple[Step, ...]
 
 
-Tell = Callable[[str], None]
-
-
-def bisect(task: Bisection, tell: Tell = lambda text: None) -> Bisected:
+def bisect(task: Bisection, listener: Listener = SILENT) -> Bisected:
     """Return the first commit after ``task.good`` that is worse than it.
 
     Args:
         task: the range and the command.
-        tell: called with one line as each commit has been tried.
+        listener: told of each commit that has been tried.
 
     Raises:
         UserError: the names are no commits, good is no ancestor of bad, either cannot be measured, or bad is not worse.
@@ -97,10 +95,10 @@ def bisect(task: Bisection, tell: Tell = lambda text: None) -> Bisected:
     if git(task.repository, "merge-base", good, bad, check=False).strip() != good:
         raise UserError(f"{task.good} is not an ancestor of {task.bad}: name a good commit that bad was built on")
     with worktrees(task.repository, {"good": good, "candidate": bad}) as folders:
-        return _bisect(task, good, bad, folders, tell)
+        return _bisect(task, good, bad, folders, listener)
 
 
-def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], tell: Tell) -> Bisected:
+def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], listener: Listener) -> Bisected:
     scratch = folders["good"].parent / "measured"
     probe = Probe(good, folders["good"], scratch, task.command, task.timeout)
     try:
@@ -113,7 +111,7 @@ def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], tell
         raise UserError(f"{task.bad} is not worse than {task.good}: {outcome.sentence()}")
     regression = tuple(_phrase(finding) for finding in worse.values())
     for phrase in regression:
-        tell(f"{task.bad} against {task.good}: {phrase}")
+        listener.say(f"{task.bad} against {task.good}: {phrase}")
     steps: list[Step] = []
     folder = folders["candidate"]
     git(folder, "checkout", "--force", "--detach", "HEAD")
@@ -123,7 +121,7 @@ def _bisect(task: Bisection, good: str, bad: str, folders: dict[str, Path], tell
         git(folder, "clean", "-ffdxq", check=False)
         step = _tried(task, probe, Probe(commit, folder, scratch, task.command, task.timeout), worse)
         steps.append(step)
-        tell(f"{step.mark}: {describe(task.repository, commit)} ({step.why})")
+        listener.say(f"{step.mark}: {describe(task.repository, commit)} ({step.why})")
         git(folder, "checkout", "--force", "--detach", "HEAD", check=False)
         answer = git(folder, "bisect", step.mark, check=False)
         if not answer:

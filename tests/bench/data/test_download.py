@@ -9,10 +9,12 @@ from email.utils import format_datetime
 import pytest
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT
 from claimbench.bench.data.download import cache, part
-from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience, Watch
+from claimbench.bench.data.download.download import ChangedError, Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
 from tests.bench.file_server import running
+from tests.bench.listening import Heard
 
 BODY = os.urandom(300_000)
 OTHER = os.urandom(300_000)
@@ -38,18 +40,18 @@ def waits():
 def get(server, target, waits):
     """Download a file of the server into the part."""
 
-    def run(name="x.pth", *, size=None, watch=None, url=None, **patience):
+    def run(name="x.pth", *, size=None, listener=SILENT, url=None, **patience):
         limits = Patience(**{"attempts": 4, "stall_s": 2.0, **patience})
-        Download(url or f"{server.url}/{name}", target, size, {}, limits, watch or Watch(), waits.append).run()
+        Download(url or f"{server.url}/{name}", target, size, {}, limits, listener, waits.append).run()
         return target.path.read_bytes()
 
     return run
 
 
 def test_a_file_arrives_whole_and_is_watched(server, get):
-    file, seen = server.serve("x.pth", BODY), []
-    assert get(watch=Watch(lambda here, total: seen.append((here, total)))) == BODY
-    assert seen[-1] == (len(BODY), len(BODY))
+    file, heard = server.serve("x.pth", BODY), Heard()
+    assert get(listener=heard) == BODY
+    assert heard.of("at")[-1] == (len(BODY), len(BODY))
     assert file.asked[0]["Accept-Encoding"] == "identity"
     assert "Range" not in file.asked[0]
 
@@ -163,11 +165,11 @@ def test_a_server_that_always_breaks_off_at_the_same_byte_is_given_up(server, ge
 def test_retry_after_is_respected(server, get, waits, status):
     script = [("status", status, {"Retry-After": "7"}, b""), ("status", status, {}, b"")]
     server.serve("x.pth", BODY, script=script)
-    says = []
-    assert get(watch=Watch(says=says.append)) == BODY
+    heard = Heard()
+    assert get(listener=heard) == BODY
     assert waits == [7.0, 2.0]
-    assert says[0].startswith(f"the server answers {status} (")
-    assert says[0].endswith("trying again in 7 s")
+    assert heard.of("note")[0].startswith(f"the server answers {status} (")
+    assert heard.of("note")[0].endswith("trying again in 7 s")
 
 
 def test_retry_after_may_be_a_date(server, get, waits):

@@ -9,7 +9,7 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone, folder_alone
-from claimbench.bench.run import run_file
+from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.watch.nightly import state
 
 HOLD = """
@@ -70,12 +70,12 @@ def test_the_place_must_be_there(tmp_path):
     ("taken", "sentence"),
     [
         (folder_alone, "another process is training in .*: wait for it, or name another folder"),
-        (lambda folder: run_file.alone(folder, "r1"), "another process is at work on run r1: wait for it, or end it"),
+        (lambda folder: RUNS.alone(folder, "r1"), "another process is at work on run r1: wait for it, or end it"),
         (lambda folder: state.alone(folder, "cpu"), "another night is running on cpu"),
     ],
 )
 def test_trainings_runs_and_nights_say_who_is_in_the_way(tmp_path, taken, sentence):
-    run_file.save(tmp_path, run_file.RunFile("r1", (), "cpu", ()))
+    RUNS.save(tmp_path, RunFile("r1", (), (), "cpu"))
     with taken(tmp_path), pytest.raises(UserError, match=sentence), taken(tmp_path):
         pass
     with taken(tmp_path):

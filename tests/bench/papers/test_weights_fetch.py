@@ -13,7 +13,6 @@ from safetensors.torch import save
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.download.download import Download, Patience
-from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.weights import fetch as fetching
 from claimbench.bench.papers.weights import hub, lock
@@ -64,7 +63,7 @@ def fetch(root):
     def run(variant="a", **more):
         patience = Patience(attempts=2, stall_s=2, backoff_s=0)
         variants = {v.name: v for v in registry.paper("served").variants}
-        return Fetcher(root, patience=patience, screen=Screen(quiet=True), **more).fetch("served", variants[variant])
+        return Fetcher(root, patience=patience, **more).fetch("served", variants[variant])
 
     return run
 
@@ -240,7 +239,7 @@ def test_a_host_that_is_down_is_not_asked_for_every_file(publish, root, monkeypa
     tried = []
     run = Download.run
     monkeypatch.setattr(Download, "run", lambda self: tried.append(self.url) or run(self))
-    fetcher = Fetcher(root, patience=Patience(backoff_s=0), screen=Screen(quiet=True))
+    fetcher = Fetcher(root, patience=Patience(backoff_s=0))
     for variant in registry.paper("served").variants:
         with pytest.raises(AbsentError, match=rf"no connection .*{variant.name}\.pth and save it as"):
             fetcher.fetch("served", variant)

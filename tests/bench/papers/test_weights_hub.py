@@ -5,7 +5,8 @@ import hashlib
 import huggingface_hub.constants as constants
 import pytest
 
-from claimbench.bench.data.download.download import Download, DownloadError, Patience, Watch
+from claimbench.bench.core.listener import SILENT
+from claimbench.bench.data.download.download import Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
 from claimbench.bench.papers.spec import Checkpoint
 from claimbench.bench.papers.weights import hub
@@ -37,14 +38,14 @@ def source(url="hf:o/r/x.pth"):
 
 
 def test_a_branch_stands_for_a_commit(server):
-    found = hub.resolve(source(), "main", PATIENCE, Watch())
+    found = hub.resolve(source(), "main", PATIENCE, SILENT)
     assert found.commit == COMMIT
     assert found.url == f"{server.url}/o/r/resolve/{COMMIT}/x.pth"
     assert (found.sha256, found.size) == (SHA256, len(BODY))
 
 
 def test_a_cut_off_file_goes_on_at_the_same_commit(server, tmp_path):
-    found = hub.resolve(source(), "main", PATIENCE, Watch())
+    found = hub.resolve(source(), "main", PATIENCE, SILENT)
     server.files[f"/o/r/resolve/{COMMIT}/x.pth"].script = [("cut", 1000)]
     part = Part(tmp_path / "x.part")
     Download(found.url, part, found.size, found.headers, PATIENCE, sleep=lambda s: None).run()
@@ -65,23 +66,23 @@ def test_what_the_hub_refuses_is_said(server, code, says):
     status = 403 if code == "GatedRepo" else 404
     server.files["/o/r/resolve/main/x.pth"].script = [("status", status, {"X-Error-Code": code}, b"")]
     with pytest.raises(DownloadError, match=says):
-        hub.resolve(source(), "main", PATIENCE, Watch())
+        hub.resolve(source(), "main", PATIENCE, SILENT)
 
 
 def test_a_hub_that_is_busy_is_asked_again(server):
     busy = [("status", 429, {"Retry-After": "0"}, b""), ("status", 503, {}, b"")]
     file = server.files["/o/r/resolve/main/x.pth"]
     file.script = busy[:1]
-    assert hub.resolve(source(), "main", PATIENCE, Watch()).commit == COMMIT
+    assert hub.resolve(source(), "main", PATIENCE, SILENT).commit == COMMIT
     file.script = busy * 2
     with pytest.raises(DownloadError, match="the hub answers 503, 2 times in a row"):
-        hub.resolve(source(), "main", PATIENCE, Watch())
+        hub.resolve(source(), "main", PATIENCE, SILENT)
 
 
 def test_a_hub_that_is_down_is_unreachable(server, monkeypatch):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
     with pytest.raises(DownloadError, match="the hub cannot be reached") as error:
-        hub.resolve(source(), "main", PATIENCE, Watch())
+        hub.resolve(source(), "main", PATIENCE, SILENT)
     assert error.value.unreachable
 
 

@@ -14,8 +14,7 @@ from claimbench.bench.publish.submission import files, lines, private
 from claimbench.bench.publish.submission.check import Checker
 from claimbench.bench.publish.submission.pack import pack
 from claimbench.bench.publish.submission.read import parse
-from claimbench.bench.run import run_file
-from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.store import Store
 from tests.bench.publish.test_submission_folder import MODELS, NOW
 from tests.bench.record_examples import RUN, record
@@ -49,7 +48,7 @@ def store(tmp_path):
     for each in (mine, lost, own, timed):
         store.append(each, device="cpu-x-2c")
     jobs = tuple(each.job for each in (mine, lost, own, timed))
-    run_file.save(tmp_path, RunFile(RUN, ("demo",), "cpu", jobs))
+    RUNS.save(tmp_path, RunFile(RUN, jobs, ("demo",), "cpu"))
     return store
 
 
@@ -124,7 +123,7 @@ def test_a_damaged_run_is_not_packed(store):
 def test_a_run_of_own_models_only_is_not_packed(tmp_path):
     own = record(paper="", subject="mine.py:build", form="")
     Store(tmp_path).append(own, device="cpu")
-    run_file.save(tmp_path, RunFile(RUN, ("demo",), "cpu", (own.job,)))
+    RUNS.save(tmp_path, RunFile(RUN, (own.job,), ("demo",), "cpu"))
     with pytest.raises(UserError, match="no records of a paper's model"):
         pack(tmp_path, RUN)
 

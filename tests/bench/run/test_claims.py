@@ -9,6 +9,7 @@ from claimbench.bench.papers import registry
 from claimbench.bench.run import claim_check
 from claimbench.bench.run.claims import Claims
 from claimbench.bench.store import outcomes
+from tests.bench.listening import Heard
 
 PAPER = SimpleNamespace(
     id="made-up",
@@ -43,10 +44,10 @@ def claims(root, again=True, requested=False, **more):
 
 
 def test_every_claim_with_an_experiment_is_tested_and_told(tmp_path, asked):
-    said = []
-    found = claims(tmp_path, tell=said.append).outcomes(PAPER, ())
+    heard = Heard()
+    found = claims(tmp_path, listener=heard).outcomes(PAPER, ())
     assert asked.calls == ["is_small", "is_fast"]
-    assert said == ["made-up: claim 1 of 2, small", "made-up: claim 2 of 2, fast"]
+    assert heard.begun() == ["testing made-up: claim 1 of 2, small", "testing made-up: claim 2 of 2, fast"]
     assert found == outcomes.stored(tmp_path, "made-up", "run-1")
 
 

@@ -12,11 +12,12 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.machine.process import Interrupted, Stop, ask
-from claimbench.bench.run import run_file
 from claimbench.bench.run.jobs import run_jobs
-from claimbench.bench.run.run_file import RunFile
-from claimbench.bench.run.runner import Ledger, done, execute
+from claimbench.bench.run.run_file import RUNS, RunFile
+from claimbench.bench.run.runner import execute, label
+from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
+from tests.bench.listening import Heard
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +95,12 @@ def test_records_are_stored_and_those_stored_are_not_measured_again(tmp_path):
     plan = plan_of(job(), job(metric="flops"), job("abort", metric="latency"))
     store = Store(tmp_path)
     with Stop() as stop:
-        execute(plan, Ledger(plan.run, "cpu", store), stop)
-        finished = done(Store(tmp_path), plan.run)
-        assert finished == {j.key() for j in plan.jobs}
-        told = []
-        execute(plan, Ledger(plan.run, "cpu", store), stop, finished, lambda j, rows: told.append(j))
-    assert told == []
+        execute(plan, Ledger(plan.run, store), stop)
+        again = Ledger(plan.run, Store(tmp_path))
+        assert again.done() == {j.key() for j in plan.jobs}
+        heard = Heard()
+        execute(plan, again, stop, heard)
+    assert heard.begun() == ["all jobs"]
     records = Store(tmp_path).query(run=plan.run)
     assert len(records) == 2 + 3 + 1
     assert {r.environment for r in records} == {records[0].environment}
@@ -114,7 +115,7 @@ def test_a_store_that_fails_on_the_way_loses_nothing(tmp_path):
             super().append(*records, device=device)
 
     plan = plan_of(job(), job(metric="flops"), job(metric="latency"))
-    ledger = Ledger(plan.run, "cpu", Full(tmp_path))
+    ledger = Ledger(plan.run, Full(tmp_path))
     with Stop() as stop:
         execute(plan, ledger, stop)
     assert "the disk is full" in ledger.problem
@@ -125,11 +126,18 @@ def test_a_store_that_fails_on_the_way_loses_nothing(tmp_path):
 
 
 def test_progress_is_told_of_each_job_before_and_after(tmp_path):
-    told = []
-    plan = plan_of(job(), job(metric="flops"), job(metric="latency"))
+    heard = Heard()
+    plan = plan_of(job(), job("abort", metric="flops"), job(metric="latency"))
     with Stop() as stop:
-        execute(plan, Ledger(plan.run, "cpu", None), stop, (), lambda j, rows: told.append((j.metric, rows is None)))
-    assert told == [(m, before) for m in ("params", "flops", "latency") for before in (True, False)]
+        execute(plan, Ledger(plan.run, None), stop, heard)
+    params, flops, latency = (label(j) for j in plan.jobs)
+    failed = ("failed", flops, "the process crashed (SIGABRT): last words")
+    done = [("at", "all jobs", (number, None)) for number in (1, 2, 3)]
+    assert heard.told == [
+        ("begin", "all jobs", 3), ("begin", params, None), ("end", params, None), done[0],
+        ("begin", flops, None), failed, ("end", flops, None), done[1],
+        ("begin", latency, None), ("end", latency, None), done[2], ("end", "all jobs", None),
+    ]  # fmt: skip
 
 
 def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
@@ -145,17 +153,17 @@ def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatc
     plan = plan_of(*(job(metric="throughput", round=number) for number in range(3)))
     store = Store(tmp_path)
     with Stop() as stop:
-        execute(replace(plan, jobs=plan.jobs[:1]), Ledger(plan.run, "cpu", store), stop)
-        execute(plan, Ledger(plan.run, "cpu", store), stop, done(store, plan.run))
+        execute(replace(plan, jobs=plan.jobs[:1]), Ledger(plan.run, store), stop)
+        execute(plan, Ledger(plan.run, store), stop)
     assert asked == [(0, None), (1, 32), (2, 32)]
     assert {record.job.key() for record in store.query(run=plan.run)} == {j.key() for j in plan.jobs}
 
 
 def test_a_plan_survives_the_disk(tmp_path):
     plan = plan_of(job(settings=Settings(input_size=(8, 8), batch=4)), timeout=5.0, seed=3)
-    run_file.save(tmp_path, plan)
-    assert run_file.load(tmp_path, "latest") == plan
-    assert [j.key() for j in run_file.load(tmp_path, plan.run).jobs] == [j.key() for j in plan.jobs]
+    RUNS.save(tmp_path, plan)
+    assert RUNS.load(tmp_path, "latest") == plan
+    assert [j.key() for j in RUNS.load(tmp_path, plan.run).jobs] == [j.key() for j in plan.jobs]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": [1]}', '{"run": "x", "jobs": []}'])
@@ -163,15 +171,15 @@ def test_a_damaged_plan_says_so(tmp_path, text):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "a.json").write_text(text)
     with pytest.raises(UserError, match="is damaged"):
-        run_file.load(tmp_path, "latest")
+        RUNS.load(tmp_path, "latest")
 
 
 def test_an_unknown_run_gets_the_nearest_name(tmp_path):
     with pytest.raises(UserError, match="there is no run to resume"):
-        run_file.load(tmp_path, "latest")
-    run_file.save(tmp_path, plan_of(job()))
+        RUNS.load(tmp_path, "latest")
+    RUNS.save(tmp_path, plan_of(job()))
     with pytest.raises(UserError, match="did you mean 20260101T000000Z-abcdef"):
-        run_file.load(tmp_path, "20260101T000000Z-abcdee")
+        RUNS.load(tmp_path, "20260101T000000Z-abcdee")
 
 
 def test_a_worker_does_not_outlive_its_runner(tmp_path, environment):

@@ -16,15 +16,17 @@ import torch
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
-from claimbench.bench.tasks.image_classification.train import data, intact, session, show
+from claimbench.bench.tasks.image_classification.train import data, intact, session
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import Loop
 from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
+from tests.bench.listening import Heard
 
 # Sums over several threads end in other bits than over one, and the commands that are compared with have one.
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,21 +84,23 @@ def plan_of(digits, **changes):
     return resolve(Wish(**values), devices=devices, on_gpu=False)
 
 
-def train(plan, folder, *, resume=False, stop_after=None, every=0, looked=None):
+def train(plan, folder, *, resume=False, stop_after=None, every=0, looked=None, listener=None):
     """Train in this process; stop after so many looks at a loss, with none before the pictures are looked at."""
     stop = SimpleNamespace(requested=stop_after == 0)
     looks = iter(range(10**9))
     looked = [] if looked is None else looked
 
-    class Watching:
-        def looked(self, done, total):
+    class Pictures(Listener):
+        def at(self, done, total=None, what=""):
             looked.append((done, total))
 
-        def step(self, epoch, step, steps, loss):
+    class Steps(Listener):
+        def at(self, done, total=None, what=""):
             stop.requested = stop_after is not None and next(looks) + 1 >= stop_after
 
-        def epoch(self, epoch, scores, loss):
-            pass
+    class Both(Listener):
+        def begin(self, what, *given, **more):
+            return Pictures() if what == "reading pictures" else Steps()
 
     return session.train(
         plan,
@@ -107,7 +111,7 @@ def train(plan, folder, *, resume=False, stop_after=None, every=0, looked=None):
         every=every,
         workers=0,
         stop=stop,
-        watcher=Watching(),
+        listener=Both() if listener is None else listener,
     )
 
 
@@ -196,7 +200,7 @@ def test_two_processes_train_as_one_does(digits, tmp_path, environment, shard):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     arguments = ["train", "--paper", "tiny", "--variant", "tiny_calm", "--recipe", "sgd", "--data", str(digits)]
     options = ["--out", "two", "--workers", "0", "--device", "cpu"]
-    subprocess.run(
+    done = subprocess.run(
         [*command, "-m", "claimbench.bench", *arguments, *options, *(["--fsdp"] if shard else [])],
         env={**environment, "BENCH_PAPERS": str(PAPERS)},
         cwd=tmp_path,
@@ -204,6 +208,7 @@ def test_two_processes_train_as_one_does(digits, tmp_path, environment, shard):
         capture_output=True,
         timeout=120,
     )
+    assert done.stderr.count(b"epoch 1/") == 1, "the first process speaks for both"
     one, two = (lines(tmp_path / name) for name in ("one", "two"))
     assert [line["loss"] for line in one] == pytest.approx([line["loss"] for line in two], rel=1e-4)
     assert [line["lr"] for line in one] == [line["lr"] for line in two]
@@ -433,16 +438,21 @@ def test_the_look_at_the_pictures_tells_how_far_it_is(digits, tmp_path):
     assert looked == [(len(part), len(part)) for part in (parts.validate, parts.train)]
 
 
-def test_the_bar_of_a_run_fills_with_pictures_and_then_with_steps():
-    class Bar:
-        def update(self, task, **shown):
-            seen.append((shown["completed"], shown["total"], shown["description"]))
-
-    seen = []
-    lines = show.Lines(None, 3, Bar(), 0)
-    lines.looked(256, 300)
-    lines.step(1, 4, 5, 0.25)
-    assert seen == [(256, 300, "reading pictures"), (5, 5, "epoch 2/3, loss 0.2500")]
+def test_a_listener_hears_of_pictures_and_then_of_steps_and_epochs(digits, tmp_path):
+    heard = Heard()
+    plan = plan_of(digits, epochs=2)
+    train(plan, tmp_path / "run", listener=heard)
+    steps = len(lines(tmp_path / "run"))
+    assert heard.begun() == ["reading pictures", "training"]
+    assert ("begin", "training", steps) in heard.told
+    assert [told for how, what, told in heard.told if (how, what) == ("at", "training")] == [
+        (done, None) for done in range(1, steps + 1)
+    ]
+    assert [line.partition(",")[0].partition(" loss")[0] for line in heard.of("say")] == [
+        "epoch 1/3:",
+        "epoch 2/3:",
+        "epoch 3/3:",
+    ]
 
 
 def test_the_look_at_the_pictures_can_be_interrupted(digits, tmp_path):
@@ -506,12 +516,6 @@ def test_resuming_in_an_epoch_begins_where_it_stopped():
     passes.begin(1, step=3)
     assert list(passes) == whole[6:]
     assert len(passes) == 2
-
-
-def test_the_lines_of_a_run_are_silent_in_all_processes_but_the_first(capsys):
-    with show.watching(3, speaks=False) as watcher:
-        watcher.epoch(1, {}, 0.5)
-    assert capsys.readouterr().err == ""
 
 
 def test_a_checkpoint_holds_plain_values_only(digits, tmp_path):

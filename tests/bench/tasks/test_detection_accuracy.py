@@ -18,6 +18,7 @@ from claimbench.bench.papers.openmmlab.found import Found
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from claimbench.bench.tasks.object_detection.check import precheck
 from tests.bench import detection_data as made
+from tests.bench.listening import Heard
 
 TASK = tasks.get("object-detection")
 NUMBERS = {made.PERSON: CLASSES.index("person"), made.CAR: CLASSES.index("car")}
@@ -171,18 +172,8 @@ def test_the_row_says_what_is_missing(data, given, changed, sentence):
 
 
 def test_the_check_reads_every_picture_and_says_that_there_are_less(data):
-    told = []
-
-    class Shown:
-        def __init__(self, what):
-            self.what = what
-
-        def __enter__(self):
-            return lambda done, total: told.append((self.what, done, total))
-
-        def __exit__(self, *_):
-            return None
-
-    notes = precheck([job(data), job(data)], Shown)
+    heard = Heard()
+    notes = precheck([job(data), job(data)], heard)
     assert notes == ["partial data: 2 of 5,000 pictures of COCO 2017 val"]
-    assert told == [("COCO 2017 val", 1, 2), ("COCO 2017 val", 2, 2)]
+    assert heard.begun() == ["checking COCO 2017 val"]
+    assert heard.of("at") == [(1, 2), (2, 2)]

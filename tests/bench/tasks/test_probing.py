@@ -12,9 +12,10 @@ from torch import nn
 from claimbench.bench import tasks
 from claimbench.bench.core.bits import decode
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.data.small.sets import PictureTensors
-from claimbench.bench.measure.scoring.journal import Count, ahead
+from claimbench.bench.measure.scoring.journal import Ahead, Count
 from claimbench.bench.run.dispatch import dispatching
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.features import Features
@@ -185,14 +186,15 @@ class TestCache:
             return whole(model, images, side)
 
         monkeypatch.setattr(features, "_extract", cut)
-        with ahead(str(tmp_path / "probe"), "pictures encoded") as told:
+        with Ahead(str(tmp_path / "probe"), "pictures encoded") as told:
 
-            def watched(done, total):
-                told(done, total)
-                seen.append(Count(tmp_path / "probe").text())
+            class Watched(Listener):
+                def at(self, done, total=None, what=""):
+                    told.at(done, total)
+                    seen.append(Count(tmp_path / "probe").text())
 
             with pytest.raises(KeyboardInterrupt):
-                features.load("elpv", "", watched)
+                features.load("elpv", "", Watched())
         assert seen == ["4 of 21 pictures encoded", "7 of 21 pictures encoded", "11 of 21 pictures encoded"]
         assert Count(tmp_path / "probe").text() == ""
         monkeypatch.setattr(features, "_extract", whole)

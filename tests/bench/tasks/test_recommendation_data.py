@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Options
-from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DataSet
 from claimbench.bench.tasks.sequential_recommendation.check import precheck
 from claimbench.bench.tasks.sequential_recommendation.data import opening
@@ -190,24 +189,24 @@ def fetched(tmp_path, monkeypatch):
 def test_a_published_file_is_fetched_once_even_if_it_breaks_off(fetched):
     server, dataset, body = fetched
     file = server.serve("far.txt", body, script=[("cut", 2000)])
-    assert opening.opened(dataset, None, screen=Screen(quiet=True)).data.users == 200
+    assert opening.opened(dataset, None).data.users == 200
     assert [asked.get("Range") for asked in file.asked] == [None, "bytes=2000-"]
-    opening.opened(dataset, None, screen=Screen(quiet=True))
+    opening.opened(dataset, None)
     assert len(file.asked) == 2
 
 
 def test_another_file_at_the_address_or_in_the_cache_is_refused(fetched, tmp_path):
     server, dataset, body = fetched
     with pytest.raises(UnavailableError, match="cannot be fetched"):
-        opening.opened(dataset, None, screen=Screen(quiet=True))
+        opening.opened(dataset, None)
     server.serve("far.txt", body + b"3 1\n")
     with pytest.raises(UnavailableError, match="is not the published file of far data any more"):
-        opening.opened(dataset, None, screen=Screen(quiet=True))
+        opening.opened(dataset, None)
     server.serve("far.txt", body)
-    opening.opened(dataset, None, screen=Screen(quiet=True))
+    opening.opened(dataset, None)
     (tmp_path / "cache" / "data" / "far" / "far.txt").write_text("1 1\n")
     with pytest.raises(UserError, match="is not the published file"):
-        opening.opened(dataset, None, screen=Screen(quiet=True))
+        opening.opened(dataset, None)
 
 
 def test_grouplens_own_file_is_read_as_recboles(write):
@@ -248,8 +247,8 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_few_items_are_said_before_the_run(write):
     job = SimpleNamespace(options=Options(dataset="pairs", data=str(write(GOOD))))
-    (note,) = precheck([job], lambda title: nullcontext())
+    (note,) = precheck([job], SILENT)
     assert "holds 4 items: 100 drawn negatives repeat them" in note
     write("1,2\n")
     with pytest.raises(UserError, match="line 1 has 1 column;"):
-        precheck([job], lambda title: nullcontext())
+        precheck([job], SILENT)

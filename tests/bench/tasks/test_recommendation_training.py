@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.sequential_recommendation import score
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs
@@ -15,7 +16,7 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import generator
 from claimbench.bench.tasks.sequential_recommendation.train import session
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import interval
-from claimbench.bench.tasks.sequential_recommendation.train.session import Progress, Wish
+from claimbench.bench.tasks.sequential_recommendation.train.session import Course, Wish
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Batches, Recipe
 from claimbench.reproductions.sasrec.model import build
 
@@ -45,8 +46,8 @@ def wish():
     return make
 
 
-def run(wish, folder, seed=0, resume=False, stop=GO, tell=lambda seed, progress: None):
-    return session.train(wish, seed, folder, resume=resume, stop=stop, tell=tell)
+def run(wish, folder, seed=0, resume=False, stop=GO, listener=SILENT):
+    return session.train(wish, seed, folder, resume=resume, stop=stop, listener=listener)
 
 
 def test_batches_are_whole_and_follow_from_the_seed(wish):
@@ -76,10 +77,11 @@ def test_training_that_was_cut_off_ends_with_the_same_weights(wish, tmp_path):
     whole = run(wish(), tmp_path / "whole")
     stop = SimpleNamespace(requested=False)
 
-    def tell(seed, progress):
-        stop.requested = progress.epoch == 3  # one epoch after a checkpoint
+    class Stopping(Listener):
+        def at(self, done, total=None, what=""):
+            stop.requested = done == 3  # one epoch after a checkpoint
 
-    assert run(wish(), tmp_path / "cut", stop=stop, tell=tell) is None
+    assert run(wish(), tmp_path / "cut", stop=stop, listener=Stopping()) is None
     resumed = run(wish(), tmp_path / "cut", resume=True)
     assert resumed["sampled"] == whole["sampled"]
     assert resumed["progress"]["curve"] == whole["progress"]["curve"]
@@ -96,8 +98,8 @@ def test_ends_when_validation_stands_still(wish, tmp_path):
     found = run(wish(lr=1e-12, epochs=100, every=1, patience=3), tmp_path)
     progress = found["progress"]
     assert progress["epoch"] == progress["best_epoch"] + 3
-    assert not Progress(epoch=9, best_epoch=5).over(Recipe(8, patience=5))
-    assert Progress(epoch=10, best_epoch=5).over(Recipe(8, patience=5))
+    assert not Course(epoch=9, best_epoch=5).over(Recipe(8, patience=5))
+    assert Course(epoch=10, best_epoch=5).over(Recipe(8, patience=5))
 
 
 def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):
@@ -106,7 +108,12 @@ def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):
     monkeypatch.setattr(
         session, "draw", lambda split, part, *rest, **more: asked.append(part) or original(split, part, *rest, **more)
     )
-    run(wish(), tmp_path, tell=lambda seed, progress: asked.append(progress.epoch))
+
+    class Epochs(Listener):
+        def at(self, done, total=None, what=""):
+            asked.append(done)
+
+    run(wish(), tmp_path, listener=Epochs())
     assert asked == ["validation", 1, 2, 3, 4, "test", "test"]
 
 

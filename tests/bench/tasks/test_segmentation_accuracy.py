@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType
 
@@ -13,6 +12,7 @@ from torch import nn
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
+from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
@@ -132,7 +132,7 @@ def checked(place, classes=3):
         f"def build():\n    return Knowing({classes})\n"
     )
     mine = replace(job(place), subject=f"{file}:build")
-    return TASK.check([mine], lambda title: nullcontext())
+    return TASK.check([mine], SILENT)
 
 
 def test_the_check_reads_every_file(data):

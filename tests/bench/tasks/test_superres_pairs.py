@@ -6,7 +6,6 @@ import os
 import shutil
 import struct
 import zlib
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Options
 from claimbench.bench.tasks.super_resolution import data, resize
 from claimbench.bench.tasks.super_resolution.catalogue import SETS
@@ -202,4 +202,4 @@ def test_one_picture_under_two_names_is_refused(set5):
     (set5 / "HR" / "head.png").write_bytes((set5 / "HR" / "baby.png").read_bytes())
     job = SimpleNamespace(options=Options(dataset="set5", data=str(set5), config={"upscale": 2}))
     with pytest.raises(UserError, match=r"baby\.png and .*head\.png are one and the same picture"):
-        check([job], lambda title: nullcontext(lambda done, total: None))
+        check([job], SILENT)

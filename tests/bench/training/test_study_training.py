@@ -8,7 +8,7 @@ import torch
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study.setting import Setting, setting
-from claimbench.bench.training.study.task import Task, make_job
+from claimbench.bench.training.study.task import StudyTask, make_job
 from claimbench.bench.training.study.training import Training
 
 
@@ -22,7 +22,7 @@ def make_task(folder, arm, seed, epochs=2):
     how = setting("quick", "digits", epochs)
     hidden = tuple(2 * dim for dim in how.dims)
     where = {"hidden": hidden, "device": "cpu", "threads": 1}
-    return Task(make_job("fake", "fake", arm, seed, how, **where), "cpu", "", str(folder / f"{arm}-{seed}.pt"))
+    return StudyTask(make_job("fake", "fake", arm, seed, how, **where), "cpu", "", str(folder / f"{arm}-{seed}.pt"))
 
 
 def test_a_setting_survives_as_plain_data():

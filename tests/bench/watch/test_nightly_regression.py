@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.bench.listening import Heard
 from tests.bench.nightly_rehearsal import PLAN, nights, pages, start, wait_for_records
 
 
@@ -116,15 +117,15 @@ def test_an_issue_that_is_open_is_edited_and_no_second_one_is_opened(tmp_path):
     os.environ["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{path}"
     try:
         night = Night("n1", "cpu", "", {}, "", None, [], [], regressions=["slower"])
-        said = []
-        assert issue.report(night, "page 1", said.append)
-        assert issue.report(night, "page 2", said.append)
+        heard = Heard()
+        assert issue.report(night, "page 1", heard)
+        assert issue.report(night, "page 2", heard)
         other = Night("n1", "gpu", "", {}, "", None, [], [], regressions=["slower"])
-        assert issue.report(other, "page 3", said.append)
+        assert issue.report(other, "page 3", heard)
     finally:
         os.environ["PATH"] = path
     assert [(found["edits"], found["body"].splitlines()[-1]) for found in issues()] == [(1, "page 2"), (0, "page 3")]
-    assert [line.split()[1] for line in said] == ["opened:", "7", "opened:"]
+    assert [line.split()[1] for line in heard.of("note")] == ["opened:", "7", "opened:"]
 
 
 def test_without_gh_the_night_ends_as_it_would_and_says_why_there_is_no_issue(tmp_path, environment, two_nights):

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import typer
 
+from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.core.terminal import console, print_json
 from claimbench.bench.machine import devices
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.image_classification.train import session
 from claimbench.bench.tasks.image_classification.train.learner import count_parameters
-from claimbench.bench.tasks.image_classification.train.plan import Plan, Wish, resolve
-from claimbench.bench.tasks.image_classification.train.session import Ended
-from claimbench.bench.tasks.image_classification.train.show import print_plan, rows, watching
+from claimbench.bench.tasks.image_classification.train.plan import TrainingRun, Wish, resolve
+from claimbench.bench.tasks.image_classification.train.session import TrainingEnded
+from claimbench.bench.tasks.image_classification.train.show import print_plan, rows
 from claimbench.bench.training import distributed
 
 WORKERS = 4
@@ -44,15 +45,14 @@ def train(request: TrainRequest) -> int:
     return 0 if ended.finished else 130
 
 
-def _train(plan: Plan, request: TrainRequest, folder: Path, device: str) -> Ended:
+def _train(plan: TrainingRun, request: TrainRequest, folder: Path, device: str) -> TrainingEnded:
     speaks = distributed.rank() == 0
     if speaks:
         typer.echo(f"{'resuming' if request.resume else 'training'} {plan.variant} in {folder}", err=True)
         for sentence in plan.deviations:
             typer.echo(f"departs from the paper's recipe: {sentence}", err=True)
-    epochs = (plan.recipe.epochs or 0) + plan.recipe.cooldown_epochs
     every, workers = request.checkpoint_steps, request.workers
-    with Stop() as stop, watching(epochs, speaks=speaks) as watcher:
+    with Stop() as stop:
         return session.train(
             plan,
             folder,
@@ -62,11 +62,11 @@ def _train(plan: Plan, request: TrainRequest, folder: Path, device: str) -> Ende
             every=CHECKPOINT_STEPS if every is None else every,
             workers=min(WORKERS, os.cpu_count() or 1) if workers is None else workers,
             stop=stop,
-            watcher=watcher,
+            listener=request.listener if speaks else SILENT,
         )
 
 
-def _print_plan(plan: Plan, devices: int, json: bool) -> None:
+def _print_plan(plan: TrainingRun, devices: int, json: bool) -> None:
     if not json:
         print_plan(console(), plan, devices, count_parameters(plan))
         return
@@ -84,7 +84,7 @@ def _print_plan(plan: Plan, devices: int, json: bool) -> None:
     )
 
 
-def _print_end(plan: Plan, ended: Ended, json: bool) -> None:
+def _print_end(plan: TrainingRun, ended: TrainingEnded, json: bool) -> None:
     weights = ended.weights()
     if json:
         print_json({**vars(ended), "weights": weights, "deviations": plan.deviations})

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.task import Progress
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures import collection, integrity
-from claimbench.bench.machine.process import Stop, watching
+from claimbench.bench.machine.process import Interruptible, Stop
 
 MOST = 20_000
 """Parts of more pictures are not decoded before the run, which would take as long as an epoch; a look at each file's
 size takes seconds."""
 
 
-def check(part: Any, root: Path, stop: Stop, progress: Progress | None = None) -> None:
-    """Check the files of one part of the data, where it is made of files; ``progress`` is told how many were decoded.
+def check(part: Any, root: Path, stop: Stop, listener: Listener = SILENT) -> None:
+    """Check the files of one part of the data, where it is made of files; the listener is told how many were decoded.
 
     Raises:
         UserError: some are empty, may not be read or are no whole pictures; names the first.
@@ -39,7 +39,7 @@ def check(part: Any, root: Path, stop: Stop, progress: Progress | None = None) -
     if not broken and len(files) <= MOST:
         labels: list[tuple[int, ...]] = [()] * len(files)
         whole = collection.Pictures(files, labels, [], collection.Files(root, files), stamps, str(root))
-        broken = integrity.unreadable(whole, watching(stop, progress))
+        broken = integrity.unreadable(whole, Interruptible(stop, listener))
     if broken:
         first, reason = next(iter(broken.items()))
         more = f", nor are {len(broken) - 1:,} more," if len(broken) > 1 else ""

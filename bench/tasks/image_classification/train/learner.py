@@ -21,7 +21,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers.models import trained
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.tasks.image_classification.train.losses import Loss
-from claimbench.bench.tasks.image_classification.train.plan import Plan
+from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
 from claimbench.bench.training import distributed, parts
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.seeding import MIXING, drawing_for
@@ -48,7 +48,7 @@ class Learner:
         UserError: the weights to start with do not fit.
     """
 
-    def __init__(self, plan: Plan, group: Group, steps: int, *, shard: bool = False) -> None:
+    def __init__(self, plan: TrainingRun, group: Group, steps: int, *, shard: bool = False) -> None:
         self.plan, self.group, self.steps, self.shard = plan, group, steps, shard
         recipe = plan.recipe
         torch.manual_seed(plan.wish.seed)  # the same weights everywhere
@@ -168,13 +168,13 @@ class Learner:
         }
 
 
-def count_parameters(plan: Plan) -> int:
+def count_parameters(plan: TrainingRun) -> int:
     """Return how many parameters the plan's model has, without giving them memory."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in _build(plan).parameters())
 
 
-def _build(plan: Plan) -> nn.Module:
+def _build(plan: TrainingRun) -> nn.Module:
     try:
         model: nn.Module = importlib.import_module(f"{plan.module}.model").build(plan.config, plan.form)
     except (ValueError, TypeError) as error:
@@ -182,7 +182,7 @@ def _build(plan: Plan) -> nn.Module:
     return model
 
 
-def _start(model: nn.Module, plan: Plan) -> None:
+def _start(model: nn.Module, plan: TrainingRun) -> None:
     """Give the model the weights of a file, ours or in the official layout; a head of another width stays new."""
     path = plan.wish.start
     donor = trained.build(path, plan.module, plan.variant, plan.form)

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data
 from claimbench.bench.tasks.image_classification.train.learner import Learner
-from claimbench.bench.tasks.image_classification.train.plan import Plan
+from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
 from claimbench.bench.tasks.image_classification.train.validation import Score, validate
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
+from claimbench.bench.training.folder import TrainingFolder
 from claimbench.bench.training.log import Log
 
-CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
-"""The files of a run's folder: everything that resuming needs, the best weights, and those of the last epoch."""
-
-
-class Watcher(Protocol):
-    """Who is told how far the run is."""
-
-    def looked(self, done: int, total: int) -> None:
-        """Take note of how many pictures were looked at before the run, of how many."""
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Take note of a step, of so many an epoch."""
-
-    def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
-        """Take note of a finished epoch."""
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The files of a run's folder: the best weights, and those of the last epoch."""
 
 
 @dataclass
@@ -61,13 +49,13 @@ class Loop:
         place: how far it is.
     """
 
-    plan: Plan
+    plan: TrainingRun
     group: Group
     learner: Learner
     passes: data.Passes
     training: Any
     validation: Any
-    folder: Path
+    folder: TrainingFolder
     every: int = 0
     look: int = 1
     place: Place = field(default_factory=Place)
@@ -90,21 +78,23 @@ class Loop:
         if len(state["random"]) == self.group.size:
             checkpoint.restore_random_state(state["random"][self.group.rank])
 
-    def run(self, stop: Any, watcher: Watcher) -> bool:
+    def run(self, stop: Any, listener: Listener) -> bool:
         """Train to the end; return False where ``stop.requested`` cut it off, after keeping a checkpoint.
 
         Raises:
             DivergedError: a loss is not a number; the last checkpoint is as it was.
             UserError: a picture or the disk is broken.
         """
+        place, epochs, steps = self.place, self.learner.schedule.epochs, self.learner.steps
+        done = place.epoch * steps + place.step
         if self.group.first:
-            done = self.place.epoch * self.learner.steps + self.place.step
-            self._log = Log(self.folder, done, self.place.epoch)
+            self._log = Log(self.folder.path, done, place.epoch)
         try:
-            while self.place.epoch < self.learner.schedule.epochs:
-                if not self._train_epoch(stop, watcher):
-                    return False
-                self._finish_epoch(watcher)
+            with listener.begin("training", epochs * steps, done=done) as part:
+                while place.epoch < epochs:
+                    if not self._train_epoch(stop, part):
+                        return False
+                    self._finish_epoch(listener)
             return True
         except torch.OutOfMemoryError as error:
             raise UserError(
@@ -117,7 +107,7 @@ class Loop:
                     "another process of this training has ended, and what was done since the last checkpoint is lost: "
                     "see what it said, and go on with --resume"
                 ) from error
-            if not self.plan.wish.input_size or self.place != Place():
+            if not self.plan.wish.input_size or place != Place():
                 raise
             first = str(error).splitlines()[0]
             raise UserError(
@@ -131,7 +121,7 @@ class Loop:
             if self._log is not None:
                 self._log.close()
 
-    def _train_epoch(self, stop: Any, watcher: Watcher) -> bool:
+    def _train_epoch(self, stop: Any, listener: Listener) -> bool:
         place, steps = self.place, self.learner.steps
         self.passes.begin(place.epoch, place.step)
         batches = iter(self.training)
@@ -141,7 +131,7 @@ class Loop:
             place.step += 1
             due = self.every > 0 and place.step % self.every == 0 and place.step < steps
             if due or place.step % self.look == 0 or place.step == steps:
-                self._take_losses(watcher)
+                self._take_losses(listener)
                 stopped = self.group.any(stop.requested)
                 if due or stopped:
                     self.keep()
@@ -149,7 +139,7 @@ class Loop:
                     return False
         return True
 
-    def _finish_epoch(self, watcher: Watcher) -> None:
+    def _finish_epoch(self, listener: Listener) -> None:
         from timm.utils import distribute_bn
 
         learner, place = self.learner, self.place
@@ -172,23 +162,15 @@ class Loop:
         self._keep_weights(LAST, scores, average=learner.average is not None)
         self._write([self._epoch_line(scores, mean)])
         self.keep()
-        watcher.epoch(place.epoch, scores, mean)
+        top1 = ", ".join(f"{score.top1:.2f} % top-1 ({name})" for name, score in scores.items())
+        listener.say(f"epoch {place.epoch}/{learner.schedule.epochs}: loss {mean:.4f}, {top1}")
 
     def keep(self) -> None:
         """Write a checkpoint of this very step."""
         state = self.learner.state()
         generators = self.group.gather(checkpoint.random_state())
         if self.group.first:
-            checkpoint.save(
-                self.folder / CHECKPOINT,
-                {
-                    **state,
-                    "random": generators,
-                    "place": vars(self.place),
-                    "epoch_loss": self._epoch_loss,
-                    "identity": self.plan.identity(),
-                },
-            )
+            self.folder.keep({**state, "random": generators, "place": vars(self.place), "epoch_loss": self._epoch_loss})
         self.group.wait()
 
     def _keep_weights(self, name: str, scores: dict[str, Score], *, average: bool) -> None:
@@ -205,14 +187,14 @@ class Loop:
                 top1=scores["average" if average else "weights"].top1,
                 deviations=self.plan.deviations,
             )
-            trained.save(self.folder / name, weights, description)
+            trained.save(self.folder.path / name, weights, description)
 
-    def _take_losses(self, watcher: Watcher) -> None:
+    def _take_losses(self, listener: Listener) -> None:
         """Look at the losses since the last look: log them, or stop at one that is not a number."""
         if not self._waiting:
             return
         losses = self.group.sum(torch.stack([loss for *_, loss in self._waiting])) / self.group.size
-        kept = self.folder / CHECKPOINT
+        kept = self.folder.checkpoint
         lines = []
         for (epoch, step, rate, _), loss in zip(self._waiting, losses.tolist(), strict=True):
             checkpoint.check_finite(loss, epoch=epoch, step=step, checkpoint=kept if kept.exists() else None)
@@ -221,7 +203,7 @@ class Loop:
             self._epoch_loss += loss
         self._waiting.clear()
         self._write(lines)
-        watcher.step(epoch, step, self.learner.steps, loss)
+        listener.at(done, what=f"epoch {epoch + 1}/{self.learner.schedule.epochs}, loss {loss:.4f}")
 
     def _epoch_line(self, scores: dict[str, Score], loss: float) -> dict[str, Any]:
         line = {

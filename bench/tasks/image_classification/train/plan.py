@@ -55,7 +55,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingRun:
     """A run, resolved.
 
     Attributes:
@@ -112,7 +112,7 @@ class Plan:
         }
 
 
-def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> Plan:
+def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> TrainingRun:
     """Return the run that a wish describes.
 
     Args:
@@ -154,7 +154,7 @@ def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> Plan:
         deviations.append(f"begins with the weights of {Path(wish.start).name}")
     share, accumulate = _shares(used, wish, devices)
     assert used.size is not None
-    return Plan(
+    return TrainingRun(
         wish=wish,
         variant=variant.name,
         module=registry.entry(wish.paper).module,

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.machine.process import Interrupted
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.tasks.image_classification.train import data, intact, transforms
 from claimbench.bench.tasks.image_classification.train.learner import Learner
-from claimbench.bench.tasks.image_classification.train.loop import BEST, CHECKPOINT, LAST, Loop, Watcher
-from claimbench.bench.tasks.image_classification.train.plan import Plan
-from claimbench.bench.training import checkpoint, distributed
+from claimbench.bench.tasks.image_classification.train.loop import BEST, LAST, Loop
+from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.training import distributed
+from claimbench.bench.training.folder import CHECKPOINT, TrainingFolder
 
 RUN = "run.json"
 """The file that says what a run trains, how it departs from the paper's recipe, and where it was begun."""
@@ -28,7 +30,7 @@ LOOK_ON_GPU = 20
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrainingEnded:
     """How a run ended: finished or interrupted, after which epoch, its best validation so far, and on which classes.
 
     ``synsets`` says that these are named as ImageNet's are.
@@ -49,7 +51,7 @@ class Ended:
 
 
 def train(
-    plan: Plan,
+    plan: TrainingRun,
     folder: Path,
     *,
     device: str,
@@ -58,8 +60,8 @@ def train(
     every: int,
     workers: int,
     stop: Any,
-    watcher: Watcher,
-) -> Ended:
+    listener: Listener,
+) -> TrainingEnded:
     """Train, or go on with, what ``plan`` says, in ``folder``.
 
     Args:
@@ -71,7 +73,7 @@ def train(
         every: steps between checkpoints inside an epoch, 0 for none.
         workers: processes that read pictures, for each device.
         stop: watched between steps.
-        watcher: told how far it is.
+        listener: told how far it is.
 
     Raises:
         UserError: the data, the folder, its checkpoint or the disk is not as it must be; DivergedError: a loss is no
@@ -85,14 +87,17 @@ def train(
     check_classes(plan, pictures)
     if distributed.rank() == 0:
         try:
-            for part in (pictures.validate, pictures.train):
-                intact.check(part, _data(plan), stop, watcher.looked)
+            with listener.begin("reading pictures") as told:
+                for part in (pictures.validate, pictures.train):
+                    intact.check(part, _data(plan), stop, told)
         except Interrupted:
             raise KeyboardInterrupt("while the pictures were looked at; nothing was trained") from None
     plan = replace(plan, pictures=pictures.describe())
     _check_folder(folder, resume)
     with _alone(folder), distributed.joined(device) as group:
-        state = _checkpoint(plan, folder, resume)
+        _check_folder(folder, resume)
+        kept = TrainingFolder(folder, plan.identity(), "run")
+        state = kept.kept()
         passes = data.Passes(
             len(pictures.train),
             plan.batch,
@@ -116,7 +121,7 @@ def train(
             passes=passes,
             training=data.training_loader(drawn, passes, workers, pin=pin),
             validation=data.validation_loader(plain, plan.share, group.rank, group.size, workers, pin=pin),
-            folder=folder,
+            folder=kept,
             every=every,
             look=LOOK_ON_GPU if pin else 1,
         )
@@ -128,12 +133,14 @@ def train(
             _check_room(learner, folder)
             _describe(plan, folder, group.size, device)
         group.wait()
-        finished = loop.run(stop, watcher)
+        finished = loop.run(stop, listener)
     place = loop.place
-    return Ended(finished, place.epoch, learner.schedule.epochs, place.best, place.best_epoch, folder, pictures.synsets)
+    return TrainingEnded(
+        finished, place.epoch, learner.schedule.epochs, place.best, place.best_epoch, folder, pictures.synsets
+    )
 
 
-def check_classes(plan: Plan, pictures: data.TrainingPictures) -> None:
+def check_classes(plan: TrainingRun, pictures: data.TrainingPictures) -> None:
     """Check that the model has one output for each class.
 
     Raises:
@@ -147,13 +154,13 @@ def check_classes(plan: Plan, pictures: data.TrainingPictures) -> None:
     )
 
 
-def _data(plan: Plan) -> Path:
+def _data(plan: TrainingRun) -> Path:
     if plan.wish.data is None:
         raise UserError("nothing to train on: give a folder with train and val in it with --data")
     return plan.wish.data
 
 
-def _check_counts(plan: Plan, pictures: data.TrainingPictures, passes: data.Passes, size: int) -> None:
+def _check_counts(plan: TrainingRun, pictures: data.TrainingPictures, passes: data.Passes, size: int) -> None:
     if not passes.steps:
         raise UserError(
             f"data folder {plan.wish.data} has {len(pictures.train)} pictures to train on and a step takes "
@@ -176,27 +183,6 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
     return nullcontext() if distributed.rank() else folder_alone(folder)
 
 
-def _checkpoint(plan: Plan, folder: Path, resume: bool) -> dict[str, Any] | None:
-    """Return the state to go on from; None for a new run, or for one that was cut off before its first checkpoint."""
-    _check_folder(folder, resume)
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return None
-    state = checkpoint.load(path)
-    try:
-        found, asked = state["identity"], plan.identity()
-        different = [name for name in {**asked, **found} if found.get(name) != asked.get(name)]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {path} is not one of `bench train`") from error
-    if different:
-        name = different[0]
-        raise UserError(
-            f"{folder} holds another run: its {name} is {found.get(name)!r}, now it is {asked.get(name)!r}; "
-            "resume with what it began with, or name another folder (--out)"
-        )
-    return state
-
-
 def _check_room(learner: Learner, folder: Path) -> None:
     """Check that a checkpoint and two files of weights will fit on the disk, an old checkpoint beside the new one."""
     weights = sum(p.numel() * p.element_size() for p in learner.model.parameters())
@@ -211,7 +197,7 @@ def _check_room(learner: Learner, folder: Path) -> None:
         )
 
 
-def _describe(plan: Plan, folder: Path, processes: int, device: str) -> None:
+def _describe(plan: TrainingRun, folder: Path, processes: int, device: str) -> None:
     """Write what is trained, from which sources, and where."""
     values = {
         **plan.identity(),

@@ -1,26 +1,20 @@
-"""A run on a terminal: what would be trained and why, how far it is, and how it ended."""
+"""A run before it begins: what would be trained, and where each value stands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from claimbench.bench.core.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from claimbench.bench.papers.recipe import Recipe
-    from claimbench.bench.tasks.image_classification.train.loop import Watcher
-    from claimbench.bench.tasks.image_classification.train.plan import Plan
-    from claimbench.bench.tasks.image_classification.train.validation import Score
+    from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
 
 HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
 COMMAND_LINE = "the command line"
 
 
-def rows(plan: Plan) -> list[tuple[str, str, str]]:
+def rows(plan: TrainingRun) -> list[tuple[str, str, str]]:
     """Return every hyper-parameter of a run: its name, its value, and where that stands."""
     from claimbench.bench.papers import registry
     from claimbench.bench.training.parts import peak_lr
@@ -86,7 +80,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def print_plan(out: Console, plan: Plan, devices: int, parameters: int) -> None:
+def print_plan(out: Console, plan: TrainingRun, devices: int, parameters: int) -> None:
     """Print what would be trained, with the source of every value, and where it departs from the paper."""
     from rich.markup import escape
     from rich.table import Table
@@ -110,63 +104,3 @@ def print_plan(out: Console, plan: Plan, devices: int, parameters: int) -> None:
             out.print(f"\n{title}", style="bold")
             for sentence in sentences:
                 out.print(f"  {sentence}", markup=False)
-
-
-class Lines:
-    """Tells of finished epochs, a line each; for every step, a bar if there is one."""
-
-    def __init__(self, out: Console, epochs: int, bar: Any = None, task: Any = None) -> None:
-        self.out, self.epochs, self.bar, self.task = out, epochs, bar, task
-
-    def looked(self, done: int, total: int) -> None:
-        """Fill the bar with the pictures that were looked at."""
-        self._show(done, total, "reading pictures")
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Fill the bar with the steps of an epoch."""
-        self._show(step + 1, steps, f"epoch {epoch + 1}/{self.epochs}, loss {loss:.4f}")
-
-    def _show(self, done: int, total: int, what: str) -> None:
-        if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total, description=what)
-
-    def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
-        """Write the epoch's line."""
-        top1 = ", ".join(f"{score.top1:.2f} % top-1 ({name})" for name, score in scores.items())
-        self.out.print(f"epoch {epoch}/{self.epochs}: loss {loss:.4f}, {top1}", markup=False)
-
-
-class _Silent:
-    """Says nothing: the first process speaks for all."""
-
-    def looked(self, done: int, total: int) -> None:
-        pass
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        pass
-
-    def epoch(self, epoch: int, scores: dict[str, Score], loss: float) -> None:
-        pass
-
-
-@contextmanager
-def watching(epochs: int, *, speaks: bool) -> Iterator[Watcher]:
-    """Yield who is told how far a run is: a bar and a line an epoch on stderr, only lines where that is no terminal."""
-    if not speaks:
-        yield _Silent()
-        return
-    out = console(stderr=True)
-    if not out.is_terminal:
-        yield Lines(out, epochs)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=out, transient=True) as bar:
-        yield Lines(bar.console, epochs, bar, bar.add_task("reading pictures", total=None))

@@ -8,29 +8,29 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.files import digest
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.download import cache
 from claimbench.bench.data.download.download import Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
-from claimbench.bench.data.download.screen import Screen
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DataSet
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import Interactions, read_pairs
 from claimbench.bench.tasks.sequential_recommendation.data.movielens import read_timed
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 
 
-def opened(dataset: DataSet, data: Path | None, *, screen: Screen | None = None) -> Split:
+def opened(dataset: DataSet, data: Path | None, *, listener: Listener = SILENT) -> Split:
     """Return a data set in its parts.
 
     Args:
         dataset: which one.
         data: the user's file; None for that of a package or for the published one.
-        screen: shows a download.
+        listener: told of a download.
 
     Raises:
         UnavailableError: there is no file, and none can be had.
         UserError: the file is not what it should be; one sentence.
     """
-    path = data or _packaged(dataset) or _fetched(dataset, screen or Screen())
+    path = data or _packaged(dataset) or _fetched(dataset, listener)
     if path.is_dir():
         raise UserError(f"{path} is a folder: give {dataset.needs}")
     read = read_timed if dataset.package else read_pairs
@@ -75,24 +75,25 @@ def _packaged(dataset: DataSet) -> Path | None:
     )
 
 
-def _fetched(dataset: DataSet, screen: Screen) -> Path:
+def _fetched(dataset: DataSet, listener: Listener) -> Path:
     """Return the published file from the cache, after fetching it where it is not there."""
     if not dataset.url:
         raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
     path = cache.folder().parent / "data" / dataset.name / dataset.url.rpartition("/")[2]
-    with cache.alone(path, lambda: screen.say(f"waiting for another process that fetches {dataset.title}")):
+    with cache.alone(path, lambda: listener.note(f"waiting for another process that fetches {dataset.title}")):
         if not path.is_file():
-            _fetch(dataset, path, screen)
+            _fetch(dataset, path, listener)
         if digest(path) != dataset.sha256:
             raise UserError(f"{path} is not the published file of {dataset.title} (its SHA-256 differs): delete it")
     return path
 
 
-def _fetch(dataset: DataSet, path: Path, screen: Screen) -> None:
+def _fetch(dataset: DataSet, path: Path, listener: Listener) -> None:
     part = Part(path.with_name(f"{path.name}.part"))
     try:
-        with screen.file(dataset.title, dataset.url) as watch:
-            Download(dataset.url, part, patience=Patience(attempts=3, backoff_s=0.5), watch=watch).run()
+        listener.note(f"fetching {dataset.title} from {dataset.url}")
+        with listener.begin(dataset.title, unit="B") as told:
+            Download(dataset.url, part, patience=Patience(attempts=3, backoff_s=0.5), listener=told).run()
     except DownloadError as error:
         raise UnavailableError(
             f"needs {dataset.title}, which cannot be fetched ({error}): download {dataset.url} elsewhere and give it "

@@ -26,9 +26,9 @@ from claimbench.bench.tasks.sequential_recommendation.check import few_items
 from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train import session
-from claimbench.bench.tasks.sequential_recommendation.train.plan import Plan
+from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import store
-from claimbench.bench.tasks.sequential_recommendation.train.session import Progress, Wish
+from claimbench.bench.tasks.sequential_recommendation.train.session import Wish
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe
 from claimbench.bench.training import for_claims
 
@@ -61,7 +61,7 @@ def train(request: TrainRequest) -> int:
     with folder_alone(plan.folder), Stop() as stop:
         for seed in plan.seeds:
             folder = plan.folder / f"seed-{seed}"
-            found = session.train(wish, seed, folder, resume=request.resume, stop=stop, tell=_tell)
+            found = session.train(wish, seed, folder, resume=request.resume, stop=stop, listener=request.listener)
             if found is None:
                 print(f"bench: stopped; go on with --resume (folder {plan.folder})", file=sys.stderr)
                 return 130
@@ -73,7 +73,7 @@ def train(request: TrainRequest) -> int:
     return 0
 
 
-def resolve(request: TrainRequest) -> tuple[Plan, Split]:
+def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
     """Return what a request asks for and its data.
 
     The variant is the one whose figures are reported on the data set, else the paper's first; it takes the data's
@@ -93,7 +93,7 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
     if request.data is not None and not request.data.exists():
         raise UserError(f"--data {request.data} does not exist")
     try:
-        split = opened(dataset, request.data)
+        split = opened(dataset, request.data, listener=request.listener)
     except UnavailableError as error:
         raise UserError(f"bench train --dataset {dataset.name} {error}") from error
     if request.batch > max(split.data.users, Recipe.batch):
@@ -111,7 +111,7 @@ def resolve(request: TrainRequest) -> tuple[Plan, Split]:
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
     folder = request.folder(f"{variant.name}-{dataset.name}")
-    return Plan(paper, variant, form, config, dataset, recipe, seeds, folder), split
+    return TrainingPlan(paper, variant, form, config, dataset, recipe, seeds, folder), split
 
 
 def _variant(paper: Paper, name: str, dataset: DataSet) -> Variant:
@@ -122,19 +122,7 @@ def _variant(paper: Paper, name: str, dataset: DataSet) -> Variant:
     return variants[name] if name else next(fitting, paper.variants[0])
 
 
-def _tell(seed: int, progress: Progress) -> None:
-    if progress.curve and progress.curve[-1]["epoch"] == progress.epoch:
-        last = progress.curve[-1]
-        print(
-            f"seed {seed}, epoch {progress.epoch}: loss {last['loss']:.4f}, validation Hit@10 {last['hit@10']:.4f}, "
-            f"NDCG@10 {last['ndcg@10']:.4f} (best {progress.best:.4f} after {progress.best_epoch}), "
-            f"{progress.seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _keep_weights(plan: Plan, split: Split, folder: Path, found: Mapping[str, Any]) -> None:
+def _keep_weights(plan: TrainingPlan, split: Split, folder: Path, found: Mapping[str, Any]) -> None:
     """Write the weights that validation chose, for ``bench run --weights``."""
     description = trained.Description(
         paper=plan.paper.id,
@@ -147,7 +135,7 @@ def _keep_weights(plan: Plan, split: Split, folder: Path, found: Mapping[str, An
     trained.save(folder / BEST, session.best_weights(folder), description)
 
 
-def _keep_attention(plan: Plan, split: Split, library: Any) -> None:
+def _keep_attention(plan: TrainingPlan, split: Split, library: Any) -> None:
     """Write how the first seed's model attends by distance, for claims about it, where the model can tell.
 
     The mean over test inputs of users with :data:`ATTENDED` actions or more, a block each, the latest item first.
@@ -164,7 +152,7 @@ def _keep_attention(plan: Plan, split: Split, library: Any) -> None:
     for_claims.leave(plan.folder, plan.paper.id, plan.variant.name, plan.dataset.name, figures)
 
 
-def _print_plan(plan: Plan, split: Split, as_json: bool) -> None:
+def _print_plan(plan: TrainingPlan, split: Split, as_json: bool) -> None:
     facts = {
         **plan.identity(split),
         "recipe": asdict(plan.recipe),
@@ -181,7 +169,7 @@ def _print_plan(plan: Plan, split: Split, as_json: bool) -> None:
         print(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _print_end(plan: Plan, outcomes: Sequence[Mapping[str, Any]], rows: Sequence[Any], as_json: bool) -> None:
+def _print_end(plan: TrainingPlan, outcomes: Sequence[Mapping[str, Any]], rows: Sequence[Any], as_json: bool) -> None:
     if as_json:
         print_json({"rows": [asdict(row) for row in rows], "commit": environment.commit()})
         return

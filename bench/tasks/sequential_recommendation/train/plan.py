@@ -14,7 +14,7 @@ from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recip
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What is trained.
 
     Attributes:

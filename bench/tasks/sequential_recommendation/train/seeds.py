@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +15,21 @@ import torch
 from scipy import stats
 
 from claimbench.bench import tasks
-from claimbench.bench.core.records import Job, Measurement, Record, Settings
-from claimbench.bench.machine import environment
+from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.store.jsonl import write_whole
+from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store, new_run
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.evaluate import FULL, SAMPLED
 
 if TYPE_CHECKING:
-    from claimbench.bench.tasks.sequential_recommendation.train.plan import Plan
+    from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 
 PLACES = (("sampled", "hit@10"), ("sampled", "ndcg@10"), ("full", "hit@10"), ("full", "ndcg@10"))
 """Where an outcome holds the rows of a data set, in their order."""
+
+STORED = "stored.json"
+"""The file of a training's folder that says which of its rows are stored, and under which run."""
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -35,7 +41,7 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     return mean - half, mean + half
 
 
-def measurements(plan: Plan, split: Split, outcomes: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+def measurements(plan: TrainingPlan, split: Split, outcomes: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     """Return the rows of a data set, each the mean over seeds, with what every seed found."""
     shared = {
         "dataset": plan.dataset.name,
@@ -79,7 +85,7 @@ def _seed(seed: int, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def store(
-    plan: Plan, split: Split, outcomes: Sequence[Mapping[str, Any]], results: Path, device: torch.device
+    plan: TrainingPlan, split: Split, outcomes: Sequence[Mapping[str, Any]], results: Path, device: torch.device
 ) -> list[Measurement]:
     """Store the rows of a training over several seeds as one run, and return them."""
     rows = measurements(plan, split, outcomes)
@@ -93,12 +99,26 @@ def store(
     own = tasks.model_options(plan.paper, plan.variant)
     options = replace(own, config=dict(plan.config), dataset=plan.dataset.name, seeds=tuple(plan.seeds))
     job = Job(plan.paper.id, plan.variant.name, plan.form, "accuracy", settings, options=options)
-    kept = Store(results)
-    run, now = new_run(), datetime.now(UTC).isoformat(timespec="seconds")
     # The environment is that of the training, which may have ended long before its rows are stored.
-    place = outcomes[-1]["environment"]
-    digest = kept.add_environment(place)
-    commit = str(outcomes[-1]["commit"])
-    records = [Record(run, job, row, digest, commit, now) for row in rows]
-    kept.append(*records, device=environment.name_of(place))
+    last = outcomes[-1]
+    ledger = Ledger(_run(plan.folder, rows), Store(results))
+    ledger.locate(str(device), last["environment"])
+    if job.key() not in ledger.done():
+        ledger.write(job, rows, str(device), str(last["commit"]))
     return rows
+
+
+def _run(folder: Path, rows: Sequence[Measurement]) -> str:
+    """Return the id of the run that the rows of a folder's training belong to, which is written down there.
+
+    Whoever resumes a training that is over finds the same rows and the same run, and nothing is stored twice.
+    """
+    file = folder / STORED
+    digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if known["rows"] == digest:
+            return str(known["run"])
+    run = new_run()
+    write_whole(file, json.dumps({"run": run, "rows": digest}).encode() + b"\n")
+    return run

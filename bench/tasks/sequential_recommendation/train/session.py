@@ -5,7 +5,6 @@ Only validation decides which epoch's weights are kept and when training ends; t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.machine import environment
-from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import Outcome, draw
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe, Trainer
 from claimbench.bench.training import checkpoint
-
-CHECKPOINT, OUTCOME = "checkpoint.pt", "outcome.json"
+from claimbench.bench.training.folder import CHECKPOINT, OUTCOME, TrainingFolder
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Wish:
 
 
 @dataclass
-class Progress:
+class Course:
     """How far a training is.
 
     Attributes:
@@ -70,12 +68,28 @@ class Progress:
         stale = self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
         return stale or self.epoch >= recipe.epochs
 
+    def validated(self, scored: Outcome) -> bool:
+        """Take note of a validation, and return whether none before was as good."""
+        mean = float(np.mean(self.losses))
+        self.curve.append({"epoch": self.epoch, "loss": mean, "hit@10": scored.hit, "ndcg@10": scored.ndcg})
+        self.losses = []
+        better = scored.ndcg > self.best
+        if better:
+            self.best, self.best_epoch = scored.ndcg, self.epoch
+        return better
 
-Teller = Callable[[int, Progress], None]
-"""Called with the seed and how far its training is after every epoch."""
+    def sentence(self) -> str:
+        """Return the last validation in words."""
+        last = self.curve[-1]
+        return (
+            f"epoch {self.epoch}: loss {last['loss']:.4f}, validation Hit@10 {last['hit@10']:.4f}, "
+            f"NDCG@10 {last['ndcg@10']:.4f} (best {self.best:.4f} after {self.best_epoch}), {self.seconds:.0f} s"
+        )
 
 
-def train(wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, tell: Teller) -> dict[str, Any] | None:
+def train(
+    wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
+) -> dict[str, Any] | None:
     """Train with one seed, or go on with it, and return what was found; None where it was asked to stop before.
 
     Args:
@@ -84,43 +98,45 @@ def train(wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, tell:
         folder: of this seed: its checkpoint and its outcome.
         resume: whether what the folder holds is gone on with.
         stop: has ``requested``, looked at after every epoch.
-        tell: told of every epoch.
+        listener: told of every epoch.
 
     Raises:
         UserError: the folder holds another training, or one and ``resume`` is false; DivergedError: the loss is no
             number.
     """
-    identity = {**wish.identity, "recipe": wish.recipe.to_json(), "seed": seed}
-    if (found := _outcome(folder, identity, resume)) is not None:
+    kept = TrainingFolder(folder, {**wish.identity, "recipe": wish.recipe.to_json(), "seed": seed})
+    if not resume and (folder / OUTCOME).exists():
+        raise UserError(f"{folder} holds a training that is done: take it over (--resume), or name another (--out)")
+    if (found := kept.found()) is not None:
         return found
+    if not resume and kept.checkpoint.exists():
+        raise UserError(f"{folder} already holds a training: go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(seed)
     trainer = Trainer(wish.build(), wish.split, wish.recipe, seed, wish.device)
-    progress, best = _begin(folder, identity, trainer, resume)
+    course, best = _begin(kept, trainer)
     validation = draw(wish.split, "validation", seed)
-    while not progress.over(wish.recipe):
-        if stop.requested:
-            _save(folder, identity, trainer, progress, best)
-            return None
-        loss, seconds, drawing = trainer.epoch(progress.epoch + 1)
-        kept = folder / CHECKPOINT
-        checkpoint.check_finite(loss, epoch=progress.epoch, step=0, checkpoint=kept if kept.exists() else None)
-        progress.losses.append(loss)
-        progress.epoch += 1
-        progress.seconds += seconds
-        progress.drawing += drawing
-        if progress.epoch % wish.recipe.every == 0 or progress.epoch == wish.recipe.epochs:
-            scored = validation.sampled(trainer.score, wish.recipe.maxlen)
-            mean = float(np.mean(progress.losses))
-            progress.curve.append({"epoch": progress.epoch, "loss": mean, "hit@10": scored.hit, "ndcg@10": scored.ndcg})
-            progress.losses = []
-            if scored.ndcg > progress.best:
-                progress.best, progress.best_epoch = scored.ndcg, progress.epoch
-                best = {name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()}
-            _save(folder, identity, trainer, progress, best)
-        tell(seed, progress)
+    with listener.begin(f"seed {seed}", wish.recipe.epochs, done=course.epoch) as part:
+        while not course.over(wish.recipe):
+            if stop.requested:
+                _save(kept, trainer, course, best)
+                return None
+            loss, seconds, drawing = trainer.epoch(course.epoch + 1)
+            file = kept.checkpoint
+            checkpoint.check_finite(loss, epoch=course.epoch, step=0, checkpoint=file if file.exists() else None)
+            course.losses.append(loss)
+            course.epoch += 1
+            course.seconds += seconds
+            course.drawing += drawing
+            if course.epoch % wish.recipe.every == 0 or course.epoch == wish.recipe.epochs:
+                scored = validation.sampled(trainer.score, wish.recipe.maxlen)
+                if course.validated(scored):
+                    best = {name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()}
+                _save(kept, trainer, course, best)
+                listener.say(f"seed {seed}, {course.sentence()}")
+            part.at(course.epoch)
     trainer.model.load_state_dict(best)
-    found = {**_test(trainer, wish, seed), "progress": asdict(progress), **_circumstances(trainer, wish)}
-    _write(folder, identity, found)
+    found = {**_test(trainer, wish, seed), "progress": asdict(course), **_circumstances(trainer, wish)}
+    kept.finish(found)
     return found
 
 
@@ -159,68 +175,19 @@ def _circumstances(trainer: Trainer, wish: Wish) -> dict[str, Any]:
     }
 
 
-# The folder
-
-
-def _begin(
-    folder: Path, identity: dict[str, Any], trainer: Trainer, resume: bool
-) -> tuple[Progress, dict[str, Tensor]]:
+def _begin(folder: TrainingFolder, trainer: Trainer) -> tuple[Course, dict[str, Tensor]]:
     """Return how far a training is and its best weights so far, after loading the rest into the trainer."""
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return Progress(), {}
-    if not resume:
-        raise UserError(f"{folder} already holds a training: go on with it (--resume), or name another folder (--out)")
-    state = checkpoint.load(path)
+    state = folder.kept()
+    if state is None:
+        return Course(), {}
     try:
-        _same(folder, state["identity"], identity)
         trainer.model.load_state_dict(state["model"])
         trainer.optimizer.load_state_dict(state["optimizer"])
-        return Progress(**state["progress"]), state["best"]
+        return Course(**state["progress"]), state["best"]
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"checkpoint {path} is not one of this training: delete it to start anew") from error
+        raise folder.foreign() from error
 
 
-def _save(
-    folder: Path, identity: dict[str, Any], trainer: Trainer, progress: Progress, best: dict[str, Tensor]
-) -> None:
-    state = {
-        "identity": identity,
-        "progress": asdict(progress),
-        "model": trainer.model.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
-        "best": best,
-    }
-    checkpoint.save(folder / CHECKPOINT, state)
-
-
-def _write(folder: Path, identity: dict[str, Any], found: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    body = json.dumps({"identity": identity, **found}, indent=1, default=str)
-    write_whole(folder / OUTCOME, body.encode() + b"\n")
-
-
-def _outcome(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """Return what a training that is done found; None where it is not."""
-    path = folder / OUTCOME
-    if not path.exists():
-        return None
-    if not resume:
-        raise UserError(f"{folder} holds a training that is done: take it over (--resume), or name another (--out)")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _same(folder, found.pop("identity"), identity)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read: delete it to train again") from error
-    return found
-
-
-def _same(folder: Path, found: Any, asked: dict[str, Any]) -> None:
-    asked = json.loads(json.dumps(asked))
-    different = [name for name in asked if found.get(name) != asked[name]]
-    if different:
-        name = different[0]
-        raise UserError(
-            f"{folder} holds another training: its {name} is {found.get(name)!r}, now it is {asked[name]!r}; "
-            "resume with what it began with, or name another folder (--out)"
-        )
+def _save(folder: TrainingFolder, trainer: Trainer, course: Course, best: dict[str, Tensor]) -> None:
+    weights, optimizer = trainer.model.state_dict(), trainer.optimizer.state_dict()
+    folder.keep({"progress": asdict(course), "model": weights, "optimizer": optimizer, "best": best})
