@@ -5,6 +5,7 @@ import math
 from collections import UserDict
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from claimbench.bench.core.records import Options, Settings
@@ -60,7 +61,8 @@ def changed(path, value):
 
 def test_the_bytes_of_a_record_are_those_that_stores_hold():
     assert encode(RECORD, 2) == (LINE, SAMPLES)
-    assert encode(replace(RECORD, measurement=replace(RECORD.measurement, samples=())), 2)[1] is None
+    bare = replace(RECORD, measurement=replace(RECORD.measurement, samples=()))
+    assert encode(bare, 2) == (LINE.replace(b'"samples_key":"c1fc2774d082ce69"', b'"samples_key":""'), None)
 
 
 def test_a_line_is_read_back_as_the_record_that_it_was():
@@ -72,6 +74,12 @@ def test_a_line_is_read_back_as_the_record_that_it_was():
     assert (found.commit, found.schema, found.device) == ("abc1234", 1, "gpu")
     assert (found.key, found.rows, found.samples_key) == (RECORD.job.key(), 2, "c1fc2774d082ce69")
     assert found == StoredRecord(**vars(found)), "nothing is left out and nothing added"
+    assert vars(found.measurement) == vars(replace(RECORD.measurement, samples=()))
+
+
+def test_a_record_of_no_store_has_no_device_and_no_samples_elsewhere():
+    found = StoredRecord(**vars(RECORD))
+    assert (found.device, found.key, found.rows, found.samples_key) == ("", "", 1, "")
 
 
 def test_a_decoder_that_has_seen_a_head_reads_on_as_one_that_has_not():
@@ -81,7 +89,7 @@ def test_a_decoder_that_has_seen_a_head_reads_on_as_one_that_has_not():
         assert decoder.decode(line, "gpu") == decode(line)
     first, second = decoder.decode(LINE, "gpu"), decoder.decode(LINE, "gpu")
     assert first.job is second.job, "heads are decoded once"
-    for broken in (LINE[:-1], changed(["rows"], "2"), changed(["measurement", "value"], "7")):
+    for broken in (LINE[:-1], changed(["rows"], "2"), changed(["measurement", "value"], "7"), changed(["more"], 1)):
         with pytest.raises(Undecodable):
             decoder.decode(broken, "gpu")
 
@@ -258,7 +266,7 @@ def test_what_json_cannot_hold_is_written_as_text_piece_by_piece():
     detail = {
         "texts": ["a\udcffb", "plain"],
         "integers": (2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 2**70),
-        "mapping": UserDict({1: {2}, "nothing": None, "yes": True, "share": 0.5, "frozen": frozenset({3})}),
+        "mapping": UserDict({1: {2}, "nothing": None, "yes": True, "share": np.float64(0.5), "frozen": frozenset({3})}),
     }
     found = decode(encode(record("macs", 1, detail=detail), 1)[0]).measurement.detail
     assert found == {
