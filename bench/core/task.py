@@ -1,19 +1,22 @@
-"""What a task says of itself: its example input, its data sets and scores, and how they look in a table.
+"""A task says here what its models take, its data sets and its scores, as data; its files say how they are scored.
 
-A task's file imports the standard library and ``claimbench.bench.core`` at its top, and everything heavy inside its
-methods: listing and planning must load neither torch nor timm.
+The ``__init__.py`` and ``catalogue.py`` of a task import the standard library and ``claimbench.bench.core`` at their
+top: listing and planning must load neither torch nor timm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.core.quantities import Quantity, Row
+from claimbench.bench.core.quantities import Answer, Better, Quantity, Row
 
 if TYPE_CHECKING:
     import torch
@@ -29,53 +32,88 @@ TRAINED = Path("trained")
 """Where ``bench train`` leaves models unless told otherwise, a folder each."""
 
 
-class Scored(Protocol):
-    """A data set as planning and tables see it."""
-
-    @property
-    def name(self) -> str:
-        """What ``--dataset`` takes."""
-
-    @property
-    def title(self) -> str:
-        """What sentences call it."""
-
-    @property
-    def rows(self) -> tuple[tuple[str, str], ...]:
-        """The rows (name, unit) that a measurement on it yields."""
-
-    @property
-    def needs(self) -> str:
-        """What a user gives with ``--data``, one phrase."""
-
-    @property
-    def has_package(self) -> bool:
-        """Whether it can be had without ``--data``: from an installed package, or fetched."""
-
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-
-
 @dataclass(frozen=True)
 class DataSet:
-    """A data set whose scores are reported under the names of its rows; fields as in :class:`Scored`.
+    """A data set that a task scores models on; a task with more to say of its own subclasses it.
 
     Attributes:
-        source: where its protocol stands.
+        name: ``--dataset`` takes it.
+        title: sentences and tables call it so.
+        needs: a user gives this with ``--data``, one phrase.
+        source: the place where its protocol stands.
+        prefix: the names of its scores hold it for ``{dataset}``; empty for ``name`` with underscores.
+        has_package: whether it can be had without ``--data``: from an installed package, or fetched.
+        scored_classes: the number of classes that its scores are over. A score over another number answers no reported
+            figure. None where that does not matter.
+        published: whether papers report scores on it. Nobody reports scores on a user's own pictures.
     """
 
     name: str
     title: str
-    rows: tuple[tuple[str, str], ...]
     needs: str = "its folder"
-    has_package: bool = False
     source: str = ""
+    prefix: str = ""
+    has_package: bool = False
+    scored_classes: int | None = None
+    published: bool = True
 
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        return frozenset(row for row, _ in self.rows)
+    def fill(self, name: str) -> str:
+        """Return the name of a score on this data set: its prefix stands for ``{dataset}``."""
+        return name.replace("{dataset}", self.prefix or self.name.replace("-", "_"))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score, said once for all data sets: the rows of tables, the reported figures that they answer, the bounds.
+
+    ``{dataset}`` stands for the data set: for its prefix in names, for its title in titles, for what ``--dataset``
+    takes in ``needs``.
+
+    Attributes:
+        name: the row's name, for example ``{dataset}_miou``. All tasks share the names, so that one without
+            ``{dataset}`` is for a task of its own.
+        title: tables call the row so.
+        unit: of the row and of the reported figure.
+        better: which way is better; empty where neither is.
+        least, most: a score lies between them, inclusive; None where there is no such bound. A figure beyond them is
+            pointed out, and no submission.
+        reported: the names that ``paper.yaml`` uses for it; None for ``name`` alone, empty where papers do not report
+            it. The data sets that are not published have none.
+        reported_title: tables call the reported figure so; empty for ``title``.
+        needs: what a measurement takes, for rows of reported figures that were not measured; empty where it takes
+            nothing more than a run.
+        datasets: the names of the data sets that it is measured on; empty for all.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better = "higher"
+    least: float | None = None
+    most: float | None = None
+    reported: tuple[str, ...] | None = None
+    reported_title: str = ""
+    needs: str = "needs the data set and trained weights: --metrics accuracy --dataset {dataset}"
+    datasets: tuple[str, ...] = ()
+
+    def row(self, dataset: DataSet) -> Row:
+        """Return the row that scoring on a data set yields."""
+        title = self.title.replace("{dataset}", dataset.title)
+        return Row(title, "quality", self.unit, better=self.better, least=self.least, most=self.most)
+
+    def reported_on(self, dataset: DataSet) -> dict[str, Quantity]:
+        """Return what papers report of this score on a data set, by name."""
+        quantity = Quantity(
+            (self.reported_title or self.title).replace("{dataset}", dataset.title),
+            "quality",
+            self.unit,
+            (Answer(dataset.fill(self.name)),),
+            self.better,
+            needs=self.needs.replace("{dataset}", dataset.name),
+            classes=dataset.scored_classes,
+        )
+        names = (self.name,) if self.reported is None else self.reported
+        return {dataset.fill(name): quantity for name in names if dataset.published}
 
 
 @dataclass(frozen=True)
@@ -135,34 +173,78 @@ def arguments(example: Example) -> tuple[Tensor, ...]:
     return example if isinstance(example, tuple) else (example,)
 
 
+@dataclass(frozen=True, eq=False)
 class Task:
-    """A task: what its models take and how they are scored.
+    """A task: the inputs that its models take, and how they are scored.
+
+    The files of its package say what it can do, and are imported when they are asked for: ``evaluate.py`` scores a
+    model, ``check.py`` looks at the data first, ``train.py`` trains, ``network.py`` builds around a paper's model. A
+    task cannot do what no file is there for.
 
     Attributes:
-        name: what ``task:`` in ``paper.yaml`` and ``--task`` say.
-        title: what tables call it.
+        name: ``task:`` in ``paper.yaml`` and ``--task`` say it.
+        title: tables call it so.
         sample: the unit of one input: throughput is in ``<sample>/s``.
         datasets: by the name that ``--dataset`` takes.
+        default: the data set meant where neither the user nor the paper's figures name one.
+        scores: each is measured on every data set unless it names its own.
+        not_measured: the reported metrics that nothing here measures, by name; they say what a measurement would take.
         cpu_batch: the batch at which throughput is measured on a CPU unless the user says otherwise.
         memory_batch: the batch at which memory is measured unless the user says otherwise.
         multi_scale: whether ``--multi-scale`` says something to it: scores over several sizes of each picture.
         learns: whether scoring trains something of its own, so that a model is scored whatever its weights.
-        default: the data set meant where neither the user nor the paper's figures name one; empty for none.
-        rows: the rows of its scores, for tables.
-        quantities: the reported metrics that these rows answer, by the names that ``paper.yaml`` uses.
+        package: the Python package that holds its files; :func:`claimbench.bench.tasks.known` fills it in.
     """
 
     name: str = ""
     title: str = ""
     sample: str = "img"
+    datasets: Mapping[str, DataSet] = field(default_factory=dict)
+    default: str = ""
+    scores: tuple[Score, ...] = ()
+    not_measured: Mapping[str, Quantity] = field(default_factory=dict)
     cpu_batch: int = 4
     memory_batch: int = 1
-    datasets: Mapping[str, Scored] = {}
     multi_scale: bool = False
     learns: bool = False
-    default: str = ""
-    rows: Mapping[str, Row] = {}
-    quantities: Mapping[str, Quantity] = {}
+    package: str = ""
+
+    @cached_property
+    def rows(self) -> Mapping[str, Row]:
+        """The rows of its scores by name, data set by data set."""
+        return {name: row for dataset in self.datasets.values() for name, row in self.rows_on(dataset).items()}
+
+    @cached_property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """The reported metrics that it knows, by the names that ``paper.yaml`` uses."""
+        scored = (self._scored(dataset) for dataset in self.datasets.values())
+        found = {name: quantity for each in scored for name, quantity in each.items()}
+        return found | dict(self.not_measured)
+
+    def check_scores(self) -> None:
+        """Check that data sets and scores fit together.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if self.default and self.default not in self.datasets:
+            raise ValueError(f"its default data set {self.default!r} is not among its data sets")
+        for name, dataset in self.datasets.items():
+            if dataset.name != name:
+                raise ValueError(f"the data set {dataset.name!r} stands under the name {name!r}")
+            if not self.rows_on(dataset):
+                raise ValueError(f"no score is measured on the data set {name!r}")
+        if strangers := {name for score in self.scores for name in score.datasets} - self.datasets.keys():
+            raise ValueError(f"a score names {sorted(strangers)[0]!r}, which is not among its data sets")
+        _ = self.quantities
+
+    def rows_on(self, dataset: DataSet) -> dict[str, Row]:
+        """Return the rows of one data set, by name."""
+        return {dataset.fill(score.name): score.row(dataset) for score in self._scores_on(dataset)}
+
+    def reported_on(self, dataset: DataSet) -> frozenset[str]:
+        """Return the names under which papers report scores on a data set."""
+        return frozenset(self._scored(dataset))
 
     def expected(self, dataset: str, config: Mapping[str, Any] | None = None) -> tuple[tuple[str, str], ...]:
         """Return the rows (name, unit) that scoring a model on a data set yields; the default's for a name not known.
@@ -170,7 +252,14 @@ class Task:
         ``config`` are the model's hyper-parameters, for tasks whose rows depend on them.
         """
         found = self.datasets.get(dataset) or self.datasets.get(self.default)
-        return found.rows if found else (("score", ""),)
+        return tuple((name, row.unit) for name, row in self.rows_on(found).items()) if found else (("score", ""),)
+
+    def _scores_on(self, dataset: DataSet) -> Iterator[Score]:
+        return (score for score in self.scores if not score.datasets or dataset.name in score.datasets)
+
+    def _scored(self, dataset: DataSet) -> dict[str, Quantity]:
+        scores = self._scores_on(dataset)
+        return {name: quantity for score in scores for name, quantity in score.reported_on(dataset).items()}
 
     def size(self, shape: tuple[int, ...]) -> str:
         """Return how tables print the shape of one sample; empty where it says nothing."""
@@ -186,60 +275,98 @@ class Task:
         return torch.randn(batch, *shape, generator=generator)
 
     def evaluate(self, subject: Subject, job: Job) -> list[Measurement]:
-        """Return the scores of a model: the metric ``accuracy``.
+        """Return the scores of a model, by ``measure`` of ``evaluate.py``: the metric ``accuracy``.
 
         Raises:
             UnavailableError: data or weights are not at hand; the sentence of its rows.
             UserError: what is there is not what it should be.
         """
-        raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
+        measure = self._role("evaluate", "measure")
+        if measure is None:
+            raise UnavailableError(f"nothing in this suite scores {self.title.lower()}")
+        found: list[Measurement] = measure(subject, job)
+        return found
 
     def check(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
         """Check the data that accuracy jobs of this task name before anything is measured; return notes for the user.
 
-        The listener is told how far the check is, and ends it if the user asks to stop.
+        ``check`` of ``check.py`` does it. The listener is told how far the check is, and ends it if the user asks to
+        stop.
 
         Raises:
             UserError: data are missing or damaged, or do not fit a model.
         """
-        return []
+        check = self._role("check", "check")
+        notes: list[str] = check(jobs, listener) if check is not None else []
+        return notes
 
     def classes(self, job: Job) -> int:
-        """Return how many classes the model of a job tells apart.
+        """Return how many classes the model of a job tells apart, by ``classes_of`` of ``evaluate.py``.
 
         Raises:
             UnavailableError: it gives no score for each class, or cannot be built here.
             UserError: the model or a setting is wrong; one sentence.
         """
-        raise UnavailableError(f"models for {self.title.lower()} tell no classes apart")
+        classes_of = self._role("evaluate", "classes_of", optional=True)
+        if classes_of is None:
+            raise UnavailableError(f"models for {self.title.lower()} tell no classes apart")
+        return int(classes_of(job))
 
     def require(self) -> None:
-        """Check that what :meth:`build` needs is installed.
+        """Check that what ``network.py`` needs is installed, by its function ``require`` if it has one.
 
         Raises:
             UserError: it is not; says how to install it.
         """
+        require = self._role("network", "require", optional=True)
+        if require is not None:
+            require()
 
     def build(self, job: Job) -> nn.Module:
-        """Return the network of a variant whose paper is about another task, for example a backbone with a head.
+        """Return the network of a variant whose paper is about another task, by ``build`` of ``network.py``.
+
+        It is for example a backbone with a head.
 
         Raises:
             UserError: a paper's model cannot be put to this task.
         """
-        raise UserError(f"{job.subject} is no model for {self.title.lower()}: nothing here builds one around it")
+        build = self._role("network", "build")
+        if build is None:
+            raise UserError(f"{job.subject} is no model for {self.title.lower()}: nothing here builds one around it")
+        network: nn.Module = build(job)
+        return network
 
     def train(self, request: TrainRequest) -> int:
-        """Train a paper's model and return the exit status (130 if interrupted): ``bench train``.
+        """Train a paper's model, by ``train`` of ``train.py``, and return the exit status (130 if interrupted).
 
         Raises:
             UserError: the request cannot be met.
         """
-        raise UserError(f"bench train cannot train for {self.title.lower()} ({request.paper})")
+        train = self._role("train", "train")
+        if train is None:
+            raise UserError(f"bench train cannot train for {self.title.lower()} ({request.paper})")
+        return int(train(request))
+
+    def _role(self, file: str, function: str, *, optional: bool = False) -> Callable[..., Any] | None:
+        """Return a function of a file of the task's package; None if there is no such file.
+
+        Raises:
+            UserError: the file cannot be loaded, or the function is neither there nor optional.
+        """
+        module = f"{self.package}.{file}"
+        if not self.package or find_spec(module) is None:
+            return None
+        try:
+            found: Callable[..., Any] | None = getattr(import_module(module), function, None)
+        except Exception as error:
+            raise UserError(f"{module} cannot be loaded ({type(error).__name__}: {error})") from error
+        if found is None and not optional:
+            raise UserError(f"{module} has no function {function}")
+        return found
 
 
 SEED = 0
-"""The seed of example inputs and random weights."""
-"""The seed of random weights and of inputs."""
+"""The seed of example inputs and of random weights."""
 
 
 @dataclass

@@ -6,6 +6,7 @@ Listing reads only the head of each ``paper.yaml``; torch, timm and pydantic sta
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -55,8 +56,13 @@ class PaperEntry:
 def entries() -> dict[str, PaperEntry]:
     """Return every paper that can be found, by id, sorted; a broken one says so in its ``problem``."""
     found: dict[str, PaperEntry] = {}
-    for entry in (*_from_folders(), *_from_entry_points()):
-        found.setdefault(entry.id, entry)
+    for name, module, place in _places():
+        if name not in found:
+            found[name] = (
+                _read(name, place, module)
+                if isinstance(place, Path)
+                else PaperEntry(name, Path(), module, problem=place)
+            )
     return dict(sorted(found.items()))
 
 
@@ -105,29 +111,27 @@ def roots() -> list[Path]:
     return [Path(folder) for folder in import_module(PACKAGE).__path__]
 
 
-def _from_folders() -> list[PaperEntry]:
-    files = [file for folder in roots() for file in sorted(folder.glob("*/paper.yaml"))]
-    return [_read(file.parent.name, file.parent, f"{PACKAGE}.{file.parent.name}") for file in files]
+def packages() -> Iterator[tuple[str, Path]]:
+    """Yield the Python package and the folder of every paper, without reading any."""
+    yield from ((module, place) for _, module, place in _places() if isinstance(place, Path))
 
 
-def _from_entry_points() -> list[PaperEntry]:
+def _places() -> Iterator[tuple[str, str, Path | str]]:
+    """Yield each paper's name and Python package with its folder, or with what is wrong with its entry point."""
     from importlib.metadata import entry_points
 
-    found = []
+    for root in roots():
+        for file in sorted(root.glob("*/paper.yaml")):
+            yield file.parent.name, f"{PACKAGE}.{file.parent.name}", file.parent
     for point in entry_points(group=GROUP):
+        said = f"the entry point {point.name} = {point.value} of group {GROUP}"
         try:
             spec = find_spec(point.value)
         except (ImportError, ValueError, AttributeError) as error:
-            problem = f"the entry point {point.name} = {point.value} of group {GROUP} cannot be imported ({error})"
-            found.append(PaperEntry(point.name, Path(), point.value, problem=problem))
+            yield point.name, point.value, f"{said} cannot be imported ({error})"
             continue
         folders = list(spec.submodule_search_locations or ()) if spec else []
-        if folders:
-            found.append(_read(point.name, Path(folders[0]), point.value))
-        else:
-            problem = f"the entry point {point.name} = {point.value} of group {GROUP} must name a package that exists"
-            found.append(PaperEntry(point.name, Path(), point.value, problem=problem))
-    return found
+        yield point.name, point.value, Path(folders[0]) if folders else f"{said} must name a package that exists"
 
 
 def _read(name: str, folder: Path, module: str) -> PaperEntry:

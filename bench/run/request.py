@@ -18,7 +18,7 @@ from claimbench.bench.measure import METRICS
 from claimbench.bench.papers import registry
 
 if TYPE_CHECKING:
-    from claimbench.bench.core.task import Scored
+    from claimbench.bench.core.task import DataSet
     from claimbench.bench.papers.spec import Paper, Variant
     from claimbench.bench.papers.weights.resolve import Weights
 
@@ -327,12 +327,12 @@ def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]
     A paper whose task does not know the name keeps its own data set, as long as another paper's does.
     """
     found: dict[str, str] = {}
-    known: dict[str, Scored] = {}
+    known: dict[str, DataSet] = {}
     for paper, variants in chosen:
         task = tasks.get(paper.task_of(variants[0]))
         known |= task.datasets
         reported = [{r.metric for r in variant.reported} for variant in variants]
-        fitting = [name for name, d in task.datasets.items() if all(d.reported & names for names in reported)]
+        fitting = [name for name, d in task.datasets.items() if all(task.reported_on(d) & names for names in reported)]
         own = fitting[0] if fitting else task.default
         found[paper.id] = request.dataset if request.dataset in task.datasets else own
     if request.dataset and chosen:  # else what is wrong was said before

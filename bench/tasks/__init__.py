@@ -1,12 +1,13 @@
-"""Tasks are plug-ins: a file here, an entry point of the group ``bench.tasks``, or a paper's own ``task.py``.
+"""Tasks are plug-ins: a folder here, an entry point of the group ``bench.tasks``, or the folder ``task`` of a paper.
 
-Each of them holds ``TASK``, an instance of :class:`claimbench.bench.core.task.Task`. A paper names its task in
-``paper.yaml``.
+All have the same shape: a package that holds ``TASK``, a :class:`claimbench.bench.core.task.Task`, and a file for each
+thing that it can do. A paper names its task in ``paper.yaml``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -75,16 +76,22 @@ def shown(name: str) -> Task:
 def _modules() -> Iterator[str]:
     yield from (f"{__name__}.{found.name}" for found in iter_modules(__path__) if found.ispkg)
     yield from (point.module for point in entry_points(group=GROUP))
-    files = [file for root in registry.roots() for file in sorted(root.glob("*/task.py"))]
-    yield from (f"{registry.PACKAGE}.{file.parent.name}.task" for file in files)
+    for paper, folder in registry.packages():
+        if (folder / "task").is_dir() or (folder / "task.py").is_file():
+            yield f"{paper}.task"
 
 
 def _load(module: str) -> Task | str:
-    """Return the task of a module, or what is wrong with it: one broken task must not take the others with it."""
+    """Return the task of a package, or what is wrong with it: one broken task must not take the others with it."""
     try:
-        task = import_module(module).TASK
+        found = import_module(module)
+        task = found.TASK
+        if not isinstance(task, Task) or not task.name:
+            return f"TASK in {module} must be a claimbench.bench.core.task.Task with a name"
+        if not hasattr(found, "__path__"):
+            return f"the task in {module} must be a folder with an __init__.py, not one file"
+        task = replace(task, package=module)
+        task.check_scores()
     except Exception as error:
         return f"the task in {module} cannot be loaded ({type(error).__name__}: {error})"
-    return (
-        task if isinstance(task, Task) and task.name else f"TASK in {module} must be a claimbench.bench.core.task.Task"
-    )
+    return task

@@ -12,7 +12,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import first_line, several, some
 from claimbench.bench.data.pictures import synsets
 from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.scan import SPLITS
 
 PREFIX = "hf:"
@@ -53,7 +53,7 @@ def is_hub(data: str) -> bool:
     return folder.is_dir() and (any((folder / name).is_file() for name in _SAVED) or bool(_parquet(folder)))
 
 
-def open_hub(dataset: DataSet, data: str) -> Pictures:
+def open_hub(dataset: PictureSet, data: str) -> Pictures:
     """Return the pictures of a table with one column of pictures and one of classes.
 
     Raises:
@@ -117,7 +117,7 @@ def _classes(table: Any, column: str, data: str) -> list[int]:
     return found
 
 
-def _numbers(dataset: DataSet, names: Sequence[str]) -> dict[int, int]:
+def _numbers(dataset: PictureSet, names: Sequence[str]) -> dict[int, int]:
     """Return the data set's numbers of classes that are named as there, whatever their order in the table."""
     known = synsets.indices() if dataset.synsets else {_plain(name): n for n, name in enumerate(dataset.names)}
     called = [name if dataset.synsets else _plain(name) for name in names]
@@ -129,7 +129,7 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _name_problems(dataset: DataSet, names: Sequence[str]) -> list[Problem]:
+def _name_problems(dataset: PictureSet, names: Sequence[str]) -> list[Problem]:
     """Return the problems with the names of the classes, which give away another data set.
 
     ImageNet's classes are named by WordNet id, or, all 1,000 in the usual order, by words.

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from claimbench.bench.core.task import DataSet
+
 Layout = Literal["synsets", "indices", "corruptions", "any", "torchvision", "package"]
 """How pictures are told apart by class. ``synsets``: a folder a class, named by its WordNet id. ``indices``: a folder a
 class, named by its number. ``corruptions``: folders of ``synsets``, by corruption and severity. ``any``: a folder a
@@ -16,57 +18,36 @@ class, in alphabetical order. ``torchvision``: the files that torchvision reads.
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """One data set and its published protocol.
+class PictureSet(DataSet):
+    """A data set of labelled pictures and its published protocol.
 
     Attributes:
-        name: what ``--dataset`` takes.
-        title: what sentences call it.
         layout: see :data:`Layout`.
         classes: how many classes its models tell apart; None where the folder decides.
-        rows: the rows that a measurement yields: (name, unit).
         images: how many pictures the whole set has; None where the folder decides.
         per_class: how many each class has, where all have as many.
         subset: the list of classes that scores are restricted to, by timm's name for it.
         several_labels: whether a picture may have several right answers, or none (it then does not count).
         small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
-        needs: what a user gives, one phrase.
-        source: where the protocol stands.
         names: of the classes, in order, where a table of another data set could be taken for it.
-        prefix: stands before the names of its rows where papers report its scores.
         siblings: the titles of the data sets that a folder may turn out to be, by name; for messages.
     """
 
-    name: str
-    title: str
-    layout: Layout
-    classes: int | None
-    rows: tuple[tuple[str, str], ...]
+    needs: str = "its folder with one sub-folder a class, a .tar of it, or WebDataset shards"
+    layout: Layout = "any"
+    classes: int | None = None
     images: int | None = None
     per_class: int | None = None
     subset: str = ""
     several_labels: bool = False
     small: bool = False
-    needs: str = "its folder with one sub-folder a class, a .tar of it, or WebDataset shards"
-    source: str = ""
     names: tuple[str, ...] = ()
-    prefix: str = ""
     siblings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def synsets(self) -> bool:
         """Whether the classes are ImageNet's, by WordNet id."""
         return self.layout in ("synsets", "indices", "corruptions")
-
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        return frozenset(f"{self.prefix}{row}" for row, _ in self.rows)
-
-    @property
-    def has_package(self) -> bool:
-        """Whether the data come with an installed package, so that no folder is needed."""
-        return self.layout == "package"
 
 
 CORRUPTIONS: Mapping[str, float] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from claimbench.bench.core.text import several, some
 from claimbench.bench.data.pictures import synsets
 from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.scan import Scan, natural
 
 _NUMBER = re.compile(r"\d{1,4}")
@@ -21,14 +21,14 @@ OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.(?:JPEG|jpeg|jpg|png)")
 """The names of the pictures of ImageNet val."""
 
 
-def folder_names(dataset: DataSet) -> re.Pattern[str] | None:
+def folder_names(dataset: PictureSet) -> re.Pattern[str] | None:
     """Return the form of the names of a data set's class folders; None for any."""
     if dataset.layout == "indices":
         return re.compile(rf"{_NUMBER.pattern}|{synsets.SYNSET.pattern}")
     return synsets.SYNSET if dataset.synsets else None
 
 
-def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
+def from_scan(dataset: PictureSet, found: Scan, source: Source) -> Pictures:
     """Return the pictures of class folders; ``source`` reads them in the order of ``found.entries()``."""
     numbers = class_numbers(dataset, found)
     listed = [(entry, numbers.get(name)) for name, members in found.classes.items() for entry in members]
@@ -53,7 +53,7 @@ def from_scan(dataset: DataSet, found: Scan, source: Source) -> Pictures:
     return pictures
 
 
-def class_numbers(dataset: DataSet, found: Scan) -> dict[str, int]:
+def class_numbers(dataset: PictureSet, found: Scan) -> dict[str, int]:
     """Return the number of each class folder that is a class of the data set."""
     if dataset.layout == "any":
         return {name: number for number, name in enumerate(sorted(found.classes, key=natural))}
@@ -64,21 +64,21 @@ def class_numbers(dataset: DataSet, found: Scan) -> dict[str, int]:
     return named
 
 
-def class_names(dataset: DataSet, found: Scan | None = None) -> Sequence[str]:
+def class_names(dataset: PictureSet, found: Scan | None = None) -> Sequence[str]:
     """Return the names of the classes, by number."""
     if dataset.synsets:
         return list(synsets.indices())
     return sorted(found.classes, key=natural) if found is not None else []
 
 
-def expected_classes(dataset: DataSet) -> Mapping[str, int]:
+def expected_classes(dataset: PictureSet) -> Mapping[str, int]:
     """Return the number of each class of an ImageNet-like data set, by WordNet id."""
     if not dataset.subset:
         return synsets.indices()
     return {synset: synsets.indices()[synset] for synset in synsets.subset(dataset.subset)}
 
 
-def count_problems(dataset: DataSet, pictures: Pictures) -> list[Problem]:
+def count_problems(dataset: PictureSet, pictures: Pictures) -> list[Problem]:
     """Return the problems with the number of pictures: in all, and of each class."""
     counts = Counter(label[0] for label in pictures.labels)
     total = sum(counts.values())
@@ -112,13 +112,13 @@ def count_problems(dataset: DataSet, pictures: Pictures) -> list[Problem]:
     return problems
 
 
-def _shown(dataset: DataSet, number: int, names: Sequence[str]) -> str:
+def _shown(dataset: PictureSet, number: int, names: Sequence[str]) -> str:
     if dataset.synsets:
         return synsets.described(names[number])
     return names[number] if number < len(names) else str(number)
 
 
-def _class_problems(dataset: DataSet, found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
+def _class_problems(dataset: PictureSet, found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
     """Return the problems with the class folders themselves."""
     no_class = f"no class of {dataset.title}"
     unknown = [name for name in found.classes if name not in numbers]
@@ -145,7 +145,7 @@ def _repeated_names(found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
     return problem(twice, "picture lies", "pictures lie", "in more than one class", excusable=False)
 
 
-def _copied(dataset: DataSet, found: Scan, source: Source) -> list[Problem]:
+def _copied(dataset: PictureSet, found: Scan, source: Source) -> list[Problem]:
     """Return the class folders that hold the same pictures; in ImageNet val their names tell, whatever they hold."""
     if dataset.layout in ("synsets", "corruptions") and not dataset.subset:
         return []
@@ -202,7 +202,7 @@ def _flat(found: Scan) -> list[Problem]:
     return [Problem(f"the names of its pictures do not tell their classes: {how}")]
 
 
-def _notes(dataset: DataSet, found: Scan) -> list[str]:
+def _notes(dataset: PictureSet, found: Scan) -> list[str]:
     notes = []
     if found.ignored:
         files = several(len(found.ignored), "file", "files")
@@ -215,7 +215,7 @@ def _notes(dataset: DataSet, found: Scan) -> list[str]:
     return notes
 
 
-def hint(dataset: DataSet, root: Path, found: Scan | None) -> str:
+def hint(dataset: PictureSet, root: Path, found: Scan | None) -> str:
     """Return the other data set that a folder looks like, as the end of a sentence; empty if nothing tells."""
     name = _looks_like(root, found)
     if not name or name == dataset.name:

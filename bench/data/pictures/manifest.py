@@ -6,7 +6,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.collection import Pictures, Problem, problem
 from claimbench.bench.data.pictures.integrity import unreadable
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.listing import count_problems
 from claimbench.bench.data.pictures.opening import open_pictures
 
@@ -14,7 +14,7 @@ MOST = 6
 """The number of problems that a sentence lists."""
 
 
-def checked(dataset: DataSet, data: str, *, partial: bool = False, listener: Listener = SILENT) -> Pictures:
+def checked(dataset: PictureSet, data: str, *, partial: bool = False, listener: Listener = SILENT) -> Pictures:
     """Return the pictures of a data set that is what it should be.
 
     Args:
@@ -46,7 +46,7 @@ def checked(dataset: DataSet, data: str, *, partial: bool = False, listener: Lis
     return pictures
 
 
-def check_classes(dataset: DataSet, pictures: Pictures, classes: int, model: str) -> None:
+def check_classes(dataset: PictureSet, pictures: Pictures, classes: int, model: str) -> None:
     """Check that a model's classes are the data set's.
 
     Raises:
@@ -61,7 +61,7 @@ def check_classes(dataset: DataSet, pictures: Pictures, classes: int, model: str
         )
 
 
-def _sentence(dataset: DataSet, pictures: Pictures, problems: list[Problem], partial: bool) -> str:
+def _sentence(dataset: PictureSet, pictures: Pictures, problems: list[Problem], partial: bool) -> str:
     """Return all problems as one sentence, those that cannot be excused first."""
     ordered = sorted(problems, key=lambda problem: problem.excusable)
     more = f"; and {len(ordered) - MOST} more problems" if len(ordered) > MOST else ""

@@ -13,7 +13,7 @@ from claimbench.bench.core.text import some
 from claimbench.bench.data.pictures import archive, synsets
 from claimbench.bench.data.pictures.collection import Chosen, Files, Pictures, Problem, Source, problem
 from claimbench.bench.data.pictures.hub import is_hub, open_hub
-from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, PictureSet
 from claimbench.bench.data.pictures.listing import (
     OFFICIAL,
     class_names,
@@ -30,7 +30,7 @@ REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
 
 
-def open_pictures(dataset: DataSet, data: str) -> Pictures:
+def open_pictures(dataset: PictureSet, data: str) -> Pictures:
     """Return the pictures of a data set, in the fixed order in which they are evaluated, with their problems.
 
     Args:
@@ -56,7 +56,7 @@ def open_pictures(dataset: DataSet, data: str) -> Pictures:
     return _real(dataset, path) if dataset.several_labels else _classes(dataset, path)
 
 
-def _classes(dataset: DataSet, path: Path) -> Pictures:
+def _classes(dataset: PictureSet, path: Path) -> Pictures:
     """Return the pictures of class folders, on the disk or in archives, or of WebDataset shards."""
     index = archive.index(archive.archives_in(path))
     if index.is_webdataset():
@@ -81,7 +81,7 @@ def _listed(index: archive.Index, path: Path, named: re.Pattern[str] | None) -> 
     return found, Files(root, [entry.name for entry in [*found.entries(), *found.loose]])
 
 
-def _hinted(dataset: DataSet, path: Path, found: Scan, pictures: Pictures) -> Pictures:
+def _hinted(dataset: PictureSet, path: Path, found: Scan, pictures: Pictures) -> Pictures:
     """Add the other data set that the folder looks like, if something is wrong with it."""
     if not len(pictures) and not pictures.problems:
         pictures.problems.append(Problem("it holds no pictures in class folders"))
@@ -91,7 +91,7 @@ def _hinted(dataset: DataSet, path: Path, found: Scan, pictures: Pictures) -> Pi
     return pictures
 
 
-def _real(dataset: DataSet, path: Path) -> Pictures:
+def _real(dataset: PictureSet, path: Path) -> Pictures:
     """Return the pictures of ImageNet val with ReaL's labels, which are found by the files' numbers."""
     file = next((f for f in (path / REAL_FILE, path.parent / REAL_FILE) if f.is_file()), synsets.real_labels_file())
     answers = _real_labels(file)
@@ -150,7 +150,7 @@ def _real_labels(file: Path) -> list[list[int]]:
     return found
 
 
-def _corruptions(dataset: DataSet, path: Path) -> Pictures:
+def _corruptions(dataset: PictureSet, path: Path) -> Pictures:
     """Return the pictures of every corruption and severity, named ``corruption/severity/class/file``."""
     if not path.is_dir():
         raise UserError(f"{path} is not a folder: {dataset.title} needs {dataset.needs}")

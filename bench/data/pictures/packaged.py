@@ -7,13 +7,13 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures.collection import Arrays, Pictures
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 
 CLASSES = {"digits": tuple("0123456789"), "elpv": ("0", "1/3", "2/3", "1")}
 """The names of the classes of the data sets that come with a package."""
 
 
-def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
+def open_packaged(dataset: PictureSet, data: Path | None) -> Pictures:
     """Return the test pictures of a data set that is not a folder of classes.
 
     Raises:
@@ -36,7 +36,7 @@ def open_packaged(dataset: DataSet, data: Path | None) -> Pictures:
     )
 
 
-def _cifar(dataset: DataSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
+def _cifar(dataset: PictureSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
     from torchvision.datasets import CIFAR10, CIFAR100
 
     kind = CIFAR10 if dataset.name == "cifar10" else CIFAR100
@@ -66,7 +66,7 @@ def _has_md5(path: Path, md5: str) -> bool:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _fashion_mnist(dataset: DataSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
+def _fashion_mnist(dataset: PictureSet, data: Path) -> tuple[Any, Any, tuple[str, ...]]:
     from torchvision.datasets import FashionMNIST
 
     from claimbench.bench.data.small import fashion_mnist

@@ -87,7 +87,7 @@ def _settings(row: Row, metric: str) -> list[str]:
 def _data(dataset: str, row: str) -> list[str]:
     """Return the options that name what a score is measured on: a data set, and where a user has it."""
     for task in tasks.known().values():
-        own = task.datasets.get(dataset) or next((d for d in task.datasets.values() if row in dict(d.rows)), None)
+        own = task.datasets.get(dataset) or next((d for d in task.datasets.values() if row in task.rows_on(d)), None)
         if own is not None and row in task.rows:
             named = [] if own.name == task.default else ["--dataset", own.name]
             return named if own.has_package else [*named, "--data", "FOLDER"]

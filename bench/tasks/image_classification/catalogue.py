@@ -8,12 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from claimbench.bench.data.pictures.labelled import DataSet
-
-
-def _top(prefix: str, *ranks: int) -> tuple[tuple[str, str], ...]:
-    return tuple((f"{prefix}top{rank}", "%") for rank in ranks)
-
+from claimbench.bench.data.pictures.labelled import PictureSet
 
 _RECHT = "Recht et al., Do ImageNet Classifiers Generalize to ImageNet?, ICML 2019"
 _BEYER = "Beyer et al., Are we done with ImageNet?, 2020: right if among the labels; pictures without one do not count"
@@ -22,126 +17,129 @@ _HENDRYCKS_A = "Hendrycks et al., Natural Adversarial Examples, CVPR 2021: score
 _HENDRYCKS_R = "Hendrycks et al., The Many Faces of Robustness, ICCV 2021: scores over the 200 classes"
 
 _ALL = (
-    DataSet(
+    PictureSet(
         "imagenet",
         "ImageNet-1K val",
-        "synsets",
-        1000,
-        _top("", 1, 5),
-        50_000,
-        50,
         source="ILSVRC 2012",
-        prefix="imagenet1k_",
+        prefix="imagenet1k",
+        scored_classes=1000,
+        layout="synsets",
+        classes=1000,
+        images=50_000,
+        per_class=50,
     ),
-    DataSet(
-        "imagenet-real",
-        "ImageNet-ReaL",
-        "synsets",
-        1000,
-        _top("imagenet_real_", 1, 5),
-        50_000,
-        50,
-        several_labels=True,
-        needs="the folder of ImageNet-1K val, its files named as they came",
-        source=_BEYER,
-    ),
-    DataSet("imagenet-v2", "ImageNet-V2", "indices", 1000, _top("imagenetv2_", 1, 5), 10_000, 10, source=_RECHT),
-    DataSet(
+    PictureSet(
         "imagenet-c",
         "ImageNet-C",
-        "corruptions",
-        1000,
-        (("imagenet_c_mce", "%"), ("imagenet_c_top1", "%")),
-        75 * 50_000,
-        50,
-        small=True,
         needs="its folder: CORRUPTION/SEVERITY/CLASS, 15 corruptions of 5 severities",
         source=_HENDRYCKS_C,
+        layout="corruptions",
+        classes=1000,
+        images=75 * 50_000,
+        per_class=50,
+        small=True,
     ),
-    DataSet(
-        "imagenet-a", "ImageNet-A", "synsets", 1000, _top("imagenet_a_", 1), 7_500, subset="a", source=_HENDRYCKS_A
+    PictureSet(
+        "imagenet-real",
+        "ImageNet-ReaL",
+        needs="the folder of ImageNet-1K val, its files named as they came",
+        source=_BEYER,
+        layout="synsets",
+        classes=1000,
+        images=50_000,
+        per_class=50,
+        several_labels=True,
     ),
-    DataSet(
-        "imagenet-r", "ImageNet-R", "synsets", 1000, _top("imagenet_r_", 1), 30_000, subset="r", source=_HENDRYCKS_R
+    PictureSet(
+        "imagenet-v2",
+        "ImageNet-V2",
+        source=_RECHT,
+        prefix="imagenetv2",
+        layout="indices",
+        classes=1000,
+        images=10_000,
+        per_class=10,
     ),
-    DataSet(
+    PictureSet(
+        "imagenet-a",
+        "ImageNet-A",
+        source=_HENDRYCKS_A,
+        layout="synsets",
+        classes=1000,
+        images=7_500,
+        subset="a",
+    ),
+    PictureSet(
+        "imagenet-r",
+        "ImageNet-R",
+        source=_HENDRYCKS_R,
+        layout="synsets",
+        classes=1000,
+        images=30_000,
+        subset="r",
+    ),
+    PictureSet(
         "cifar10",
         "CIFAR-10 test",
-        "torchvision",
-        10,
-        _top("cifar10_", 1, 5),
-        10_000,
-        1_000,
-        small=True,
         needs="the folder that holds cifar-10-batches-py",
+        layout="torchvision",
+        classes=10,
+        images=10_000,
+        per_class=1_000,
+        small=True,
         names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
-    DataSet(
+    PictureSet(
         "cifar100",
         "CIFAR-100 test",
-        "torchvision",
-        100,
-        _top("cifar100_", 1, 5),
-        10_000,
-        100,
-        small=True,
         needs="the folder that holds cifar-100-python",
+        layout="torchvision",
+        classes=100,
+        images=10_000,
+        per_class=100,
+        small=True,
     ),
-    DataSet(
+    PictureSet(
         "fashion-mnist",
         "Fashion-MNIST test",
-        "torchvision",
-        10,
-        _top("fashion_mnist_", 1, 5),
-        10_000,
-        1_000,
-        small=True,
         needs="the folder that holds t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or FashionMNIST/raw with them)",
+        layout="torchvision",
+        classes=10,
+        images=10_000,
+        per_class=1_000,
+        small=True,
         names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
     ),
-    DataSet(
+    PictureSet(
         "digits",
         "scikit-learn digits",
-        "package",
-        10,
-        _top("digits_", 1, 5),
-        1_797,
-        small=True,
         needs="the package scikit-learn",
         source="the test set of UCI's Optical Recognition of Handwritten Digits, all that scikit-learn ships",
+        has_package=True,
+        layout="package",
+        classes=10,
+        images=1_797,
+        small=True,
     ),
-    DataSet(
+    PictureSet(
         "elpv",
         "ELPV",
-        "package",
-        4,
-        _top("elpv_", 1),
-        2_624,
         needs="the package elpv-dataset",
         source="Buerhop-Lutz et al. 2018: the four steps of the probability of a defect as classes, all pictures",
+        has_package=True,
+        layout="package",
+        classes=4,
+        images=2_624,
     ),
-    DataSet("folder", "a folder of classes", "any", None, _top("folder_", 1, 5)),
+    PictureSet("folder", "a folder of classes", published=False),
 )
 
 _TITLES = {dataset.name: dataset.title for dataset in _ALL}
 
-DATASETS: Mapping[str, DataSet] = {dataset.name: replace(dataset, siblings=_TITLES) for dataset in _ALL}
+DATASETS: Mapping[str, PictureSet] = {dataset.name: replace(dataset, siblings=_TITLES) for dataset in _ALL}
 """By the name that ``--dataset`` takes."""
 
 DEFAULT = "imagenet"
-
-
-def rows(name: str) -> tuple[tuple[str, str], ...]:
-    """Return the rows (name, unit) that a data set yields; ImageNet's for a name that is not known."""
-    return DATASETS.get(name, DATASETS[DEFAULT]).rows

@@ -8,13 +8,14 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
 from claimbench.bench.data.pictures.collection import Pictures
-from claimbench.bench.data.pictures.manifest import check_classes, checked
+from claimbench.bench.data.pictures.manifest import check_classes
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
 from claimbench.bench.tasks.classes import count
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
+from claimbench.bench.tasks.image_classification.data import find
 
 
-def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
+def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
 
     Raises:
@@ -28,7 +29,7 @@ def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
         key = (job.options.dataset or DEFAULT, job.options.data or "", job.options.partial)
         if key not in found:
             with listener.begin(f"checking {DATASETS[key[0]].title}") as part:
-                found[key] = checked(DATASETS[key[0]], key[1], partial=key[2], listener=part)
+                found[key] = find(DATASETS[key[0]], key[1], partial=key[2], listener=part)
             notes += found[key].notes
     seen = set()
     for job in jobs:

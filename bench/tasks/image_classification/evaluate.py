@@ -17,16 +17,18 @@ from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.collection import Pictures
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.listing import expected_classes
-from claimbench.bench.data.pictures.manifest import check_classes, checked
+from claimbench.bench.data.pictures.manifest import check_classes
 from claimbench.bench.machine.group import Alone, Group, joined
 from claimbench.bench.measure.scoring import launch
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.journal import TOP, Journal, Predictions
 from claimbench.bench.measure.scoring.lines import whole_file
 from claimbench.bench.measure.scoring.look import circumstances, spread
+from claimbench.bench.tasks.image_classification import TASK
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
+from claimbench.bench.tasks.image_classification.data import find
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 from claimbench.bench.tasks.image_classification.ranking import logits_of
 from claimbench.bench.tasks.image_classification.score import corruption_rows, hits, per_class, score
@@ -66,7 +68,10 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
                 if group.rank == 0:
                     raise
             if group.rank > 0:
-                return [Measurement.missing(row, unit, "the first process has it") for row, unit in dataset.rows]
+                return [
+                    Measurement.missing(row, unit, "the first process has it")
+                    for row, unit in TASK.expected(dataset.name)
+                ]
         elif len(devices) > 1:
             subject.model.to("meta")  # each process has a model of its own
             launch.spread_out(job, base, share)
@@ -94,11 +99,11 @@ def share(job: Job, base: str, group: Group) -> None:
     evaluate(subject, task, group)
 
 
-def _pictures(job: Job, dataset: DataSet) -> Pictures:
-    return checked(dataset, job.options.data or "", partial=job.options.partial)
+def _pictures(job: Job, dataset: PictureSet) -> Pictures:
+    return find(dataset, job.options.data or "", partial=job.options.partial)
 
 
-def _dataset(job: Job) -> DataSet:
+def _dataset(job: Job) -> PictureSet:
     """Return the data set that a job is about, if it can be evaluated at all."""
     name = job.options.dataset or DEFAULT
     if name not in DATASETS:
@@ -111,7 +116,7 @@ def _dataset(job: Job) -> DataSet:
     return dataset
 
 
-def task_of(subject: Subject, job: Job, dataset: DataSet, pictures: Pictures, base: Path) -> Task:
+def task_of(subject: Subject, job: Job, dataset: PictureSet, pictures: Pictures, base: Path) -> Task:
     """Return the evaluation that a job asks for."""
     on_gpu = subject.device.type == "cuda"
     limit = job.options.limit or (QUICK_IMAGES if job.settings.quick else None)
@@ -155,7 +160,7 @@ def count_classes(subject: Subject) -> int:
         return int(logits_of(subject.forward()(subject.make_inputs(1, 1)[0])).shape[1])
 
 
-def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Measurement]:
+def _rows(job: Job, dataset: PictureSet, task: Task, found: Predictions) -> list[Measurement]:
     ranked = restricted(found, task.chosen)
     pictures = task.pictures
     labels = [pictures.labels[index] for index in task.chosen]
@@ -178,7 +183,7 @@ def _rows(job: Job, dataset: DataSet, task: Task, found: Predictions) -> list[Me
     if dataset.layout == "corruptions":
         return corruption_rows(dataset, ranked, names, labels, detail)
     what = _what(task, pictures)
-    return [_top(row, unit, ranked, labels, what, detail, classes) for row, unit in dataset.rows]
+    return [_top(row, unit, ranked, labels, what, detail, classes) for row, unit in TASK.expected(dataset.name)]
 
 
 def _top(
@@ -210,7 +215,7 @@ def _is_partial(pictures: Pictures) -> bool:
     return bool(pictures.left_out) or (pictures.expected is not None and len(pictures) < pictures.expected)
 
 
-def _partial(dataset: DataSet, pictures: Pictures) -> str:
+def _partial(dataset: PictureSet, pictures: Pictures) -> str:
     """Say how much of the data set was there."""
     whole = f" of {pictures.expected:,}" if pictures.expected else ""
     left = f", {pictures.left_out:,} more left out" if pictures.left_out else ""

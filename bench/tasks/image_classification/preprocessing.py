@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
 from claimbench.bench.data.pictures.collection import Pictures
-from claimbench.bench.data.pictures.labelled import DataSet
+from claimbench.bench.data.pictures.labelled import PictureSet
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -28,7 +28,7 @@ def preprocessing_of(
     sample_shape: tuple[int, ...],
     given: Mapping[str, Any] | None,
     own: Mapping[str, Any] | None,
-    dataset: DataSet | None = None,
+    dataset: PictureSet | None = None,
 ) -> dict[str, Any]:
     """Return timm's transform arguments.
 

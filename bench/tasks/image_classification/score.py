@@ -9,7 +9,7 @@ import numpy as np
 
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.core.statistics import wilson
-from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, DataSet
+from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, PictureSet
 
 
 def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def per_class(right: np.ndarray, labels: Sequence[tuple[int, ...]], classes: int
 
 
 def corruption_rows(
-    dataset: DataSet,
+    dataset: PictureSet,
     ranked: np.ndarray,
     names: Sequence[str],
     labels: Sequence[tuple[int, ...]],

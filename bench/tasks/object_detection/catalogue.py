@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-TITLE = "COCO 2017 val"
+from claimbench.bench.core.task import DataSet
+
 ANNOTATIONS, FOLDER = "annotations/instances_val2017.json", "val2017"
-"""Where the annotations and the pictures lie in the data set's folder."""
+"""The places of the annotations and of the pictures in the data set's folder."""
 
-NEEDS = f"the folder with {ANNOTATIONS} and {FOLDER}"
 PICTURES = 5000
-SOURCE = "Lin et al., ECCV 2014: average precision over overlaps of 0.50 to 0.95, by pycocotools"
 
-BOX_AP, MASK_AP = "coco_box_ap", "coco_mask_ap"
+COCO = DataSet(
+    "coco",
+    "COCO 2017 val",
+    needs=f"the folder with {ANNOTATIONS} and {FOLDER}",
+    source="Lin et al., ECCV 2014: average precision over overlaps of 0.50 to 0.95, by pycocotools",
+)
 
 CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),

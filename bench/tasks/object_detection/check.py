@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
-from claimbench.bench.tasks.object_detection.catalogue import PICTURES, TITLE
+from claimbench.bench.tasks.object_detection.catalogue import COCO, PICTURES
 from claimbench.bench.tasks.object_detection.data import GroundTruth, checked
 
 
-def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
+def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check each folder once, and say where there is less than the whole data set.
 
     Raises:
@@ -18,13 +18,13 @@ def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """
     notes = []
     for data, partial in dict.fromkeys((job.options.data or "", job.options.partial) for job in jobs):
-        with listener.begin(f"checking {TITLE}") as part:
+        with listener.begin(f"checking {COCO.title}") as part:
             truth = checked(data, partial=partial, listener=part)
         if truth.partial:
             notes.append(how_many(truth))
         if flat := sum(1 for each in truth.objects if not min(each["bbox"][2:])):
             notes.append(
-                f"{flat:,} of the objects of {TITLE} have a box without an area, which nothing can be found to be"
+                f"{flat:,} of the objects of {COCO.title} have a box without an area, which nothing can be found to be"
             )
     return notes
 
@@ -33,4 +33,4 @@ def how_many(truth: GroundTruth) -> str:
     """Say how much of the data set there is."""
     gone = truth.listed - len(truth.pictures)
     left = f", {gone:,} more left out that are not there" if gone else ""
-    return f"partial data: {len(truth.pictures):,} of {PICTURES:,} pictures of {TITLE}{left}"
+    return f"partial data: {len(truth.pictures):,} of {PICTURES:,} pictures of {COCO.title}{left}"

@@ -16,7 +16,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.files import rgb
-from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, FOLDER, NEEDS, PICTURES, TITLE
+from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, COCO, FOLDER, PICTURES
 
 MARGIN = 0.1
 """The most that a box may stand over its picture's edge, in parts of its sides; corners given as sides go beyond."""
@@ -63,7 +63,7 @@ class GroundTruth:
         return len(self.pictures) != PICTURES
 
 
-def read(data: str, *, partial: bool = False) -> GroundTruth:
+def find(data: str, *, partial: bool = False) -> GroundTruth:
     """Return the pictures and objects of a folder; no picture is opened.
 
     Args:
@@ -75,14 +75,14 @@ def read(data: str, *, partial: bool = False) -> GroundTruth:
     """
     root = Path(data).expanduser()
     if not root.is_dir():
-        raise UserError(f"{root} is no folder: give {NEEDS} with --data")
+        raise UserError(f"{root} is no folder: give {COCO.needs} with --data")
     file = root / ANNOTATIONS
     listing = parse(file)
     pictures = _pictures(listing, file, root / FOLDER)
     objects = _objects(listing, file, {picture.number: picture for picture in pictures})
     if len(pictures) != PICTURES and not partial:
         raise UserError(
-            f"{file} lists {len(pictures):,} pictures where {TITLE} has {PICTURES:,} "
+            f"{file} lists {len(pictures):,} pictures where {COCO.title} has {PICTURES:,} "
             "(--partial evaluates what is there)"
         )
     missing = [picture for picture in pictures if not picture.file.exists()]
@@ -236,7 +236,7 @@ def parse(file: Path) -> Listing:
     try:
         return Listing.model_validate_json(file.read_bytes().removeprefix(BOM_UTF8))
     except FileNotFoundError as error:
-        raise UserError(f"{file} is missing: give {NEEDS} with --data") from error
+        raise UserError(f"{file} is missing: give {COCO.needs} with --data") from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror or 'unreadable'})") from error
     except ValidationError as error:
@@ -277,7 +277,7 @@ def checked(data: str, *, partial: bool = False, listener: Listener = SILENT) ->
     Raises:
         UserError: something is wrong; one sentence.
     """
-    truth = read(data, partial=partial)
+    truth = find(data, partial=partial)
     for number, picture in enumerate(truth.pictures, start=1):
         pixels(picture)
         listener.at(number, len(truth.pictures))

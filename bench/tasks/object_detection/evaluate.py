@@ -17,13 +17,15 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look, spread
 from claimbench.bench.papers.openmmlab.found import Found
-from claimbench.bench.tasks.object_detection.catalogue import BOX_AP, CLASSES, MASK_AP, NEEDS, PICTURES, SOURCE, TITLE
+from claimbench.bench.tasks.object_detection import TASK
+from claimbench.bench.tasks.object_detection.catalogue import CLASSES, COCO, PICTURES
 from claimbench.bench.tasks.object_detection.check import how_many
-from claimbench.bench.tasks.object_detection.data import GroundTruth, Picture, pixels, read
+from claimbench.bench.tasks.object_detection.data import GroundTruth, Picture, find, pixels
 from claimbench.bench.tasks.object_detection.score import Kind, Results, as_results, average_precision
 
 QUICK_PICTURES = 50
-KINDS: tuple[tuple[str, Kind], ...] = ((BOX_AP, "bbox"), (MASK_AP, "segm"))
+KINDS: tuple[Kind, ...] = ("bbox", "segm")
+"""Of the scores, in their order."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UserError: the data are not what they should be.
     """
     if not job.options.data:
-        raise UnavailableError(f"needs the data set {TITLE}: give {NEEDS} with --data")
+        raise UnavailableError(f"needs the data set {COCO.title}: give {COCO.needs} with --data")
     if not is_trained(job):
         raise UnavailableError("needs trained weights: random ones find nothing")
     detector = _detector(subject, job)
-    truth = read(job.options.data, partial=job.options.partial)
+    truth = find(job.options.data, partial=job.options.partial)
     limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
     detail = _detail(job, detector, truth, len(chosen))
@@ -66,7 +68,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     with torch.inference_mode():
         found, kept = look(job, what, ({each.number: each} for each in chosen), lambda group: _found(detector, group))
     results = [result for each in found for result in each]
-    return [_row(name, kind, detector, truth, chosen, results, detail | kept) for name, kind in KINDS]
+    rows = zip(TASK.expected(COCO.name), KINDS, strict=True)
+    return [_row(name, kind, detector, truth, chosen, results, detail | kept) for (name, _), kind in rows]
 
 
 def _detector(subject: Subject, job: Job) -> Detector:
@@ -94,14 +97,14 @@ def _sizes(pictures: Sequence[Picture]) -> str:
 
 def _detail(job: Job, detector: Detector, truth: GroundTruth, images: int) -> dict[str, Any]:
     return {
-        "dataset": "coco",
+        "dataset": COCO.name,
         "images": images,
         "images_in_set": len(truth.pictures),
         "annotations_sha256": truth.sha256,
         "classes": len(CLASSES),
         "preprocessing": detector.preprocessing,
         "sample_shape": list(detector.tested_shape),
-        "protocol": SOURCE,
+        "protocol": COCO.source,
         **({"partial": True} if images < PICTURES else {}),
         **({"note": how_many(truth)} if truth.partial else {}),
         **weights_of(job),

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from claimbench.bench.core.bits import decode, encode
-from claimbench.bench.core.differences import PairedDifference, difference
+from claimbench.bench.core.differences import PairedDifference
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Ahead
 from claimbench.bench.measure.scoring.look import circumstances, look
 from claimbench.bench.papers import registry
-from claimbench.bench.tasks.representation_probing import data, encoder, features
+from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
+from claimbench.bench.tasks.representation_probing.catalogue import DATASETS, ProbedSet
 from claimbench.bench.tasks.representation_probing.features import Features
 from claimbench.bench.tasks.representation_probing.heads import Recipe, Trained, train
 
@@ -37,7 +37,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         UnavailableError: the data set or the encoder is not here, or the head does not fit its tokens.
         UserError: what the user named is not the data set, or the encoder's weights are another model's.
     """
-    name = job.options.dataset
+    dataset = DATASETS[job.options.dataset]
     if not job.paper:
         raise UnavailableError(
             "only the heads of papers are probed: a model of your own cannot be built for the tokens"
@@ -45,14 +45,14 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
         raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
     with Ahead(job.options.predictions, "pictures encoded") as listener:
-        parts, weights = features.load(name, job.options.data or "", listener)
+        parts, weights = features.load(dataset, job.options.data or "", listener)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
     what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
-    trained, kept = _trained(job, parts, data.SETS[name].classes, recipe, seeds, what)
+    trained, kept = _trained(job, parts, dataset.classes, recipe, seeds, what)
     heads, linear = trained[: len(seeds)], trained[len(seeds) :]
     detail: dict[str, Any] = {
-        "dataset": name,
+        "dataset": dataset.name,
         "encoder": encoder.NAME,
         "encoder_sha256": weights,
         "sample_shape": list(parts["train"].tokens.shape[1:]),
@@ -64,7 +64,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "linear": _evidence(linear),
         **kept,
     }
-    return _rows(name, heads, linear, detail)
+    return _rows(dataset, heads, linear, detail)
 
 
 def _trained(
@@ -127,22 +127,20 @@ def _evidence(trained: list[Trained]) -> dict[str, Any]:
     }
 
 
-def _rows(name: str, heads: list[Trained], linear: list[Trained], detail: dict[str, Any]) -> list[Measurement]:
+def _rows(dataset: ProbedSet, heads: list[Trained], linear: list[Trained], detail: dict[str, Any]) -> list[Measurement]:
     right, other = ([each.right for each in found] for found in (heads, linear))
-    base = name.replace("-", "_")
-    accuracy = difference(right, [np.zeros_like(each) for each in right])
-    gain = difference(right, other)
+    top1, in_pairs = TASK.expected(dataset.name)
+    accuracy, gain = score.accuracy(right), score.gain(right, other)
     seeds = f"{len(heads)} seeds, {len(right[0]):,} test pictures"
     note = f"{METHOD}; the interval covers other seeds and other pictures"
     return [
-        _row(f"{base}_probe_top1", "%", accuracy, f"mean of {seeds}", {**detail, "note": note}),
+        _row(*top1, accuracy, f"mean of {seeds}", {**detail, "note": note}),
         _row(
-            f"{base}_probe_gain",
-            "points",
+            *in_pairs,
             gain,
             f"paired, {seeds}",
             {
-                "dataset": name,
+                "dataset": dataset.name,
                 "verdict": gain.verdict,
                 "sample_shape": detail["sample_shape"],
                 "trained_on": detail["trained_on"],

@@ -17,6 +17,7 @@ from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.tasks.representation_probing import data, encoder
+from claimbench.bench.tasks.representation_probing.catalogue import ProbedSet
 
 VARIABLE = "BENCH_FEATURES"
 """The environment variable that names another folder for the cache."""
@@ -44,7 +45,7 @@ def folder() -> Path:
     return Path(named).expanduser() if named else user_cache_path("claimbench") / "features"
 
 
-def load(name: str, given: str, listener: Listener = SILENT) -> tuple[dict[str, Features], str]:
+def load(dataset: ProbedSet, given: str, listener: Listener = SILENT) -> tuple[dict[str, Features], str]:
     """Return the features of each part of a data set, and the digest of the encoder's weights.
 
     Tokens are rounded to float16 whether or not they come out of the cache. The listener is told of how many pictures
@@ -55,9 +56,9 @@ def load(name: str, given: str, listener: Listener = SILENT) -> tuple[dict[str, 
         UserError: what is here is not what it should be, or the cache cannot be written.
     """
     weights = encoder.weights_file()
-    parts = data.read(name, given)
-    side, sha256 = data.SETS[name].side, digest(weights)
-    file = folder() / f"{name}-{_key(parts, side, sha256)}.safetensors"
+    parts = data.find(dataset, given)
+    side, sha256 = dataset.side, digest(weights)
+    file = folder() / f"{dataset.name}-{_key(parts, side, sha256)}.safetensors"
     tokens = _kept(file, parts)
     if tokens is None:
         tokens = _computed(encoder.load(weights), parts, side, file, listener)

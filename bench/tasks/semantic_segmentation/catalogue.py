@@ -9,69 +9,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from claimbench.bench.core.task import DataSet
+
 VOID = 255
 """The label of pixels that do not count."""
 
 BAND = 4
 """The width in pixels of the band around boundaries that has rows of its own; the others are in the detail."""
 
-SCORES: Mapping[str, str] = {
-    "miou": "mIoU",
-    "miou_crf": "mIoU after the CRF",
-    "trimap_miou": f"mIoU within {BAND} px of boundaries",
-    "trimap_miou_crf": f"mIoU within {BAND} px of boundaries after the CRF",
-    "pixel_accuracy": "pixel accuracy",
-    "miou_ms": "mIoU over several sizes",
-}
-"""What is scored on each data set: the end of the row's name, and the end of its title."""
-
-ONE_SCALE = "_ss"
-"""How the names of reported figures end where papers say that each picture was looked at at one size."""
-
 Layout = Literal["voc", "cityscapes", "ade20k", "folder"]
 
 
 @dataclass(frozen=True)
-class Masks:
-    """One data set and its published protocol.
+class Masks(DataSet):
+    """A data set of pictures and masks, and its published protocol.
 
     Attributes:
-        name: what ``--dataset`` takes.
-        title: what sentences call it.
         layout: how its folder is laid out; see :mod:`claimbench.bench.tasks.semantic_segmentation.data`.
         classes: their names in the order of the model's scores; empty where the model decides.
         labels: the class (or :data:`VOID`) of each value that a mask may hold; empty where that is the value itself.
         pictures: how many the whole set has; None where the folder decides.
         pad: pictures are padded to this side before they go through a model; larger ones to the next multiple of 8
             plus 1.
-        needs: what a user gives, one phrase.
-        source: where the protocol stands.
     """
 
-    name: str
-    title: str
-    layout: Layout
-    classes: tuple[str, ...]
+    layout: Layout = "folder"
+    classes: tuple[str, ...] = ()
     labels: Mapping[int, int] = field(default_factory=dict)
     pictures: int | None = None
     pad: int = 1
-    needs: str = ""
-    source: str = ""
-
-    @property
-    def rows(self) -> tuple[tuple[str, str], ...]:
-        """The rows (name, unit) that evaluating on it yields."""
-        return tuple((f"{self.name}_{score}", "%") for score in SCORES)
-
-    @property
-    def has_package(self) -> bool:
-        """Whether it can be had without a folder."""
-        return False
-
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        return frozenset([*(row for row, _ in self.rows), f"{self.name}_miou{ONE_SCALE}"])
 
     def values(self, classes: int) -> dict[int, int]:
         """Return the class, or :data:`VOID`, of each value that a mask may hold, for a model of so many classes."""
@@ -111,39 +77,41 @@ _ALL = (
     Masks(
         "voc12",
         "VOC 2012 val",
-        "voc",
-        VOC_CLASSES,
-        pictures=1449,
-        pad=513,
         needs="the folder VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and ImageSets/Segmentation/val.txt",
         source="Everingham et al., IJCV 2015: mean over 21 classes of intersection over union, void pixels left out",
+        scored_classes=21,
+        layout="voc",
+        classes=VOC_CLASSES,
+        pictures=1449,
+        pad=513,
     ),
     Masks(
         "cityscapes",
         "Cityscapes val",
-        "cityscapes",
-        tuple(CITYSCAPES_CLASSES),
-        labels={value: _CITYSCAPES_IDS.get(value, VOID) for value in (*range(34), 255)},
-        pictures=500,
         needs="the folder with leftImg8bit/val and gtFine/val",
         source="Cordts et al., CVPR 2016: mean over 19 classes of the intersection over union",
+        scored_classes=19,
+        layout="cityscapes",
+        classes=tuple(CITYSCAPES_CLASSES),
+        labels={value: _CITYSCAPES_IDS.get(value, VOID) for value in (*range(34), 255)},
+        pictures=500,
     ),
     Masks(
         "ade20k",
         "ADE20K val",
-        "ade20k",
-        tuple(f"class {i + 1}" for i in range(150)),
-        labels={0: VOID, **{i + 1: i for i in range(150)}},
-        pictures=2000,
         needs="the folder ADEChallengeData2016 with images/validation and annotations/validation",
         source="Zhou et al., CVPR 2017: mean over 150 classes, unlabelled pixels left out",
+        scored_classes=150,
+        layout="ade20k",
+        classes=tuple(f"class {i + 1}" for i in range(150)),
+        labels={0: VOID, **{i + 1: i for i in range(150)}},
+        pictures=2000,
     ),
     Masks(
         "masks",
         "a folder of pictures and masks",
-        "folder",
-        (),
         needs="a folder with images/ and masks/, a PNG of class numbers (255 is void) for each picture",
+        published=False,
     ),
 )
 

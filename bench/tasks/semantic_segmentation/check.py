@@ -13,7 +13,7 @@ from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.evaluate import dataset_of
 
 
-def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
+def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
 
     Raises:

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from claimbench.bench.core.errors import UnavailableError, unknown
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import RESAMPLES
-from claimbench.bench.core.task import Subject
+from claimbench.bench.core.task import Score, Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, spread
 from claimbench.bench.papers import registry
-from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, SCORES, Masks
+from claimbench.bench.tasks.semantic_segmentation import TASK
+from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, Masks
 from claimbench.bench.tasks.semantic_segmentation.data import digest, listed
 from claimbench.bench.tasks.semantic_segmentation.labelling import (
     NETWORK,
@@ -89,7 +90,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
     able = isinstance(network, Labeller) and not several
     reasons = NOT_LOOKED if able else {**NOT_LOOKED, SCALES: ONE_SIZE}
-    return [_row(dataset, score, found, reasons, what, detail | kept) for score in SCORES]
+    return [_row(dataset, score, found, reasons, what, detail | kept) for score in TASK.scores]
 
 
 def dataset_of(job: Job) -> Masks:
@@ -162,21 +163,26 @@ def _bilinear(scores: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _row(
-    dataset: Masks, score: str, ways: Mapping[str, Found], reasons: Mapping[str, str], what: str, detail: dict[str, Any]
+    dataset: Masks,
+    score: Score,
+    ways: Mapping[str, Found],
+    reasons: Mapping[str, str],
+    what: str,
+    detail: dict[str, Any],
 ) -> Measurement:
     """Return one score; those of the whole pictures carry the evidence of each class, and all bands."""
-    name = f"{dataset.name}_{score}"
-    way = next((way for way in reasons if score.endswith(way)), NETWORK)
+    name = dataset.fill(score.name)
+    way = next((way for way in reasons if name.endswith(way)), NETWORK)
     if way not in ways:
         return Measurement.missing(name, "%", reasons[way])
     found = ways[way]
-    overlap = found.narrow[BAND] if score.startswith("trimap") else found.whole
+    overlap = found.narrow[BAND] if "trimap" in score.name else found.whole
     if not overlap.counts:
         nothing = "no boundary lies in them" if overlap is not found.whole else "they are void everywhere"
         return Measurement.missing(name, "%", f"no pixel counts in the masks of these pictures: {nothing}")
     shared = ("dataset", "images", "classes", "pictures_sha256", "partial", "sample_shape")
     evidence = {key: detail[key] for key in shared if key in detail}
-    if score == "pixel_accuracy":
+    if name.endswith("pixel_accuracy"):
         return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail=evidence)
     if overlap is found.whole:
         bands = {str(width): 100 * each.mean() for width, each in found.narrow.items()}

@@ -5,30 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from claimbench.bench.core.task import DataSet
+
 _TEXT = "a text file with a user and an item a line, numbered from 1, each user's lines in the order of time"
 _PREPARED = f"the authors' prepared file, {_TEXT}"
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """One data set; a :class:`claimbench.bench.core.task.Scored`.
+class ActionSet(DataSet):
+    """A data set of users' actions.
 
     Attributes:
-        name: what ``--dataset`` takes.
-        title: what sentences call it.
-        prefix: what its rows begin with.
-        needs: what a user gives, one phrase.
         users, items, actions: how many it must have; None where any will do.
         content: the digest of its actions in their order, :attr:`Interactions.digest`; empty where it is not known.
         url, sha256: where its file can be fetched, and that file's digest.
         package: the installed package that it comes with, and the file in it.
-        source: where its protocol stands.
     """
 
-    name: str
-    title: str
-    prefix: str
     needs: str = _PREPARED
+    source: str = "SASRec, section IV-A to IV-C and its authors' code"
     users: int | None = None
     items: int | None = None
     actions: int | None = None
@@ -36,29 +31,14 @@ class DataSet:
     url: str = ""
     sha256: str = ""
     package: tuple[str, str] | None = None
-    source: str = "SASRec, section IV-A to IV-C and its authors' code"
-
-    @property
-    def rows(self) -> tuple[tuple[str, str], ...]:
-        """Its rows (name, unit): by the protocol of 100 drawn negatives, and against every item."""
-        return tuple((f"{self.prefix}_{name}", "") for name in ("hit@10", "ndcg@10", "full_hit@10", "full_ndcg@10"))
-
-    @property
-    def has_package(self) -> bool:
-        """Whether it can be had without ``--data``."""
-        return bool(self.url or self.package)
-
-    @property
-    def reported(self) -> frozenset[str]:
-        """The names under which papers report its scores."""
-        return frozenset(row for row, _ in self.rows)
 
 
 _ALL = (
-    DataSet(
+    ActionSet(
         "amazon-games",
         "Amazon Games",
-        "games",
+        prefix="games",
+        has_package=True,
         users=31_013,
         items=23_715,
         actions=287_107,
@@ -66,13 +46,14 @@ _ALL = (
         url="https://raw.githubusercontent.com/kang205/SASRec/e3738967fddab206d6eeb4fda433e7a7034dd8b1/data/Video.txt",
         sha256="b7376fe24430743f411dc7f567285657b2adb3f74361cc7ba0aee94f3024b651",
     ),
-    DataSet("amazon-beauty", "Amazon Beauty", "beauty", users=52_024, items=57_289),
-    DataSet("steam", "Steam", "steam", users=334_730, items=13_047),
-    DataSet("movielens-1m", "MovieLens-1M", "ml1m", users=6_040, items=3_416),
-    DataSet(
+    ActionSet("amazon-beauty", "Amazon Beauty", prefix="beauty", users=52_024, items=57_289),
+    ActionSet("steam", "Steam", prefix="steam", users=334_730, items=13_047),
+    ActionSet("movielens-1m", "MovieLens-1M", prefix="ml1m", users=6_040, items=3_416),
+    ActionSet(
         "movielens-100k",
         "MovieLens-100K",
-        "ml100k",
+        prefix="ml100k",
+        has_package=True,
         needs="ml-100k.inter or u.data: user, item, rating and time of day a line, divided by tabs",
         users=943,
         items=1_349,
@@ -81,8 +62,8 @@ _ALL = (
         package=("recbole", "dataset_example/ml-100k/ml-100k.inter"),
         source="the same; users and items with fewer than 5 actions left out, equal times in a fixed random order",
     ),
-    DataSet("pairs", "a file of pairs", "pairs", needs=_TEXT),
+    ActionSet("pairs", "a file of pairs", prefix="pairs", needs=_TEXT),
 )
 
-DATASETS: Mapping[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
+DATASETS: Mapping[str, ActionSet] = {dataset.name: dataset for dataset in _ALL}
 DEFAULT = "amazon-games"

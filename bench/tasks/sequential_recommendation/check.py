@@ -8,12 +8,12 @@ from pathlib import Path
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT
-from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
+from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import CUT, NEGATIVES
 
 
-def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
+def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Read each file once, and return what a user should know about it though nothing is wrong.
 
     Raises:
@@ -23,7 +23,7 @@ def precheck(jobs: Sequence[Job], listener: Listener) -> list[str]:
     for name, given in dict.fromkeys((job.options.dataset or DEFAULT, job.options.data) for job in jobs):
         if given and name in DATASETS:
             with listener.begin(f"checking {DATASETS[name].title}"):
-                notes += few_items(opened(DATASETS[name], Path(given)))
+                notes += few_items(find(DATASETS[name], Path(given)))
     return notes
 
 

@@ -13,8 +13,9 @@ from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import Z95
 from claimbench.bench.core.task import Subject
-from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, DataSet
-from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
+from claimbench.bench.tasks.sequential_recommendation import TASK
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, ActionSet
+from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import NEGATIVES, Outcome, draw, scorer
 
@@ -39,7 +40,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
             f"needs trained weights: bench train --paper {job.paper} --dataset {dataset.name}, then --weights FILE"
         )
     given = job.options.data
-    split = opened(dataset, Path(given) if given else None)
+    split = find(dataset, Path(given) if given else None)
     check_items(job.options.config, subject.model, split)
     length = subject.sample_shape[0]
     protocol = draw(split, "test", SEED)
@@ -62,7 +63,7 @@ def check_items(config: Any, model: Any, split: Split) -> None:
         raise UserError(f"the model knows {items:,} items and {split.data.name} holds {split.data.items:,}")
 
 
-def rows(dataset: DataSet, sampled: Outcome, full: Outcome, detail: dict[str, Any]) -> list[Measurement]:
+def rows(dataset: ActionSet, sampled: Outcome, full: Outcome, detail: dict[str, Any]) -> list[Measurement]:
     """Return the rows of one model: each mean over users with its 95 % interval."""
     columns: list[tuple[NDArray[np.float64], str]] = [
         (sampled.hits, SAMPLED),
@@ -72,7 +73,7 @@ def rows(dataset: DataSet, sampled: Outcome, full: Outcome, detail: dict[str, An
     ]
     return [
         _row(name, unit, values, method, detail)
-        for (name, unit), (values, method) in zip(dataset.rows, columns, strict=True)
+        for (name, unit), (values, method) in zip(TASK.expected(dataset.name), columns, strict=True)
     ]
 
 

@@ -6,36 +6,33 @@ Only the standard library is imported here: planning a run must load neither tor
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.task import DataSet
 
 SCALES = (2, 3, 4)
 """The scales that papers report."""
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """A set of high-resolution pictures.
+class LargePictures(DataSet):
+    """A set of high-resolution pictures; rows are named by its name.
 
     Attributes:
-        name: what ``--dataset`` takes and rows are named by.
-        title: what sentences call it.
         images: how many pictures it has.
-        folders: what its folder is called in common distributions, in lower case.
+        folders: the names of its folder in common distributions, in lower case.
         names: the pictures, where they bear the same names in all distributions.
         sha256: of the pictures' files, by name, where an installed package holds them.
-        source: who made it.
     """
 
-    name: str
-    title: str
-    images: int
-    folders: tuple[str, ...]
+    needs: str = "its folder: the large pictures, or HR and LR_bicubic/X4 side by side"
+    images: int = 0
+    folders: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     sha256: tuple[tuple[str, str], ...] = ()
-    source: str = ""
 
     def check_names(self, found: list[str], partial: bool) -> None:
         """Check which pictures are there; ``found`` are their names without endings, scales or marks.
@@ -71,48 +68,48 @@ _SKIMAGE = (
     ("rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c"),
 )
 
-SETS = {
-    each.name: each
-    for each in (
-        PictureSet(
-            "set5",
-            "Set5",
-            5,
-            ("set5",),
-            ("baby", "bird", "butterfly", "head", "woman"),
-            source="Bevilacqua et al., BMVC 2012",
-        ),
-        PictureSet("set14", "Set14", 14, ("set14",), source="Zeyde et al., Curves and Surfaces 2010"),
-        PictureSet(
-            "bsd100",
-            "BSD100",
-            100,
-            ("b100", "bsd100", "bsds100"),
-            source="Martin et al., ICCV 2001: its 100 test pictures",
-        ),
-        PictureSet(
-            "urban100",
-            "Urban100",
-            100,
-            ("urban100",),
-            tuple(f"img_{i:03}" for i in range(1, 101)),
-            source="Huang et al., CVPR 2015",
-        ),
-        PictureSet("manga109", "Manga109", 109, ("manga109",), source="Matsui et al., 2017"),
-        PictureSet(
-            "skimage",
-            "scikit-image",
-            len(_SKIMAGE),
-            (),
-            tuple(Path(name).stem for name, _ in _SKIMAGE),
-            _SKIMAGE,
-            source="skimage.data, photographs that come with the package",
-        ),
-    )
-}
+_ALL = (
+    LargePictures(
+        "set5",
+        "Set5",
+        source="Bevilacqua et al., BMVC 2012",
+        images=5,
+        folders=("set5",),
+        names=("baby", "bird", "butterfly", "head", "woman"),
+    ),
+    LargePictures("set14", "Set14", source="Zeyde et al., Curves and Surfaces 2010", images=14, folders=("set14",)),
+    LargePictures(
+        "bsd100",
+        "BSD100",
+        source="Martin et al., ICCV 2001: its 100 test pictures",
+        images=100,
+        folders=("b100", "bsd100", "bsds100"),
+    ),
+    LargePictures(
+        "urban100",
+        "Urban100",
+        source="Huang et al., CVPR 2015",
+        images=100,
+        folders=("urban100",),
+        names=tuple(f"img_{i:03}" for i in range(1, 101)),
+    ),
+    LargePictures("manga109", "Manga109", source="Matsui et al., 2017", images=109, folders=("manga109",)),
+    LargePictures(
+        "skimage",
+        "scikit-image",
+        source="skimage.data, photographs that come with the package",
+        has_package=True,
+        images=len(_SKIMAGE),
+        names=tuple(Path(name).stem for name, _ in _SKIMAGE),
+        sha256=_SKIMAGE,
+    ),
+)
+
+DATASETS: Mapping[str, LargePictures] = {dataset.name: dataset for dataset in _ALL}
+DEFAULT = "skimage"
 
 
-def packaged(chosen: PictureSet) -> list[Path]:
+def packaged(chosen: LargePictures) -> list[Path]:
     """Return the files of a set that an installed package holds, each checked against its digest.
 
     Raises:
@@ -134,9 +131,8 @@ def packaged(chosen: PictureSet) -> list[Path]:
     return files
 
 
-METHODS = ("", "bicubic", "rrdbnet")
-"""Whose pictures are scored: the model's, and those it is compared with."""
-
+METHODS = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
+"""Those whose pictures are scored, the model and what it is compared with, and how titles tell them apart."""
 
 UNITS = ("dB", "")
 """Of PSNR and of SSIM."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import Listener
-from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.catalogue import DATASETS
 from claimbench.bench.tasks.super_resolution.data import Pair, find, load, unused
 from claimbench.bench.tasks.super_resolution.evaluate import scale_of
 
@@ -40,21 +40,21 @@ def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
             continue
         seen.add(asked)
         name, data, scale, partial = asked
-        found = find(SETS[name], data, scale, partial)
-        with listener.begin(f"checking {SETS[name].title}") as part:
+        found = find(DATASETS[name], data, scale, partial)
+        with listener.begin(f"checking {DATASETS[name].title}") as part:
             for done, pair in enumerate(found):
                 part.at(done, len(found))
                 load(pair, scale)
             part.at(len(found), len(found))
         if same := _same(found):
             raise UserError(
-                f"{same[0]} and {same[1]} are one and the same picture: {SETS[name].title} has no two alike"
+                f"{same[0]} and {same[1]} are one and the same picture: {DATASETS[name].title} has no two alike"
             )
-        if others := unused(SETS[name], data, scale):
+        if others := unused(DATASETS[name], data, scale):
             notes.append(
-                f"{SETS[name].title}: small pictures for x{scale} are made by bicubic interpolation; those in "
+                f"{DATASETS[name].title}: small pictures for x{scale} are made by bicubic interpolation; those in "
                 f"{', '.join(others)} are not read (they are looked for in LR_bicubic/X{scale})"
             )
-        if len(found) < SETS[name].images:
-            notes.append(f"{SETS[name].title}: {len(found)} of its {SETS[name].images} pictures are there")
+        if len(found) < DATASETS[name].images:
+            notes.append(f"{DATASETS[name].title}: {len(found)} of its {DATASETS[name].images} pictures are there")
     return notes

@@ -19,7 +19,7 @@ import numpy as np
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures.files import rgb
 from claimbench.bench.tasks.super_resolution import resize, score
-from claimbench.bench.tasks.super_resolution.catalogue import PictureSet, packaged
+from claimbench.bench.tasks.super_resolution.catalogue import LargePictures, packaged
 
 ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 HIGH = ("HR", "GTmod{scale}", "GTmod12", "GT", "original")
@@ -37,7 +37,7 @@ class Pair:
     low: Path | None
 
 
-def find(chosen: PictureSet, data: str, scale: int, partial: bool) -> list[Pair]:
+def find(chosen: LargePictures, data: str, scale: int, partial: bool) -> list[Pair]:
     """Return the pictures of a set, in the order of their names.
 
     Raises:
@@ -112,7 +112,7 @@ def digest(pairs: list[Pair]) -> str:
     return total.hexdigest()
 
 
-def _folder(chosen: PictureSet, data: Path) -> Path:
+def _folder(chosen: LargePictures, data: Path) -> Path:
     """Return the set's folder: the one given, or the one of the set's name within it."""
     if not data.is_dir():
         raise UserError(f"{data} is not a folder: give that of {chosen.title}")
@@ -138,7 +138,7 @@ def _existing(folder: Path, names: tuple[str, ...], scale: int) -> Iterator[Path
         yield from (path for path in (folder / named, folder / named.replace("X", "x")) if path.is_dir())
 
 
-def unused(chosen: PictureSet, data: str, scale: int) -> list[str]:
+def unused(chosen: LargePictures, data: str, scale: int) -> list[str]:
     """Return the folders of a set that seem to hold small pictures and are not read at this scale."""
     folder = _folder(chosen, Path(data)) if data else None
     if folder is None or next(_existing(folder, LOW, scale), None) or (folder / f"image_SRF_{scale}").is_dir():

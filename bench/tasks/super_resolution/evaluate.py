@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
+from claimbench.bench.measure.scoring.evidence import is_trained
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look
 from claimbench.bench.tasks.super_resolution import data, resize, rrdbnet
-from claimbench.bench.tasks.super_resolution.catalogue import METHODS, SCALES, SETS, UNITS, PictureSet, row_names
+from claimbench.bench.tasks.super_resolution.catalogue import DATASETS, METHODS, SCALES, UNITS, LargePictures, row_names
 from claimbench.bench.tasks.super_resolution.score import compare
 from claimbench.bench.tasks.super_resolution.tiles import enlarge, tiling_of
 
@@ -26,16 +27,18 @@ LARGEST = 1 << 20
 
 TILE = 512
 
+UNTRAINED = "needs trained weights: random ones say nothing of a network"
+
 PROTOCOL = "luma of BT.601 from 8-bit pictures, border as wide as the scale left out, mean over pictures"
 
 Method = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is scored: a set at a scale, with the bicubic convention where no small pictures are given."""
+class ScaledSet:
+    """A set at the scale that it is scored at, with the bicubic convention where no small pictures are given."""
 
-    chosen: PictureSet
+    chosen: LargePictures
     scale: int
     found: list[data.Pair]
 
@@ -53,7 +56,7 @@ class Task:
         }
 
 
-def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
+def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Return PSNR and SSIM of a model, of bicubic interpolation and of RRDBNet on one set.
 
     Options of the job: ``dataset``, ``data`` (its folder), ``partial``, ``predictions`` (the
@@ -63,15 +66,15 @@ def measure(subject: Subject, job: Job, trained: bool) -> list[Measurement]:
         UnavailableError: the set is not at hand.
         UserError: the pictures are not what they should be.
     """
-    chosen = SETS[job.options.dataset]
+    chosen = DATASETS[job.options.dataset]
     scale = scale_of(job)
     if job.options.data is None:
         raise UnavailableError(f"needs the pictures of {chosen.title}: give their folder with --data")
     found = data.find(chosen, job.options.data, scale, job.options.partial)
     by_one_process(job, "super-resolution models are scored")
-    task = Task(chosen, scale, found)
+    task = ScaledSet(chosen, scale, found)
     methods: dict[str, Method | str] = {
-        "": _network(subject, scale) if trained else "needs trained weights: random ones say nothing of a network",
+        "": _network(subject, scale) if is_trained(job) else UNTRAINED,
         "bicubic": lambda small: resize.upscale(small, scale),
         "rrdbnet": _rrdbnet(scale, subject.device),
     }
@@ -105,12 +108,12 @@ def _number(value: float | None) -> float:
     return inf if value is None else value
 
 
-def _missing(name: str, reason: str, task: Task) -> list[Measurement]:
+def _missing(name: str, reason: str, task: ScaledSet) -> list[Measurement]:
     names = row_names(task.chosen.name, task.scale, name)
     return [Measurement.missing(row, unit, reason) for row, unit in zip(names, UNITS, strict=True)]
 
 
-def _rows(name: str, scores: list[list[float]], task: Task) -> list[Measurement]:
+def _rows(name: str, scores: list[list[float]], task: ScaledSet) -> list[Measurement]:
     """Return PSNR and SSIM of one method, from both on every picture."""
     names = row_names(task.chosen.name, task.scale, name)
     what = f"{len(scores)} pictures of {task.chosen.title}, x{task.scale}"

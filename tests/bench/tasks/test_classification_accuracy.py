@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from claimbench.bench import tasks
 from claimbench.bench.core.bits import unpacked
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Options, Settings
@@ -16,10 +17,10 @@ from claimbench.bench.core.statistics import wilson
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import accuracy
 from claimbench.bench.measure.scoring.look import spread
-from claimbench.bench.tasks.image_classification import TASK
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 
+TASK = tasks.get("image-classification")
 COLOURS = {"a_red": (255, 0, 0), "b_green": (0, 255, 0), "c_blue": (0, 0, 255)}
 PREPROCESSING = {"size": 16, "crop_pct": 1.0, "interpolation": "bilinear", "mean": "none", "std": "none"}
 

@@ -16,7 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
-from claimbench.bench.tasks.object_detection.check import precheck
+from claimbench.bench.tasks.object_detection.check import check
 from tests.bench import detection_data as made
 from tests.bench.listening import Heard
 
@@ -173,7 +173,7 @@ def test_the_row_says_what_is_missing(data, given, changed, sentence):
 
 def test_the_check_reads_every_picture_and_says_that_there_are_less(data):
     heard = Heard()
-    notes = precheck([job(data), job(data)], heard)
+    notes = check([job(data), job(data)], heard)
     assert notes == ["partial data: 2 of 5,000 pictures of COCO 2017 val"]
     assert heard.begun() == ["checking COCO 2017 val"]
     assert heard.of("at") == [(1, 2), (2, 2)]

@@ -96,12 +96,12 @@ def test_pictures_that_are_missing_broken_or_of_one_pixel_are_refused(data):
 
 def test_less_than_the_whole_data_set_needs_the_users_word(data, monkeypatch):
     with pytest.raises(UserError, match=r"lists 2 pictures where COCO 2017 val has 5,000 \(--partial"):
-        annotations.read(str(data))
+        annotations.find(str(data))
     monkeypatch.setattr(annotations, "PICTURES", 2)
-    assert not annotations.read(str(data)).partial
+    assert not annotations.find(str(data)).partial
     next((data / "val2017").iterdir()).unlink()
     with pytest.raises(UserError, match=r"is missing \(--partial evaluates what is there\)"):
-        annotations.read(str(data))
+        annotations.find(str(data))
 
 
 def test_a_grey_picture_is_read_as_colours(tmp_path):

@@ -18,6 +18,7 @@ from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.measure.scoring.journal import Ahead, Count
 from claimbench.bench.run.dispatch import dispatching
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
+from claimbench.bench.tasks.representation_probing.catalogue import DATASETS
 from claimbench.bench.tasks.representation_probing.features import Features
 from claimbench.bench.tasks.representation_probing.heads import Recipe, train
 
@@ -59,12 +60,11 @@ class TestTask:
             ("fashion_mnist_probe_top1", "%"),
             ("fashion_mnist_probe_gain", "points"),
         )
-        assert task.expected("") == task.datasets["elpv"].rows
+        assert task.expected("") == task.expected("elpv")
 
     def test_every_row_and_every_set_is_described(self):
         task = tasks.get("representation-probing")
-        assert task.datasets.keys() == data.SETS.keys()
-        assert {row for each in task.datasets.values() for row, _ in each.rows} == task.rows.keys()
+        assert {row for name in task.datasets for row, _ in task.expected(name)} == task.rows.keys()
 
 
 class TestEncoder:
@@ -107,11 +107,11 @@ class TestEncoder:
 class TestPictures:
     def test_a_folder_is_refused_where_none_is_taken(self):
         with pytest.raises(UserError, match="takes no --data"):
-            data.check("elpv", "somewhere")
+            data.check_place(DATASETS["elpv"], "somewhere")
 
     def test_a_wrong_folder_is_named(self, tmp_path):
         with pytest.raises(UserError, match="does not hold Fashion-MNIST"):
-            data.check("fashion-mnist", str(tmp_path))
+            data.check_place(DATASETS["fashion-mnist"], str(tmp_path))
 
     def test_a_missing_package_is_a_row_and_no_error(self, monkeypatch):
         def absent(name, given):
@@ -119,7 +119,7 @@ class TestPictures:
 
         monkeypatch.setattr(data.sets, "locate", absent)
         with pytest.raises(UnavailableError, match=r"needs ELPV: .* pip install elpv-dataset"):
-            data.read("elpv", "")
+            data.find(DATASETS["elpv"], "")
 
     def test_parts_are_apart_and_fixed(self, monkeypatch):
         whole = {"train": 400, "test": 50}
@@ -130,11 +130,11 @@ class TestPictures:
 
         monkeypatch.setattr(data.sets, "locate", lambda name, given: None)
         monkeypatch.setattr(data.sets, "read", read)
-        found = data.read("elpv", "")
+        found = data.find(DATASETS["elpv"], "")
         numbers = {part: set(each.images.flatten().tolist()) for part, each in found.items()}
         assert {part: len(each) for part, each in numbers.items()} == {"train": 320, "validation": 80, "test": 50}
         assert not numbers["train"] & numbers["validation"]
-        assert torch.equal(found["train"].images, data.read("elpv", "")["train"].images)
+        assert torch.equal(found["train"].images, data.find(DATASETS["elpv"], "")["train"].images)
 
     def test_from_the_shell_a_wrong_folder_is_one_sentence(self, bench, tmp_path):
         found = bench("run", "--paper", "efficient_probing", "--metrics", "accuracy", "--dataset", "fashion-mnist",
@@ -165,13 +165,13 @@ class TestCache:
         monkeypatch.setenv(features.VARIABLE, str(tmp_path / "cache"))
         monkeypatch.setattr(encoder, "weights_file", lambda: tmp_path / "weights.pth")
         monkeypatch.setattr(encoder, "load", load)
-        monkeypatch.setattr(data, "read", lambda name, given: three)
+        monkeypatch.setattr(data, "find", lambda name, given: three)
         return SimpleNamespace(seen=seen, pictures=three, cache=tmp_path / "cache")
 
     def test_tokens_are_computed_once(self, counted):
-        first, _ = features.load("elpv", "")
+        first, _ = features.load(DATASETS["elpv"], "")
         assert sum(counted.seen) == 3 * 7
-        second, _ = features.load("elpv", "")
+        second, _ = features.load(DATASETS["elpv"], "")
         assert sum(counted.seen) == 3 * 7
         assert all(torch.equal(first[part].tokens, second[part].tokens) for part in first)
         assert len(list(counted.cache.iterdir())) == 1
@@ -194,33 +194,33 @@ class TestCache:
                     seen.append(Count(tmp_path / "probe").text())
 
             with pytest.raises(KeyboardInterrupt):
-                features.load("elpv", "", Watched())
+                features.load(DATASETS["elpv"], "", Watched())
         assert seen == ["4 of 21 pictures encoded", "7 of 21 pictures encoded", "11 of 21 pictures encoded"]
         assert Count(tmp_path / "probe").text() == ""
         monkeypatch.setattr(features, "_extract", whole)
-        found, _ = features.load("elpv", "")
+        found, _ = features.load(DATASETS["elpv"], "")
         assert sum(counted.seen) == 3 * 7
         assert len(list(counted.cache.iterdir())) == 1
         monkeypatch.setenv(features.VARIABLE, str(tmp_path / "other"))
-        again, _ = features.load("elpv", "")
+        again, _ = features.load(DATASETS["elpv"], "")
         assert all(torch.equal(found[part].tokens, again[part].tokens) for part in found)
 
     def test_other_pictures_have_other_tokens(self, counted):
-        features.load("elpv", "")
+        features.load(DATASETS["elpv"], "")
         counted.pictures["test"] = PictureTensors(counted.pictures["test"].images.flip(0), torch.zeros(7))
-        features.load("elpv", "")
+        features.load(DATASETS["elpv"], "")
         assert len(list(counted.cache.iterdir())) == 2
 
     def test_a_damaged_file_is_made_again(self, counted):
-        features.load("elpv", "")
+        features.load(DATASETS["elpv"], "")
         [file] = counted.cache.iterdir()
         file.write_bytes(file.read_bytes()[:40])
-        features.load("elpv", "")
+        features.load(DATASETS["elpv"], "")
         assert sum(counted.seen) == 2 * 3 * 7
 
     @pytest.mark.parametrize("damage", ["nan", "flat", "float32", "unlike"])
     def test_a_file_that_holds_no_tokens_is_made_again(self, counted, damage):
-        features.load("elpv", "")
+        features.load(DATASETS["elpv"], "")
         [file] = counted.cache.iterdir()
         tokens = load_file(file)
         good = tokens["train"]
@@ -231,14 +231,14 @@ class TestCache:
             "unlike": good[:, :3].contiguous(),
         }[damage]
         save_file(tokens, file)
-        found, _ = features.load("elpv", "")
+        found, _ = features.load(DATASETS["elpv"], "")
         assert torch.equal(found["train"].tokens, good)
 
     def test_a_cache_that_cannot_be_written_is_named(self, counted, monkeypatch, tmp_path):
         (tmp_path / "file").write_text("no folder")
         monkeypatch.setenv(features.VARIABLE, str(tmp_path / "file"))
         with pytest.raises(UserError, match="name another folder with BENCH_FEATURES"):
-            features.load("elpv", "")
+            features.load(DATASETS["elpv"], "")
 
 
 class TestTraining:

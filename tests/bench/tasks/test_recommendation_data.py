@@ -11,8 +11,8 @@ import pytest
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Options
-from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DataSet
-from claimbench.bench.tasks.sequential_recommendation.check import precheck
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, ActionSet
+from claimbench.bench.tasks.sequential_recommendation.check import check
 from claimbench.bench.tasks.sequential_recommendation.data import opening
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs, read_pairs
 from claimbench.bench.tasks.sequential_recommendation.data.movielens import read_timed
@@ -74,16 +74,16 @@ def test_other_files_are_refused_in_a_sentence(write, text, words):
 )
 def test_data_that_nothing_can_be_learnt_from_are_refused(write, text, words):
     with pytest.raises(UserError, match=words):
-        opening.opened(PAIRS, write(text))
+        opening.find(PAIRS, write(text))
 
 
 def test_a_missing_file_a_folder_and_another_data_set_are_refused(write, tmp_path):
     with pytest.raises(UserError, match=r"nothing\.txt cannot be read"):
         read_pairs(tmp_path / "nothing.txt")
     with pytest.raises(UserError, match="is a folder"):
-        opening.opened(PAIRS, tmp_path)
+        opening.find(PAIRS, tmp_path)
     with pytest.raises(UserError, match="is not Amazon Games: it has 3 users where that has 31,013"):
-        opening.opened(DATASETS["amazon-games"], write(GOOD))
+        opening.find(DATASETS["amazon-games"], write(GOOD))
 
 
 # Parts
@@ -162,13 +162,13 @@ def test_other_ratings_are_refused_in_a_sentence(write, text, words):
 
 
 def test_a_package_serves_without_being_imported(write, tmp_path, monkeypatch):
-    dataset = DataSet("made-up", "made-up ratings", "x", package=("ratings_package", "data/x.inter"))
+    dataset = ActionSet("made-up", "made-up ratings", package=("ratings_package", "data/x.inter"))
     with pytest.raises(UnavailableError, match="install the package ratings_package"):
-        opening.opened(dataset, None)
+        opening.find(dataset, None)
     write("raise RuntimeError('imported')", "ratings_package/__init__.py")
     write(timed([row for row in FULL if row[:2] != (1, 13)]), "ratings_package/data/x.inter")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert opening.opened(dataset, None).data.users == 6
+    assert opening.find(dataset, None).data.users == 6
     assert "ratings_package" not in sys.modules
 
 
@@ -182,31 +182,31 @@ def fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "cache" / "weights"))
     body = "".join(f"{user} {(user + step) % 9 + 1}\n" for user in range(1, 201) for step in range(4)).encode()
     with running() as server:
-        dataset = DataSet("far", "far data", "x", url=f"{server.url}/far.txt", sha256=hashlib.sha256(body).hexdigest())
+        dataset = ActionSet("far", "far data", url=f"{server.url}/far.txt", sha256=hashlib.sha256(body).hexdigest())
         yield server, dataset, body
 
 
 def test_a_published_file_is_fetched_once_even_if_it_breaks_off(fetched):
     server, dataset, body = fetched
     file = server.serve("far.txt", body, script=[("cut", 2000)])
-    assert opening.opened(dataset, None).data.users == 200
+    assert opening.find(dataset, None).data.users == 200
     assert [asked.get("Range") for asked in file.asked] == [None, "bytes=2000-"]
-    opening.opened(dataset, None)
+    opening.find(dataset, None)
     assert len(file.asked) == 2
 
 
 def test_another_file_at_the_address_or_in_the_cache_is_refused(fetched, tmp_path):
     server, dataset, body = fetched
     with pytest.raises(UnavailableError, match="cannot be fetched"):
-        opening.opened(dataset, None)
+        opening.find(dataset, None)
     server.serve("far.txt", body + b"3 1\n")
     with pytest.raises(UnavailableError, match="is not the published file of far data any more"):
-        opening.opened(dataset, None)
+        opening.find(dataset, None)
     server.serve("far.txt", body)
-    opening.opened(dataset, None)
+    opening.find(dataset, None)
     (tmp_path / "cache" / "data" / "far" / "far.txt").write_text("1 1\n")
     with pytest.raises(UserError, match="is not the published file"):
-        opening.opened(dataset, None)
+        opening.find(dataset, None)
 
 
 def test_grouplens_own_file_is_read_as_recboles(write):
@@ -232,23 +232,23 @@ def test_names_of_thousands_of_digits_are_names_and_none_is_no_name(write):
 def test_the_published_counts_in_another_order_are_another_data_set(write):
     found = read_pairs(write(GOOD))
     named = replace(PAIRS, title="Amazon Games", users=3, items=4, actions=7, content=found.digest)
-    assert opening.opened(named, write(GOOD)).data.digest == found.digest
+    assert opening.find(named, write(GOOD)).data.digest == found.digest
     turned = "\n".join(reversed(GOOD.splitlines()))
     with pytest.raises(UserError, match="is not Amazon Games: it has as many users, items and actions, but other"):
-        opening.opened(named, write(turned))
+        opening.find(named, write(turned))
     assert all(len(DATASETS[name].content) == 64 for name in ("amazon-games", "movielens-100k"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe is no file"):
-        opening.opened(PAIRS, tmp_path / "pipe")
+        opening.find(PAIRS, tmp_path / "pipe")
 
 
 def test_few_items_are_said_before_the_run(write):
     job = SimpleNamespace(options=Options(dataset="pairs", data=str(write(GOOD))))
-    (note,) = precheck([job], SILENT)
+    (note,) = check([job], SILENT)
     assert "holds 4 items: 100 drawn negatives repeat them" in note
     write("1,2\n")
     with pytest.raises(UserError, match="line 1 has 1 column;"):
-        precheck([job], SILENT)
+        check([job], SILENT)

@@ -16,11 +16,11 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Options
 from claimbench.bench.tasks.super_resolution import data, resize
-from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.catalogue import DATASETS
 from claimbench.bench.tasks.super_resolution.check import check
 from tests.bench.tasks.conftest import SET5
 
-CHOSEN = SETS["set5"]
+CHOSEN = DATASETS["set5"]
 
 
 def find(folder, scale=2, partial=False):
@@ -61,7 +61,7 @@ def test_small_pictures_are_found_where_distributions_have_them(set5, layout, tm
 
 def test_the_packages_pictures_are_checked_by_their_digests():
     pytest.importorskip("skimage")
-    chosen = SETS["skimage"]
+    chosen = DATASETS["skimage"]
     found = data.find(chosen, "", 4, partial=False)
     assert len(found) == chosen.images
     assert all(data.load(pair, 4)[1].shape[2] == 3 for pair in found[:2])
@@ -132,7 +132,7 @@ def test_incomplete_sets_are_refused_unless_that_was_said(set5):
         find(set5)
     assert len(find(set5, partial=True)) == 4
     with pytest.raises(UserError, match="BSD100 has 100 pictures, but 4 were found"):
-        data.find(SETS["bsd100"], str(set5), 2, partial=False)
+        data.find(DATASETS["bsd100"], str(set5), 2, partial=False)
 
 
 def test_other_sets_and_repeated_pictures_are_refused(set5, picture):
@@ -165,7 +165,7 @@ def test_colours_of_16_bits_are_refused_which_pillow_reads_as_8(set5):
 def test_pictures_of_another_set_are_refused_though_some_may_be_missing(set5):
     (set5 / "HR" / "head.png").rename(set5 / "HR" / "lenna.png")
     with pytest.raises(UserError, match="Set5 has no picture lenna: it is another set"):
-        data.find(SETS["set5"], str(set5), 2, True)
+        data.find(DATASETS["set5"], str(set5), 2, True)
 
 
 def test_small_pictures_that_do_not_pair_are_named(set5, picture):
@@ -186,9 +186,9 @@ def test_small_pictures_that_do_not_pair_are_named(set5, picture):
 def test_small_pictures_that_are_not_read_are_said(set5, picture, place):
     (set5 / place).mkdir(parents=True)
     picture(0, 20, 25).save(set5 / place / "bird.png")
-    assert data.unused(SETS["set5"], str(set5), 2) == [place.partition("/")[0]]
+    assert data.unused(DATASETS["set5"], str(set5), 2) == [place.partition("/")[0]]
     (set5 / "LR_bicubic" / "X2").mkdir(parents=True)
-    assert data.unused(SETS["set5"], str(set5), 2) == []
+    assert data.unused(DATASETS["set5"], str(set5), 2) == []
 
 
 def test_what_is_no_file_is_not_waited_for(set5):

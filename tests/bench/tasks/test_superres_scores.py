@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from claimbench.bench.tasks.super_resolution import data, resize
-from claimbench.bench.tasks.super_resolution.catalogue import SETS
+from claimbench.bench.tasks.super_resolution.catalogue import DATASETS
 from claimbench.bench.tasks.super_resolution.score import compare, luma, smallest
 
 pytest.importorskip("skimage")
@@ -122,7 +122,7 @@ BASICSR = {
 @pytest.mark.processors
 @pytest.mark.parametrize("scale", BASICSR)
 def test_scores_are_those_of_basicsr(scale):
-    astronaut = data.find(SETS["skimage"], "", scale, partial=False)[0]
+    astronaut = data.find(DATASETS["skimage"], "", scale, partial=False)[0]
     large, small = data.load(astronaut, scale)
     found = compare(resize.upscale(small, scale), large, scale)
     assert (found.psnr, found.ssim) == pytest.approx(BASICSR[scale], abs=2e-6)

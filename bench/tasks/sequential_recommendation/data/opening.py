@@ -12,13 +12,13 @@ from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.download import cache
 from claimbench.bench.data.download.download import Download, DownloadError, Patience
 from claimbench.bench.data.download.part import Part
-from claimbench.bench.tasks.sequential_recommendation.catalogue import DataSet
+from claimbench.bench.tasks.sequential_recommendation.catalogue import ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import Interactions, read_pairs
 from claimbench.bench.tasks.sequential_recommendation.data.movielens import read_timed
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 
 
-def opened(dataset: DataSet, data: Path | None, *, listener: Listener = SILENT) -> Split:
+def find(dataset: ActionSet, data: Path | None, *, listener: Listener = SILENT) -> Split:
     """Return a data set in its parts.
 
     Args:
@@ -40,7 +40,7 @@ def opened(dataset: DataSet, data: Path | None, *, listener: Listener = SILENT) 
     return split
 
 
-def _checked(dataset: DataSet, found: Interactions) -> Interactions:
+def _checked(dataset: ActionSet, found: Interactions) -> Interactions:
     """Check that a file holds the data set that its scores will be named after."""
     for kind, wanted, count in (
         ("users", dataset.users, found.users),
@@ -60,7 +60,7 @@ def _checked(dataset: DataSet, found: Interactions) -> Interactions:
     return found
 
 
-def _packaged(dataset: DataSet) -> Path | None:
+def _packaged(dataset: ActionSet) -> Path | None:
     """Return the file in an installed package, which is not imported for it."""
     if dataset.package is None:
         return None
@@ -75,7 +75,7 @@ def _packaged(dataset: DataSet) -> Path | None:
     )
 
 
-def _fetched(dataset: DataSet, listener: Listener) -> Path:
+def _fetched(dataset: ActionSet, listener: Listener) -> Path:
     """Return the published file from the cache, after fetching it where it is not there."""
     if not dataset.url:
         raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
@@ -88,7 +88,7 @@ def _fetched(dataset: DataSet, listener: Listener) -> Path:
     return path
 
 
-def _fetch(dataset: DataSet, path: Path, listener: Listener) -> None:
+def _fetch(dataset: ActionSet, path: Path, listener: Listener) -> None:
     part = Part(path.with_name(f"{path.name}.part"))
     try:
         listener.note(f"fetching {dataset.title} from {dataset.url}")

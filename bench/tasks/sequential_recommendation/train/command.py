@@ -21,9 +21,10 @@ from claimbench.bench.machine.process import Stop
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
 from claimbench.bench.papers.spec import Paper, Variant
-from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, DataSet
+from claimbench.bench.tasks.sequential_recommendation import TASK
+from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, ActionSet
 from claimbench.bench.tasks.sequential_recommendation.check import few_items
-from claimbench.bench.tasks.sequential_recommendation.data.opening import opened
+from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train import session
 from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
@@ -93,7 +94,7 @@ def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
     if request.data is not None and not request.data.exists():
         raise UserError(f"--data {request.data} does not exist")
     try:
-        split = opened(dataset, request.data, listener=request.listener)
+        split = find(dataset, request.data, listener=request.listener)
     except UnavailableError as error:
         raise UserError(f"bench train --dataset {dataset.name} {error}") from error
     if request.batch > max(split.data.users, Recipe.batch):
@@ -114,11 +115,12 @@ def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
     return TrainingPlan(paper, variant, form, config, dataset, recipe, seeds, folder), split
 
 
-def _variant(paper: Paper, name: str, dataset: DataSet) -> Variant:
+def _variant(paper: Paper, name: str, dataset: ActionSet) -> Variant:
     variants = {variant.name: variant for variant in paper.variants}
     if name and name not in variants:
         raise unknown("variant", name, variants)
-    fitting = (v for v in paper.variants if dataset.reported & {figure.metric for figure in v.reported})
+    names = TASK.reported_on(dataset)
+    fitting = (v for v in paper.variants if names & {figure.metric for figure in v.reported})
     return variants[name] if name else next(fitting, paper.variants[0])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.papers.spec import Paper, Variant
-from claimbench.bench.tasks.sequential_recommendation.catalogue import DataSet
+from claimbench.bench.tasks.sequential_recommendation.catalogue import ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe
 
@@ -29,7 +29,7 @@ class TrainingPlan:
     variant: Variant
     form: str
     config: Mapping[str, Any]
-    dataset: DataSet
+    dataset: ActionSet
     recipe: Recipe
     seeds: tuple[int, ...]
     folder: Path

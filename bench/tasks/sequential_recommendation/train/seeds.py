@@ -19,6 +19,7 @@ from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store, new_run
+from claimbench.bench.tasks.sequential_recommendation import TASK
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.evaluate import FULL, SAMPLED
 
@@ -57,7 +58,7 @@ def measurements(plan: TrainingPlan, split: Split, outcomes: Sequence[Mapping[st
     if len(commits) > 1:
         shared["note"] = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
     rows = []
-    for (name, unit), (part, key) in zip(plan.dataset.rows, PLACES, strict=True):
+    for (name, unit), (part, key) in zip(TASK.expected(plan.dataset.name), PLACES, strict=True):
         values = [float(found[part][key]) for found in outcomes]
         low, high = interval(values)
         method = f"mean over {len(values)} trainings; {SAMPLED if part == 'sampled' else FULL}"
