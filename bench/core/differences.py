@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 Verdict = Literal["helps", "hurts", "no difference seen", "too few seeds"]
 Right = NDArray[np.bool_]
@@ -129,6 +130,4 @@ def _freedom(*parts: tuple[float, int]) -> float:
 
 def _quantile(freedom: float) -> float:
     """Return the two-sided 95 % quantile of Student's t."""
-    from scipy.special import stdtrit
-
     return float(stdtrit(freedom, 0.975))
