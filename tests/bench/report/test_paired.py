@@ -24,7 +24,7 @@ def rows(*records):
 
 def test_a_clear_difference_is_said_with_its_test():
     [row] = rows(record("a", [True] * 10 + [False] * 2), record("b", [False] * 10 + [False, True]))
-    assert (row.subject, row.title) == ("a / b", "Top-1 accuracy, paired difference")
+    assert (row.subject, row.form, row.title) == ("a / b", "", "Top-1 accuracy, paired difference")
     assert row.value == pytest.approx(75.0)
     assert (row.metric, row.unit, row.verdict) == ("top1_paired", "points", "not reported")
     assert (row.low, row.high) == (None, None), "the interval of the first model's score is none of the difference"

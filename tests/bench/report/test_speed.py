@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from claimbench.bench.core.rounding import Printed
+from claimbench.bench.core.rounding import Printed, show_relative
 from claimbench.bench.core.statistics import Ratio, median
 from claimbench.bench.report.compare import compare
 from claimbench.bench.report.figures import figures
@@ -74,7 +74,7 @@ def stored(records, device):
     return [StoredRecord(**{**vars(made), "device": device}) for made in records]
 
 
-def speed_up(mine, theirs, seconds, *, other=None, settings=(A100, A100), form="merged", **changes):
+def speed_up(mine, theirs, seconds, *, other=None, settings=(A100, A100), measured="merged", **changes):
     reported = paper(
         {**V100, "value": mine, **changes},
         baselines=[
@@ -83,7 +83,7 @@ def speed_up(mine, theirs, seconds, *, other=None, settings=(A100, A100), form="
         ],
     )
     records = [
-        *timed(0, around(seconds[0]), form=form, settings=settings[0]),
+        *timed(0, around(seconds[0]), form=measured, settings=settings[0]),
         *timed(0, around(seconds[1], seed=1), subject="timm:other", form="", settings=settings[1]),
         *timed(0, around(seconds[1], seed=2), subject="timm:third", form="", settings=settings[1]),
     ]
@@ -122,6 +122,9 @@ def test_the_ratio_is_of_speeds_and_not_of_times():
     assert (row.title, row.unit, row.source) == ("Throughput ratio", "×", "Table 4")
     assert row.conditions == "224x224 px, batch 64, fp16, eager"
     assert row.relative == pytest.approx(row.value / 3 - 1)
+    assert row.form == ""
+    off = only(speed_up("1500", "1000", (0.1, 0.11)), metric="throughput_ratio")
+    assert off.detail == show_relative(off.relative)
 
 
 def test_a_ratio_without_an_interval_has_none_and_figures_of_two_sources_name_both():
@@ -167,7 +170,8 @@ def test_only_speeds_reported_under_the_same_conditions_make_a_ratio(changes, ot
 
 def test_a_ratio_is_of_the_reported_form_and_of_figures_measured_in_one_way():
     assert len(ratios(speed_up("15", "10", (0.1, 0.15)))) == 1
-    assert ratios(speed_up("15", "10", (0.1, 0.15), form="plain")) == []
+    assert ratios(speed_up("15", "10", (0.1, 0.15), measured="plain")) == []
+    assert len(ratios(speed_up("15", "10", (0.1, 0.15), measured="plain", form="plain"))) == 1
     assert ratios(speed_up("15", "10", (0.1, 0.15), settings=(A100, replace(A100, batch=1)))) == []
     both = {"batch": 64, "precision": "fp16", "input_size": 224}
     assert len(ratios(speed_up("15", "10", (0.1, 0.15), other=both, **both))) == 1
