@@ -16,7 +16,7 @@ from claimbench.bench.publish.submission.private import paths
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.run.rows import rows
 from claimbench.bench.store.encoding import encode_samples
-from claimbench.bench.store.evidence import EVIDENCE
+from claimbench.bench.store.evidence import kind_of
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.case import Case
@@ -163,7 +163,7 @@ def _private(case: Case) -> Iterator[Doubt]:
 def _evidence(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
         row = entry.record.measurement
-        model = EVIDENCE.get(row.metric)
+        model = kind_of(row.metric)
         if not row.method:
             yield entry, "it does not say how it was measured"
         if model is None:

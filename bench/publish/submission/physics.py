@@ -15,7 +15,7 @@ from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.publish.submission.spread import near
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import Timing
+from claimbench.bench.store.evidence import TimeEvidence
 
 APART = 5.0
 """By this factor two measurements of one thing on one machine do not differ."""
@@ -65,7 +65,7 @@ def _above_peak(case: Case) -> Iterator[Doubt]:
             )
 
 
-def _images_a_second(entry: Entry, value: float, timing: Timing) -> float:
+def _images_a_second(entry: Entry, value: float, timing: TimeEvidence) -> float:
     if entry.record.measurement.metric == "throughput":
         return value
     return timing.batch / value if value > 0 else 0.0

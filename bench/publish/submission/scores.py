@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import wilson
@@ -13,7 +12,14 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
+from claimbench.bench.store.evidence import (
+    FirstHitsEvidence,
+    GoldenEvidence,
+    HitsEvidence,
+    OutputEvidence,
+    ParityEvidence,
+    read,
+)
 
 REFUSED = {"chance": "chance", "top5-below-top1": "top5-below-top1"}
 """Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; what its others find is noted."""
@@ -29,13 +35,13 @@ def _share(case: Case) -> Iterator[Doubt]:
         evidence = read(entry.record.measurement)
         if not 0 <= value <= 100:
             yield entry, f"it is {value:g} %"
-        elif isinstance(evidence, Score):
+        elif isinstance(evidence, HitsEvidence):
             problem = _score_problem(entry, evidence, value)
             if problem:
                 yield entry, problem
 
 
-def _score_problem(entry: Entry, evidence: Score, value: float) -> str:
+def _score_problem(entry: Entry, evidence: HitsEvidence, value: float) -> str:
     row = entry.record.measurement
     if evidence.correct > evidence.images:
         return f"{evidence.correct} of {evidence.images} pictures are right"
@@ -45,23 +51,23 @@ def _score_problem(entry: Entry, evidence: Score, value: float) -> str:
     low, high = (100 * bound for bound in wilson(evidence.correct, evidence.images))
     if row.low is None or row.high is None or abs(row.low - low) > 1e-6 or abs(row.high - high) > 1e-6:
         return f"its interval is not Wilson's, from {low:.4g} to {high:.4g} %"
-    if isinstance(evidence, FullScore):
-        if evidence.images > evidence.images_in_folder:
-            return f"it is of {evidence.images} pictures, and the folder has {evidence.images_in_folder}"
-        return _predictions_problem(row.detail, evidence)
+    if isinstance(evidence, FirstHitsEvidence):
+        if evidence.images > evidence.images_in_set:
+            return f"it is of {evidence.images} pictures, and the set has {evidence.images_in_set}"
+        return _predictions_problem(evidence)
     return ""
 
 
-def _predictions_problem(detail: dict[str, Any], evidence: FullScore) -> str:
+def _predictions_problem(evidence: FirstHitsEvidence) -> str:
     """Hold a score against the predictions for each picture, where they are there."""
-    labels, predictions = detail.get("labels"), detail.get("predictions")
+    labels, predictions = evidence.labels, evidence.predictions
     if labels is None and predictions is None:
         return ""
-    if not isinstance(labels, list) or not isinstance(predictions, list):
+    if labels is None or predictions is None:
         return "its labels or its predictions are missing"
     if len(labels) != evidence.images or len(predictions) != evidence.images:
         return f"it is of {evidence.images} pictures, with {len(labels)} labels and {len(predictions)} predictions"
-    if not all(type(n) is int and 0 <= n < evidence.classes for n in (*labels, *predictions)):
+    if not all(n < evidence.classes for n in (*labels, *predictions)):
         return f"a label or a prediction is none of its {evidence.classes} classes"
     right = sum(label == found for label, found in zip(labels, predictions, strict=True))
     if right != evidence.correct:
@@ -104,7 +110,7 @@ def _sane(case: Case) -> Iterator[Doubt]:
 def _parity(case: Case) -> Iterator[Doubt]:
     for entry, value in case.rows("parity"):
         evidence = read(entry.record.measurement)
-        if not isinstance(evidence, Parity):
+        if not isinstance(evidence, ParityEvidence):
             continue
         job = entry.record.job
         problems = [problem for golden in evidence.goldens if (problem := _golden_problem(job, golden))]
@@ -117,7 +123,7 @@ def _parity(case: Case) -> Iterator[Doubt]:
             yield entry, f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
 
 
-def _golden_problem(job: Job, golden: GoldenResult) -> str:
+def _golden_problem(job: Job, golden: GoldenEvidence) -> str:
     usual, allowed = TOLERANCE.get(golden.dtype), golden.tolerance
     if allowed != usual:
         stated = _stated(job, golden)
@@ -133,7 +139,7 @@ def _golden_problem(job: Job, golden: GoldenResult) -> str:
     return ""
 
 
-def _stated(job: Job, golden: GoldenResult) -> float | None:
+def _stated(job: Job, golden: GoldenEvidence) -> float | None:
     """Return the tolerance that the golden's record states; None if it states none, or is not among those here."""
     name = f"{job.paper}/{golden.file}"
     entry = registry.entries().get(job.paper)
@@ -143,8 +149,8 @@ def _stated(job: Job, golden: GoldenResult) -> float | None:
     return record.tolerance if record.float32_inside else None
 
 
-def _worst(golden: GoldenResult) -> float:
+def _worst(golden: GoldenEvidence) -> float:
     found = golden.outputs.values()
-    if any(not isinstance(output, Difference) for output in found):
+    if any(not isinstance(output, OutputEvidence) for output in found):
         return float("inf")
-    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, Difference))
+    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, OutputEvidence))

@@ -10,7 +10,7 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.store.encoding import encode_samples
-from claimbench.bench.store.evidence import Timing
+from claimbench.bench.store.evidence import TimeEvidence
 
 EXACT = 1e-9
 """Rounding of the last digits, relative."""
@@ -62,7 +62,7 @@ def _interval(case: Case) -> Iterator[Doubt]:
             yield entry, problem
 
 
-def _interval_problem(entry: Entry, timing: Timing) -> str:
+def _interval_problem(entry: Entry, timing: TimeEvidence) -> str:
     row = entry.record.measurement
     low, high, value = row.low, row.high, row.value
     if low is None or high is None or value is None:
