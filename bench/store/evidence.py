@@ -16,8 +16,6 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_serializer,
 )
 
@@ -497,17 +495,6 @@ def read(row: Measurement) -> Any:
         return None
 
 
-def _or_none(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return check(value)
-    except ValidationError:
-        return None
-
-
-Perhaps = WrapValidator(_or_none)
-"""Makes a field None where a record that somebody edited holds something else there."""
-
-
 class _View(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -516,8 +503,8 @@ class NamedGolden(_View):
     """A golden by its file, and the tolerance and reason that it states of its own."""
 
     file: str
-    tolerance: Annotated[float | None, Perhaps] = None
-    float32_inside: Annotated[str | None, Perhaps] = None
+    tolerance: float | None = None
+    float32_inside: str | None = None
 
 
 class Checked(_View):
@@ -532,17 +519,17 @@ class Checked(_View):
 class Shown(Checked):
     """What reports look at in the detail of any row; None where it does not say."""
 
-    images: Annotated[int | None, Perhaps] = None
-    correct: Annotated[int | None, Perhaps] = None
-    partial: Annotated[bool | None, Perhaps] = None
-    note: Annotated[str | None, Perhaps] = None
-    passed: Annotated[bool | None, Perhaps] = None
-    right: Annotated[str | None, Perhaps] = None
-    pictures_sha256: Annotated[str | None, Perhaps] = None
-    sample_shape: Annotated[list[int] | None, Perhaps] = None
-    trained_on: Annotated[str | None, Perhaps] = None
-    second_opinion: Annotated[SecondOpinion | None, Perhaps] = None
-    machine: Annotated[MachineReport | None, Perhaps] = None
+    images: int | None = None
+    correct: int | None = None
+    partial: bool | None = None
+    note: str | None = None
+    passed: bool | None = None
+    right: str | None = None
+    pictures_sha256: str | None = None
+    sample_shape: list[int] | None = None
+    trained_on: str | None = None
+    second_opinion: SecondOpinion | None = None
+    machine: MachineReport | None = None
 
 
 def is_readable(detail: dict[str, Any]) -> bool:
@@ -555,5 +542,9 @@ def is_readable(detail: dict[str, Any]) -> bool:
 
 
 def shown(row: Measurement) -> Shown:
-    """Return what reports look at in a row that the store, or this process, holds to be readable."""
-    return Shown.model_validate(row.detail)
+    """Return what reports look at in a row; what a record that somebody edited holds wrongly is left out."""
+    try:
+        return Shown.model_validate(row.detail)
+    except ValidationError as error:
+        wrong = {fault["loc"][0] for fault in error.errors(include_url=False, include_input=False)}
+        return Shown.model_validate({name: value for name, value in row.detail.items() if name not in wrong})
