@@ -40,7 +40,9 @@ def unpacked(text: str, count: int) -> np.ndarray:
     """Return which pictures are right from what :func:`packed` gave.
 
     Raises:
-        ValueError: it is not that.
+        ValueError: it is not that, or not of as many pictures.
     """
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8), count=count)
-    return bits.astype(bool)
+    data = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    if len(data) != -(-count // 8):
+        raise ValueError(f"{len(data)} bytes hold no {count} bits")
+    return np.unpackbits(data, count=count).astype(bool)

@@ -6,9 +6,10 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+from pydantic import BaseModel, ConfigDict, Field
 
 from claimbench.bench.machine import nvml
 
@@ -21,6 +22,43 @@ STOLEN = 0.02
 _THERMAL = "cpu*/thermal_throttle/*_throttle_count"
 _CPUS = Path("/sys/devices/system/cpu")
 _QUOTA = Path("/sys/fs/cgroup/cpu.stat")
+
+
+class _Seen(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class GpuState(_Seen):
+    """Of :meth:`claimbench.bench.machine.nvml.Gpu.state`, what is looked at here; the rest is kept beside it."""
+
+    sm_mhz: int | None = None
+    other_processes: Annotated[int, Field(ge=0)] = 0
+
+
+class MachineState(_Seen):
+    """Load average, clock and throttling of the processor, and the state of the GPU if it is one that measures."""
+
+    load_average: float | None = None
+    cpu_mhz: int | None = None
+    throttle_count: int | None = None
+    gpu: GpuState | None
+
+
+class MachineReport(_Seen):
+    """The machine during a measurement.
+
+    Attributes:
+        before, after: its states.
+        others_cores: how many cores' worth of time all other processes took.
+        stolen: the share of processor time that a hypervisor gave to other machines.
+        seconds: how long it was watched.
+    """
+
+    before: MachineState
+    after: MachineState
+    others_cores: Annotated[float, Field(ge=0)]
+    stolen: float
+    seconds: Annotated[float, Field(gt=0)]
 
 
 class Machine:
@@ -37,35 +75,31 @@ class Machine:
         self._before, self._times, self._own = self.state(), psutil.cpu_times(), self._own_seconds()
         self._clock = time.monotonic()
 
-    def finish(self) -> dict[str, Any]:
-        """Return the states before and after and what others used in between; JSON-ready.
-
-        ``others_cores`` is how many cores' worth of time all other processes took, ``stolen`` the share of processor
-        time that a hypervisor gave to other machines.
-        """
+    def finish(self) -> MachineReport:
+        """Return the states before and after, and what others used in between."""
         seconds = max(time.monotonic() - self._clock, 1e-9)
         now, cores = psutil.cpu_times(), psutil.cpu_count() or 1
         busy, stolen = _busy(now) - _busy(self._times), _steal(now) - _steal(self._times)
         others = max(busy - (self._own_seconds() - self._own), 0.0)
-        return {
-            "before": self._before,
-            "after": self.state(),
-            "others_cores": round(others / seconds, 3),
-            "stolen": round(stolen / seconds / cores, 4),
-            "seconds": round(seconds, 3),
-        }
+        return MachineReport(
+            before=self._before,
+            after=self.state(),
+            others_cores=round(others / seconds, 3),
+            stolen=round(stolen / seconds / cores, 4),
+            seconds=max(round(seconds, 3), 1e-3),
+        )
 
-    def state(self) -> dict[str, Any]:
-        """Return load average, clocks and, on a GPU, temperature, throttling and other processes; JSON-ready."""
+    def state(self) -> MachineState:
+        """Return load average, clocks and, on a GPU, temperature, throttling and other processes."""
         frequency = None
         with suppress(OSError, NotImplementedError, AttributeError):
             frequency = psutil.cpu_freq()
-        return {
-            "load_average": round(os.getloadavg()[0], 2),
-            "cpu_mhz": round(frequency.current) if frequency else None,
-            "throttle_count": self.throttle_count(),
-            "gpu": self.gpu.state() if self.gpu else None,
-        }
+        return MachineState(
+            load_average=round(os.getloadavg()[0], 2),
+            cpu_mhz=round(frequency.current) if frequency else None,
+            throttle_count=self.throttle_count(),
+            gpu=GpuState.model_validate(self.gpu.state()) if self.gpu else None,
+        )
 
     def throttle_count(self) -> int:
         """Return how often processors were slowed down by heat, or this process held back by a quota, since boot."""
@@ -88,14 +122,14 @@ class Machine:
         return float(times.user + times.system + times.children_user + times.children_system)
 
 
-def disturbances(report: dict[str, Any]) -> list[str]:
-    """Return why a measurement with this report of :meth:`Machine.finish` is noisy, one phrase each."""
+def disturbances(report: MachineReport) -> list[str]:
+    """Return why a measurement during which the machine was like this is noisy, one phrase each."""
     found = []
-    if report["others_cores"] > OTHERS_CORES:
-        found.append(f"other processes used {report['others_cores']:.1f} cores")
-    if report["stolen"] > STOLEN:
-        found.append(f"the hypervisor took {report['stolen']:.0%} of the processors")
-    others = max((report[when]["gpu"] or {}).get("other_processes", 0) for when in ("before", "after"))
+    if report.others_cores > OTHERS_CORES:
+        found.append(f"other processes used {report.others_cores:.1f} cores")
+    if report.stolen > STOLEN:
+        found.append(f"the hypervisor took {report.stolen:.0%} of the processors")
+    others = max(state.gpu.other_processes if state.gpu else 0 for state in (report.before, report.after))
     if others:
         found.append(f"{others} other processes on the GPU")
     return found

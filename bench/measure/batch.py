@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from claimbench.bench.core.statistics import median
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.clock import clock_for
 from claimbench.bench.measure.steps import gradients, make_steps
+from claimbench.bench.store.evidence import TriedBatch
 
 CPU_BATCHES = (1, 4, 8, 16, 32)
 GPU_BATCHES = tuple(2**n for n in range(3, 14))
@@ -21,8 +21,8 @@ GAIN = 0.02
 """A larger batch must be faster by this much to be worth its memory."""
 
 
-def find_batch(subject: Subject, *, training: bool, seconds: float) -> tuple[int, list[dict[str, Any]]]:
-    """Return the best batch and everything tried: ``{"batch", "img_s"}`` or ``{"batch", "stopped"}``.
+def find_batch(subject: Subject, *, training: bool, seconds: float) -> tuple[int, list[TriedBatch]]:
+    """Return the best batch and everything tried.
 
     Tries larger and larger batches in eager mode until two in a row bring less than 2 %, memory ends, or the next
     would take longer than what is left of ``seconds``.
@@ -31,18 +31,18 @@ def find_batch(subject: Subject, *, training: bool, seconds: float) -> tuple[int
         MemoryError: not even the smallest batch fits.
     """
     plain = replace(subject, mode="eager")
-    tried: list[dict[str, Any]] = []
+    tried: list[TriedBatch] = []
     best, best_rate, without_gain, start = 0, 0.0, 0, time.monotonic()
     for batch in GPU_BATCHES if subject.device.type == "cuda" else CPU_BATCHES:
         expected = 4 * batch / best_rate if best_rate else 0.0
         if expected > seconds - (time.monotonic() - start):
-            tried.append({"batch": batch, "stopped": "it would take too long to try"})
+            tried.append(TriedBatch(batch=batch, stopped="it would take too long to try"))
             break
         rate = _images_per_second(plain, batch, training)
         if rate is None:
-            tried.append({"batch": batch, "stopped": "it does not fit in memory"})
+            tried.append(TriedBatch(batch=batch, stopped="it does not fit in memory"))
             break
-        tried.append({"batch": batch, "img_s": rate})
+        tried.append(TriedBatch(batch=batch, img_s=rate))
         if rate > best_rate * (1 + GAIN):
             best, best_rate, without_gain = batch, rate, 0
         else:

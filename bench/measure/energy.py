@@ -19,6 +19,7 @@ from claimbench.bench.machine.load import Machine, disturbances
 from claimbench.bench.measure.batch import find_batch
 from claimbench.bench.measure.steps import gradients, make_steps
 from claimbench.bench.measure.timing import effort_for, warm_up
+from claimbench.bench.store.evidence import EnergyEvidence
 
 LEAST_S = 3.0
 """Counters advance every few dozen milliseconds; this long makes that a per cent or less."""
@@ -52,18 +53,18 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if joules <= 0:
         raise UnavailableError(f"the energy counter ({source}) did not advance in {seconds:.0f} s")
     report = machine.finish()
-    detail = {
-        "batch": batch,
-        "images": steps * batch,
-        "joules": joules,
-        "seconds": seconds,
-        "mean_power_w": joules / seconds,
-        "quick": settings.quick,
-        "noisy_reasons": disturbances(report),
-        "machine": report,
-    }
-    unit = sampled("J/img", subject.task.sample)
-    return [Measurement("energy", joules / (steps * batch), unit, f"{source} over {seconds:.0f} s", detail=detail)]
+    evidence = EnergyEvidence(
+        batch=batch,
+        images=steps * batch,
+        joules=joules,
+        seconds=seconds,
+        mean_power_w=joules / seconds,
+        quick=settings.quick,
+        noisy_reasons=disturbances(report),
+        machine=report,
+    )
+    unit, method = sampled("J/img", subject.task.sample), f"{source} over {seconds:.0f} s"
+    return [Measurement("energy", joules / (steps * batch), unit, method, detail=evidence.to_detail())]
 
 
 def counter(device: torch.device) -> tuple[Callable[[], float], str]:

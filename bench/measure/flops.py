@@ -22,6 +22,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import fvcore_count
 from claimbench.bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from claimbench.bench.measure.steps import trained_outputs
+from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, SecondOpinion
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Example
@@ -73,27 +74,18 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     batch = TRAINING_BATCH if training else 1
     counted = count(model, subject.sample(batch), training=training)
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
-    detail: dict[str, Any] = {
-        "by_operator": {name: _whole(value / batch) for name, value in counted.by_operator.items()},
-        "by_module": {name: _whole(value / batch) for name, value in counted.by_module.items()},
-        "free_calls": counted.free,
-    }
-    if counted.dense_masks:
-        detail["note"] = (
-            f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
-        )
-    if isinstance(opinion, fvcore_count.FvcoreCount):
-        difference = opinion.products / macs - 1 if macs else 0.0
-        detail["second_opinion"] = {
-            "counter": "fvcore, convolutions, matrix products and attention only",
-            "macs": opinion.products,
-            "relative_difference": difference,
-            "agrees": abs(difference) <= AGREEMENT,
-        }
+    masked = f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
+    evidence = MacsEvidence(
+        by_operator={name: _whole(value / batch) for name, value in counted.by_operator.items()},
+        by_module={name: _whole(value / batch) for name, value in counted.by_module.items()},
+        free_calls=counted.free,
+        note=masked if counted.dense_masks else None,
+        second_opinion=_agreement(opinion, macs) if isinstance(opinion, fvcore_count.FvcoreCount) else None,
+    )
     what = "forward and backward" if training else "forward"
     method = f"FlopCounterMode on the {counted.device} device, {what}, one sample"
     found = [
-        Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=detail),
+        Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=evidence.to_detail()),
         Measurement("flops", flops, "FLOP", f"{method}, 2 FLOPs a multiply-add"),
     ]
     return [*found, _fvcore_row(opinion)] if asked else found
@@ -223,20 +215,30 @@ def _second_opinion(model: nn.Module, sample: Example) -> fvcore_count.FvcoreCou
         return f"fvcore cannot trace this model: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
+def _agreement(opinion: fvcore_count.FvcoreCount, macs: float) -> SecondOpinion:
+    difference = opinion.products / macs - 1 if macs else 0.0
+    return SecondOpinion(
+        counter="fvcore, convolutions, matrix products and attention only",
+        macs=opinion.products,
+        relative_difference=difference,
+        agrees=abs(difference) <= AGREEMENT,
+    )
+
+
 def _fvcore_row(opinion: fvcore_count.FvcoreCount | str | None) -> Measurement:
     if opinion is None:
         return Measurement.missing("macs_fvcore", "MAC", "fvcore counts the forward pass only")
     if isinstance(opinion, str):
         return Measurement.missing("macs_fvcore", "MAC", opinion, failed=True)
-    detail = {
-        "by_operator": opinion.by_operator,
-        "own_handlers_only": opinion.own,
-        "added_handlers": list(opinion.added),
-        "products": opinion.products,
-        "uncounted_calls": opinion.uncounted,
-    }
+    evidence = FvcoreEvidence(
+        by_operator=opinion.by_operator,
+        own_handlers_only=opinion.own,
+        added_handlers=list(opinion.added),
+        products=opinion.products,
+        uncounted_calls=opinion.uncounted,
+    )
     method = "fvcore on the reference path, one sample; norms, pooling and resizing included, fused attention added"
-    return Measurement("macs_fvcore", opinion.total, "MAC", method, detail=detail)
+    return Measurement("macs_fvcore", opinion.total, "MAC", method, detail=evidence.to_detail())
 
 
 def _whole(value: float) -> int | float:

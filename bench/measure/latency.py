@@ -34,6 +34,6 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
             low=low,
             high=high,
             samples=timing.samples,
-            detail={"batch": batch, **timing.detail()},
+            detail=timing.evidence(batch).to_detail(),
         )
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -14,6 +14,7 @@ from claimbench.bench.machine import nvml
 from claimbench.bench.machine.clock import Step
 from claimbench.bench.machine.resident import ResidentMeter
 from claimbench.bench.measure.steps import gradients, make_steps
+from claimbench.bench.store.evidence import DeviceMemoryEvidence, IncreaseEvidence, PeakEvidence, TrainingPeakEvidence
 
 REPEATS = 3
 """Peaks of forward passes are taken this often, once in a quick run; the median counts."""
@@ -61,10 +62,17 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         peaks = _peaks(subject, meter, batch, repeats)
         larger = median(_peaks(subject, meter, 2 * batch, repeats))
     peak = median(peaks)
-    detail: dict[str, Any] = {"batch": batch, "repeats_b": peaks}
+    evidence = PeakEvidence(batch=batch, repeats_b=peaks)
+    increase = IncreaseEvidence(batches=[batch, 2 * batch], peaks_b=[peak, larger])
     method = f"{meter.method}, batch {batch}, {subject.mode}"
     rows = [
-        Measurement("memory_peak", round(peak), "B", f"forward pass without weights: {method}", detail=detail),
+        Measurement(
+            "memory_peak",
+            round(peak),
+            "B",
+            f"forward pass without weights: {method}",
+            detail=evidence.to_detail(),
+        ),
         Measurement("memory_with_weights", round(peak) + weights, "B", f"memory_peak and the weights: {method}"),
         Measurement("memory_weights", weights, "B", "bytes of parameters and buffers"),
         Measurement(
@@ -72,7 +80,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
             (larger - peak) / batch,
             "B",
             f"difference of memory_peak at batch {2 * batch} and {batch}, an input",
-            detail={"batches": [batch, 2 * batch], "peaks_b": [peak, larger]},
+            detail=increase.to_detail(),
         ),
     ]
     if subject.device.type == "cuda":
@@ -118,8 +126,8 @@ def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measu
         return Measurement.missing(name, "B", reason, failed=True)
     gradient_bytes = sum(p.numel() * p.element_size() for p in subject.model.parameters() if p.grad is not None)
     method = f"forward, backward and SGD, weights included: {meter.method}, batch {batch}, {subject.mode}"
-    detail = {"batch": batch, "repeats_b": peaks, "weights_b": weights, "gradients_b": gradient_bytes}
-    return Measurement(name, round(median(peaks)) + weights, "B", method, detail=detail)
+    evidence = TrainingPeakEvidence(batch=batch, repeats_b=peaks, weights_b=weights, gradients_b=gradient_bytes)
+    return Measurement(name, round(median(peaks)) + weights, "B", method, detail=evidence.to_detail())
 
 
 def _gpu_rows(device: torch.device, batch: int) -> list[Measurement]:
@@ -130,8 +138,8 @@ def _gpu_rows(device: torch.device, batch: int) -> list[Measurement]:
     if isinstance(gpu, str):
         return [*rows, Measurement.missing("memory_device", "B", gpu)]
     state = gpu.state()
-    detail = {"other_processes": state["other_processes"]}
     used = state["memory_used_bytes"]
     if used is None:
         return [*rows, Measurement.missing("memory_device", "B", "this GPU does not say how much memory is used")]
+    detail = DeviceMemoryEvidence(other_processes=state["other_processes"]).to_detail()
     return [*rows, Measurement("memory_device", used, "B", "NVML, all that is used on the GPU", detail=detail)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
-from typing import Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.golden import GoldenResult, check_golden, load_golden
+from claimbench.bench.measure.golden import GoldenResult, OutputDifference, check_golden, load_golden
 from claimbench.bench.papers import golden_files, registry
+from claimbench.bench.store.evidence import GoldenEvidence, OutputEvidence, ParityEvidence
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
@@ -32,7 +32,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         except ValueError as error:
             raise UserError(f"golden {file} does not fit {job.subject}: {error}") from error
     worst = max(result.worst for result in results)
-    detail = {"goldens": [as_detail(result) for result in results], "passed": all(r.passed for r in results)}
+    evidence = ParityEvidence(goldens=[golden_evidence(r) for r in results], passed=all(r.passed for r in results))
+    detail = evidence.to_detail()
     if not math.isfinite(worst):
         reasons = [f"{o.name}: {o.problem or 'not a finite number'}" for r in results for o in r.outputs if _bad(o)]
         return [Measurement.missing("parity", "rel", f"cannot be compared: {reasons[0]}", failed=True, **detail)]
@@ -40,25 +41,27 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     return [Measurement("parity", worst, "rel", method, detail=detail)]
 
 
-def _bad(output: Any) -> bool:
+def _bad(output: OutputDifference) -> bool:
     return not math.isfinite(output.worst())
 
 
-def as_detail(result: GoldenResult) -> dict[str, Any]:
-    """Return one golden's result, ready for JSON; ``float32_inside`` is there where the golden states a tolerance."""
+def golden_evidence(result: GoldenResult) -> GoldenEvidence:
+    """Return how a model compares with one golden."""
     golden = result.golden
-    return {
-        "file": golden.path.name,
-        "variant": golden.variant,
-        "dtype": golden.dtype,
-        "tolerance": golden.tolerance,
-        **({"float32_inside": golden.float32_inside} if golden.float32_inside else {}),
-        "passed": result.passed,
-        "params": result.params,
-        "params_official": golden.params,
-        "outputs": {
-            o.name: o.problem
-            or {"max_abs": o.max_abs, "max_rel": o.max_rel, "l2_rel": o.l2_rel, "mean_rel": o.mean_rel}
-            for o in result.outputs
-        },
-    }
+    return GoldenEvidence(
+        file=golden.path.name,
+        variant=golden.variant,
+        dtype=golden.dtype,
+        tolerance=golden.tolerance,
+        float32_inside=golden.float32_inside,
+        passed=result.passed,
+        params=result.params,
+        params_official=golden.params,
+        outputs={o.name: o.problem or _differences(o) for o in result.outputs},
+    )
+
+
+def _differences(output: OutputDifference) -> OutputEvidence:
+    return OutputEvidence(
+        max_abs=output.max_abs, max_rel=output.max_rel, l2_rel=output.l2_rel, mean_rel=output.mean_rel
+    )

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from math import ceil
-from typing import Any
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
 from claimbench.bench.machine.clock import Clock, Step
-from claimbench.bench.machine.load import Machine, disturbances
+from claimbench.bench.machine.load import Machine, MachineReport, disturbances
+from claimbench.bench.store.evidence import Flushed, Stop, TimeEvidence, TriedBatch, WarmUp
 
 CHUNK_S = 0.2
 """Throttling is looked at after this much sampling; a chunk that was throttled is void."""
@@ -53,16 +53,6 @@ WINDOW = 5
 
 
 @dataclass(frozen=True)
-class WarmUp:
-    """How the warm-up went: whether medians of windows settled to 1 %, in how many windows and seconds."""
-
-    settled: bool
-    windows: int
-    seconds: float
-    first_call_s: float
-
-
-@dataclass(frozen=True)
 class Timing:
     """Samples with their evidence.
 
@@ -71,8 +61,8 @@ class Timing:
         loops: steps inside one sample.
         stop: ``interval`` (the median is known well enough) or ``budget`` (time was up).
         void: samples thrown away because the machine was throttled.
-        warmup: see :class:`WarmUp`.
-        machine: see :meth:`claimbench.bench.machine.load.Machine.finish`.
+        warmup: see :class:`~claimbench.bench.store.evidence.WarmUp`.
+        machine: see :class:`~claimbench.bench.machine.load.MachineReport`.
         noisy: why the figure is less sure than it looks; empty if it is not.
         method: the clock's.
         effort: see :class:`Effort`.
@@ -80,10 +70,10 @@ class Timing:
 
     samples: tuple[float, ...]
     loops: int
-    stop: str
+    stop: Stop
     void: int
     warmup: WarmUp
-    machine: dict[str, Any]
+    machine: MachineReport
     noisy: tuple[str, ...]
     method: str
     effort: Effort
@@ -96,22 +86,33 @@ class Timing:
         """Return the 95 % interval of the median in seconds; (None, None) with too few samples."""
         return median_interval(self.samples) or (None, None)
 
-    def detail(self) -> dict[str, Any]:
-        """Return the evidence, JSON-ready; the samples have a place of their own in the record."""
-        return {
-            "stop": self.stop,
-            "quick": self.effort.quick,
-            "noisy": bool(self.noisy),
-            "noisy_reasons": list(self.noisy),
-            "samples": len(self.samples),
-            "void_samples": self.void,
-            "inner_loops": self.loops,
-            "halfwidth": relative_halfwidth(self.samples),
-            "percentiles_s": percentiles(self.samples) if self.loops == 1 else {},
-            "warmup": asdict(self.warmup),
-            "budget_s": self.effort.budget_s,
-            "machine": self.machine,
-        }
+    def evidence(
+        self, batch: int, tried: list[TriedBatch] | None = None, flushed: Flushed | None = None
+    ) -> TimeEvidence:
+        """Return the evidence; the samples have a place of their own in the record.
+
+        Args:
+            batch: inputs a step.
+            tried: the search that found the batch, if there was one.
+            flushed: a second series, if it was taken.
+        """
+        return TimeEvidence(
+            batch=batch,
+            stop=self.stop,
+            quick=self.effort.quick,
+            noisy=bool(self.noisy),
+            noisy_reasons=list(self.noisy),
+            samples=len(self.samples),
+            void_samples=self.void,
+            inner_loops=self.loops,
+            halfwidth=relative_halfwidth(self.samples),
+            percentiles_s=percentiles(self.samples) if self.loops == 1 else {},
+            warmup=self.warmup,
+            budget_s=self.effort.budget_s,
+            machine=self.machine,
+            batch_search=tried,
+            l2_flushed=flushed,
+        )
 
 
 class ThrottledError(Exception):
@@ -164,14 +165,18 @@ def warm_up(step: Step, clock: Clock, effort: Effort) -> tuple[WarmUp, float]:
         now = median(clock.measure(step, loops, WINDOW if previous < 1 else 1))
         windows += 1
         if abs(now - previous) < 0.01 * previous:
-            return WarmUp(True, windows, time.monotonic() - start, first), now
+            return _warm(True, windows, start, first), now
         previous = now
-    return WarmUp(False, windows, time.monotonic() - start, first), previous
+    return _warm(False, windows, start, first), previous
+
+
+def _warm(settled: bool, windows: int, start: float, first: float) -> WarmUp:
+    return WarmUp(settled=settled, windows=windows, seconds=time.monotonic() - start, first_call_s=first)
 
 
 def _collect(
     step: Step, clock: Clock, machine: Machine, effort: Effort, loops: int, seconds: float
-) -> tuple[list[float], int, str]:
+) -> tuple[list[float], int, Stop]:
     """Sample until the interval is narrow enough or the budget is spent; return samples, void ones and which."""
     chunk = max(1, min(200, int(CHUNK_S / max(seconds * loops, 1e-9))))
     samples: list[float] = []

@@ -36,11 +36,12 @@ class Verified:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison, JSON-ready."""
-        from claimbench.bench.measure.parity import as_detail
+        from claimbench.bench.measure.parity import golden_evidence
 
         golden = self.golden
         named = {"golden": str(golden.path), "paper": golden.paper, "variant": golden.variant, "passed": self.passed}
-        return {**named, "problem": self.problem, **({} if self.result is None else as_detail(self.result))}
+        compared = {} if self.result is None else golden_evidence(self.result).to_detail()
+        return {**named, "problem": self.problem, **compared}
 
 
 def verify(

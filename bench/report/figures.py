@@ -6,7 +6,7 @@ samples and the spread between processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -17,6 +17,7 @@ from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
 from claimbench.bench.core.records import Job, Options, Record, Settings, Status, resize
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.evidence import Shown, shown
 
 Samples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""
@@ -32,7 +33,8 @@ class Figure:
         device: the device's short name.
         run, time, commit, environment: of the newest record in it.
         value, low, high: the figure and its 95 % interval, in ``unit``; None unless ``status`` is ``measured``.
-        unit, method, status, reason, detail: as in :class:`claimbench.bench.core.records.Measurement`.
+        unit, method, status, reason: as in :class:`claimbench.bench.core.records.Measurement`.
+        detail: what is looked at of its evidence.
         rounds: how many processes measured it, and ``samples`` how many samples they took together.
         lost: how many further rounds failed.
         times: the samples of each round in seconds (an image for throughput), for comparing with other times.
@@ -56,7 +58,7 @@ class Figure:
     method: str
     status: Status
     reason: str
-    detail: Mapping[str, Any]
+    detail: Shown
     rounds: int = 1
     samples: int = 0
     lost: int = 0
@@ -71,8 +73,8 @@ class Figure:
     @property
     def batch(self) -> int | None:
         """The batch: as it was asked for, or else the best that a search found."""
-        found = self.settings.batch or self.detail.get("batch")
-        return int(found) if found else None
+        found = self.settings.batch or self.detail.batch
+        return found or None
 
 
 EFFORT = ("budget_s", "goldens", "second_opinion", "batch", "devices", "workers")
@@ -143,7 +145,7 @@ def _figure(rounds: list[Record], samples: Samples) -> Figure:
         method=result.method,
         status=result.status,
         reason=result.reason,
-        detail=result.detail,
+        detail=shown(result),
         rounds=len(measured),
         lost=len(rounds) - len(measured) if measured else 0,
     )

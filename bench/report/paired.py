@@ -23,8 +23,8 @@ def paired_rows(figures: Iterable[Figure]) -> Iterator[Row]:
     """
     groups: dict[tuple[str, str, str], list[Figure]] = {}
     for figure in figures:
-        if figure.value is not None and figure.detail.get("right"):
-            key = (figure.run, figure.row, str(figure.detail.get("pictures_sha256")))
+        if figure.value is not None and figure.detail.right and figure.detail.images:
+            key = (figure.run, figure.row, str(figure.detail.pictures_sha256))
             groups.setdefault(key, []).append(figure)
     for group in groups.values():
         for first, second in combinations(group, 2):
@@ -32,8 +32,8 @@ def paired_rows(figures: Iterable[Figure]) -> Iterator[Row]:
 
 
 def _row(first: Figure, second: Figure, group: list[Figure]) -> Row:
-    images = int(first.detail["images"])
-    answers = [unpacked(str(figure.detail["right"]), images).tolist() for figure in (first, second)]
+    images = first.detail.images or 0
+    answers = [unpacked(figure.detail.right or "", images).tolist() for figure in (first, second)]
     found = statistics.paired_test(*answers)
     names = [_name(figure, group) for figure in (first, second)]
     difference = 100 * (found.only_first - found.only_second) / images

@@ -82,7 +82,7 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
 
 def _parity(figure: Figure) -> Judgement:
     """Return the verdict on the difference from the official code, whose report is that there is none."""
-    if figure.detail.get("passed"):
+    if figure.detail.passed:
         return Judgement("exact" if figure.value == 0 else "within rounding")
     return Judgement("differs", "more than the golden records allow")
 
@@ -91,17 +91,17 @@ def conditions(figure: Figure) -> str:
     """Return how a figure was measured, as far as it matters for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
     # Scores may rest on other inputs than those that are timed.
-    shape = tuple(figure.detail.get("sample_shape") or figure.sample_shape)
+    shape = tuple(figure.detail.sample_shape or figure.sample_shape)
     parts = ["" if kind == "parity" else tasks.shown(figure.options.task).size(shape)]
     if kind in ("time", "memory", "energy"):
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]
         parts += [f"{settings.threads} threads" if settings.threads else ""]
     if kind == "parity":
-        parts += [golden["file"].removesuffix(".json") for golden in figure.detail.get("goldens", ())]
+        parts += [golden.file.removesuffix(".json") for golden in figure.detail.goldens]
     if kind == "quality":
-        images = figure.detail.get("images")
-        learnt = figure.detail.get("trained_on")
+        images = figure.detail.images
+        learnt = figure.detail.trained_on
         parts += [
             f"trained on {learnt}" if learnt else f"{settings.weights} weights",
             settings.precision,
@@ -144,13 +144,13 @@ def with_unit(text: str, unit: str) -> str:
 
 def measured_notes(figure: Figure) -> tuple[str, ...]:
     """Say what makes a figure less sure than it looks."""
-    notes = [str(figure.detail["note"])] if figure.detail.get("note") else []
-    for golden in figure.detail.get("goldens", ()):
-        if golden.get("float32_inside"):
-            name = golden["file"].removesuffix(".json")
-            notes.append(f"{name} allows {golden['tolerance']:g}: {golden['float32_inside']}")
+    notes = [figure.detail.note] if figure.detail.note else []
+    for golden in figure.detail.goldens:
+        if golden.tolerance and golden.float32_inside:
+            name = golden.file.removesuffix(".json")
+            notes.append(f"{name} allows {golden.tolerance:g}: {golden.float32_inside}")
     if figure.lost:
         notes.append(f"{figure.lost} of {figure.rounds + figure.lost} rounds failed")
     if figure.spread is not None and figure.spread > NOISY:
         notes.append(f"noisy: rounds lie {100 * figure.spread:.1f} % apart")
-    return (*notes, *(f"noisy: {reason}" for reason in figure.detail.get("noisy_reasons") or ()))
+    return (*notes, *(f"noisy: {reason}" for reason in figure.detail.noisy_reasons))

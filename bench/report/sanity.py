@@ -9,6 +9,7 @@ from typing import Any
 
 from claimbench.bench.core.records import Record
 from claimbench.bench.report import metrics
+from claimbench.bench.store.evidence import shown
 
 CHANCE_FACTOR = 3
 """A score below this many times chance is chance."""
@@ -140,7 +141,7 @@ def _out_of_range(records: Iterable[Record]) -> Iterator[Anomaly]:
 def _chance(records: Iterable[Record]) -> Iterator[Anomaly]:
     """A model that scores at chance has the wrong weights, labels or preprocessing."""
     for record in records:
-        classes = _number(record.measurement.detail.get("classes"))
+        classes = shown(record.measurement).classes
         name = record.measurement.metric
         if name.endswith("top1") and classes and _value(record) <= CHANCE_FACTOR * 100 / classes:
             message = f"{name} of {_name(record)} is {_value(record):.2f} %, about chance for {classes:g} classes"
@@ -149,12 +150,12 @@ def _chance(records: Iterable[Record]) -> Iterator[Anomaly]:
 
 def _same_score(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Different models with exactly the same score are likely one model measured twice."""
-    groups: dict[tuple[str, float, float | None], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, int, int | None], list[Record]] = defaultdict(list)
     for record in records:
-        detail, name = record.measurement.detail, record.measurement.metric
-        images = _number(detail.get("images")) or 0
+        detail, name = shown(record.measurement), record.measurement.metric
+        images = detail.images or 0
         if name.endswith("top1") and images >= COINCIDENCE_IMAGES:
-            groups[name, images, _number(detail.get("correct"))].append(record)
+            groups[name, images, detail.correct].append(record)
     yield from _coincidences("same-score", "exactly the same top1", groups.values())
 
 
@@ -194,11 +195,11 @@ def _top5_below_top1(records: Iterable[Record]) -> Iterator[Anomaly]:
 def _counters_disagree(records: Iterable[Record]) -> Iterator[Anomaly]:
     """Two counters that count the same work should find the same."""
     for record in records:
-        opinion = _mapping(record.measurement.detail.get("second_opinion"))
-        macs, difference = _number(opinion.get("macs")), _number(opinion.get("relative_difference"))
-        if opinion.get("agrees") is False and macs is not None and difference is not None:
+        opinion = shown(record.measurement).second_opinion
+        if opinion is not None and not opinion.agrees:
             message = (
-                f"{_name(record)}: {_value(record):,} MACs by our count and {macs:,.0f} by fvcore ({difference:+.1%})"
+                f"{_name(record)}: {_value(record):,} MACs by our count and {opinion.macs:,.0f} by fvcore "
+                f"({opinion.relative_difference:+.1%})"
             )
             yield Anomaly("counters-disagree", message, (record.job.key(),))
 
@@ -206,7 +207,7 @@ def _counters_disagree(records: Iterable[Record]) -> Iterator[Anomaly]:
 def _parity_broken(records: Iterable[Record]) -> Iterator[Anomaly]:
     """A model that differs from the official one makes every other figure doubtful."""
     for record in records:
-        if record.measurement.metric == "parity" and record.measurement.detail.get("passed") is False:
+        if record.measurement.metric == "parity" and shown(record.measurement).passed is False:
             message = f"{_name(record)} differs from the official implementation by {_value(record):.1e}"
             yield Anomaly("parity-broken", message, (record.job.key(),))
 

@@ -113,10 +113,10 @@ def incomparable(reported: Reported, quantity: Quantity, figure: Figure) -> str:
     size = figure.sample_shape[-1] if figure.sample_shape else None
     if reported.input_size is not None and size is not None and reported.input_size != size:
         return f"reported at {reported.input_size} px, measured at {size} px"
-    classes = figure.detail.get("classes")
+    classes = figure.detail.classes
     if quantity.classes and classes and quantity.classes != classes:
         return f"reported on {quantity.classes} classes, measured on {classes}"
-    if figure.detail.get("partial"):
+    if figure.detail.partial:
         return "measured on a part of the data set"
     if quantity.kind in ("time", "memory", "energy"):
         return _other_conditions(reported, figure)

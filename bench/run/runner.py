@@ -14,6 +14,7 @@ from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.run.jobs import run_jobs
 from claimbench.bench.run.plan import processes
 from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.store.evidence import shown
 from claimbench.bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ class _Batches:
     def note(self, job: Job, rows: Iterable[Measurement]) -> None:
         """Remember what a job with a batch of its own choice was measured with."""
         for row in rows:
-            if job.settings.batch is None and row.status == "measured" and row.detail.get("batch"):
-                self._found.setdefault(self._first(job), int(row.detail["batch"]))
+            batch = shown(row).batch
+            if job.settings.batch is None and row.status == "measured" and batch:
+                self._found.setdefault(self._first(job), batch)
 
     def fix(self, job: Job) -> Job:
         """Return the job as it is to be run: with the batch that an earlier round found, if one did."""

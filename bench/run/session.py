@@ -16,6 +16,7 @@ from claimbench.bench.run.plan import plan
 from claimbench.bench.run.request import Resolved
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.run.runner import OTHER_TIMEOUT_S, execute
+from claimbench.bench.store.evidence import shown
 from claimbench.bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -185,5 +186,5 @@ def _failures(records: list[Record]) -> Iterable[str]:
         name = " ".join(part for part in (job.subject, job.form, row.metric) if part)
         if row.status == "failed":
             yield f"{name}: {row.reason}"
-        elif row.metric == "parity" and row.detail.get("passed") is False:
+        elif row.metric == "parity" and shown(row).passed is False:
             yield f"{name}: it differs from the official implementation by {row.value:.1e}"

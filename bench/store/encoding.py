@@ -17,6 +17,7 @@ from typing import Any, get_args
 import orjson
 
 from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Status, read_job
+from claimbench.bench.store.evidence import is_readable
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
 """How a line begins, up to the paper's id."""
@@ -173,7 +174,7 @@ class Decoder:
             raise Undecodable("its status and its value contradict each other")
         if value is not None and value <= 0 and measurement["metric"] in _TIMES:
             raise Undecodable("it is a time that is not more than nothing")
-        if not _is_detail(measurement["detail"]):
+        if not is_readable(measurement["detail"]):
             raise Undecodable("its detail does not hold what the row's evidence is")
 
 
@@ -240,18 +241,6 @@ def _is_tail(tail: dict[str, Any]) -> bool:
         and all(type(measurement[name]) is str for name in (*_TEXT_KEYS, "status"))
         and all(type(measurement[name]) in (int, float, type(None)) for name in _NUMBER_KEYS)
         and type(measurement["detail"]) is dict
-    )
-
-
-def _is_detail(detail: dict[str, Any]) -> bool:
-    """Tell whether what reports look up in a detail has the type that it is written with."""
-    goldens = detail.get("goldens", [])
-    return (
-        type(detail.get("batch")) in (int, _NONE)
-        and type(detail.get("classes")) in (int, _NONE)
-        and type(detail.get("noisy_reasons", [])) is list
-        and type(goldens) is list
-        and all(type(golden) is dict and type(golden.get("file")) is str for golden in goldens)
     )
 
 

@@ -1,58 +1,129 @@
-"""The evidence in a record's ``detail``, typed: what the measuring side writes there, and a rule that it is there."""
+"""The evidence in :attr:`~claimbench.bench.core.records.Measurement.detail`: a class for each kind of row.
+
+Who measures fills a class and stores :meth:`Evidence.to_detail`; the rules on submissions take it back by :func:`read`,
+and reports see of every row what :class:`Shown` holds. No key of a detail is spelled elsewhere.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from claimbench.bench.core.records import Measurement
+from claimbench.bench.machine.load import MachineReport
 
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Stop = Literal["interval", "budget"]
+Share = Annotated[float, Field(ge=0, le=100)]
 
 
-class _Evidence(BaseModel):
+class Evidence(BaseModel):
+    """What a detail holds; a key that is not known here is kept as it is."""
+
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
+    def to_detail(self) -> dict[str, Any]:
+        """Return the detail, JSON-ready; a field with a default is left out where it holds that."""
+        return self.model_dump()
 
-class GpuState(_Evidence):
-    """Of :meth:`claimbench.bench.machine.nvml.Gpu.state`, what is looked at here."""
-
-    other_processes: Count = 0
-
-
-class State(_Evidence):
-    """Of :meth:`claimbench.bench.machine.load.Machine.state`, what is looked at here."""
-
-    gpu: GpuState | None
-
-
-class Machine(_Evidence):
-    """As :meth:`claimbench.bench.machine.load.Machine.finish` reports it."""
-
-    before: State
-    after: State
-    others_cores: NotNegative
-    stolen: float
-    seconds: Positive
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in fields or fields[name].is_required() or getattr(self, name) != fields[name].default
+        }
 
 
-class WarmUp(_Evidence):
-    """As :class:`claimbench.bench.measure.timing.WarmUp`."""
+class ParameterEvidence(Evidence):
+    """Of ``params``; numbers of elements."""
+
+    tensors: Count
+    buffer_elements: Count
+    by_module: dict[str, Count]
+
+
+class SecondOpinion(Evidence):
+    """fvcore's count of what ``macs`` counts, and whether it agrees."""
+
+    counter: str
+    macs: Count
+    relative_difference: float
+    agrees: bool
+
+
+class MacsEvidence(Evidence):
+    """Of ``macs``, in FLOPs; ``second_opinion`` is None where fvcore was not asked or could not follow the model."""
+
+    by_operator: dict[str, int | float]
+    by_module: dict[str, int | float]
+    free_calls: dict[str, Count]
+    note: str | None = None
+    second_opinion: SecondOpinion | None = None
+
+
+class FvcoreEvidence(Evidence):
+    """Of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
+
+    by_operator: dict[str, Count]
+    own_handlers_only: Count
+    added_handlers: list[str]
+    products: Count
+    uncounted_calls: dict[str, Count]
+
+
+class WarmUp(Evidence):
+    """How the warm-up went: whether medians of windows settled to 1 %, in how many windows and seconds."""
 
     settled: bool
     windows: Count
     seconds: NotNegative
+    first_call_s: NotNegative
 
 
-class Timing(_Evidence):
-    """As :meth:`claimbench.bench.measure.timing.Timing.detail`, with the batch."""
+class TriedBatch(Evidence):
+    """A batch that a search tried: inputs a second, or why it stopped there."""
 
     batch: Some
-    stop: Literal["interval", "budget"]
+    img_s: Positive | None = None
+    stopped: str | None = None
+
+
+class Flushed(Evidence):
+    """The throughput with the GPU's L2 cache flushed before each sample; samples are seconds a batch."""
+
+    img_s: Positive
+    samples_s: list[Positive]
+
+
+class TimeEvidence(Evidence):
+    """Of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
+
+    Attributes:
+        batch: inputs a step.
+        stop: whether the interval was narrow enough, or the time was up.
+        inner_loops: steps inside one sample.
+        halfwidth: of the median's interval, relative; None with too few samples.
+        percentiles_s: of single calls, in seconds.
+        batch_search: what was tried, where the batch was searched for.
+    """
+
+    batch: Some
+    stop: Stop
     quick: bool
     noisy: bool
     noisy_reasons: list[str]
@@ -63,11 +134,13 @@ class Timing(_Evidence):
     percentiles_s: dict[str, float]
     warmup: WarmUp
     budget_s: Positive
-    machine: Machine
+    machine: MachineReport
+    batch_search: list[TriedBatch] | None = None
+    l2_flushed: Flushed | None = None
 
 
-class Energy(_Evidence):
-    """As :mod:`claimbench.bench.measure.energy` writes it."""
+class EnergyEvidence(Evidence):
+    """Of ``energy``."""
 
     batch: Some
     images: Some
@@ -75,36 +148,60 @@ class Energy(_Evidence):
     seconds: Positive
     mean_power_w: Positive
     quick: bool
-    machine: Machine
+    noisy_reasons: list[str]
+    machine: MachineReport
 
 
-class Score(_Evidence):
-    """As :mod:`claimbench.bench.tasks.image_classification.evaluate` writes it with ``top1`` and, but for the classes,
-    with ``top5``.
-    """
+class PeakEvidence(Evidence):
+    """Of ``memory_peak``, in bytes."""
 
-    correct: Count
-    images: Some
+    batch: Some
+    repeats_b: Annotated[list[int], Field(min_length=1)]
 
 
-class FullScore(Score):
-    """What ``top1`` has beyond."""
+class TrainingPeakEvidence(PeakEvidence):
+    """Of ``memory_training``, in bytes."""
 
-    images_in_folder: Some
-    classes: Annotated[int, Field(ge=2)]
+    weights_b: Some
+    gradients_b: Count
 
 
-class Difference(_Evidence):
+class IncreaseEvidence(Evidence):
+    """Of ``memory_per_image``: the peaks at two batches, in bytes."""
+
+    batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
+    peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class DeviceMemoryEvidence(Evidence):
+    """Of ``memory_device``."""
+
+    other_processes: Count | None = None
+
+
+def _not_less(value: float) -> float:
+    if value < 0:  # NaN is not: a model may give it, and then its row has failed
+        raise ValueError("a difference is not less than nothing")
+    return value
+
+
+Distance = Annotated[float, AfterValidator(_not_less)]
+
+
+class OutputEvidence(Evidence):
     """How one output differs from a golden's."""
 
-    max_abs: NotNegative
-    max_rel: NotNegative
-    l2_rel: NotNegative
-    mean_rel: NotNegative
+    max_abs: Distance
+    max_rel: Distance
+    l2_rel: Distance
+    mean_rel: Distance
 
 
-class GoldenResult(_Evidence):
-    """As :func:`claimbench.bench.measure.parity.as_detail`."""
+class GoldenEvidence(Evidence):
+    """How a model compares with one golden; an output that could not be compared says why.
+
+    ``float32_inside`` is the reason where the golden states a tolerance of its own.
+    """
 
     file: str
     variant: str
@@ -113,90 +210,341 @@ class GoldenResult(_Evidence):
     float32_inside: str = ""
     passed: bool
     params: Some
-    outputs: Annotated[dict[str, Difference | str], Field(min_length=1)]
+    params_official: int | None
+    outputs: Annotated[dict[str, OutputEvidence | str], Field(min_length=1)]
 
 
-class Parity(_Evidence):
-    """As :mod:`claimbench.bench.measure.parity` writes it."""
+class ParityEvidence(Evidence):
+    """Of ``parity``."""
 
-    goldens: Annotated[list[GoldenResult], Field(min_length=1)]
+    goldens: Annotated[list[GoldenEvidence], Field(min_length=1)]
     passed: bool
 
 
-class FvcoreCount(_Evidence):
-    """As :mod:`claimbench.bench.measure.flops` writes it with ``macs_fvcore``."""
+class Weights(Evidence):
+    """The weights that a model was scored with: their label or file, and a digest of that or of the user's model."""
 
-    by_operator: dict[str, Count]
-    products: Count
-
-
-class SecondOpinion(_Evidence):
-    """As :mod:`claimbench.bench.measure.flops` writes it with ``macs``."""
-
-    macs: Count
-    relative_difference: float
-    agrees: bool
+    weights: str | None = None
+    weights_sha256: str | None = None
+    model_sha256: str | None = None
 
 
-class Macs(_Evidence):
-    """See above; absent where fvcore was not asked or could not follow the model."""
+class Kept(Evidence):
+    """The file that keeps what was found in each picture."""
 
-    second_opinion: SecondOpinion | None = None
+    predictions_file: str | None = None
+    predictions_sha256: str | None = None
 
 
-class Peak(_Evidence):
-    """As :mod:`claimbench.bench.measure.memory` writes it with ``memory_peak``."""
+class DataEvidence(Evidence):
+    """What every score says of its data set; ``partial`` where a part of it was looked at."""
 
+    dataset: str | None = None
+    note: str | None = None
+    partial: bool = False
+
+
+class PictureEvidence(DataEvidence):
+    """What every score on pictures says; two models with the same digest saw the same pictures."""
+
+    images: Some
+    classes: Some | None = None
+    pictures_sha256: str | None = None
+
+
+class WholeEvidence(Weights, Kept):
+    """What the first score on a set of pictures says for all of them.
+
+    ``images_in_folder`` is the name that records of the first versions have for ``images_in_set``.
+    """
+
+    images_in_set: Annotated[int, Field(ge=1, validation_alias=AliasChoices("images_in_set", "images_in_folder"))]
+    preprocessing: dict[str, Any] | None = None
+    protocol: str | None = None
+
+
+class HitsEvidence(PictureEvidence):
+    """Of ``top5`` of every data set: how many pictures are right."""
+
+    correct: Count
+
+
+class ClassHits(Evidence):
+    """Pictures and right ones of each class."""
+
+    images: list[Count]
+    correct: list[Count]
+
+
+class LabelledEvidence(WholeEvidence):
+    """What the first score of a classifier says for all of them.
+
+    Attributes:
+        data: the name of the file or folder.
+        near_ties_settled: pictures whose first classes were so near that they were scored again in float64.
+        top: how many classes the predictions file ranks.
+    """
+
+    data: str | None = None
+    near_ties_settled: Count | None = None
+    top: Some | None = None
+
+
+class FirstHitsEvidence(HitsEvidence, LabelledEvidence):
+    """Of ``top1`` of every data set.
+
+    Attributes:
+        right: which pictures are right, see :func:`claimbench.bench.core.bits.packed`.
+        labels, predictions: in place of ``right`` in records of the first version.
+    """
+
+    classes: Annotated[int, Field(ge=2)]
+    right: str | None = None
+    per_class: ClassHits | None = None
+    labels: list[Count] | None = None
+    predictions: list[Count] | None = None
+
+
+class CorruptionAccuracyEvidence(HitsEvidence, LabelledEvidence):
+    """Of ``imagenet_c_top1``: per cent for each corruption and severity."""
+
+    accuracy: dict[str, Share]
+
+
+class CorruptionErrorEvidence(PictureEvidence):
+    """Of ``imagenet_c_mce``: the errors relative to AlexNet's, in per cent."""
+
+    corruption_errors: dict[str, NotNegative]
+
+
+class SegmentationEvidence(PictureEvidence):
+    """Of ``pixel_accuracy``, and of ``miou`` along boundaries."""
+
+    sample_shape: list[int] | None = None
+
+
+class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
+    """Of ``miou``, also with a CRF or over several sizes: per cent by class and by the band's width in pixels.
+
+    A class is None if the pictures do not hold it.
+    """
+
+    interval: str
+    per_class: dict[str, Share | None]
+    by_band_px: dict[str, float | None]
+
+
+class WholeDetection(PictureEvidence, WholeEvidence):
+    """What both scores of a detector say."""
+
+    annotations_sha256: str
+    sample_shape: list[int]
+
+
+class DetectionEvidence(WholeDetection):
+    """Of ``box_ap`` and ``mask_ap``: per cent by overlap, size of the objects and class; None without an object."""
+
+    interval: str | None = None
+    ap50: Share | None
+    ap75: Share | None
+    small: Share | None
+    medium: Share | None
+    large: Share | None
+    per_class: dict[str, Share]
+
+
+class EnlargementEvidence(DataEvidence):
+    """Of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
+
+    scale: Some
+    pictures: Annotated[list[str], Field(min_length=1)]
+    pictures_sha256: str
+    small_pictures: str
+    protocol: str
+    standard_deviation: NotNegative | None = None
+
+
+class SeedEvidence(Evidence):
+    """What one training of a recommender found."""
+
+    seed: int
+    sampled: dict[str, float]
+    sampled_all_users: dict[str, float]
+    full: dict[str, float]
+    epochs: Count
+    best_epoch: Count
+    validation: list[Any]
+    seconds: NotNegative
+    seconds_an_epoch: NotNegative
+    seconds_drawing: NotNegative
+    steps_an_epoch: Count
+    threads: Some
+    commit: str
+
+
+class RankingEvidence(DataEvidence):
+    """Of ``hit@10`` and ``ndcg@10``: of given weights, or of trainings with several seeds and all that each found."""
+
+    users: Some
+    data_sha256: str
+    protocol: str
+    weights_sha256: str | None = None
+    recipe: dict[str, Any] | None = None
+    selection: str | None = None
+    interval: str | None = None
+    seeds: list[SeedEvidence] | None = None
+
+
+class ProbeArm(Evidence):
+    """One head over its seeds; ``right`` holds bits, see :func:`claimbench.bench.core.bits.encode`."""
+
+    accuracies: list[Share]
+    validation: list[float]
+    rates: list[float]
+    right: list[str]
+
+
+class GainEvidence(DataEvidence):
+    """Of ``probe_gain``."""
+
+    verdict: str
+    sample_shape: list[int] | None = None
+    trained_on: str | None = None
+
+
+class ProbeEvidence(DataEvidence, Kept):
+    """Of ``probe_top1``; ``pictures`` are numbers by part, ``sample_shape`` is of an encoder's tokens."""
+
+    encoder: str
+    encoder_sha256: str
+    sample_shape: list[int] | None = None
+    trained_on: str | None = None
+    pictures: dict[str, Some]
+    epochs: Some
     batch: Some
-    repeats_b: Annotated[list[int], Field(min_length=1)]
+    head: ProbeArm
+    linear: ProbeArm
 
 
-class TrainingPeak(Peak):
-    """What ``memory_training`` has beyond."""
+class Epoch(Evidence):
+    """One epoch of a small training; the accuracy on its validation pictures is in per cent."""
 
-    weights_b: Some
-    gradients_b: Count
-
-
-class Increase(_Evidence):
-    """As :mod:`claimbench.bench.measure.memory` writes it with ``memory_per_image``."""
-
-    batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
-    peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
+    loss: float
+    validation: float
+    seconds: NotNegative
 
 
-EVIDENCE: dict[str, type[BaseModel]] = {
-    "throughput": Timing,
-    "latency": Timing,
-    "energy": Energy,
-    "macs": Macs,
-    "macs_fvcore": FvcoreCount,
-    "top1": FullScore,
-    "top5": Score,
-    "parity": Parity,
-    "memory_peak": Peak,
-    "memory_training": TrainingPeak,
-    "memory_per_image": Increase,
+class StudyEvidence(Evidence):
+    """Of ``study_accuracy``; ``right`` are bits of the test pictures, see :func:`claimbench.bench.core.bits.encode`."""
+
+    right: str
+    pictures: Some
+    training_pictures: Count | None = None
+    history: list[Epoch] = []
+    weights: str | None = None
+
+
+ROWS: dict[str, type[Evidence]] = {
+    "params": ParameterEvidence,
+    "macs": MacsEvidence,
+    "macs_fvcore": FvcoreEvidence,
+    "throughput": TimeEvidence,
+    "latency": TimeEvidence,
+    "energy": EnergyEvidence,
+    "memory_peak": PeakEvidence,
+    "memory_training": TrainingPeakEvidence,
+    "memory_per_image": IncreaseEvidence,
+    "memory_device": DeviceMemoryEvidence,
+    "parity": ParityEvidence,
+    "study_accuracy": StudyEvidence,
+    "imagenet_c_top1": CorruptionAccuracyEvidence,
+    "imagenet_c_mce": CorruptionErrorEvidence,
 }
-"""What the detail of a measured row must hold, by row."""
+"""The class of a row's evidence, by the row's name."""
+
+SCORES: dict[str, type[Evidence]] = {
+    "probe_top1": ProbeEvidence,
+    "probe_gain": GainEvidence,
+    "top1": FirstHitsEvidence,
+    "top5": HitsEvidence,
+    "pixel_accuracy": SegmentationEvidence,
+    "trimap_miou": SegmentationEvidence,
+    "miou": WholeSegmentationEvidence,
+    "box_ap": DetectionEvidence,
+    "mask_ap": DetectionEvidence,
+    "psnr": EnlargementEvidence,
+    "ssim": EnlargementEvidence,
+    "hit@10": RankingEvidence,
+    "ndcg@10": RankingEvidence,
+}
+"""The same by a part of its name, of which the first counts; the rest of the name says on which data."""
+
+
+def kind_of(row: str) -> type[Evidence] | None:
+    """Return the class of a row's evidence; None if it has none."""
+    words = f"_{row}_"
+    return ROWS.get(row) or next((kind for part, kind in SCORES.items() if f"_{part}_" in words), None)
 
 
 def read(row: Measurement) -> Any:
-    """Return the evidence of a measured row; None where it cannot be read, or where the row needs none."""
-    model = EVIDENCE.get(row.metric)
+    """Return the evidence of a measured row; None where it cannot be read, or where the row has none."""
+    kind = kind_of(row.metric)
     try:
-        return None if model is None else model.model_validate(row.detail)
+        return None if kind is None else kind.model_validate(row.detail)
     except ValidationError:
         return None
 
 
-def timing_of(row: Measurement) -> Timing | None:
-    """Return the evidence of a time."""
-    found = read(row)
-    return found if isinstance(found, Timing) else None
+class _View(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
-def energy_of(row: Measurement) -> Energy | None:
-    """Return the evidence of an energy."""
-    found = read(row)
-    return found if isinstance(found, Energy) else None
+class NamedGolden(_View):
+    """A golden by its file, and the tolerance and reason that it states of its own."""
+
+    file: str
+    tolerance: float | None = None
+    float32_inside: str | None = None
+
+
+class Checked(_View):
+    """What has to be right in the detail of any row for the store to read its record."""
+
+    batch: int | None = None
+    classes: int | None = None
+    noisy_reasons: list[Any] = []
+    goldens: list[NamedGolden] = []
+
+
+class Shown(Checked):
+    """What reports look at in the detail of any row; None where it does not say."""
+
+    images: int | None = None
+    correct: int | None = None
+    partial: bool | None = None
+    note: str | None = None
+    passed: bool | None = None
+    right: str | None = None
+    pictures_sha256: str | None = None
+    sample_shape: list[int] | None = None
+    trained_on: str | None = None
+    second_opinion: SecondOpinion | None = None
+    machine: MachineReport | None = None
+
+
+def is_readable(detail: dict[str, Any]) -> bool:
+    """Whether a detail has what :class:`Checked` asks for."""
+    try:
+        Checked.model_validate(detail)
+    except ValidationError:
+        return False
+    return True
+
+
+def shown(row: Measurement) -> Shown:
+    """Return what reports look at in a row; what a record that somebody edited holds wrongly is left out."""
+    try:
+        return Shown.model_validate(row.detail)
+    except ValidationError as error:
+        wrong = {fault["loc"][0] for fault in error.errors(include_url=False, include_input=False)}
+        return Shown.model_validate({name: value for name, value in row.detail.items() if name not in wrong})

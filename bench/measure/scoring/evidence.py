@@ -6,6 +6,7 @@ from pathlib import Path
 
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
+from claimbench.bench.store.evidence import Weights
 
 OWN = "own"
 """The label of the weights that a user's own model comes with."""
@@ -28,7 +29,11 @@ def is_trained(job: Job) -> bool:
 
 def weights_of(job: Job) -> dict[str, str]:
     """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
-    path = job.options.weights_file
+    path, label = job.options.weights_file, job.settings.weights
     if is_own(job):
-        return {"weights": job.settings.weights, "model_sha256": digest(job.subject.rpartition(":")[0])}
-    return {"weights": Path(path).name, "weights_sha256": digest(path)} if path else {"weights": job.settings.weights}
+        found = Weights(weights=label, model_sha256=digest(job.subject.rpartition(":")[0]))
+    elif path:
+        found = Weights(weights=Path(path).name, weights_sha256=digest(path))
+    else:
+        found = Weights(weights=label)
+    return found.to_detail()

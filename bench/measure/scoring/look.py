@@ -16,6 +16,7 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import weights_of
 from claimbench.bench.measure.scoring.lines import Lines
+from claimbench.bench.store.evidence import Kept
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Findings(Lines):
 
 def look(
     job: Job, what: Mapping[str, Any], groups: Iterable[Mapping[Any, T]], see: Callable[[Sequence[T]], Iterable[Any]]
-) -> tuple[list[Any], dict[str, str]]:
+) -> tuple[list[Any], dict[str, Any]]:
     """Return what is found in every picture, in their order, and the file that keeps it, for the evidence.
 
     What earlier processes found of the same evaluation is not looked for again; a group of which they did a part is
@@ -69,8 +70,14 @@ def look(
         journal = Findings(Path(base or f"{scratch}/all"), {"chosen": chosen, **json.loads(json.dumps(what))})
         found = _look(journal, cut, see)
         file = journal.finish(found)
-        kept = {"predictions_file": f"{file.parent.name}/{file.name}", "predictions_sha256": digest(file)}
+        kept = kept_in(file)
     return list(found.values()), kept if base else {}
+
+
+def kept_in(file: Path) -> dict[str, Any]:
+    """Return the file that keeps what was found, for the evidence."""
+    name = f"{file.parent.name}/{file.name}"
+    return Kept(predictions_file=name, predictions_sha256=digest(file)).to_detail()
 
 
 def _look(

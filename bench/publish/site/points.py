@@ -151,7 +151,7 @@ def _axis_of(figure: Figure) -> Axis:
     row = metrics.row(figure.row)
     base = figure.row.removesuffix(TRAINING)
     if base in IMAGENET:
-        classes = figure.detail.get("classes") or (1000 if figure.row == "top5" else None)
+        classes = figure.detail.classes or (1000 if figure.row == "top5" else None)
         if classes == 1000 and not figure.settings.quick:
             quantity = metrics.quantity(IMAGENET[base])
             return Axis(IMAGENET[base], quantity.title, quantity.unit, quantity.better, "quality")

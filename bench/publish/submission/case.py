@@ -10,7 +10,7 @@ from functools import cached_property
 from claimbench.bench.core.records import Job
 from claimbench.bench.publish.submission.document import Entry, Submission
 from claimbench.bench.publish.submission.models import Models
-from claimbench.bench.store.evidence import Energy, Timing, energy_of, timing_of
+from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence, read
 
 MOST_NOTES = 50
 
@@ -49,21 +49,21 @@ class Case:
                 yield entry, row.value
 
     @cached_property
-    def timings(self) -> list[tuple[Entry, Timing]]:
+    def timings(self) -> list[tuple[Entry, TimeEvidence]]:
         """The measured times whose evidence can be read."""
-        found = ((entry, timing_of(entry.record.measurement)) for entry, _ in self.rows("throughput", "latency"))
+        found = ((entry, read(entry.record.measurement)) for entry, _ in self.rows("throughput", "latency"))
         return [(entry, timing) for entry, timing in found if timing is not None]
 
     @cached_property
-    def energies(self) -> list[tuple[Entry, Energy]]:
+    def energies(self) -> list[tuple[Entry, EnergyEvidence]]:
         """The measured energies whose evidence can be read."""
-        found = ((entry, energy_of(entry.record.measurement)) for entry, _ in self.rows("energy"))
+        found = ((entry, read(entry.record.measurement)) for entry, _ in self.rows("energy"))
         return [(entry, energy) for entry, energy in found if energy is not None]
 
     @cached_property
-    def rounds(self) -> dict[str, list[tuple[Entry, Timing]]]:
+    def rounds(self) -> dict[str, list[tuple[Entry, TimeEvidence]]]:
         """The measured times of each configuration, by the key of its job without the round."""
-        found: dict[str, list[tuple[Entry, Timing]]] = {}
+        found: dict[str, list[tuple[Entry, TimeEvidence]]] = {}
         for entry, timing in self.timings:
             found.setdefault(entry.record.job.config().key(), []).append((entry, timing))
         return found

@@ -27,11 +27,10 @@ from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.publish.submission.read import RULES as READING
 from claimbench.bench.publish.submission.read import parse, read
 from claimbench.bench.publish.submission.reasons import RULES, Reason, Rule, gather
-from claimbench.bench.store import evidence
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
-GROUPS = (integrity, identity, evidence, counts, physics, memory, spread, effort, scores, chronology)
+GROUPS = (integrity, identity, counts, physics, memory, spread, effort, scores, chronology)
 """The modules whose rules are in :data:`claimbench.bench.publish.submission.reasons.RULES`."""
 
 ACROSS = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
+from claimbench.bench.core.files import checkout
 from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
@@ -49,51 +49,38 @@ def spans(case: Case) -> list[tuple[datetime, datetime, Entry]]:
     return sorted(found, key=lambda span: span[1])
 
 
-@rule("not-a-time", "Every time is a date and time in UTC, as ISO 8601 writes it.")
-def _readable(case: Case) -> Iterator[Doubt]:
-    for entry in case.entries:
-        if when(entry.record.time) is None:
-            yield entry, f"its time {entry.record.time!r} is not one in UTC"
-
-
-@rule("future", "Nothing was measured in the future.")
-def _future(case: Case) -> Iterator[Doubt]:
-    for entry in case.entries:
-        time = when(entry.record.time)
-        if time is not None and time > case.now + CLOCKS_DIFFER:
-            yield entry, f"it was measured at {time:%Y-%m-%d %H:%M} UTC, and now it is {case.now:%Y-%m-%d %H:%M}"
-
-
 @rule(
-    "before-the-suite", "Nothing was measured before this suite existed, its run was started, or its code was written."
+    "impossible-time",
+    "Times are in UTC, in the order of the records, not in the future, and not before the suite, the run or its code.",
 )
-def _early(case: Case) -> Iterator[Doubt]:
+def _times(case: Case) -> Iterator[Doubt]:
     started = _start_of(case.submission.header.run)
     if started is None:
         yield None, "the run's id does not begin with a time"
-    for entry in case.entries:
-        time = when(entry.record.time)
-        if time is None:
-            continue
-        written = commit_time(entry.record.commit)
-        if time < BEGINNING:
-            yield entry, f"it was measured at {time:%Y-%m-%d}, and this suite began on {BEGINNING:%Y-%m-%d}"
-        elif started is not None and time < started - timedelta(seconds=1):
-            yield entry, "it was measured before its run began, by the run's id"
-        elif written is not None and time < written - CLOCKS_DIFFER:
-            yield entry, f"it was measured before its commit was written ({written:%Y-%m-%d %H:%M} UTC)"
-        elif written is None and case.submission.whole:
-            case.note("a commit that it was measured with is not in this repository: what that code does is not known")
-
-
-@rule("out-of-order", "Records stand in the order in which they were measured.")
-def _order(case: Case) -> Iterator[Doubt]:
     before: datetime | None = None
     for entry in case.entries:
         time = when(entry.record.time)
-        if time is not None and before is not None and time < before:
+        if time is None:
+            yield entry, f"its time {entry.record.time!r} is not one in UTC"
+            continue
+        yield from ((entry, problem) for problem in _time_problems(case, entry, time, started))
+        if before is not None and time < before:
             yield entry, "it was measured before the record above it"
-        before = time or before
+        before = time
+
+
+def _time_problems(case: Case, entry: Entry, time: datetime, started: datetime | None) -> Iterator[str]:
+    written = commit_time(entry.record.commit)
+    if time > case.now + CLOCKS_DIFFER:
+        yield f"it was measured at {time:%Y-%m-%d %H:%M} UTC, and now it is {case.now:%Y-%m-%d %H:%M}"
+    if time < BEGINNING:
+        yield f"it was measured at {time:%Y-%m-%d}, and this suite began on {BEGINNING:%Y-%m-%d}"
+    elif started is not None and time < started - timedelta(seconds=1):
+        yield "it was measured before its run began, by the run's id"
+    elif written is not None and time < written - CLOCKS_DIFFER:
+        yield f"it was measured before its commit was written ({written:%Y-%m-%d %H:%M} UTC)"
+    elif written is None and case.submission.whole:
+        case.note("a commit that it was measured with is not in this repository: what that code does is not known")
 
 
 @rule("overlap", "A device does one timed measurement at a time.")
@@ -118,8 +105,8 @@ def _start_of(run: str) -> datetime | None:
 @cache
 def commit_time(commit: str) -> datetime | None:
     """Return when a commit of this repository was written; None where it, or the repository, is not here."""
-    root = Path(__file__).resolve().parents[2]
-    if not commit.isalnum() or not (root / ".git").exists():
+    root = checkout()
+    if root is None or not commit.isalnum():
         return None
     try:
         done = subprocess.run(

@@ -10,7 +10,7 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import Facts
 from claimbench.bench.publish.submission.reasons import Doubt, rule
-from claimbench.bench.store.evidence import FvcoreCount, Macs, TrainingPeak, read
+from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, TrainingPeakEvidence, read
 
 FVCORE = (0.5, 2.0)
 """fvcore's MACs over ours: it counts norms and pooling too, and does not know every operator."""
@@ -64,7 +64,7 @@ def _second_opinion(case: Case) -> Iterator[Doubt]:
     products: dict[str, int] = {}
     for entry, value in case.rows("macs_fvcore"):
         evidence = read(entry.record.measurement)
-        if isinstance(evidence, FvcoreCount):
+        if isinstance(evidence, FvcoreEvidence):
             products[entry.record.key] = evidence.products
             if sum(evidence.by_operator.values()) != value:
                 yield (
@@ -73,7 +73,7 @@ def _second_opinion(case: Case) -> Iterator[Doubt]:
                 )
     for entry, value in case.rows("macs"):
         evidence = read(entry.record.measurement)
-        opinion = evidence.second_opinion if isinstance(evidence, Macs) else None
+        opinion = evidence.second_opinion if isinstance(evidence, MacsEvidence) else None
         if opinion is None or value <= 0:
             continue
         difference = opinion.macs / value - 1
@@ -90,7 +90,7 @@ def _weights(case: Case) -> Iterator[Doubt]:
     for entry, value in case.rows("memory_weights", "memory_training"):
         facts, row = facts_of(case, entry), entry.record.measurement
         evidence = read(row)
-        stated = evidence.weights_b if isinstance(evidence, TrainingPeak) else value
+        stated = evidence.weights_b if isinstance(evidence, TrainingPeakEvidence) else value
         expected = facts and facts.weights_b.get(entry.record.job.settings.precision)
         if expected and (row.metric == "memory_weights" or evidence) and stated != expected:
             yield entry, f"{_number(stated)} bytes of weights are stated, and the model has {expected:,}"

@@ -12,7 +12,7 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.run.plan import BUDGET_CPU_S, ROUNDS
-from claimbench.bench.store.evidence import Timing
+from claimbench.bench.store.evidence import TimeEvidence
 
 POOLED = 6
 """With fewer samples in all rounds together there is no interval of the median."""
@@ -35,7 +35,7 @@ def _samples(case: Case) -> Iterator[Doubt]:
             yield rounds[0][0], f"its rounds have {pooled} samples together, at least {POOLED} are needed"
 
 
-def _too_few(entry: Entry, timing: Timing) -> str:
+def _too_few(entry: Entry, timing: TimeEvidence) -> str:
     count, effort = len(entry.samples), QUICK if timing.quick else Effort()
     if count + timing.void_samples < FEWEST:
         return f"it has {count} samples, at least {FEWEST} are taken"
@@ -93,7 +93,7 @@ def _noise(case: Case) -> Iterator[Doubt]:
     if disturbed:
         case.note(f"{disturbed} of {len(case.timings)} times say that they are noisy")
     for entry, timing in case.timings:
-        found = disturbances(timing.machine.model_dump())
+        found = disturbances(timing.machine)
         if timing.stop == "budget":
             found.append("time was up before the interval was narrow")
         if not timing.warmup.settled:

@@ -15,7 +15,7 @@ from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.run.plan import STATIC
 from claimbench.bench.run.request import MODES, PRECISIONS
 from claimbench.bench.run.rows import every_row
-from claimbench.bench.store.evidence import Energy, Peak, Timing, read
+from claimbench.bench.store.evidence import EnergyEvidence, PeakEvidence, TimeEvidence, read
 from claimbench.bench.store.store import slug
 
 
@@ -124,10 +124,10 @@ def _contradictions(case: Case, job: Job) -> Iterator[str]:
 def _batches(job: Job, evidence: object) -> Iterator[str]:
     """Say where the batch that was asked for is not the one that was measured."""
     asked = job.settings.batch or (1 if job.metric in ("latency", "memory") else None)
-    found = evidence.batch if isinstance(evidence, Timing | Energy | Peak) else None
+    found = evidence.batch if isinstance(evidence, TimeEvidence | EnergyEvidence | PeakEvidence) else None
     if asked is not None and found is not None and asked != found:
         yield f"batch {asked} was asked for, and batch {found} measured"
-    if isinstance(evidence, Timing | Energy) and evidence.quick != job.settings.quick:
+    if isinstance(evidence, TimeEvidence | EnergyEvidence) and evidence.quick != job.settings.quick:
         yield f"quick is {job.settings.quick} in the settings and {evidence.quick} in the evidence"
 
 

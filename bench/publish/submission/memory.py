@@ -12,7 +12,7 @@ from claimbench.bench.core.statistics import median
 from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
-from claimbench.bench.store.evidence import Increase, Peak, TrainingPeak, read
+from claimbench.bench.store.evidence import IncreaseEvidence, PeakEvidence, TrainingPeakEvidence, read
 from claimbench.bench.tasks.subject import DTYPES
 
 ROWS = (
@@ -55,18 +55,18 @@ def _adds_up(case: Case) -> Iterator[Doubt]:
 def _own_evidence(case: Case, entry: Entry, value: float) -> Iterator[str]:
     """Hold a row against its own repeats."""
     evidence = read(entry.record.measurement)
-    if isinstance(evidence, TrainingPeak):
+    if isinstance(evidence, TrainingPeakEvidence):
         if value != round(median(evidence.repeats_b)) + evidence.weights_b:
             yield "it is not the median of its repeats and the weights"
         elif value < evidence.weights_b + ROUNDED * evidence.gradients_b:
             yield "it does not hold the weights and their gradients"
-    elif isinstance(evidence, Peak):
+    elif isinstance(evidence, PeakEvidence):
         least = _input_bytes(case, entry)
         if value != round(median(evidence.repeats_b)):
             yield "it is not the median of its repeats"
         elif least is not None and value < least:
             yield f"it is {value:,.0f} bytes, and the batch alone takes {least:,}"
-    elif isinstance(evidence, Increase):
+    elif isinstance(evidence, IncreaseEvidence):
         batch, twice = evidence.batches
         if twice != 2 * batch or abs(value * batch - (evidence.peaks_b[1] - evidence.peaks_b[0])) > 1:
             yield "it is not the difference of its peaks an image"
@@ -100,5 +100,5 @@ def _together(rows: dict[str, tuple[Entry, float]]) -> Iterator[Doubt]:
         yield rows["memory_device"][0], "less is used on the GPU than torch has reserved"
     if "memory_per_image" in rows and peak is not None:
         evidence = read(rows["memory_per_image"][0].record.measurement)
-        if isinstance(evidence, Increase) and round(evidence.peaks_b[0]) != peak:
+        if isinstance(evidence, IncreaseEvidence) and round(evidence.peaks_b[0]) != peak:
             yield rows["memory_per_image"][0], "its smaller peak is not the peak that is stated"

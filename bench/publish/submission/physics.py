@@ -15,7 +15,7 @@ from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.publish.submission.spread import near
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import Timing
+from claimbench.bench.store.evidence import TimeEvidence
 
 APART = 5.0
 """By this factor two measurements of one thing on one machine do not differ."""
@@ -30,15 +30,15 @@ CORES_A_PACKAGE = 256
 
 
 @rule(
-    "not-positive",
-    "A figure is more than nothing. Parity and what can be trained may be nothing, a score that is no % also less.",
+    "out-of-range", "A figure lies between the least and the most that its row can be, and times are more than nothing."
 )
-def _not_positive(case: Case) -> Iterator[Doubt]:
+def _out_of_range(case: Case) -> Iterator[Doubt]:
     for entry in case.measured:
-        row = entry.record.measurement
-        assert row.value is not None
+        value, bound = entry.record.measurement.value, sanity.out_of_range(entry.record)
         if sanity.too_low(entry.record):
-            yield entry, f"it is {row.value:g}"
+            yield entry, f"it is {value:g}"
+        elif bound:
+            yield entry, f"it is {value:g}, and can be {bound}"
         elif entry.record.job.metric != "accuracy" and any(sample <= 0 for sample in entry.samples):
             yield entry, "one of its samples is no time at all, or less"
 
@@ -65,7 +65,7 @@ def _above_peak(case: Case) -> Iterator[Doubt]:
             )
 
 
-def _images_a_second(entry: Entry, value: float, timing: Timing) -> float:
+def _images_a_second(entry: Entry, value: float, timing: TimeEvidence) -> float:
     if entry.record.measurement.metric == "throughput":
         return value
     return timing.batch / value if value > 0 else 0.0

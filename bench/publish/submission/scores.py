@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from claimbench.bench.core.bits import unpacked
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.measure.golden import TOLERANCE, load_golden
@@ -13,81 +13,97 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.reasons import Doubt, rule
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import Difference, FullScore, GoldenResult, Parity, Score, read
+from claimbench.bench.store.evidence import (
+    CorruptionAccuracyEvidence,
+    FirstHitsEvidence,
+    GoldenEvidence,
+    HitsEvidence,
+    OutputEvidence,
+    ParityEvidence,
+    PictureEvidence,
+    WholeEvidence,
+    read,
+)
 
-REFUSED = {"chance": "chance", "top5-below-top1": "top5-below-top1"}
+REFUSED = ("chance", "top5-below-top1")
 """Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; what its others find is noted."""
 
 EXACT = 1e-9
 
 
+def _on_pictures(case: Case) -> Iterator[tuple[Entry, float, PictureEvidence]]:
+    """Yield the possible scores on pictures, each with its value and evidence."""
+    for entry in case.measured:
+        value, evidence = entry.record.measurement.value, read(entry.record.measurement)
+        if isinstance(evidence, PictureEvidence) and value is not None and not sanity.out_of_range(entry.record):
+            yield entry, value, evidence
+
+
 @rule(
-    "impossible-score", "A score is a share of the pictures that are stated, from 0 to 100 %, with its Wilson interval."
+    "impossible-score",
+    "A score is of pictures of its set; one that counts them is their share, with its Wilson interval.",
 )
 def _share(case: Case) -> Iterator[Doubt]:
-    for entry, value in case.rows("top1", "top5"):
-        evidence = read(entry.record.measurement)
-        if not 0 <= value <= 100:
-            yield entry, f"it is {value:g} %"
-        elif isinstance(evidence, Score):
-            problem = _score_problem(entry, evidence, value)
+    for entry, value, evidence in _on_pictures(case):
+        if isinstance(evidence, WholeEvidence) and evidence.images > evidence.images_in_set:
+            yield entry, f"it is of {evidence.images} pictures, and the set has {evidence.images_in_set}"
+        elif isinstance(evidence, HitsEvidence):
+            mean = isinstance(evidence, CorruptionAccuracyEvidence)
+            problem = _answers_problem(evidence) or ("" if mean else _share_problem(entry, evidence, value))
             if problem:
                 yield entry, problem
 
 
-def _score_problem(entry: Entry, evidence: Score, value: float) -> str:
-    row = entry.record.measurement
-    if evidence.correct > evidence.images:
-        return f"{evidence.correct} of {evidence.images} pictures are right"
-    share = 100 * evidence.correct / evidence.images
+def _share_problem(entry: Entry, evidence: HitsEvidence, value: float) -> str:
+    row, share = entry.record.measurement, 100 * evidence.correct / evidence.images
     if abs(share - value) > EXACT:
         return f"it is {value:g} %, and {evidence.correct} of {evidence.images} pictures are {share:g} %"
     low, high = (100 * bound for bound in wilson(evidence.correct, evidence.images))
     if row.low is None or row.high is None or abs(row.low - low) > 1e-6 or abs(row.high - high) > 1e-6:
         return f"its interval is not Wilson's, from {low:.4g} to {high:.4g} %"
-    if isinstance(evidence, FullScore):
-        if evidence.images > evidence.images_in_folder:
-            return f"it is of {evidence.images} pictures, and the folder has {evidence.images_in_folder}"
-        return _predictions_problem(row.detail, evidence)
     return ""
 
 
-def _predictions_problem(detail: dict[str, Any], evidence: FullScore) -> str:
-    """Hold a score against the predictions for each picture, where they are there."""
-    labels, predictions = detail.get("labels"), detail.get("predictions")
-    if labels is None and predictions is None:
+def _answers_problem(evidence: HitsEvidence) -> str:
+    """Hold the number of right pictures against all of them, and against each where the answers are there."""
+    if evidence.correct > evidence.images:
+        return f"{evidence.correct} of {evidence.images} pictures are right"
+    if not isinstance(evidence, FirstHitsEvidence):
         return ""
-    if not isinstance(labels, list) or not isinstance(predictions, list):
-        return "its labels or its predictions are missing"
-    if len(labels) != evidence.images or len(predictions) != evidence.images:
-        return f"it is of {evidence.images} pictures, with {len(labels)} labels and {len(predictions)} predictions"
-    if not all(type(n) is int and 0 <= n < evidence.classes for n in (*labels, *predictions)):
-        return f"a label or a prediction is none of its {evidence.classes} classes"
-    right = sum(label == found for label, found in zip(labels, predictions, strict=True))
-    if right != evidence.correct:
-        return f"{right} of its predictions are right, and it states {evidence.correct}"
-    return ""
+    found = list(_counts(evidence))
+    if any(images != evidence.images for images, _ in found):
+        return f"it is of {evidence.images} pictures, and has answers to others"
+    right = next((right for _, right in found if right != evidence.correct), evidence.correct)
+    return (
+        f"{right} of its predictions are right, and it states {evidence.correct}" if right != evidence.correct else ""
+    )
 
 
-@rule("out-of-range", "A figure lies between the least and the most that its metric can be.")
-def _beyond(case: Case) -> Iterator[Doubt]:
-    for entry in case.measured:
-        bound = sanity.out_of_range(entry.record)
-        # The rule above has said so of these two.
-        if bound and entry.record.measurement.metric not in ("top1", "top5"):
-            yield entry, f"it is {entry.record.measurement.value:g}, and can be {bound}"
+def _counts(evidence: FirstHitsEvidence) -> Iterator[tuple[int, int]]:
+    """Yield how many pictures there are and how many are right, for each way in which the evidence says so."""
+    if evidence.right is not None:
+        try:
+            yield evidence.images, int(unpacked(evidence.right, evidence.images).sum())
+        except ValueError:
+            yield 0, 0
+    if evidence.per_class is not None:
+        yield sum(evidence.per_class.images), sum(evidence.per_class.correct)
+    labels, predictions = evidence.labels or [], evidence.predictions or []
+    if labels or predictions:
+        right = sum(label == found for label, found in zip(labels, predictions, strict=False))
+        yield len(labels) if len(labels) == len(predictions) else 0, right
 
 
 @rule("random-weights", "A score needs trained weights.")
 def _random(case: Case) -> Iterator[Doubt]:
-    for entry, _ in case.rows("top1", "top5"):
+    for entry, _, _ in _on_pictures(case):
         if entry.record.job.settings.weights == "random":
             yield entry, "it was measured with random weights"
 
 
 @rule("unlikely-score", "No score is at chance, and the first five classes hold the first.")
 def _sane(case: Case) -> Iterator[Doubt]:
-    good = [e for e, value in case.rows("top1", "top5") if read(e.record.measurement) and 0 <= value <= 100]
+    good = [entry for entry, value, evidence in _on_pictures(case) if isinstance(evidence, HitsEvidence) and value >= 0]
     others = [e for e in case.measured if e.record.measurement.metric in ("params", "macs", "parity")]
     for finding in sanity.check([entry.record for entry in (*good, *others)]):
         places = [e for e in good if e.record.job.key() in finding.jobs]
@@ -104,7 +120,7 @@ def _sane(case: Case) -> Iterator[Doubt]:
 def _parity(case: Case) -> Iterator[Doubt]:
     for entry, value in case.rows("parity"):
         evidence = read(entry.record.measurement)
-        if not isinstance(evidence, Parity):
+        if not isinstance(evidence, ParityEvidence):
             continue
         job = entry.record.job
         problems = [problem for golden in evidence.goldens if (problem := _golden_problem(job, golden))]
@@ -117,7 +133,7 @@ def _parity(case: Case) -> Iterator[Doubt]:
             yield entry, f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
 
 
-def _golden_problem(job: Job, golden: GoldenResult) -> str:
+def _golden_problem(job: Job, golden: GoldenEvidence) -> str:
     usual, allowed = TOLERANCE.get(golden.dtype), golden.tolerance
     if allowed != usual:
         stated = _stated(job, golden)
@@ -133,7 +149,7 @@ def _golden_problem(job: Job, golden: GoldenResult) -> str:
     return ""
 
 
-def _stated(job: Job, golden: GoldenResult) -> float | None:
+def _stated(job: Job, golden: GoldenEvidence) -> float | None:
     """Return the tolerance that the golden's record states; None if it states none, or is not among those here."""
     name = f"{job.paper}/{golden.file}"
     entry = registry.entries().get(job.paper)
@@ -143,8 +159,8 @@ def _stated(job: Job, golden: GoldenResult) -> float | None:
     return record.tolerance if record.float32_inside else None
 
 
-def _worst(golden: GoldenResult) -> float:
+def _worst(golden: GoldenEvidence) -> float:
     found = golden.outputs.values()
-    if any(not isinstance(output, Difference) for output in found):
+    if any(not isinstance(output, OutputEvidence) for output in found):
         return float("inf")
-    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, Difference))
+    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, OutputEvidence))

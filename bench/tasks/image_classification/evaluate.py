@@ -13,7 +13,6 @@ import torch
 
 from claimbench.bench.core.bits import packed
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
-from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.collection import Pictures
@@ -25,7 +24,8 @@ from claimbench.bench.measure.scoring import launch
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.journal import TOP, Journal, Predictions
 from claimbench.bench.measure.scoring.lines import whole_file
-from claimbench.bench.measure.scoring.look import circumstances, spread
+from claimbench.bench.measure.scoring.look import circumstances, kept_in, spread
+from claimbench.bench.store.evidence import FirstHitsEvidence, HitsEvidence, LabelledEvidence, PictureEvidence
 from claimbench.bench.tasks.image_classification import TASK
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
 from claimbench.bench.tasks.image_classification.data import find
@@ -166,41 +166,52 @@ def _rows(job: Job, dataset: PictureSet, task: Task, found: Predictions) -> list
     labels = [pictures.labels[index] for index in task.chosen]
     names = [pictures.names[index] for index in task.chosen]
     classes = dataset.classes or len(pictures.classes)
-    detail: dict[str, Any] = {
-        "dataset": dataset.name,
-        "data": Path(job.options.data or "").name,
-        "images_in_set": len(pictures),
-        "classes": len(task.allowed) if task.allowed else classes,
-        "preprocessing": dict(task.preprocessing),
-        "pictures_sha256": _pictures_digest(names, labels),
-        "near_ties_settled": int(found.settled[list(task.chosen)].sum()),
-        **({"protocol": dataset.source} if dataset.source else {}),
-        **({"note": _partial(dataset, pictures)} if _is_partial(pictures) else {}),
-        **({"partial": True} if _is_partial(pictures) else {}),
+    kept = bool(job.options.predictions)
+    shared = PictureEvidence(
+        dataset=dataset.name,
+        images=len(labels),
+        classes=len(task.allowed) if task.allowed else classes,
+        pictures_sha256=_pictures_digest(names, labels),
+        partial=_is_partial(pictures),
+        note=_partial(dataset, pictures) if _is_partial(pictures) else None,
+    )
+    whole = LabelledEvidence(
+        data=Path(job.options.data or "").name,
+        images_in_set=len(pictures),
+        preprocessing=dict(task.preprocessing),
+        near_ties_settled=int(found.settled[list(task.chosen)].sum()),
+        protocol=dataset.source or None,
         **weights_of(job),
-        **_kept(job, task),
-    }
+        **(kept_in(whole_file(task.base)) if kept else {}),
+        top=TOP if kept else None,
+    )
     if dataset.layout == "corruptions":
-        return corruption_rows(dataset, ranked, names, labels, detail)
+        return corruption_rows(dataset, ranked, names, labels, shared, whole)
     what = _what(task, pictures)
-    return [_top(row, unit, ranked, labels, what, detail, classes) for row, unit in TASK.expected(dataset.name)]
+    expected = TASK.expected(dataset.name)
+    return [_top(row, unit, ranked, labels, what, shared, whole, classes) for row, unit in expected]
 
 
 def _top(
-    row: str, unit: str, ranked: Any, labels: list[tuple[int, ...]], what: str, detail: dict[str, Any], classes: int
+    row: str,
+    unit: str,
+    ranked: Any,
+    labels: list[tuple[int, ...]],
+    what: str,
+    shared: PictureEvidence,
+    whole: LabelledEvidence,
+    classes: int,
 ) -> Measurement:
     """Return one score; the first carries the evidence that both rest on."""
     top = int(row.rpartition("top")[2])
-    if detail["classes"] < top:
-        return Measurement.missing(row, unit, f"the model has only {detail['classes']} classes")
+    if shared.classes is not None and shared.classes < top:
+        return Measurement.missing(row, unit, f"the model has only {shared.classes} classes")
     right = hits(ranked, labels, top)
+    evidence = HitsEvidence(**shared.to_detail(), correct=int(right.sum()))
     if top == 1:
-        return score(
-            row, unit, right, what, {**detail, "right": packed(right), "per_class": per_class(right, labels, classes)}
-        )
-    names = ("dataset", "classes", "pictures_sha256", "partial", "note")
-    shared: dict[str, Any] = {key: detail[key] for key in names if key in detail}
-    return score(row, unit, right, what, shared)
+        each = per_class(right, labels, classes)
+        evidence = FirstHitsEvidence(**evidence.to_detail(), **whole.to_detail(), right=packed(right), per_class=each)
+    return score(row, unit, what, evidence)
 
 
 def _what(task: Task, pictures: Pictures) -> str:
@@ -226,11 +237,3 @@ def _pictures_digest(names: list[str], labels: list[tuple[int, ...]]) -> str:
     """Return a digest of the pictures that were looked at: two models with the same one can be compared in pairs."""
     body = "\n".join(f"{name}\0{label}" for name, label in zip(names, labels, strict=True))
     return hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()
-
-
-def _kept(job: Job, task: Task) -> dict[str, Any]:
-    """Return where every prediction is kept, if it is."""
-    if not job.options.predictions:
-        return {}
-    file = whole_file(task.base)
-    return {"predictions_file": f"{file.parent.name}/{file.name}", "predictions_sha256": digest(file), "top": TOP}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, PictureSet
+from claimbench.bench.store.evidence import (
+    ClassHits,
+    CorruptionAccuracyEvidence,
+    CorruptionErrorEvidence,
+    HitsEvidence,
+    LabelledEvidence,
+    PictureEvidence,
+)
 
 
 def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.ndarray:
@@ -21,9 +28,9 @@ def hits(ranked: np.ndarray, labels: Sequence[tuple[int, ...]], top: int) -> np.
     )
 
 
-def score(metric: str, unit: str, right: np.ndarray, method: str, detail: dict[str, Any]) -> Measurement:
+def score(metric: str, unit: str, method: str, evidence: HitsEvidence) -> Measurement:
     """Return a score in per cent with its Wilson interval."""
-    count, correct = len(right), int(right.sum())
+    count, correct = evidence.images, evidence.correct
     low, high = wilson(correct, count)
     return Measurement(
         metric=metric,
@@ -32,16 +39,16 @@ def score(metric: str, unit: str, right: np.ndarray, method: str, detail: dict[s
         method=f"{method}, Wilson interval",
         low=100 * low,
         high=100 * high,
-        detail={"correct": correct, "images": count, **detail},
+        detail=evidence.to_detail(),
     )
 
 
-def per_class(right: np.ndarray, labels: Sequence[tuple[int, ...]], classes: int) -> dict[str, list[int]]:
+def per_class(right: np.ndarray, labels: Sequence[tuple[int, ...]], classes: int) -> ClassHits:
     """Return how many pictures each class has and how many are right; of several labels the first counts."""
     first = np.array([label[0] for label in labels], dtype=np.int64)
     images = np.bincount(first, minlength=classes)
     correct = np.bincount(first[right], minlength=classes)
-    return {"images": images.tolist(), "correct": correct.tolist()}
+    return ClassHits(images=images.tolist(), correct=correct.tolist())
 
 
 def corruption_rows(
@@ -49,7 +56,8 @@ def corruption_rows(
     ranked: np.ndarray,
     names: Sequence[str],
     labels: Sequence[tuple[int, ...]],
-    detail: dict[str, Any],
+    shared: PictureEvidence,
+    whole: LabelledEvidence,
 ) -> list[Measurement]:
     """Return ImageNet-C's rows: the mean corruption error, and the mean accuracy over corruptions and severities.
 
@@ -67,29 +75,30 @@ def corruption_rows(
         for corruption in CORRUPTIONS
         if all((corruption, severity) in accuracy for severity in SEVERITIES)
     }
-    evidence = {
-        "images": len(right),
-        "correct": int(right.sum()),
-        "accuracy": {"/".join(key): 100 * value for key, value in accuracy.items()},
-        **detail,
-    }
+    evidence = CorruptionAccuracyEvidence(
+        **shared.to_detail(),
+        **whole.to_detail(),
+        correct=int(right.sum()),
+        accuracy={"/".join(key): 100 * value for key, value in accuracy.items()},
+    )
     mean = Measurement(
         "imagenet_c_top1",
         100 * float(np.mean(list(accuracy.values()))),
         "%",
         f"mean over {len(accuracy)} pairs of corruption and severity",
-        detail=evidence,
+        detail=evidence.to_detail(),
     )
     absent = [corruption for corruption in CORRUPTIONS if corruption not in errors]
     if absent:
         reason = f"needs {len(SEVERITIES)} severities of {len(CORRUPTIONS)} corruptions, and {absent[0]} is not whole"
         return [Measurement.missing("imagenet_c_mce", "%", reason), mean]
     relative = {corruption: 100 * error / CORRUPTIONS[corruption] for corruption, error in errors.items()}
+    errors_of = CorruptionErrorEvidence(images=shared.images, classes=shared.classes, corruption_errors=relative)
     mce = Measurement(
         "imagenet_c_mce",
         float(np.mean(list(relative.values()))),
         "%",
         "mean over 15 corruptions of the error relative to AlexNet's",
-        detail={"images": len(right), "classes": detail.get("classes"), "corruption_errors": relative},
+        detail=errors_of.to_detail(),
     )
     return [mce, mean]

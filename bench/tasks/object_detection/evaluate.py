@@ -17,6 +17,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look, spread
 from claimbench.bench.papers.openmmlab.found import Found
+from claimbench.bench.store.evidence import DetectionEvidence, WholeDetection
 from claimbench.bench.tasks.object_detection import TASK
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES, COCO, PICTURES
 from claimbench.bench.tasks.object_detection.check import how_many
@@ -63,13 +64,13 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     truth = find(job.options.data, partial=job.options.partial)
     limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
-    detail = _detail(job, detector, truth, len(chosen))
-    what = {**circumstances(subject, job), **detail, "pictures": _sizes(chosen)}
+    shared = _shared(job, detector, truth, len(chosen)).to_detail()
+    what = {**circumstances(subject, job), **shared, "pictures": _sizes(chosen)}
     with torch.inference_mode():
         found, kept = look(job, what, ({each.number: each} for each in chosen), lambda group: _found(detector, group))
     results = [result for each in found for result in each]
     rows = zip(TASK.expected(COCO.name), KINDS, strict=True)
-    return [_row(name, kind, detector, truth, chosen, results, detail | kept) for (name, _), kind in rows]
+    return [_row(name, kind, detector, truth, chosen, results, shared | kept) for (name, _), kind in rows]
 
 
 def _detector(subject: Subject, job: Job) -> Detector:
@@ -95,20 +96,21 @@ def _sizes(pictures: Sequence[Picture]) -> str:
     return sha256(repr([(each.number, each.file.stat().st_size) for each in pictures]).encode()).hexdigest()
 
 
-def _detail(job: Job, detector: Detector, truth: GroundTruth, images: int) -> dict[str, Any]:
-    return {
-        "dataset": COCO.name,
-        "images": images,
-        "images_in_set": len(truth.pictures),
-        "annotations_sha256": truth.sha256,
-        "classes": len(CLASSES),
-        "preprocessing": detector.preprocessing,
-        "sample_shape": list(detector.tested_shape),
-        "protocol": COCO.source,
-        **({"partial": True} if images < PICTURES else {}),
-        **({"note": how_many(truth)} if truth.partial else {}),
+def _shared(job: Job, detector: Detector, truth: GroundTruth, images: int) -> WholeDetection:
+    """Return the evidence that both scores share."""
+    return WholeDetection(
+        dataset=COCO.name,
+        images=images,
+        images_in_set=len(truth.pictures),
+        annotations_sha256=truth.sha256,
+        classes=len(CLASSES),
+        preprocessing=detector.preprocessing,
+        sample_shape=list(detector.tested_shape),
+        protocol=COCO.source,
+        partial=images < PICTURES,
+        note=how_many(truth) if truth.partial else None,
         **weights_of(job),
-    }
+    )
 
 
 def _row(
@@ -118,7 +120,7 @@ def _row(
     truth: GroundTruth,
     pictures: Sequence[Picture],
     results: Results,
-    detail: dict[str, Any],
+    shared: dict[str, Any],
 ) -> Measurement:
     """Return one score, in percent, with what it is made of."""
     if kind == "segm" and not detector.masks:
@@ -128,10 +130,14 @@ def _row(
     precision = average_precision(truth, pictures, results, kind)
     if precision.mean is None:
         return Measurement.missing(name, "%", f"no object is annotated in the {len(pictures):,} pictures looked at")
-    what = f"{len(pictures):,} of {PICTURES:,} pictures" if "partial" in detail else "all pictures"
-    parts = {part: None if value is None else 100 * value for part, value in precision.by.items()}
+    what = f"{len(pictures):,} of {PICTURES:,} pictures" if len(pictures) < PICTURES else "all pictures"
+    parts: dict[str, Any] = {part: None if value is None else 100 * value for part, value in precision.by.items()}
     classes = {category: 100 * value for category, value in precision.per_class.items() if value is not None}
     low, high = [100 * end for end in precision.interval] if precision.interval else (None, None)
-    how = {"interval": f"percentiles of {RESAMPLES} resamplings of the pictures"} if precision.interval else {}
-    evidence = detail | how | parts | {"per_class": classes}
-    return Measurement(name, 100 * precision.mean, "%", what, low=low, high=high, detail=evidence)
+    evidence = DetectionEvidence(
+        **shared,
+        **parts,
+        interval=f"percentiles of {RESAMPLES} resamplings of the pictures" if precision.interval else None,
+        per_class=classes,
+    )
+    return Measurement(name, 100 * precision.mean, "%", what, low=low, high=high, detail=evidence.to_detail())

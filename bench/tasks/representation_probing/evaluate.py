@@ -16,6 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Ahead
 from claimbench.bench.measure.scoring.look import circumstances, look
 from claimbench.bench.papers import registry
+from claimbench.bench.store.evidence import Evidence, GainEvidence, ProbeArm, ProbeEvidence
 from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS, ProbedSet
 from claimbench.bench.tasks.representation_probing.features import Features
@@ -51,20 +52,21 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
     trained, kept = _trained(job, parts, dataset.classes, recipe, seeds, what)
     heads, linear = trained[: len(seeds)], trained[len(seeds) :]
-    detail: dict[str, Any] = {
-        "dataset": dataset.name,
-        "encoder": encoder.NAME,
-        "encoder_sha256": weights,
-        "sample_shape": list(parts["train"].tokens.shape[1:]),
-        "trained_on": f"the tokens of {encoder.NAME}",
-        "pictures": {part: len(found.labels) for part, found in parts.items()},
-        "epochs": recipe.epochs,
-        "batch": recipe.batch,
-        "head": _evidence(heads),
-        "linear": _evidence(linear),
+    evidence = ProbeEvidence(
+        dataset=dataset.name,
+        encoder=encoder.NAME,
+        encoder_sha256=weights,
+        sample_shape=list(parts["train"].tokens.shape[1:]),
+        trained_on=f"the tokens of {encoder.NAME}",
+        pictures={part: len(found.labels) for part, found in parts.items()},
+        epochs=recipe.epochs,
+        batch=recipe.batch,
+        head=_arm(heads),
+        linear=_arm(linear),
+        note=f"{METHOD}; the interval covers other seeds and other pictures",
         **kept,
-    }
-    return _rows(dataset, heads, linear, detail)
+    )
+    return _rows(dataset, heads, linear, evidence)
 
 
 def _trained(
@@ -74,7 +76,7 @@ def _trained(
     recipe: Recipe,
     seeds: Sequence[int],
     what: dict[str, Any],
-) -> tuple[list[Trained], dict[str, str]]:
+) -> tuple[list[Trained], dict[str, Any]]:
     """Return the paper's head and then the linear probe over the seeds, and the file that keeps the trainings."""
     build, probe = _builder(job, parts["train"], classes), _linear(parts["train"], classes)
     pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
@@ -118,38 +120,33 @@ def _kept(trained: Trained) -> list[Any]:
     return [encode(trained.right), trained.rate, trained.validation]
 
 
-def _evidence(trained: list[Trained]) -> dict[str, Any]:
-    return {
-        "accuracies": [round(100 * float(each.right.mean()), 4) for each in trained],
-        "validation": [round(each.validation, 4) for each in trained],
-        "rates": [each.rate for each in trained],
-        "right": [encode(each.right) for each in trained],
-    }
+def _arm(trained: list[Trained]) -> ProbeArm:
+    return ProbeArm(
+        accuracies=[round(100 * float(each.right.mean()), 4) for each in trained],
+        validation=[round(each.validation, 4) for each in trained],
+        rates=[each.rate for each in trained],
+        right=[encode(each.right) for each in trained],
+    )
 
 
-def _rows(dataset: ProbedSet, heads: list[Trained], linear: list[Trained], detail: dict[str, Any]) -> list[Measurement]:
+def _rows(
+    dataset: ProbedSet, heads: list[Trained], linear: list[Trained], evidence: ProbeEvidence
+) -> list[Measurement]:
     right, other = ([each.right for each in found] for found in (heads, linear))
     top1, in_pairs = TASK.expected(dataset.name)
     accuracy, gain = score.accuracy(right), score.gain(right, other)
     seeds = f"{len(heads)} seeds, {len(right[0]):,} test pictures"
-    note = f"{METHOD}; the interval covers other seeds and other pictures"
+    told = GainEvidence(
+        dataset=dataset.name, verdict=gain.verdict, sample_shape=evidence.sample_shape, trained_on=evidence.trained_on
+    )
     return [
-        _row(*top1, accuracy, f"mean of {seeds}", {**detail, "note": note}),
-        _row(
-            *in_pairs,
-            gain,
-            f"paired, {seeds}",
-            {
-                "dataset": dataset.name,
-                "verdict": gain.verdict,
-                "sample_shape": detail["sample_shape"],
-                "trained_on": detail["trained_on"],
-            },
-        ),
+        _row(*top1, accuracy, f"mean of {seeds}", evidence),
+        _row(*in_pairs, gain, f"paired, {seeds}", told),
     ]
 
 
-def _row(row: str, unit: str, found: PairedDifference, method: str, detail: dict[str, Any]) -> Measurement:
+def _row(row: str, unit: str, found: PairedDifference, method: str, evidence: Evidence) -> Measurement:
+    detail = evidence.to_detail()
     return Measurement(
         row, found.value, unit, method, low=found.low, high=found.high, samples=found.each, detail=detail
     )

@@ -18,6 +18,7 @@ from claimbench.bench.core.task import Score, Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, spread
 from claimbench.bench.papers import registry
+from claimbench.bench.store.evidence import SegmentationEvidence, WholeEvidence, WholeSegmentationEvidence
 from claimbench.bench.tasks.semantic_segmentation import TASK
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, Masks
 from claimbench.bench.tasks.semantic_segmentation.data import digest, listed
@@ -72,25 +73,28 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     pairs = listed(dataset, job.options.data, network.classes, partial=job.options.partial)
     limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [pairs[index] for index in spread(len(pairs), limit)]
-    detail = {
-        "dataset": dataset.name,
-        "images": len(chosen),
-        "images_in_set": len(pairs),
-        "classes": network.classes,
-        "pictures_sha256": digest(chosen),
-        "preprocessing": network.preprocessing(dataset),
-        **({"sample_shape": list(network.tested_shape)} if isinstance(network, Labeller) else {}),
-        "interval": f"percentiles of {RESAMPLES} resamplings of the pictures",
-        **({"protocol": dataset.source} if dataset.source else {}),
-        **({"partial": True} if dataset.pictures and len(pairs) != dataset.pictures else {}),
+    shared = SegmentationEvidence(
+        dataset=dataset.name,
+        images=len(chosen),
+        classes=network.classes,
+        pictures_sha256=digest(chosen),
+        partial=bool(dataset.pictures) and len(pairs) != dataset.pictures,
+        sample_shape=list(network.tested_shape) if isinstance(network, Labeller) else None,
+    )
+    whole = WholeEvidence(
+        images_in_set=len(pairs),
+        preprocessing=network.preprocessing(dataset),
+        protocol=dataset.source or None,
         **weights_of(job),
-    }
-    found, kept = evaluate(network, dataset, chosen, job, {**circumstances(subject, job), **detail})
-    whole = dataset.pictures or len(pairs)
-    what = "all pictures" if len(chosen) == whole else f"{len(chosen):,} of {whole:,} pictures"
+    )
+    told = {**circumstances(subject, job), **shared.to_detail(), **whole.to_detail()}
+    found, kept = evaluate(network, dataset, chosen, job, told)
+    total = dataset.pictures or len(pairs)
+    what = "all pictures" if len(chosen) == total else f"{len(chosen):,} of {total:,} pictures"
     able = isinstance(network, Labeller) and not several
     reasons = NOT_LOOKED if able else {**NOT_LOOKED, SCALES: ONE_SIZE}
-    return [_row(dataset, score, found, reasons, what, detail | kept) for score in TASK.scores]
+    detail = shared.to_detail() | whole.to_detail() | kept
+    return [_row(dataset, score, found, reasons, what, shared, detail) for score in TASK.scores]
 
 
 def dataset_of(job: Job) -> Masks:
@@ -168,7 +172,8 @@ def _row(
     ways: Mapping[str, Found],
     reasons: Mapping[str, str],
     what: str,
-    detail: dict[str, Any],
+    shared: SegmentationEvidence,
+    whole: Mapping[str, Any],
 ) -> Measurement:
     """Return one score; those of the whole pictures carry the evidence of each class, and all bands."""
     name = dataset.fill(score.name)
@@ -180,16 +185,19 @@ def _row(
     if not overlap.counts:
         nothing = "no boundary lies in them" if overlap is not found.whole else "they are void everywhere"
         return Measurement.missing(name, "%", f"no pixel counts in the masks of these pictures: {nothing}")
-    shared = ("dataset", "images", "classes", "pictures_sha256", "partial", "sample_shape")
-    evidence = {key: detail[key] for key in shared if key in detail}
     if name.endswith("pixel_accuracy"):
-        return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail=evidence)
+        return Measurement(name, 100 * overlap.pixel_accuracy(), "%", what, detail=shared.to_detail())
+    evidence = shared
     if overlap is found.whole:
-        bands = {str(width): 100 * each.mean() for width, each in found.narrow.items()}
-        evidence = detail | {"per_class": _per_class(dataset, overlap), "by_band_px": bands}
+        evidence = WholeSegmentationEvidence(
+            **whole,
+            interval=f"percentiles of {RESAMPLES} resamplings of the pictures",
+            per_class=_per_class(dataset, overlap),
+            by_band_px={str(width): 100 * each.mean() for width, each in found.narrow.items()},
+        )
     low, high = overlap.interval() or (None, None)
     ends = (None if low is None else 100 * low, None if high is None else 100 * high)
-    return Measurement(name, 100 * overlap.mean(), "%", what, low=ends[0], high=ends[1], detail=evidence)
+    return Measurement(name, 100 * overlap.mean(), "%", what, low=ends[0], high=ends[1], detail=evidence.to_detail())
 
 
 def _per_class(dataset: Masks, overlap: Overlap) -> dict[str, float | None]:

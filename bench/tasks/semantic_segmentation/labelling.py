@@ -163,7 +163,7 @@ class Labeller:
 
 def evaluate(
     network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[Pair], job: Job, what: Mapping[str, Any]
-) -> tuple[dict[str, Found], dict[str, str]]:
+) -> tuple[dict[str, Found], dict[str, Any]]:
     """Return how labels overlap the masks, by whose labels they are, and the file that keeps each picture's counts.
 
     Args:

@@ -13,6 +13,7 @@ from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import Z95
 from claimbench.bench.core.task import Subject
+from claimbench.bench.store.evidence import RankingEvidence
 from claimbench.bench.tasks.sequential_recommendation import TASK
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data import find
@@ -45,14 +46,14 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     length = subject.sample_shape[0]
     protocol = draw(split, "test", SEED)
     score = scorer(subject.model, subject.device)
-    detail = {
-        "dataset": dataset.name,
-        "users": len(protocol.users),
-        "data_sha256": split.data.digest,
-        "protocol": dataset.source,
-        "weights_sha256": digest(job.options.weights_file),
-    }
-    return rows(dataset, protocol.sampled(score, length), protocol.full(score, length), detail)
+    evidence = RankingEvidence(
+        dataset=dataset.name,
+        users=len(protocol.users),
+        data_sha256=split.data.digest,
+        protocol=dataset.source,
+        weights_sha256=digest(job.options.weights_file),
+    )
+    return rows(dataset, protocol.sampled(score, length), protocol.full(score, length), evidence)
 
 
 def check_items(config: Any, model: Any, split: Split) -> None:
@@ -63,7 +64,7 @@ def check_items(config: Any, model: Any, split: Split) -> None:
         raise UserError(f"the model knows {items:,} items and {split.data.name} holds {split.data.items:,}")
 
 
-def rows(dataset: ActionSet, sampled: Outcome, full: Outcome, detail: dict[str, Any]) -> list[Measurement]:
+def rows(dataset: ActionSet, sampled: Outcome, full: Outcome, evidence: RankingEvidence) -> list[Measurement]:
     """Return the rows of one model: each mean over users with its 95 % interval."""
     columns: list[tuple[NDArray[np.float64], str]] = [
         (sampled.hits, SAMPLED),
@@ -72,12 +73,12 @@ def rows(dataset: ActionSet, sampled: Outcome, full: Outcome, detail: dict[str, 
         (full.gains, FULL),
     ]
     return [
-        _row(name, unit, values, method, detail)
+        _row(name, unit, values, method, evidence)
         for (name, unit), (values, method) in zip(TASK.expected(dataset.name), columns, strict=True)
     ]
 
 
-def _row(name: str, unit: str, values: NDArray[np.float64], method: str, detail: dict[str, Any]) -> Measurement:
+def _row(name: str, unit: str, values: NDArray[np.float64], method: str, evidence: RankingEvidence) -> Measurement:
     mean = float(values.mean())
     half = Z95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return Measurement(name, mean, unit, method, low=mean - half, high=mean + half, detail=detail)
+    return Measurement(name, mean, unit, method, low=mean - half, high=mean + half, detail=evidence.to_detail())

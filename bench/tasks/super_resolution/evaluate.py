@@ -17,6 +17,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained
 from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look
+from claimbench.bench.store.evidence import EnlargementEvidence
 from claimbench.bench.tasks.super_resolution import data, resize, rrdbnet
 from claimbench.bench.tasks.super_resolution.catalogue import DATASETS, METHODS, SCALES, UNITS, LargePictures, row_names
 from claimbench.bench.tasks.super_resolution.score import compare
@@ -42,18 +43,18 @@ class ScaledSet:
     scale: int
     found: list[data.Pair]
 
-    def detail(self) -> dict[str, Any]:
+    def evidence(self) -> EnlargementEvidence:
         """Return what tells these scores from others."""
         given = sum(pair.low is not None for pair in self.found)
-        return {
-            "dataset": self.chosen.name,
-            "scale": self.scale,
-            "pictures": [pair.name for pair in self.found],
-            "pictures_sha256": data.digest(self.found),
-            "small_pictures": "given" if given else "made here: bicubic as MATLAB's imresize",
-            "protocol": PROTOCOL,
-            **({"partial": True} if len(self.found) < self.chosen.images else {}),
-        }
+        return EnlargementEvidence(
+            dataset=self.chosen.name,
+            scale=self.scale,
+            pictures=[pair.name for pair in self.found],
+            pictures_sha256=data.digest(self.found),
+            small_pictures="given" if given else "made here: bicubic as MATLAB's imresize",
+            protocol=PROTOCOL,
+            partial=len(self.found) < self.chosen.images,
+        )
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
@@ -79,7 +80,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "rrdbnet": _rrdbnet(scale, subject.device),
     }
     able = {name: method for name, method in methods.items() if not isinstance(method, str)}
-    what = {**circumstances(subject, job), **task.detail(), "methods": list(able)}
+    what = {**circumstances(subject, job), **task.evidence().to_detail(), "methods": list(able)}
     seen, _ = look(job, what, ({pair.name: pair} for pair in found), lambda group: _see(able, group, scale))
     rows = []
     for name in METHODS:
@@ -119,20 +120,22 @@ def _rows(name: str, scores: list[list[float]], task: ScaledSet) -> list[Measure
     what = f"{len(scores)} pictures of {task.chosen.title}, x{task.scale}"
     values = [list(figures) for figures in zip(*scores, strict=True)]
     return [
-        _mean(row, unit, figures, what, task.detail()) for row, unit, figures in zip(names, UNITS, values, strict=True)
+        _mean(row, unit, figures, what, task.evidence())
+        for row, unit, figures in zip(names, UNITS, values, strict=True)
     ]
 
 
-def _mean(row: str, unit: str, values: list[float], what: str, detail: dict[str, Any]) -> Measurement:
+def _mean(row: str, unit: str, values: list[float], what: str, evidence: EnlargementEvidence) -> Measurement:
     """Return the mean over the pictures, which are the set: its spread is among the evidence, and is no interval."""
-    exact = [name for name, value in zip(detail["pictures"], values, strict=True) if not isfinite(value)]
+    exact = [name for name, value in zip(evidence.pictures, values, strict=True) if not isfinite(value)]
     if exact:
         more = f" and {len(exact) - 1} more" if len(exact) > 1 else ""
         reason = f"{exact[0]}{more} came out without a difference and has no finite PSNR, nor is there a mean: "
         reason += "take it out of the folder and say --partial to score the others"
         return Measurement.missing(row, unit, reason)
-    spread = {"standard_deviation": stdev(values)} if len(values) > 1 else {}
-    return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=detail | spread)
+    if len(values) > 1:
+        evidence = evidence.model_copy(update={"standard_deviation": stdev(values)})
+    return Measurement(row, fmean(values), unit, what, samples=tuple(values), detail=evidence.to_detail())
 
 
 def _network(subject: Subject, scale: int) -> Method:

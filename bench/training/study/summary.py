@@ -9,6 +9,7 @@ from typing import Any
 from claimbench.bench.core import bits
 from claimbench.bench.core.differences import PairedDifference, Right, Spread, difference, spread
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.evidence import StudyEvidence, read
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study.setting import Setting
 
@@ -164,16 +165,17 @@ class _Trained:
         row = record.measurement
         if row.metric == "study_accuracy":
             self.failed = row.reason if row.status == "failed" else ""
-            self.right = _right(row.detail) if row.status == "measured" else None
-            self.validation = float((row.detail.get("history") or [{}])[-1].get("validation", 0.0))
+            evidence = read(row) if row.status == "measured" else None
+            self.right = _right(evidence) if evidence else None
+            self.validation = evidence.history[-1].validation if evidence and evidence.history else 0.0
         if row.status == "measured":
             self.rows[row.metric] = row.value
 
 
-def _right(detail: dict[str, Any]) -> Right | None:
+def _right(evidence: StudyEvidence) -> Right | None:
     try:
-        return bits.decode(detail["right"], detail["pictures"])
-    except (KeyError, TypeError, ValueError):
+        return bits.decode(evidence.right, evidence.pictures)
+    except ValueError:
         return None
 
 

@@ -26,6 +26,7 @@ from claimbench.bench.core.records import Measurement
 from claimbench.bench.data.small import sets
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.machine.resident import ResidentMeter, resident
+from claimbench.bench.store.evidence import Epoch, StudyEvidence
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.augment import augment
@@ -205,17 +206,19 @@ class Training:
         test = sets.read(self.setting.dataset, "test", _folder(self.task), self.setting.size)
         right = self._right(self._place(test))
         threads = "" if self.device.type == "cuda" else f", {torch.get_num_threads()} threads"
-        detail = {
-            "right": encode(np.asarray(right)),
-            "pictures": len(right),
-            "training_pictures": len(self.train),
-            "history": self.history,
-            "weights": _digest(self.average.module.state_dict().items()),
-        }
-        seconds = sum(epoch["seconds"] for epoch in self.history)
+        evidence = StudyEvidence(
+            right=encode(np.asarray(right)),
+            pictures=len(right),
+            training_pictures=len(self.train),
+            history=[Epoch.model_validate(epoch) for epoch in self.history],
+            weights=_digest(self.average.module.state_dict().items()),
+        )
+        seconds = sum(epoch.seconds for epoch in evidence.history)
         how = "peak of torch's allocator" if self.device.type == "cuda" else "peak of resident memory"
         return [
-            Measurement("study_accuracy", _per_cent(right), "%", "test set, once, at the end", detail=detail),
+            Measurement(
+                "study_accuracy", _per_cent(right), "%", "test set, once, at the end", detail=evidence.to_detail()
+            ),
             Measurement("study_training_time", seconds, "s", f"all epochs, without validation{threads}"),
             Measurement("study_memory", self.memory, "B", f"{how} in an epoch, without the pictures"),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import expm1
 
+from claimbench.bench.store.evidence import shown
 from claimbench.bench.watch.regress.findings import Cause, Finding, Verdict
 from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.pairing import Matched
@@ -108,7 +109,7 @@ def _figure(matched: Matched) -> Finding:
 
 def _parity(matched: Matched) -> Finding:
     """Compare whether our model equals the official code; the last digits of the difference may vary."""
-    before, after = (side.last.measurement.detail.get("passed") for side in (matched.baseline, matched.candidate))
+    before, after = (shown(side.last.measurement).passed for side in (matched.baseline, matched.candidate))
     if before == after:
         return Finding(matched, "same", None, None, None, "holds as before" if after else "does not hold, as before")
     if after is False:

@@ -14,6 +14,7 @@ from claimbench.bench.core.statistics import Z95, median, median_interval
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Samples, row_name
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.evidence import shown
 
 CONTROL = "timm:"
 """The first words of subjects that no commit of the papers' code changes."""
@@ -127,7 +128,7 @@ def _series(identity: tuple[Any, ...], records: list[Record]) -> Series:
 
 def _identity(record: Record) -> tuple[Any, ...]:
     job = record.job
-    batch = job.settings.batch or record.measurement.detail.get("batch")
+    batch = job.settings.batch or shown(record.measurement).batch
     shape = job.settings.input_size or job.options.sample_shape
     device = record.device if isinstance(record, StoredRecord) else ""
     return (job.paper, job.subject, job.form, row_name(record), job.settings, shape, batch, device)
@@ -166,7 +167,7 @@ def _times(record: Record, samples: Samples) -> list[float]:
     taken = samples(record)
     middle = median(taken) if taken else 0.0
     if record.measurement.metric == "throughput":
-        batch = record.job.settings.batch or record.measurement.detail.get("batch") or 0
+        batch = record.job.settings.batch or shown(record.measurement).batch or 0
         value = 1 / value if value > 0 else 0.0
         middle = middle / batch if batch else 0.0
     return [time for time in (value, middle) if time > 0]

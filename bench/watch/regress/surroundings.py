@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from claimbench.bench.core.records import Record
 from claimbench.bench.core.statistics import median
-from claimbench.bench.machine.load import OTHERS_CORES, STOLEN
+from claimbench.bench.machine.load import OTHERS_CORES, STOLEN, MachineReport
+from claimbench.bench.store.evidence import shown
 
 Where = Literal["machine", "versions"]
 """``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""
@@ -67,20 +68,17 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 
 def state(records: Iterable[Record]) -> Surroundings:
     """Return the state of the machine while ``records`` were measured."""
-    seen: dict[str, list[float]] = {"clock": [], "others": [], "stolen": []}
-    for record in records:
-        report = record.measurement.detail.get("machine")
-        if not isinstance(report, dict):
-            continue
-        for name, value in (
-            ("clock", _clock(report)),
-            ("others", report.get("others_cores")),
-            ("stolen", report.get("stolen")),
-        ):
-            if isinstance(value, int | float):
-                seen[name].append(float(value))
-    clock, others, stolen = (median(values) if values else None for values in seen.values())
-    return Surroundings(clock, others, stolen)
+    reports = [report for record in records if (report := shown(record.measurement).machine) is not None]
+    clocks = [float(clock) for report in reports if (clock := _clock(report)) is not None]
+    return Surroundings(
+        _middle(clocks),
+        _middle([report.others_cores for report in reports]),
+        _middle([report.stolen for report in reports]),
+    )
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
 def clock_change(before: Surroundings, after: Surroundings) -> Change | None:
@@ -105,13 +103,9 @@ def _more(before: float | None, after: float | None, limit: float) -> bool:
     return after is not None and after - (before or 0.0) > limit
 
 
-def _clock(report: Mapping[str, Any]) -> object:
-    """Return the clock while it was measured, as near as it was read: of the GPU, else of the processor."""
-    after = report.get("after")
-    if not isinstance(after, dict):
-        return None
-    gpu = after.get("gpu")
-    return gpu.get("sm_mhz") if isinstance(gpu, dict) else after.get("cpu_mhz")
+def _clock(report: MachineReport) -> int | None:
+    """Return the clock after a measurement: of the GPU, else of the processor."""
+    return report.after.gpu.sm_mhz if report.after.gpu else report.after.cpu_mhz
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

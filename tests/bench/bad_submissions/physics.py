@@ -3,7 +3,7 @@
 from tests.bench.bad_submissions.cases import GPU, MEMORY, TIMES, bad
 
 
-@bad(MEMORY, "not-positive", "no-memory-an-image", "it is 0")
+@bad(MEMORY, "out-of-range", "no-memory-an-image", "it is 0")
 def _(draft):
     row = draft.first("memory_per_image")["measurement"]
     row["value"] = 0.0

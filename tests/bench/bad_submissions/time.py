@@ -12,30 +12,30 @@ def shift(draft: Draft, year: str) -> None:
         record["run"], record["time"] = run, year + record["time"][4:]
 
 
-@bad(COUNTS, "future", "next-century", "it was measured at 2126-")
+@bad(COUNTS, "impossible-time", "next-century", "it was measured at 2126-")
 def _(draft):
     shift(draft, "2126")
 
 
-@bad(COUNTS, "before-the-suite", "2019", "it was measured at 2019-")
+@bad(COUNTS, "impossible-time", "2019", "it was measured at 2019-")
 def _(draft):
     shift(draft, "2019")
 
 
-@bad(COUNTS, "before-the-suite", "before-its-run", "before its run began")
+@bad(COUNTS, "impossible-time", "before-its-run", "before its run began")
 def _(draft):
     draft.header["run"] = draft.plan["run"] = draft.header["run"].replace("T1", "T2")
     for record in draft.records:
         record["run"] = draft.header["run"]
 
 
-@bad(COUNTS, "not-a-time", "in-words", "is not one in UTC")
+@bad(COUNTS, "impossible-time", "in-words", "is not one in UTC")
 def _(draft):
     for record in draft.records:
         record["time"] = "yesterday"
 
 
-@bad(COUNTS, "out-of-order", "last-first", "before the record above it")
+@bad(COUNTS, "impossible-time", "last-first", "before the record above it")
 def _(draft):
     draft.records.reverse()
 

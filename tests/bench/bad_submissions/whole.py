@@ -6,18 +6,18 @@ from copy import deepcopy
 from tests.bench.bad_submissions.cases import COUNTS, TIMES, bad, replaced
 
 
-@bad(COUNTS, "edited-file", "method-by-hand", "not those that its header's digest was made of")
+@bad(COUNTS, "edited", "method-by-hand", "not those that its header's digest was made of")
 def _(draft):
     return draft.seal().replace(b"sum over model.parameters()", b"counted on my fingers", 1)
 
 
-@bad(COUNTS, "edited-job", "another-key", "not the digest of the job")
+@bad(COUNTS, "edited", "another-key", "not the digest of the job")
 def _(draft):
     draft.seal()
     return replaced(draft, f'"key":"{draft.records[-1]["key"]}"', '"key":"0123456789abcdef"')
 
 
-@bad(TIMES, "edited-samples", "one-by-hand", "not their digest")
+@bad(TIMES, "edited", "one-by-hand", "not their digest")
 def _(draft):
     lines = draft.lines()
     record, samples = draft.of("latency")[0], draft.samples_of(draft.of("latency")[0])
@@ -27,12 +27,12 @@ def _(draft):
     return lines
 
 
-@bad(COUNTS, "edited-environment", "other-processor", "not the one that the records name")
+@bad(COUNTS, "edited", "other-processor", "not the one that the records name")
 def _(draft):
     return replaced(draft, '"numpy":"', '"numpy":"9')
 
 
-@bad(COUNTS, "mixed-environments", "one-record-elsewhere", "another environment than most")
+@bad(COUNTS, "mixed-runs", "one-record-elsewhere", "another environment than most")
 def _(draft):
     record = draft.records[1]
     lines = draft.lines()
@@ -40,7 +40,7 @@ def _(draft):
     return lines
 
 
-@bad(COUNTS, "mixed-environments", "two-machines", "it holds 2 environments")
+@bad(COUNTS, "mixed-runs", "two-machines", "it holds 2 environments")
 def _(draft):
     other = {**draft.environment, "python": "3.12.1"}
     return [*draft.lines(), json.dumps({"environment": other}).encode()]
@@ -68,20 +68,20 @@ def _(draft):
         record["commit"] = ""
 
 
-@bad(COUNTS, "duplicate-record", "params-twice", "holds the same row of the same job")
+@bad(COUNTS, "incomplete-run", "params-twice", "holds the same row of the same job")
 def _(draft):
     draft.records.insert(1, deepcopy(draft.records[0]))
     draft.samples.insert(1, [])
 
 
-@bad(COUNTS, "nothing-measured", "no-record", "it holds no record")
+@bad(COUNTS, "incomplete-run", "no-record", "it holds no record")
 def _(draft):
     draft.records.clear()
     draft.samples.clear()
     draft.plan["jobs"].clear()
 
 
-@bad(COUNTS, "missing-rows", "no-trainable-parameters", "its job has no params_trainable")
+@bad(COUNTS, "incomplete-run", "no-trainable-parameters", "its job has no params_trainable")
 def _(draft):
     draft.remove(draft.first("params_trainable"))
 
@@ -96,7 +96,7 @@ def _(draft):
     draft.plan["jobs"] = [job for job in draft.plan["jobs"] if job["metric"] != "parity"]
 
 
-@bad(TIMES, "missing-samples", "named-and-not-there", "the samples that it names are not in the file")
+@bad(TIMES, "incomplete-run", "named-and-not-there", "the samples that it names are not in the file")
 def _(draft):
     return [line for line in draft.lines() if not line.startswith(b'{"samples"')]
 

@@ -11,6 +11,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject, Task
 from claimbench.bench.machine import nvml
 from claimbench.bench.measure import energy
+from claimbench.bench.store.evidence import read
 
 
 @pytest.fixture
@@ -48,10 +49,10 @@ def test_joules_are_divided_by_images(subject, monkeypatch):
     monkeypatch.setattr(energy, "LEAST_S", 0.05)
     job = Job("", "x", "", "energy", Settings(batch=4, quick=True), options=Options(budget_s=0.05))
     (row,) = energy.measure(subject, job)
-    assert row.detail["joules"] == 60
-    assert row.detail["images"] % 4 == 0
-    assert row.value == 60 / row.detail["images"]
-    assert row.detail["mean_power_w"] == pytest.approx(60 / row.detail["seconds"])
+    assert read(row).joules == 60
+    assert read(row).images % 4 == 0
+    assert row.value == 60 / read(row).images
+    assert read(row).mean_power_w == pytest.approx(60 / read(row).seconds)
 
 
 def test_a_counter_that_stands_still_is_no_measurement(subject, monkeypatch):
@@ -94,4 +95,4 @@ def test_joules_are_those_of_one_input_of_the_task(subject, rapl, monkeypatch):
     job = Job("", "x", "", "energy", Settings(batch=2, quick=True), options=Options(budget_s=0.05))
     (row,) = energy.measure(replace(subject, task=words), job)
     assert row.unit == "J/words"
-    assert row.value == pytest.approx(12 / row.detail["images"])
+    assert row.value == pytest.approx(12 / read(row).images)

@@ -13,6 +13,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import flops, fvcore_count, memory
 from claimbench.bench.measure.flop_rules import attention_pairs
 from claimbench.bench.run.rows import rows as expected_rows
+from claimbench.bench.store.evidence import read
 from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate
 
 
@@ -49,9 +50,9 @@ def test_convolution_linear_and_norm_by_hand():
     convolution, linear = 25 * 6 * 2 * 9, 6 * 25 * 7
     assert found["macs"].value == convolution + linear
     assert found["flops"].value == 2 * found["macs"].value
-    assert found["macs"].detail["by_operator"] == {"aten.convolution": 2 * convolution, "aten.addmm": 2 * linear}
-    assert found["macs"].detail["by_module"] == {"0": 2 * convolution, "4": 2 * linear}
-    assert found["macs"].detail["second_opinion"]["agrees"]
+    assert read(found["macs"]).by_operator == {"aten.convolution": 2 * convolution, "aten.addmm": 2 * linear}
+    assert read(found["macs"]).by_module == {"0": 2 * convolution, "4": 2 * linear}
+    assert read(found["macs"]).second_opinion.agrees
     assert found["macs_fvcore"].value == convolution + linear + 6 * 25 * 2, "fvcore counts batch norm too"
 
 
@@ -75,19 +76,19 @@ def test_attention_counts_two_products_and_half_of_them_where_causal():
     causal = rows(Attention(causal=True), (length, 8))
     assert dense["macs"].value == projection + 2 * length * length * 8
     assert causal["macs"].value == projection + length * (length + 1) * 8
-    assert dense["macs"].detail["second_opinion"]["agrees"]
+    assert read(dense["macs"]).second_opinion.agrees
     assert dense["macs_fvcore"].value == dense["macs"].value
-    assert dense["macs_fvcore"].detail["own_handlers_only"] == projection, "fvcore alone passes over attention"
+    assert read(dense["macs_fvcore"]).own_handlers_only == projection, "fvcore alone passes over attention"
     backward = rows(Attention(causal=True), (length, 8), training=True)["macs"].value
     assert backward == 2 * projection + 3 * length * (length + 1) * 8
 
 
 def test_attention_with_a_mask_tensor_is_noted():
     found = rows(Attention(mask=torch.zeros(10, 10)), (10, 8))
-    assert found["macs"].detail["note"] == (
+    assert read(found["macs"]).note == (
         "1 attention calls with a mask or bias tensor are counted as if nothing was masked"
     )
-    assert "note" not in rows(Attention(), (10, 8))["macs"].detail
+    assert read(rows(Attention(), (10, 8))["macs"]).note is None
 
 
 @pytest.mark.parametrize(("queries", "keys", "expected"), [(3, 3, 6), (2, 5, 3), (5, 2, 9), (1, 1, 1)])
@@ -262,8 +263,8 @@ def test_our_operators_count_by_their_formula_and_agree_with_fvcore_on_the_refer
     found = rows(Aggregate(), (8, 12, 12))
     expected = cost.forward_flops((1, 2, 12, 12, 9), (1, 2, 12, 12, 4), 3, 1)
     assert found["flops"].value == expected
-    assert found["macs"].detail["by_operator"] == {"claimbench.neighborhood_aggregate": expected}
-    assert found["macs"].detail["second_opinion"]["agrees"]
+    assert read(found["macs"]).by_operator == {"claimbench.neighborhood_aggregate": expected}
+    assert read(found["macs"]).second_opinion.agrees
 
 
 def test_an_operator_that_computes_and_has_no_formula_is_an_error():
@@ -312,7 +313,7 @@ def test_matrix_vector_products_count():
 
     found = rows(Vector(), (4,))
     assert found["macs"].value == 24
-    assert found["macs"].detail["second_opinion"]["agrees"]
+    assert read(found["macs"]).second_opinion.agrees
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "efficientnet_b0", "halonet26t"])
@@ -320,7 +321,7 @@ def test_both_counters_agree_on_real_models(name):
     model = timm.create_model(name).eval()
     shape = model.pretrained_cfg["input_size"]
     found = rows(model, shape)
-    assert abs(found["macs"].detail["second_opinion"]["relative_difference"]) <= flops.AGREEMENT
+    assert abs(read(found["macs"]).second_opinion.relative_difference) <= flops.AGREEMENT
     assert not any(p.is_meta for p in model.parameters()), "the subject itself is left as it was"
 
 

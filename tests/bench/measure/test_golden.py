@@ -15,6 +15,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure import parity
 from claimbench.bench.papers import registry
+from claimbench.bench.store.evidence import read
 
 
 class Model(nn.Module):
@@ -253,12 +254,12 @@ def test_the_parity_row_holds_the_worst_difference_of_all_goldens(write, job):
     files = [write(record(), "a.json"), write(record(), "b.json")]
     (row,) = parity.measure(SUBJECT, job(files))
     assert row.value < 1e-12
-    assert row.detail["passed"]
-    assert [g["file"] for g in row.detail["goldens"]] == ["a.json", "b.json"]
+    assert read(row).passed
+    assert [golden.file for golden in read(row).goldens] == ["a.json", "b.json"]
     json.dumps(row.detail, allow_nan=False)
     (row,) = parity.measure(SUBJECT, job(files, error=1e-3))
     assert row.value > 1e-4
-    assert not row.detail["passed"]
+    assert not read(row).passed
 
 
 def test_the_parity_row_follows_the_tolerance_of_each_record_and_says_why(write, job):

@@ -13,6 +13,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import heap, resident
 from claimbench.bench.measure import memory, params
+from claimbench.bench.store.evidence import read
 
 MIB = 2**20
 
@@ -123,8 +124,8 @@ def test_parameters_are_counted_once_and_by_trainability():
     total, trainable = params.measure(subject, Job("", "x", "", "params", Settings()))
     assert total.value == 9 + 3 + 3 + 6
     assert trainable.value == total.value - 3
-    assert total.detail["buffer_elements"] == 7
-    assert total.detail["by_module"] == {"a": 12, "b": 12, "norm": 6}
+    assert read(total).buffer_elements == 7
+    assert read(total).by_module == {"a": 12, "b": 12, "norm": 6}
     assert memory.weight_bytes(subject) == 4 * 21 + 4 * 6 + 8
 
 

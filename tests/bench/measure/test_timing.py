@@ -15,6 +15,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import clock, load
 from claimbench.bench.measure import batch, latency, steps, throughput, timing
 from claimbench.bench.measure.timing import QUICK, Effort, time_steps, warm_up
+from claimbench.bench.store.evidence import read
 
 FAST = Effort(budget_s=0.3, least_s=0.0, warmup_s=0.2, samples=10)
 
@@ -38,7 +39,8 @@ class FakeMachine:
 
     def __init__(self, throttling=(), **report):
         self.counts = itertools.chain(throttling, itertools.repeat(0))
-        self.report = {"others_cores": 0.0, "stolen": 0.0, "before": {"gpu": None}, "after": {"gpu": None}, **report}
+        quiet = {"others_cores": 0.0, "stolen": 0.0, "seconds": 1.0, "before": {"gpu": None}, "after": {"gpu": None}}
+        self.report = load.MachineReport.model_validate({**quiet, **report})
 
     def start(self):
         pass
@@ -62,7 +64,7 @@ def test_it_stops_once_the_median_is_known_to_one_per_cent():
     assert found.stop == "interval"
     assert found.median() == 0.01
     assert not found.noisy
-    assert found.detail()["noisy"] is False
+    assert found.evidence(1).noisy is False
 
 
 def test_it_stops_at_the_budget_and_says_so():
@@ -97,12 +99,12 @@ def test_quick_steps_are_repeated_inside_a_sample():
     found = time_steps([lambda: None], fake, FakeMachine(), FAST)
     assert found.loops == pytest.approx(100, abs=1)
     assert fake.calls[-1][0] == found.loops
-    assert found.detail()["percentiles_s"] == {}, "means of many calls have no tail"
+    assert found.evidence(1).percentiles_s == {}, "means of many calls have no tail"
 
 
 def test_percentiles_come_with_single_calls():
     found = time_steps([lambda: None], FakeClock(steady(0.002, 0.0)), FakeMachine(), replace(FAST, samples=100))
-    assert {"p50", "p90", "p95"} <= set(found.detail()["percentiles_s"])
+    assert {"p50", "p90", "p95"} <= set(found.evidence(1).percentiles_s)
 
 
 def test_warm_up_waits_until_medians_settle():
@@ -158,9 +160,9 @@ def test_the_machine_report_separates_others_from_this_process():
     time.sleep(0.6)
     busy = watched.finish()
     other.wait()
-    assert own["seconds"] == pytest.approx(0.4, abs=0.2)
-    assert busy["others_cores"] > 0.2
-    json.dumps([own, busy])
+    assert own.seconds == pytest.approx(0.4, abs=0.2)
+    assert busy.others_cores > 0.2
+    json.dumps([own.model_dump(), busy.model_dump()])
 
 
 def test_quota_throttling_is_seen(monkeypatch, tmp_path):
@@ -196,17 +198,17 @@ def test_throughput_is_batch_over_time(subject):
     (row,) = throughput.measure(subject, job("throughput", batch=4))
     assert row.value == pytest.approx(4 / timing.median(row.samples))
     assert row.low is None or row.low <= row.value <= row.high
-    assert row.detail["batch"] == 4
-    assert row.detail["quick"] is True
-    assert row.detail["machine"]["before"]["load_average"] >= 0
+    assert read(row).batch == 4
+    assert read(row).quick is True
+    assert read(row).machine.before.load_average >= 0
     json.dumps(row.detail, allow_nan=False)
 
 
 def test_throughput_searches_for_a_batch_where_none_is_given(subject):
     (row,) = throughput.measure(subject, job("throughput"))
-    tried = row.detail["batch_search"]
-    assert row.detail["batch"] in [t["batch"] for t in tried]
-    assert tried[0]["batch"] == 1
+    tried = read(row).batch_search
+    assert read(row).batch in [each.batch for each in tried]
+    assert tried[0].batch == 1
 
 
 def test_training_throughput_updates_the_weights(subject):
@@ -234,8 +236,8 @@ def test_training_in_a_cuda_graph_is_refused(subject):
 
 def test_latency_is_of_one_image_by_default(subject):
     (row,) = latency.measure(subject, job("latency"))
-    assert row.detail["batch"] == 1
-    assert row.detail["inner_loops"] == 1
+    assert read(row).batch == 1
+    assert read(row).inner_loops == 1
     assert row.unit == "s"
     assert row.value == timing.median(row.samples)
 
@@ -259,8 +261,8 @@ def made(model):
 def test_the_search_finds_the_best_batch_and_records_what_it_tried():
     best, tried = batch.find_batch(made(Slows()), training=False, seconds=10)
     assert best == 8
-    assert [t["batch"] for t in tried] == [1, 4, 8, 16, 32]
-    assert tried[-1] == {"batch": 32, "stopped": "it does not fit in memory"}
+    assert [t.batch for t in tried] == [1, 4, 8, 16, 32]
+    assert tried[-1].to_detail() == {"batch": 32, "stopped": "it does not fit in memory"}
 
 
 def test_the_search_stops_after_two_batches_without_gain(monkeypatch):
@@ -268,13 +270,13 @@ def test_the_search_stops_after_two_batches_without_gain(monkeypatch):
     monkeypatch.setattr(batch, "_images_per_second", lambda subject, size, training: rates[size])
     best, tried = batch.find_batch(made(Slows()), training=False, seconds=100)
     assert best == 4
-    assert [t["batch"] for t in tried] == [1, 4, 8, 16]
+    assert [t.batch for t in tried] == [1, 4, 8, 16]
 
 
 def test_the_search_keeps_to_its_time():
     best, tried = batch.find_batch(made(Slows()), training=False, seconds=0.05)
-    assert tried[-1]["stopped"] == "it would take too long to try"
-    assert best == tried[-2]["batch"]
+    assert tried[-1].stopped == "it would take too long to try"
+    assert best == tried[-2].batch
 
 
 def test_a_search_in_which_nothing_fits_is_out_of_memory():
@@ -307,6 +309,6 @@ def test_gpu_times_are_positive_in_every_mode(mode):
     on_gpu = Subject(model, (3, 32, 32), "tiny", device, torch.float32, mode=mode)
     (row,) = throughput.measure(on_gpu, job("throughput", batch=8, device="cuda:0"))
     assert row.value > 0
-    assert row.detail["l2_flushed"]["img_s"] > 0
+    assert read(row).l2_flushed.img_s > 0
     (row,) = latency.measure(on_gpu, job("latency", device="cuda:0"))
     assert "synchronised" in row.method

@@ -24,6 +24,7 @@ except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 from claimbench.bench.papers.openmmlab import NETWORKS, config, measured, predict
+from claimbench.bench.store.evidence import read
 
 DETECTION, SEGMENTATION = tasks.get("object-detection"), tasks.get("semantic-segmentation")
 PERSON = 0
@@ -165,9 +166,9 @@ def test_a_detectors_weights_are_loaded_and_scored_on_a_folder(tmp_path: Path) -
     box, mask = DETECTION.evaluate(subject(asked), asked)
     assert box.status == mask.status == "measured"
     assert 0 <= box.value < 50
-    assert (box.detail["images"], box.detail["weights"]) == (2, "weights.pth")
-    assert box.detail["sample_shape"] == [3, 100, 166]
-    assert set(box.detail["per_class"]) == {"person", "car"}
+    assert (read(box).images, read(box).weights) == (2, "weights.pth")
+    assert read(box).sample_shape == [3, 100, 166]
+    assert set(read(box).per_class) == {"person", "car"}
 
 
 @pytest.mark.usefixtures("small")
@@ -184,13 +185,13 @@ def test_a_segmenters_weights_are_loaded_and_scored_on_ade20k(tmp_path: Path, pl
     rows = {row.metric: row for row in SEGMENTATION.evaluate(subject(asked), asked)}
     assert rows["ade20k_miou"].value == rows["ade20k_pixel_accuracy"].value == score
     assert rows["ade20k_miou"].method == "2 of 2,000 pictures"
-    assert rows["ade20k_miou"].detail["partial"]
-    assert rows["ade20k_miou"].detail["sample_shape"] == [3, 64, 256]
+    assert read(rows["ade20k_miou"]).partial
+    assert read(rows["ade20k_miou"]).sample_shape == [3, 64, 256]
     assert rows["ade20k_miou_ms"].reason == "looks at each picture many times: ask for it with --multi-scale"
     asked = job("UPerNet", weights_file=file, data=str(tmp_path), dataset="ade20k", multi_scale=True)
     rows = {row.metric: row for row in SEGMENTATION.evaluate(subject(asked), asked)}
     assert rows["ade20k_miou_ms"].value == rows["ade20k_miou"].value == score
-    assert "mirrored" in rows["ade20k_miou_ms"].detail["preprocessing"]["multi_scale"]
+    assert "mirrored" in read(rows["ade20k_miou_ms"]).preprocessing["multi_scale"]
 
 
 def test_pictures_are_resized_as_the_papers_do() -> None:

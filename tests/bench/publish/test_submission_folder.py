@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from claimbench.bench.core import files
+from claimbench.bench.machine import environment
 from claimbench.bench.papers import golden_files
 from claimbench.bench.publish.submission import check
 from claimbench.bench.publish.submission.models import Models
@@ -98,7 +100,19 @@ def test_a_file_that_a_rule_cannot_cope_with_is_refused(monkeypatch):
 
 def test_what_is_refused_stands_in_nobodys_way():
     checker = check.Checker(now=NOW, models=MODELS)
-    refused = next(path for path in BAD if path.name.startswith("edited-file"))
+    refused = next(path for path in BAD if path.name.startswith("edited--method"))
     assert not checker.check(refused).good
     assert checker.check(bad_submissions.COUNTS).good
     assert [reason.rule for reason in checker.check(bad_submissions.COUNTS).reasons] == ["duplicate-run"]
+
+
+@pytest.mark.skipif(not (files.ROOT / ".git").exists(), reason="the commits of this suite are not here")
+def test_what_was_measured_before_its_code_was_written_is_refused():
+    draft = read(bad_submissions.COUNTS)
+    assert not any("is not in this repository" in note for note in judge(bad_submissions.COUNTS).notes)
+    commit = environment.commit().removesuffix("+dirty")
+    for record in draft.records:
+        record["commit"] = commit
+    verdict = check.Checker(now=NOW, models=MODELS).check_bytes(draft.seal())
+    assert {reason.rule for reason in verdict.reasons} == {"impossible-time"}
+    assert "it was measured before its commit was written" in str(verdict.reasons[0])

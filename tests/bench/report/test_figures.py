@@ -71,7 +71,7 @@ def test_the_last_round_that_was_measured_speaks_and_those_that_failed_are_count
         record("latency", None, round=2, time="t2", **died),
     ]
     [figure] = figures(rounds)
-    assert (figure.detail, figure.time, figure.status) == ({"note": "second"}, "t1", "measured")
+    assert (figure.detail.note, figure.time, figure.status) == ("second", "t1", "measured")
     assert (figure.rounds, figure.lost) == (2, 1)
     [figure] = figures([record("latency", None, round=number, **died) for number in (0, 1)])
     assert (figure.value, figure.status, figure.reason) == (None, "failed", "died")

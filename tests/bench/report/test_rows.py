@@ -9,6 +9,7 @@ from claimbench.bench.core.records import Settings
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.report.figures import figures
 from claimbench.bench.report.rows import conditions, measured_as, measured_notes, measured_row, with_unit
+from claimbench.bench.store.evidence import Shown
 from tests.bench.record_examples import record
 
 SHAPE = {"sample_shape": [3, 224, 224]}
@@ -169,12 +170,11 @@ def test_throughput_is_in_the_samples_of_its_task():
     ("changes", "notes"),
     [
         ({}, ()),
-        ({"detail": {"note": "odd"}}, ("odd",)),
+        ({"detail": Shown(note="odd")}, ("odd",)),
         ({"lost": 1, "rounds": 2}, ("1 of 3 rounds failed",)),
         ({"spread": 0.05}, ()),
         ({"spread": 0.0512}, ("noisy: rounds lie 5.1 % apart",)),
-        ({"detail": {"noisy_reasons": ["a", "b"]}}, ("noisy: a", "noisy: b")),
-        ({"detail": {"noisy_reasons": None}}, ()),
+        ({"detail": Shown(noisy_reasons=["a", "b"])}, ("noisy: a", "noisy: b")),
     ],
 )
 def test_what_makes_a_figure_less_sure_is_noted(changes, notes):

@@ -162,7 +162,7 @@ def test_top5_is_at_least_top1():
 
 
 def test_counters_that_disagree_are_shown():
-    opinion = {"agrees": False, "macs": 1100, "relative_difference": 0.1}
+    opinion = {"counter": "fvcore", "agrees": False, "macs": 1100, "relative_difference": 0.1}
     found = sanity.check([record("macs", 1000, second_opinion=opinion)])
     assert found[0].message == "a (plain): 1,000 MACs by our count and 1,100 by fvcore (+10.0%)"
     assert found[0].jobs == (record("macs", 1000).job.key(),)

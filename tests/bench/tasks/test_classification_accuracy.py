@@ -17,6 +17,7 @@ from claimbench.bench.core.statistics import wilson
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import accuracy
 from claimbench.bench.measure.scoring.look import spread
+from claimbench.bench.store.evidence import ClassHits, read
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 
@@ -72,9 +73,9 @@ def test_scores_come_with_their_interval_their_classes_and_which_pictures_were_r
     assert (top1.metric, top1.value) == ("folder_top1", pytest.approx(100 * 11 / 12))
     low, high = wilson(11, 12)
     assert (top1.low, top1.high) == (100 * low, 100 * high)
-    assert (top1.detail["images"], top1.detail["images_in_set"], top1.detail["correct"]) == (12, 12, 11)
-    assert top1.detail["per_class"] == {"images": [4, 4, 4], "correct": [4, 4, 3]}
-    assert unpacked(top1.detail["right"], 12).tolist() == [True] * 11 + [False]
+    assert (read(top1).images, read(top1).images_in_set, read(top1).correct) == (12, 12, 11)
+    assert read(top1).per_class == ClassHits(images=[4, 4, 4], correct=[4, 4, 3])
+    assert unpacked(read(top1).right, 12).tolist() == [True] * 11 + [False]
     assert top5.status == "unavailable"
     assert "only 3 classes" in top5.reason
     json.dumps(top1.detail)
@@ -87,7 +88,7 @@ def test_every_prediction_is_kept_where_a_place_is_named(folder, tmp_path):
     assert (what["dataset"], what["chosen"], len(lines)) == ("folder", 12, 12)
     assert (lines[-1]["file"], lines[-1]["label"], lines[-1]["top"][0]) == ("c_blue/3.png", 2, 0)
     data = base.with_name("key.jsonl").read_bytes()
-    assert top1.detail["predictions_sha256"] == hashlib.sha256(data).hexdigest()
+    assert read(top1).predictions_sha256 == hashlib.sha256(data).hexdigest()
     assert [path.name for path in base.parent.iterdir()] == ["key.jsonl"]
 
 
@@ -104,7 +105,7 @@ def test_the_result_does_not_depend_on_batch_or_workers(folder, tmp_path, batch,
 
 def test_a_limit_spreads_over_all_classes(folder):
     top1, _ = accuracy.measure(subject(), job(folder, options={"limit": 3}))
-    assert top1.detail["per_class"]["images"] == [1, 1, 1]
+    assert read(top1).per_class.images == [1, 1, 1]
     assert "3 images spread evenly over 12" in top1.method
     assert spread(10, None) == list(range(10))
     assert spread(10, 4) == [0, 2, 5, 7]
@@ -181,5 +182,5 @@ def test_preprocessing_reaches_the_model(folder):
 def test_the_weights_file_is_evidence(folder, tmp_path):
     save_file({"w": torch.ones(1)}, tmp_path / "w.safetensors")
     top1, _ = accuracy.measure(subject(), job(folder, options={"weights_file": str(tmp_path / "w.safetensors")}))
-    assert top1.detail["weights"] == "w.safetensors"
-    assert len(top1.detail["weights_sha256"]) == 64
+    assert read(top1).weights == "w.safetensors"
+    assert len(read(top1).weights_sha256) == 64

@@ -5,6 +5,7 @@ import pytest
 
 from claimbench.bench.core.bits import packed, unpacked
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES
+from claimbench.bench.store.evidence import LabelledEvidence, PictureEvidence, read
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.score import corruption_rows, hits, per_class
 
@@ -25,13 +26,18 @@ def test_any_of_several_labels_is_right():
 def test_classes_are_counted_apart():
     right = np.array([True, False, True, True])
     found = per_class(right, [(0,), (0,), (2,), (2,)], 3)
-    assert found == {"images": [2, 0, 2], "correct": [1, 0, 2]}
+    assert (found.images, found.correct) == ([2, 0, 2], [1, 0, 2])
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 13])
 def test_which_pictures_are_right_survives_storing(count):
     right = np.arange(count) % 3 == 0
     assert (unpacked(packed(right), count) == right).all()
+
+
+def shared(images):
+    """What the scores of so many pictures share."""
+    return PictureEvidence(images=images, classes=1000), LabelledEvidence(images_in_set=images)
 
 
 def corruptions(errors):
@@ -47,10 +53,10 @@ def corruptions(errors):
 
 def test_the_mean_corruption_error_is_relative_to_alexnet():
     ranked, names, labels = corruptions(dict.fromkeys(CORRUPTIONS, 5))
-    mce, mean = corruption_rows(DATASETS["imagenet-c"], ranked, names, labels, {"classes": 1000})
+    mce, mean = corruption_rows(DATASETS["imagenet-c"], ranked, names, labels, *shared(750))
     assert mean.value == pytest.approx(50.0)
     assert mce.value == pytest.approx(np.mean([50 / error for error in CORRUPTIONS.values()]))
-    assert mce.detail["corruption_errors"]["brightness"] == pytest.approx(100 * 0.5 / 0.564592)
+    assert read(mce).corruption_errors["brightness"] == pytest.approx(100 * 0.5 / 0.564592)
 
 
 def test_alexnets_errors_are_the_published_ones():
@@ -59,7 +65,7 @@ def test_alexnets_errors_are_the_published_ones():
 
 def test_without_all_corruptions_there_is_no_mean_corruption_error():
     ranked, names, labels = corruptions({"fog": 0, "snow": 10})
-    mce, mean = corruption_rows(DATASETS["imagenet-c"], ranked, names, labels, {})
+    mce, mean = corruption_rows(DATASETS["imagenet-c"], ranked, names, labels, *shared(100))
     assert mce.status == "unavailable"
     assert "needs 5 severities of 15 corruptions, and gaussian_noise is not whole" in mce.reason
     assert mean.value == 50.0

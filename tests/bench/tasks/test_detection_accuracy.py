@@ -15,6 +15,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
+from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from claimbench.bench.tasks.object_detection.check import check
 from tests.bench import detection_data as made
@@ -75,10 +76,10 @@ def test_the_perfect_detector_scores_100_and_says_on_how_many_pictures(data):
     assert (box.metric, mask.metric) == ("coco_box_ap", "coco_mask_ap")
     assert (box.value, mask.value) == pytest.approx((100, 100))
     assert box.method == "2 of 5,000 pictures"
-    assert (box.detail["images"], box.detail["images_in_set"], box.detail["partial"]) == (2, 2, True)
-    assert box.detail["per_class"] == pytest.approx({"person": 100, "car": 100})
-    assert box.detail["ap50"] == pytest.approx(100)
-    assert box.detail["large"] is None
+    assert (read(box).images, read(box).images_in_set, read(box).partial) == (2, 2, True)
+    assert read(box).per_class == pytest.approx({"person": 100, "car": 100})
+    assert read(box).ap50 == pytest.approx(100)
+    assert read(box).large is None
     json.dumps(box.detail)
 
 
@@ -141,7 +142,7 @@ def test_what_was_found_is_kept_counted_and_not_looked_for_again(data, tmp_path)
     )
     assert model.seen == 2
     assert Count(base).text() == "2 of 2 pictures"
-    assert first.detail["predictions_file"] == "predictions/run.jsonl"
+    assert read(first).predictions_file == "predictions/run.jsonl"
     assert values(model, asked) == pytest.approx([100, 100])
     assert model.seen == 2
     made.write(data, {**made.facts(), "info": "changed"})
@@ -151,7 +152,7 @@ def test_what_was_found_is_kept_counted_and_not_looked_for_again(data, tmp_path)
 
 def test_a_limit_takes_as_many_pictures(data):
     box, _ = TASK.evaluate(subject(Knowing(data)), job(data, limit=1))
-    assert (box.value, box.detail["images"], box.method) == (pytest.approx(100), 1, "1 of 5,000 pictures")
+    assert (box.value, read(box).images, box.method) == (pytest.approx(100), 1, "1 of 5,000 pictures")
 
 
 @pytest.mark.parametrize(

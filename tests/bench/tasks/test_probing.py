@@ -17,6 +17,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.measure.scoring.journal import Ahead, Count
 from claimbench.bench.run.dispatch import dispatching
+from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS
 from claimbench.bench.tasks.representation_probing.features import Features
@@ -273,10 +274,11 @@ class TestProtocol:
 
     def test_a_row_carries_its_evidence(self, parts):
         accuracy, gain = evaluate.measure(SUBJECT, job())
-        head, linear = ([decode(text, 160) for text in accuracy.detail[arm]["right"]] for arm in ("head", "linear"))
+        arms = (read(accuracy).head, read(accuracy).linear)
+        head, linear = ([decode(text, 160) for text in arm.right] for arm in arms)
         assert accuracy.value == pytest.approx(100 * np.mean(head))
         assert gain.value == pytest.approx(100 * (np.mean(head) - np.mean(linear)))
-        assert accuracy.detail["pictures"] == {"train": 256, "validation": 96, "test": 160}
+        assert read(accuracy).pictures == {"train": 256, "validation": 96, "test": 160}
         assert len(accuracy.samples) == evaluate.QUICK_SEEDS
 
     @pytest.mark.processors
@@ -299,7 +301,7 @@ class TestProtocol:
         found = evaluate.measure(SUBJECT, asked)
         assert len(done) == 2
         assert [(row.value, row.low, row.samples) for row in found] == [(r.value, r.low, r.samples) for r in whole]
-        assert found[0].detail["predictions_file"].endswith("probe.jsonl")
+        assert read(found[0]).predictions_file.endswith("probe.jsonl")
 
     def test_trainings_of_another_head_are_not_gone_on_with(self, tmp_path, monkeypatch):
         seen = []

@@ -9,6 +9,7 @@ import torch
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
+from claimbench.bench.store.evidence import read
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.sequential_recommendation import score
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs
@@ -163,16 +164,16 @@ def test_trains_stores_and_measures_from_the_shell(bench, pairs, tmp_path):
     stored = {r.measurement.metric: r for r in Store(tmp_path / "results").query(paper="sasrec")}
     assert set(rows) == set(stored) == {f"pairs_{name}@10" for name in ("hit", "ndcg", "full_hit", "full_ndcg")}
     record = stored["pairs_hit@10"]
-    seeds = record.measurement.detail["seeds"]
-    assert record.measurement.value == pytest.approx(np.mean([seed["sampled"]["hit@10"] for seed in seeds]))
-    assert [seed["epochs"] for seed in seeds] == [5, 5]
+    seeds = read(record.measurement).seeds
+    assert record.measurement.value == pytest.approx(np.mean([seed.sampled["hit@10"] for seed in seeds]))
+    assert [seed.epochs for seed in seeds] == [5, 5]
     assert not Store(tmp_path / "results").problems
     weights = tmp_path / "trained" / "sasrec_games-pairs" / "seed-0" / "best.safetensors"
     asked = ("--form", "paper", "--metrics", "accuracy", "--weights", weights, "--no-store", "--json", "-")
     measured = bench("run", *data, *asked)
     assert measured.returncode == 0, measured.stderr
     found = {row["metric"]: row["value"] for report in json.loads(measured.stdout)["reports"] for row in report["rows"]}
-    assert found["pairs_full_hit@10"] == pytest.approx(seeds[0]["full"]["hit@10"], abs=1e-6)
+    assert found["pairs_full_hit@10"] == pytest.approx(seeds[0].full["hit@10"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

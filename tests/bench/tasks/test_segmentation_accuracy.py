@@ -18,6 +18,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers import registry
 from claimbench.bench.report import metrics
+from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
 from tests.bench import segmentation_data as made
 
@@ -84,8 +85,8 @@ def test_every_score_has_a_row_and_a_title(data):
     assert metrics.row("masks_miou").title == "a folder of pictures and masks, mIoU"
     whole = found[0]
     assert whole.low == whole.high == 100
-    assert whole.detail["by_band_px"]["1"] == 100
-    assert whole.detail["per_class"] == {"class 0": 100, "class 1": 100, "class 2": 100}
+    assert read(whole).by_band_px["1"] == 100
+    assert read(whole).per_class == {"class 0": 100, "class 1": 100, "class 2": 100}
 
 
 def test_the_stage_after_the_network_is_the_papers(data, monkeypatch):
@@ -199,7 +200,7 @@ def test_what_was_seen_before_a_cut_is_not_looked_at_again(several, tmp_path, ba
     assert resumed.model.seen == 7 - done
     for row, expected in zip(found, whole, strict=True):
         assert (row.value, row.low, row.high) == (expected.value, expected.low, expected.high)
-    assert found[0].detail["predictions_file"] == "predictions/run.jsonl"
+    assert read(found[0]).predictions_file == "predictions/run.jsonl"
     lines = [json.loads(line) for line in (tmp_path / "predictions" / "run.jsonl").read_text().splitlines()]
     assert [line["picture"] for line in lines[1:]] == [f"images/p{i}.png" for i in range(7)]
 

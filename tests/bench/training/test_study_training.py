@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.store.evidence import read
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study.setting import Setting, setting
 from claimbench.bench.training.study.task import StudyTask, make_job
@@ -70,7 +71,7 @@ def test_a_training_ends_with_every_row_and_learns(task):
     assert set(rows) == {"study_accuracy", "study_training_time", "study_memory"}
     assert [event["epoch"] for event in told] == [1, 2]
     assert rows["study_accuracy"].value > 30
-    assert rows["study_accuracy"].detail["pictures"] == 450
+    assert read(rows["study_accuracy"]).pictures == 450
     assert rows["study_memory"].value > 0
 
 
@@ -130,5 +131,5 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights_to_the_last_bit(
             Training(task).run(cut)
     resumed = Training(task).run(lambda event: None)[0]
     assert resumed.value == whole.value
-    assert resumed.detail["weights"] == whole.detail["weights"]
-    assert resumed.detail["right"] == whole.detail["right"]
+    assert read(resumed).weights == read(whole).weights
+    assert read(resumed).right == read(whole).right

@@ -194,27 +194,27 @@ def test_code_and_environment_that_changed_together_are_both_suspected():
     assert found.cause == "code or environment"
 
 
-def test_clocks_are_part_of_the_environment():
-    def machine(clock):
-        return {"machine": {"after": {"gpu": {"sm_mhz": clock}}, "others_cores": 0.0, "stolen": 0.0}}
+def watched(clock=None, others=0.0):
+    """What a time's evidence says of the machine."""
+    state = {"gpu": None if clock is None else {"sm_mhz": clock}}
+    return {"machine": {"before": state, "after": state, "others_cores": others, "stolen": 0.0, "seconds": 1.0}}
 
-    before = times("m", QUIET, detail=machine(1980))
-    after = times("m", slower(QUIET, 1.1), detail=machine(1755))
+
+def test_clocks_are_part_of_the_environment():
+    before = times("m", QUIET, detail=watched(clock=1980))
+    after = times("m", slower(QUIET, 1.1), detail=watched(clock=1755))
     [found] = compare(source(before), source(after)).regressions
     assert found.cause == "environment"
     assert "1980 MHz → 1755 MHz" in found.because
 
 
 def test_a_machine_that_was_busier_while_it_was_slower_is_no_regression():
-    def machine(others):
-        return {"machine": {"after": {}, "others_cores": others, "stolen": 0.0}}
-
-    before = times("m", QUIET, detail=machine(0.0))
-    after = times("m", slower(QUIET, 1.3), detail=machine(0.9))
+    before = times("m", QUIET, detail=watched())
+    after = times("m", slower(QUIET, 1.3), detail=watched(others=0.9))
     found = one(compare(source(before), source(after)))
     assert found.verdict == "cannot tell"
     assert "other processes used 0.9 cores" in found.reason
-    alike = one(compare(source(times("m", QUIET, detail=machine(0.9))), source(after)))
+    alike = one(compare(source(times("m", QUIET, detail=watched(others=0.9))), source(after)))
     assert alike.verdict == "slower"
 
 

@@ -16,6 +16,7 @@ from scipy import stats
 
 from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.store.evidence import RankingEvidence, SeedEvidence
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store, new_run
@@ -44,45 +45,46 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 def measurements(plan: TrainingPlan, split: Split, outcomes: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     """Return the rows of a data set, each the mean over seeds, with what every seed found."""
-    shared = {
-        "dataset": plan.dataset.name,
-        "data_sha256": split.data.digest,
-        "protocol": plan.dataset.source,
-        "recipe": plan.recipe.to_json(),
-        "users": outcomes[0]["users"],
-        "selection": "the epoch with the best validation NDCG@10; the test was looked at once, after training",
-        "interval": "Student's t over the seeds' means",
-        "seeds": [_seed(seed, found) for seed, found in zip(plan.seeds, outcomes, strict=True)],
-    }
     commits = sorted({str(found["commit"]) for found in outcomes})
-    if len(commits) > 1:
-        shared["note"] = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
+    differ = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
+    evidence = RankingEvidence(
+        dataset=plan.dataset.name,
+        data_sha256=split.data.digest,
+        protocol=plan.dataset.source,
+        recipe=plan.recipe.to_json(),
+        users=outcomes[0]["users"],
+        selection="the epoch with the best validation NDCG@10; the test was looked at once, after training",
+        interval="Student's t over the seeds' means",
+        seeds=[_seed(seed, found) for seed, found in zip(plan.seeds, outcomes, strict=True)],
+        note=differ if len(commits) > 1 else None,
+    )
     rows = []
     for (name, unit), (part, key) in zip(TASK.expected(plan.dataset.name), PLACES, strict=True):
         values = [float(found[part][key]) for found in outcomes]
         low, high = interval(values)
         method = f"mean over {len(values)} trainings; {SAMPLED if part == 'sampled' else FULL}"
-        rows.append(Measurement(name, float(np.mean(values)), unit, method, low=low, high=high, detail=shared))
+        mean, detail = float(np.mean(values)), evidence.to_detail()
+        rows.append(Measurement(name, mean, unit, method, low=low, high=high, detail=detail))
     return rows
 
 
-def _seed(seed: int, found: Mapping[str, Any]) -> dict[str, Any]:
+def _seed(seed: int, found: Mapping[str, Any]) -> SeedEvidence:
     progress = found["progress"]
-    return {
-        "seed": seed,
-        "sampled": found["sampled"],
-        "sampled_all_users": found["sampled_all"],
-        "full": found["full"],
-        "epochs": progress["epoch"],
-        "best_epoch": progress["best_epoch"],
-        "validation": progress["curve"],
-        "seconds": progress["seconds"],
-        "seconds_an_epoch": progress["seconds"] / progress["epoch"],
-        "seconds_drawing": progress["drawing"],
-        "steps_an_epoch": found["steps_an_epoch"],
-        "threads": found["threads"],
-        "commit": found["commit"],
-    }
+    return SeedEvidence(
+        seed=seed,
+        sampled=found["sampled"],
+        sampled_all_users=found["sampled_all"],
+        full=found["full"],
+        epochs=progress["epoch"],
+        best_epoch=progress["best_epoch"],
+        validation=progress["curve"],
+        seconds=progress["seconds"],
+        seconds_an_epoch=progress["seconds"] / progress["epoch"],
+        seconds_drawing=progress["drawing"],
+        steps_an_epoch=found["steps_an_epoch"],
+        threads=found["threads"],
+        commit=found["commit"],
+    )
 
 
 def store(
