@@ -110,12 +110,12 @@ class Ahead(Listener):
     """Told how far the work before the first prediction is; :class:`Count` shows it until that has ended.
 
     Args:
-        base: the common name of the evaluation's files; None for an evaluation that keeps none.
+        base: the common name of the evaluation's files; empty for an evaluation that keeps none.
         what: the work, in words: "pictures encoded".
     """
 
-    def __init__(self, base: str | None, what: str) -> None:
-        self._file, self._what = None if base is None else _stage(Path(base)), what
+    def __init__(self, base: str, what: str) -> None:
+        self._file, self._what = _stage(Path(base)) if base else None, what
 
     def at(self, done: float, total: float | None = None, what: str = "") -> None:
         """Write it down."""

@@ -11,8 +11,7 @@ from claimbench.bench.core.records import Job, Record, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.publish.submission.check import Checker
 from claimbench.bench.publish.submission.pack import pack
-from claimbench.bench.run import run_file
-from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.evidence import kind_of, read
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.representation_probing import evaluate, features
@@ -36,7 +35,7 @@ RUN = "20261202T030405Z-aaaaaa"
 def job_on(paper, subject, form, settings=None, **options):
     """The job that evaluates a paper's model, as a run plans it."""
     job = Job(paper, subject, form, "accuracy", settings or Settings(weights="official"))
-    return replace(job, options={**MODELS.own(job).options, **options})
+    return replace(job, options=replace(MODELS.own(job).options, **options))
 
 
 def classified(tmp_path, monkeypatch):
@@ -124,7 +123,7 @@ def packed(job, rows, root):
     store.append(
         *(Record(RUN, job, row, digest, "0" * 40, "2026-12-02T03:04:05+00:00") for row in rows), device="cpu-x-2c"
     )
-    run_file.save(root, RunFile(RUN, (job.paper,), "cpu", (job,)))
+    RUNS.save(root, RunFile(RUN, (job,), (job.paper,), "cpu"))
     return pack(root, RUN).data
 
 
