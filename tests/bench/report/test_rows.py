@@ -164,6 +164,9 @@ def test_a_parity_that_was_not_measured_is_not_judged():
 
 def test_throughput_is_in_the_samples_of_its_task():
     assert measured_row("m", "", figure("throughput", 10.0, unit="img/s")).unit == "img/s"
+    sequences = figure("throughput", 10.0, unit="seq/s", options={"task": "sequential-recommendation"})
+    assert measured_row("m", "", sequences).unit == "seq/s"
+    assert measured_row("m", "", sequences).source == ""
 
 
 @pytest.mark.parametrize(

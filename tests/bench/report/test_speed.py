@@ -217,3 +217,9 @@ def test_subjects_of_different_runs_give_no_ratio():
 def test_both_printed_figures_may_be_rounded(found, verdict):
     """15 / 10 stands for anything from 14.5 / 10.5 to 15.5 / 9.5."""
     assert judge_ratio(Printed.parse("15"), Printed.parse("10"), found).verdict == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.999, "differs"), (1.0, "within rounding"), (5.0, "within rounding")])
+def test_the_ends_of_what_a_ratio_may_be_belong_to_it(value, verdict):
+    """2 / 1 stands for anything from 1.5 / 1.5 to 2.5 / 0.5."""
+    assert judge_ratio(Printed.parse("2"), Printed.parse("1"), Ratio(value, None, None)).verdict == verdict

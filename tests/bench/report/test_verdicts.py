@@ -23,9 +23,9 @@ from claimbench.bench.report.verdicts import (
 from tests.bench.record_examples import record
 
 
-def judged(printed, value, low=None, high=None, *, better="higher", approximate=False):
+def judged(printed, value, low=None, high=None, *, better="higher", **options):
     bounds = [None if bound is None else Decimal(bound) for bound in (low, high)]
-    return judge(Printed.parse(printed), Decimal(value), *bounds, better=better, approximate=approximate)
+    return judge(Printed.parse(printed), Decimal(value), *bounds, better=better, **options)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def judged(printed, value, low=None, high=None, *, better="higher", approximate=
         ("84.20", "84", "85", "exact"),
         ("84.15", None, None, "within rounding"),
         ("84.14", None, None, "differs"),
+        ("84.1", None, None, "differs"),
         ("84.26", None, None, "better"),
         ("84.0", "83.8", "84.15", "within interval"),  # 84.2 may have been 84.15
         ("84.0", "83.8", "84.149", "differs"),
@@ -113,6 +114,8 @@ def why(reported, found):
         ({"input_size": 224}, {}, ""),
         ({"input_size": 384}, {}, "reported at 384 px, measured at 224 px"),
         ({"input_size": 384}, {"input_size": ()}, ""),
+        ({"input_size": 224}, {"input_size": (3, 192, 224)}, ""),
+        ({"input_size": 192}, {"input_size": (3, 192, 224)}, "reported at 192 px, measured at 224 px"),
         ({"device": ""}, {}, "the source does not say on which device"),
         ({"device": "V100"}, {}, "reported on V100; absolute figures are not compared across devices"),
         ({"batch": 128}, {}, "reported with batch 128, measured with 64"),
@@ -166,6 +169,12 @@ def test_a_figure_is_judged_in_the_printed_unit_with_its_interval():
     assert found.relative == pytest.approx(0.05)
     assert verdict_on("latency_ms", "12", "latency", 0.0126).verdict == "differs"
     assert verdict_on("latency_ms", "12", "latency", 0.0114).verdict == "better"
+
+
+@pytest.mark.parametrize("printed", [None, "1e200"])
+def test_a_report_that_is_no_number_to_reckon_with_is_not_comparable(printed):
+    found = verdict_on("params_m", printed, "params", 33_000_000)
+    assert found == Judgement("not comparable", "the reported figure is not a finite number")
 
 
 def test_neither_more_nor_less_of_what_is_counted_is_better():
