@@ -11,49 +11,23 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import orjson
+from pydantic import ValidationError
 
-from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Status, read_job
+from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status, read_job
 from claimbench.bench.store.evidence import is_readable
+from claimbench.bench.store.schema import Strict, model
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
 """How a line begins, up to the paper's id."""
 
 _HEAD_END = b',"round":'
 _ROW = re.compile(rb',"round":\d+,"measurement":\{"metric":"[^"\\]*",')
-_HEAD = {"schema": int, "job": dict}
-_TAIL = {
-    "round": int,
-    "measurement": dict,
-    "run": str,
-    "time": str,
-    "environment": str,
-    "commit": str,
-    "key": str,
-    "rows": int,
-    "samples_key": str,
-}
-_TAIL_KEYS = _TAIL.keys()
-_JOB = {"paper": str, "subject": str, "form": str, "metric": str, "settings": dict, "options": dict}
-_NONE = type(None)
-_SETTINGS: dict[str, tuple[type, ...]] = {
-    "device": (str,),
-    "batch": (int, _NONE),
-    "input_size": (list,),
-    "precision": (str,),
-    "mode": (str,),
-    "channels_last": (bool,),
-    "threads": (int, _NONE),
-    "weights": (str,),
-    "quick": (bool,),
-    "training": (bool,),
-}
-_MEASUREMENT_KEYS = {field.name for field in fields(Measurement)} - {"samples"}
-_TEXT_KEYS = ("metric", "unit", "method", "reason")
-_NUMBER_KEYS = ("value", "low", "high")
+_HEAD = ("schema", "job")
+_TAIL = ("round", "measurement", "run", "time", "environment", "commit", "key", "rows", "samples_key")
 _STATUSES = frozenset(get_args(Status))
 _TIMES = frozenset(("throughput", "latency"))
 
@@ -73,6 +47,12 @@ class StoredRecord(Record):
     key: str = ""
     rows: int = 1
     samples_key: str = ""
+
+
+_JOB = model(Job, without=["round"], settings=model(Settings, input_size=list[int]), options=dict[str, Any])
+_MEASUREMENT = model(Measurement, without=["samples"], status=str)
+_TAIL_SCHEMA = model(StoredRecord, without=["schema", "job", "device"], round=int, measurement=_MEASUREMENT)
+_SCHEMA = model(StoredRecord, without=["device"], job=_JOB, round=int, measurement=_MEASUREMENT)
 
 
 class Undecodable(ValueError):
@@ -148,8 +128,7 @@ class Decoder:
             raise Undecodable(
                 f"it was written by a newer version (schema {whole['schema']}, this one reads up to {SCHEMA_VERSION})"
             )
-        if whole.keys() != _HEAD.keys() | _TAIL.keys() or not _is_job(whole["job"]):
-            raise Undecodable("a field is missing, unknown or of the wrong type")
+        _hold(whole, _SCHEMA)
         try:
             job = read_job(whole["job"])
         except TypeError as error:
@@ -161,13 +140,11 @@ class Decoder:
 
     def _check_tail(self, tail: Any) -> None:
         """Check names and types; combinations of types that passed once are remembered, for they are few."""
-        if tail.keys() != _TAIL_KEYS or type(tail["measurement"]) is not dict:
-            raise Undecodable("a field is missing, unknown or of the wrong type")
-        measurement = tail["measurement"]
-        shape = (*measurement, *map(type, measurement.values()), *map(type, tail.values()))
+        measurement = tail.get("measurement")
+        inner = measurement if type(measurement) is dict else {}
+        shape = (*tail, *inner, *map(type, inner.values()), *map(type, tail.values()))
         if shape not in self._shapes:
-            if not _is_tail(tail):
-                raise Undecodable("a field is missing, unknown or of the wrong type")
+            _hold(tail, _TAIL_SCHEMA)
             self._shapes.add(shape)
         status, value = measurement["status"], measurement["value"]
         if status not in _STATUSES or (status == "measured") != (value is not None):
@@ -207,6 +184,18 @@ def encode_samples(samples: Sequence[float]) -> tuple[str, bytes]:
     return key, b'{"key":"' + key.encode() + b'","samples":' + body + b"}"
 
 
+def _hold(data: Any, schema: type[Strict]) -> None:
+    """Hold plain data against a schema.
+
+    Raises:
+        Undecodable: they do not follow it.
+    """
+    try:
+        schema.model_validate(data)
+    except ValidationError as error:
+        raise Undecodable("a field is missing, unknown or of the wrong type") from error
+
+
 def _build(cls: type[Any], values: dict[str, Any]) -> Any:
     """Make a frozen dataclass of ``values``, which must hold all of its fields, without the cost of its constructor."""
     instance = object.__new__(cls)
@@ -217,31 +206,9 @@ def _build(cls: type[Any], values: dict[str, Any]) -> Any:
 def _is_head(head: bytes) -> bool:
     """Tell whether the cut lies behind the head, and not inside a job's option that is also called "round"."""
     try:
-        return bool(orjson.loads(head + b"}").keys() == _HEAD.keys())
+        return bool(orjson.loads(head + b"}").keys() == set(_HEAD))
     except orjson.JSONDecodeError:
         return False
-
-
-def _is_job(job: Any) -> bool:
-    return (
-        type(job) is dict
-        and job.keys() == _JOB.keys()
-        and all(type(job[name]) is kind for name, kind in _JOB.items())
-        and job["settings"].keys() == _SETTINGS.keys()
-        and all(type(job["settings"][name]) in kinds for name, kinds in _SETTINGS.items())
-        and all(type(size) is int for size in job["settings"]["input_size"])
-    )
-
-
-def _is_tail(tail: dict[str, Any]) -> bool:
-    measurement = tail["measurement"]
-    return (
-        all(type(tail[name]) is kind for name, kind in _TAIL.items())
-        and measurement.keys() == _MEASUREMENT_KEYS
-        and all(type(measurement[name]) is str for name in (*_TEXT_KEYS, "status"))
-        and all(type(measurement[name]) in (int, float, type(None)) for name in _NUMBER_KEYS)
-        and type(measurement["detail"]) is dict
-    )
 
 
 def _finite(measurement: Measurement) -> Measurement:

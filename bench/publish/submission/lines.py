@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -15,7 +14,11 @@ from pydantic import (
     ValidationError,
 )
 
-from claimbench.bench.core.records import SCHEMA_VERSION, Options, Status
+from claimbench.bench.core import records
+from claimbench.bench.core.records import SCHEMA_VERSION, Options
+from claimbench.bench.run.run_file import RunFile
+from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.schema import Strict, model
 
 VERSION = 1
 """Of the format of submissions."""
@@ -27,11 +30,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Size = Annotated[int, Field(ge=1, le=8192)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Header(_Strict):
+class Header(Strict):
     """The first line.
 
     Attributes:
@@ -49,7 +48,7 @@ class Header(_Strict):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Cpu(_Strict):
+class Cpu(Strict):
     """As :mod:`claimbench.bench.machine.environment` captures it."""
 
     model: Short
@@ -59,7 +58,7 @@ class Cpu(_Strict):
     level: Literal["x86_64_v4", "x86_64_v3", "baseline"]
 
 
-class Gpu(_Strict):
+class Gpu(Strict):
     """As :meth:`claimbench.bench.machine.nvml.Gpu.description` gives it."""
 
     name: Short
@@ -70,7 +69,7 @@ class Gpu(_Strict):
     driver: Short
 
 
-class UnknownGpu(_Strict):
+class UnknownGpu(Strict):
     """A GPU that NVML could not describe."""
 
     unknown: Text
@@ -83,7 +82,7 @@ def _kind_of_gpu(gpu: Any) -> str:
 AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unknown")], Discriminator(_kind_of_gpu)]
 
 
-class Environment(_Strict):
+class Environment(Strict):
     """As :func:`claimbench.bench.machine.environment.capture` gives it."""
 
     device: Short
@@ -98,19 +97,15 @@ class Environment(_Strict):
     variables: dict[Short, Text]
 
 
-class Settings(_Strict):
-    """As :class:`claimbench.bench.core.records.Settings`."""
+Round = Annotated[int, Field(ge=0, le=10_000)]
 
-    device: Short
-    batch: Annotated[int, Field(ge=1, le=1_000_000)] | None
-    input_size: Annotated[list[Size], Field(max_length=3)]
-    precision: Short
-    mode: Short
-    channels_last: bool
-    threads: Annotated[int, Field(ge=1, le=1024)] | None
-    weights: Short
-    quick: bool
-    training: bool
+Settings = model(
+    records.Settings,
+    text=Short,
+    batch=Annotated[int, Field(ge=1, le=1_000_000)] | None,
+    input_size=Annotated[list[Size], Field(max_length=3)],
+    threads=Annotated[int, Field(ge=1, le=1024)] | None,
+)
 
 
 def _options(data: dict[str, Any]) -> dict[str, Any]:
@@ -122,66 +117,44 @@ def _options(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-class Job(_Strict):
-    """As :class:`claimbench.bench.core.records.Job`; in a record its round stands elsewhere."""
+_JOB: dict[str, Any] = {
+    "text": Short,
+    "settings": Settings,
+    "options": Annotated[dict[str, Any], AfterValidator(_options)],
+}
 
-    paper: Short
-    subject: Short
-    form: Short
-    metric: Short
-    settings: Settings
-    options: Annotated[dict[str, Any], AfterValidator(_options)]
+Job = model(records.Job, without=["round"], **_JOB)
+"""In a record, where its round stands elsewhere."""
 
+PlannedJob = model(records.Job, round=Round, **_JOB)
 
-class PlannedJob(Job):
-    """A job with its round."""
+Plan = model(
+    RunFile,
+    text=Short,
+    run=RunId,
+    papers=list[Short],
+    jobs=list[PlannedJob],  # type: ignore[valid-type]  # a class that is made when it runs
+    claims=Annotated[bool, Field(default=True)],
+)
 
-    round: Annotated[int, Field(ge=0, le=10_000)]
+Measurement = model(records.Measurement, without=["samples"], text=Text, metric=Short, unit=Short)
 
-
-class Plan(_Strict):
-    """As :class:`claimbench.bench.run.run_file.RunFile`."""
-
-    run: RunId
-    papers: list[Short]
-    device: Short
-    jobs: list[PlannedJob]
-    timeout: float | None
-    seed: int
-    claims: bool = True
-
-
-class Measurement(_Strict):
-    """As :class:`claimbench.bench.core.records.Measurement`, without its samples."""
-
-    metric: Short
-    value: int | float | None
-    unit: Short
-    method: Text
-    status: Status
-    reason: Text
-    low: float | None
-    high: float | None
-    detail: dict[str, Any]
+Record = model(
+    StoredRecord,
+    without=["device"],
+    text=Short,
+    job=Job,
+    round=Round,
+    measurement=Measurement,
+    run=RunId,
+    environment=Digest,
+    key=Digest,
+    rows=Annotated[int, Field(ge=1, le=100)],
+    samples_key=Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")],
+)
 
 
-class Record(_Strict):
-    """As :mod:`claimbench.bench.store.encoding` writes it."""
-
-    schema_: Annotated[int, Field(alias="schema")]
-    job: Job
-    round: Annotated[int, Field(ge=0, le=10_000)]
-    measurement: Measurement
-    run: RunId
-    time: Short
-    environment: Digest
-    commit: Short
-    key: Digest
-    rows: Annotated[int, Field(ge=1, le=100)]
-    samples_key: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
-
-
-class Samples(_Strict):
+class Samples(Strict):
     """The samples behind one record or several."""
 
     key: Digest

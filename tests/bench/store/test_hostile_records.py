@@ -1,18 +1,15 @@
 """Records that somebody broke on purpose: reports skip them and say so, and go on."""
 
 import json
-from dataclasses import fields
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claimbench.bench.core.records import Settings
 from claimbench.bench.papers import registry
 from claimbench.bench.report import sanity
 from claimbench.bench.report.render import render
 from claimbench.bench.report.report import paper_records, report
-from claimbench.bench.store import encoding
 from claimbench.bench.store.store import Store
 from tests.bench.bad_submissions import COUNTS, TIMES
 from tests.bench.publish.test_submission_fuzz import ANYTHING, places, put
@@ -125,7 +122,3 @@ def test_samples_that_are_no_times_are_a_problem(tmp_path, sample):
     write(tmp_path, samples=put(SAMPLES, 0, ("samples", 0), sample))
     store, _ = compare(tmp_path)
     assert any("missing or damaged" in problem.text for problem in store.problems)
-
-
-def test_the_decoder_knows_every_setting():
-    assert encoding._SETTINGS.keys() == {field.name for field in fields(Settings)}
