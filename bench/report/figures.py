@@ -89,15 +89,15 @@ def own_samples(record: Record) -> Sequence[float]:
 
 def figures(records: Iterable[Record], samples: Samples = own_samples) -> list[Figure]:
     """Return one figure for each configuration, from its newest run; within that, the last record of each round."""
-    identities: dict[int, tuple[Any, ...]] = {}
+    identities: dict[int, tuple[Job, tuple[Any, ...]]] = {}  # with the job: no other can then have its id
     found: dict[tuple[Any, ...], dict[int, Record]] = {}
     for record in records:
         job = record.job
-        identity = identities.get(id(job))
-        if identity is None:
-            identity = identities[id(job)] = _identity(job)
+        known = identities.get(id(job))
+        if known is None:
+            known = identities[id(job)] = (job, _identity(job))
         device = record.device if isinstance(record, StoredRecord) else ""
-        key = (identity, device, record.measurement.metric)
+        key = (known[1], device, record.measurement.metric)
         rounds = found.get(key)
         if rounds is None:
             found[key] = {job.round: record}

@@ -146,6 +146,20 @@ def test_only_rounds_of_the_newest_run_count_in_whatever_order_they_come():
     assert figure.run == NEW
 
 
+def test_records_need_not_outlive_the_reading_of_the_next():
+    """The place in memory of a job that is gone may be the next one's, which is another job all the same."""
+    made = record()
+
+    def read():
+        for subject in ("a", "b"):
+            yield record(subject=subject, run=NEW)
+        for number in range(20):
+            for subject, run in (("a", OLD), ("a", OLD), ("b", NEW)):
+                yield replace(made, run=run, job=replace(made.job, subject=subject, round=number))
+
+    assert [(figure.subject, figure.rounds) for figure in figures(read())] == [("a", 1), ("b", 20)]
+
+
 @pytest.mark.parametrize(
     ("metric", "training", "name"),
     [

@@ -63,6 +63,7 @@ def test_conditions_are_what_matters_for_the_kind_of_figure(settings, metric, de
         (12.0, None, "12 ms"),
         (12.3456, "12", "12.35 ms"),
         (12.0, "12", "12 ms"),
+        (12.03125, "12.03125", "12.03125 ms"),
         (12.5, "12.5", "12.50 ms"),
         (12.3456, "12.345", "12.3456 ms"),
         (12.34567, "12.3", "12.35 ms"),
@@ -78,7 +79,8 @@ def test_what_is_counted_one_by_one_has_no_decimals():
     counted = {"metric": "params", "unit": "", "printed": "33467040.0"}
     assert written(33_467_041, scale="1", **counted)["measured"] == "33467041"
     assert written(33_467_041, scale="10", **counted)["measured"] == "3346704.10"
-    assert written(33.5, scale="1", **counted)["measured"] == "33.50"
+    assert written(330, scale="10", metric="params", unit="M", printed="33.0")["measured"] == "33.00 M"
+    assert written(1234.5625, scale="1", metric="macs", unit="", printed="1234.5")["measured"] == "1234.56"
     assert written(12, scale="1", metric="latency", unit="", printed="13.0")["measured"] == "12.00"
 
 
