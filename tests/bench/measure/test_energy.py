@@ -91,7 +91,7 @@ def test_joules_are_those_of_one_input_of_the_task(subject, rapl, monkeypatch):
     monkeypatch.setattr(energy, "LEAST_S", 0.05)
     joules = iter((0.0, 12.0))
     monkeypatch.setattr(energy, "counter", lambda device: (lambda: next(joules), "a made-up counter"))
-    words = type("Words", (Task,), {"sample": "words"})()
+    words = Task(sample="words")
     job = Job("", "x", "", "energy", Settings(batch=2, quick=True), options=Options(budget_s=0.05))
     (row,) = energy.measure(replace(subject, task=words), job)
     assert row.unit == "J/words"
