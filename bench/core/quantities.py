@@ -16,7 +16,7 @@ Better = Literal["higher", "lower", ""]
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasuredRow:
     """A row that the suite measures.
 
     Attributes:

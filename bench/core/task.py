@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.core.quantities import Answer, Better, Quantity, Row
+from claimbench.bench.core.quantities import Answer, Better, MeasuredRow, Quantity
 
 if TYPE_CHECKING:
     import torch
@@ -96,10 +96,10 @@ class Score:
     needs: str = "needs the data set and trained weights: --metrics accuracy --dataset {dataset}"
     datasets: tuple[str, ...] = ()
 
-    def row(self, dataset: DataSet) -> Row:
+    def row(self, dataset: DataSet) -> MeasuredRow:
         """Return the row that scoring on a data set yields."""
         title = self.title.replace("{dataset}", dataset.title)
-        return Row(title, "quality", self.unit, better=self.better, least=self.least, most=self.most)
+        return MeasuredRow(title, "quality", self.unit, better=self.better, least=self.least, most=self.most)
 
     def reported_on(self, dataset: DataSet) -> dict[str, Quantity]:
         """Return what papers report of this score on a data set, by name."""
@@ -210,7 +210,7 @@ class Task:
     package: str = ""
 
     @cached_property
-    def rows(self) -> Mapping[str, Row]:
+    def rows(self) -> Mapping[str, MeasuredRow]:
         """The rows of its scores by name, data set by data set."""
         return {name: row for dataset in self.datasets.values() for name, row in self.rows_on(dataset).items()}
 
@@ -238,7 +238,7 @@ class Task:
             raise ValueError(f"a score names {sorted(strangers)[0]!r}, which is not among its data sets")
         _ = self.quantities
 
-    def rows_on(self, dataset: DataSet) -> dict[str, Row]:
+    def rows_on(self, dataset: DataSet) -> dict[str, MeasuredRow]:
         """Return the rows of one data set, by name."""
         return {dataset.fill(score.name): score.row(dataset) for score in self._scores_on(dataset)}
 

@@ -7,27 +7,27 @@ from dataclasses import replace
 from decimal import Decimal
 
 from claimbench.bench import tasks
-from claimbench.bench.core.quantities import TRAINING, Answer, Quantity, Row
+from claimbench.bench.core.quantities import TRAINING, Answer, MeasuredRow, Quantity
 
 _K, _M, _G, _MIB = Decimal(10**3), Decimal(10**6), Decimal(10**9), Decimal(2**20)
 
-ROWS: Mapping[str, Row] = {
-    "params": Row("Parameters", "count", "M", _M),
-    "params_trainable": Row("Parameters, trainable", "count", "M", _M),
-    "macs": Row("MACs", "count", "G", _G),
-    "flops": Row("FLOPs (2 x MACs)", "count", "G", _G),
-    "macs_fvcore": Row("MACs as fvcore counts", "count", "G", _G),
-    "throughput": Row("Throughput", "time", "img/s", better="higher"),
-    "latency": Row("Latency", "time", "ms", Decimal("0.001"), "lower"),
-    "memory_peak": Row("Memory, peak of activations", "memory", "MiB", _MIB, "lower"),
-    "memory_with_weights": Row("Memory, peak with weights", "memory", "MiB", _MIB, "lower"),
-    "memory_weights": Row("Memory, weights", "memory", "MiB", _MIB, "lower"),
-    "memory_per_image": Row("Memory, each further input", "memory", "MiB", _MIB, "lower"),
-    "memory_reserved": Row("Memory, reserved", "memory", "MiB", _MIB, "lower"),
-    "memory_device": Row("Memory, device", "memory", "MiB", _MIB, "lower"),
-    "memory_training": Row("Memory, training step", "memory", "MiB", _MIB, "lower"),
-    "energy": Row("Energy", "energy", "J/img", better="lower"),
-    "parity": Row("Difference from the official code", "parity", "", better="lower"),
+ROWS: Mapping[str, MeasuredRow] = {
+    "params": MeasuredRow("Parameters", "count", "M", _M),
+    "params_trainable": MeasuredRow("Parameters, trainable", "count", "M", _M),
+    "macs": MeasuredRow("MACs", "count", "G", _G),
+    "flops": MeasuredRow("FLOPs (2 x MACs)", "count", "G", _G),
+    "macs_fvcore": MeasuredRow("MACs as fvcore counts", "count", "G", _G),
+    "throughput": MeasuredRow("Throughput", "time", "img/s", better="higher"),
+    "latency": MeasuredRow("Latency", "time", "ms", Decimal("0.001"), "lower"),
+    "memory_peak": MeasuredRow("Memory, peak of activations", "memory", "MiB", _MIB, "lower"),
+    "memory_with_weights": MeasuredRow("Memory, peak with weights", "memory", "MiB", _MIB, "lower"),
+    "memory_weights": MeasuredRow("Memory, weights", "memory", "MiB", _MIB, "lower"),
+    "memory_per_image": MeasuredRow("Memory, each further input", "memory", "MiB", _MIB, "lower"),
+    "memory_reserved": MeasuredRow("Memory, reserved", "memory", "MiB", _MIB, "lower"),
+    "memory_device": MeasuredRow("Memory, device", "memory", "MiB", _MIB, "lower"),
+    "memory_training": MeasuredRow("Memory, training step", "memory", "MiB", _MIB, "lower"),
+    "energy": MeasuredRow("Energy", "energy", "J/img", better="lower"),
+    "parity": MeasuredRow("Difference from the official code", "parity", "", better="lower"),
     **{name: row for task in tasks.known().values() for name, row in task.rows.items()},
 }
 """Every row that ``claimbench.bench.measure`` emits, in the order of tables."""
@@ -106,11 +106,11 @@ def quantity(name: str) -> Quantity:
     return Quantity(name.replace("_", " "), "quality", "", needs="nothing in this suite measures it")
 
 
-def row(name: str) -> Row:
+def row(name: str) -> MeasuredRow:
     """Return what a measured row is; one that is not known is shown under its own name, as it was measured."""
     base = name.removesuffix(TRAINING)
     if name in ROWS or base not in ROWS:
-        return ROWS.get(name) or Row(name.replace("_", " "), "quality", "")
+        return ROWS.get(name) or MeasuredRow(name.replace("_", " "), "quality", "")
     return replace(ROWS[base], title=f"{ROWS[base].title}, training")
 
 

@@ -20,10 +20,10 @@ from claimbench.bench.store.evidence import Evidence, GainEvidence, ProbeArm, Pr
 from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS, ProbedSet
 from claimbench.bench.tasks.representation_probing.features import Features
-from claimbench.bench.tasks.representation_probing.heads import Recipe, Trained, train
+from claimbench.bench.tasks.representation_probing.heads import HeadRecipe, TrainedHead, train
 
 SEEDS = 5
-QUICK_SEEDS, QUICK_RECIPE = 2, Recipe(epochs=5)
+QUICK_SEEDS, QUICK_RECIPE = 2, HeadRecipe(epochs=5)
 METHOD = "both heads trained on the same frozen tokens, batches and seeds; rate chosen on validation pictures"
 
 
@@ -48,7 +48,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     with Ahead(job.options.predictions, "pictures encoded") as listener:
         parts, weights = features.load(dataset, job.options.data or "", listener)
     quick = job.settings.quick
-    seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else Recipe()
+    seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else HeadRecipe()
     what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
     trained, kept = _trained(job, parts, dataset.classes, recipe, seeds, what)
     heads, linear = trained[: len(seeds)], trained[len(seeds) :]
@@ -73,10 +73,10 @@ def _trained(
     job: Job,
     parts: dict[str, Features],
     classes: int,
-    recipe: Recipe,
+    recipe: HeadRecipe,
     seeds: Sequence[int],
     what: dict[str, Any],
-) -> tuple[list[Trained], dict[str, Any]]:
+) -> tuple[list[TrainedHead], dict[str, Any]]:
     """Return the paper's head and then the linear probe over the seeds, and the file that keeps the trainings."""
     build, probe = _builder(job, parts["train"], classes), _linear(parts["train"], classes)
     pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
@@ -88,7 +88,7 @@ def _trained(
         lambda group: [_kept(train(make, given, recipe, seed)) for make, given, seed in group],
     )
     tests = len(parts["test"].labels)
-    return [Trained(decode(right, tests), rate, validation) for right, rate, validation in found], kept
+    return [TrainedHead(decode(right, tests), rate, validation) for right, rate, validation in found], kept
 
 
 def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
@@ -115,12 +115,12 @@ def _linear(part: Features, classes: int) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(nn.BatchNorm1d(dim, eps=1e-6, affine=False), nn.Linear(dim, classes))
 
 
-def _kept(trained: Trained) -> list[Any]:
+def _kept(trained: TrainedHead) -> list[Any]:
     """Return one training as it is kept on the disk, JSON-ready."""
     return [encode(trained.right), trained.rate, trained.validation]
 
 
-def _arm(trained: list[Trained]) -> ProbeArm:
+def _arm(trained: list[TrainedHead]) -> ProbeArm:
     return ProbeArm(
         accuracies=[round(100 * float(each.right.mean()), 4) for each in trained],
         validation=[round(each.validation, 4) for each in trained],
@@ -130,7 +130,7 @@ def _arm(trained: list[Trained]) -> ProbeArm:
 
 
 def _rows(
-    dataset: ProbedSet, heads: list[Trained], linear: list[Trained], evidence: ProbeEvidence
+    dataset: ProbedSet, heads: list[TrainedHead], linear: list[TrainedHead], evidence: ProbeEvidence
 ) -> list[Measurement]:
     right, other = ([each.right for each in found] for found in (heads, linear))
     top1, in_pairs = TASK.expected(dataset.name)

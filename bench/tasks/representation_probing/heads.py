@@ -18,7 +18,7 @@ EVALUATED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadRecipe:
     """How every head is trained: AdamW without decay, a cosine to zero, the rate of the best validation accuracy."""
 
     epochs: int = 20
@@ -27,7 +27,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedHead:
     """One seed of one head.
 
     Attributes:
@@ -41,7 +41,7 @@ class Trained:
     validation: float
 
 
-def train(build: Callable[[], nn.Module], parts: dict[str, Features], recipe: Recipe, seed: int) -> Trained:
+def train(build: Callable[[], nn.Module], parts: dict[str, Features], recipe: HeadRecipe, seed: int) -> TrainedHead:
     """Train with every rate, choose by validation accuracy (of equal ones the lower rate), and test that head once.
 
     Batches depend on the seed alone, so that heads compared in pairs see the same ones.
@@ -56,10 +56,10 @@ def train(build: Callable[[], nn.Module], parts: dict[str, Features], recipe: Re
         _fit(head, parts["train"], recipe, rate, seed)
         found.append((_right(head, parts["validation"]).float().mean().item(), -rate, head))
     best, rate, head = max(found, key=lambda each: each[:2])
-    return Trained(_right(head, parts["test"]).numpy(), -rate, 100 * best)
+    return TrainedHead(_right(head, parts["test"]).numpy(), -rate, 100 * best)
 
 
-def _fit(head: nn.Module, part: Features, recipe: Recipe, rate: float, seed: int) -> None:
+def _fit(head: nn.Module, part: Features, recipe: HeadRecipe, rate: float, seed: int) -> None:
     head.train()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=0.0)

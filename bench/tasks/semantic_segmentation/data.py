@@ -17,7 +17,7 @@ from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskedPicture:
     """A picture and the place of its mask.
 
     Attributes:
@@ -30,7 +30,7 @@ class Pair:
     mask: Path
 
 
-def find(dataset: Masks, data: str) -> tuple[Pair, ...]:
+def find(dataset: Masks, data: str) -> tuple[MaskedPicture, ...]:
     """Return the pairs of a data set in the order of their names; the files themselves are not opened.
 
     Raises:
@@ -45,7 +45,7 @@ def find(dataset: Masks, data: str) -> tuple[Pair, ...]:
         raise UserError(f"{error.filename or root} cannot be read ({error.strerror or error})") from error
 
 
-def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+def _voc(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     inside = next(
         (root / sub for sub in ("", "VOC2012", "VOCdevkit/VOC2012") if (root / sub / "JPEGImages").is_dir()), root
     )
@@ -58,25 +58,25 @@ def _voc(dataset: Masks, root: Path) -> tuple[Pair, ...]:
     if odd is not None:
         raise UserError(f"{listing} names {odd!r}, which is no name of a picture")
     return tuple(
-        Pair(name, inside / "JPEGImages" / f"{name}.jpg", inside / "SegmentationClass" / f"{name}.png")
+        MaskedPicture(name, inside / "JPEGImages" / f"{name}.jpg", inside / "SegmentationClass" / f"{name}.png")
         for name in sorted(set(names))
     )
 
 
-def _cityscapes(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+def _cityscapes(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     pictures, masks = _inside(dataset, root, "leftImg8bit/val", "gtFine/val")
     ending = "_leftImg8bit.png"
     found = sorted(pictures.glob(f"*/*{ending}"))
     stems = [(file.parent.name, file.name.removesuffix(ending), file) for file in found]
-    return tuple(Pair(stem, file, masks / city / f"{stem}_gtFine_labelIds.png") for city, stem, file in stems)
+    return tuple(MaskedPicture(stem, file, masks / city / f"{stem}_gtFine_labelIds.png") for city, stem, file in stems)
 
 
-def _ade20k(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+def _ade20k(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     inside = root / "ADEChallengeData2016" if (root / "ADEChallengeData2016").is_dir() else root
     return _beside(*_inside(dataset, inside, "images/validation", "annotations/validation"))
 
 
-def _folder(dataset: Masks, root: Path) -> tuple[Pair, ...]:
+def _folder(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     pictures, masks = _inside(dataset, root, "images", "masks")
     pairs = _beside(pictures, masks)
     stems = {pair.name for pair in pairs}
@@ -96,7 +96,7 @@ def _inside(dataset: Masks, root: Path, pictures: str, masks: str) -> tuple[Path
     return root / pictures, root / masks
 
 
-def _beside(pictures: Path, masks: Path) -> tuple[Pair, ...]:
+def _beside(pictures: Path, masks: Path) -> tuple[MaskedPicture, ...]:
     """Return the pictures of a folder, each with the mask of its name in another.
 
     Raises:
@@ -110,7 +110,7 @@ def _beside(pictures: Path, masks: Path) -> tuple[Pair, ...]:
         if file.stem in stems:
             raise UserError(f"{stems[file.stem]} and {file.name} have one name, and so one mask: remove one of them")
         stems[file.stem] = file
-    return tuple(Pair(stem, file, masks / endings.get(stem, f"{stem}.png")) for stem, file in stems.items())
+    return tuple(MaskedPicture(stem, file, masks / endings.get(stem, f"{stem}.png")) for stem, file in stems.items())
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
@@ -129,7 +129,7 @@ LOSSY = ("JPEG", "MPO", "WEBP")
 """Pillow's names of formats that keep no exact values, whatever a file is called."""
 
 
-def picture(pair: Pair) -> np.ndarray:
+def picture(pair: MaskedPicture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
@@ -139,7 +139,7 @@ def picture(pair: Pair) -> np.ndarray:
     return rgb(pair.picture, least=LEAST_SIDE, aim="can be segmented")
 
 
-def size(pair: Pair) -> tuple[int, int]:
+def size(pair: MaskedPicture) -> tuple[int, int]:
     """Return a picture's (H, W); its pixels are not read.
 
     Raises:
@@ -149,7 +149,7 @@ def size(pair: Pair) -> tuple[int, int]:
         return image.height, image.width
 
 
-def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
+def mask(pair: MaskedPicture, dataset: Masks, classes: int) -> np.ndarray:
     """Return a mask as (H, W) class numbers in uint8, :data:`VOID` where a pixel does not count.
 
     Raises:
@@ -176,7 +176,7 @@ def mask(pair: Pair, dataset: Masks, classes: int) -> np.ndarray:
     return table[values.astype(np.int64)]
 
 
-def both(pair: Pair, dataset: Masks, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def both(pair: MaskedPicture, dataset: Masks, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a picture (H, W, 3) and its mask (H, W).
 
     Raises:
@@ -202,7 +202,7 @@ def _spans(values: dict[int, int]) -> str:
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
 
 
-def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) -> tuple[Pair, ...]:
+def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) -> tuple[MaskedPicture, ...]:
     """Return the pairs of a data set, by name; no file is opened.
 
     Args:
@@ -229,7 +229,7 @@ def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) ->
 
 def checked(
     dataset: Masks, data: str, classes: int, *, partial: bool = False, listener: Listener = SILENT
-) -> tuple[Pair, ...]:
+) -> tuple[MaskedPicture, ...]:
     """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
 
     Args:
@@ -249,12 +249,12 @@ def checked(
     return pairs
 
 
-def digest(pairs: Sequence[Pair]) -> str:
+def digest(pairs: Sequence[MaskedPicture]) -> str:
     """Return a digest of the names of the pictures that were looked at."""
     return hashlib.sha256("\n".join(pair.name for pair in pairs).encode(errors="surrogateescape")).hexdigest()
 
 
-def sizes(pairs: Sequence[Pair]) -> str:
+def sizes(pairs: Sequence[MaskedPicture]) -> str:
     """Return a digest of the names and the files' sizes: the same for the same pictures and masks."""
     files = [(pair.name, file) for pair in pairs for file in (pair.picture, pair.mask)]
     found = [(name, file.stat().st_size if file.exists() else 0) for name, file in files]

@@ -26,8 +26,8 @@ from claimbench.bench.tasks.semantic_segmentation.labelling import (
     NETWORK,
     REFINED,
     SCALES,
-    Found,
     Labeller,
+    Overlaps,
     Refine,
     Segmenter,
     evaluate,
@@ -169,7 +169,7 @@ def _bilinear(scores: Tensor, size: Sequence[int]) -> Tensor:
 def _row(
     dataset: Masks,
     score: Score,
-    ways: Mapping[str, Found],
+    ways: Mapping[str, Overlaps],
     reasons: Mapping[str, str],
     what: str,
     shared: SegmentationEvidence,

@@ -14,7 +14,7 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.tasks.semantic_segmentation import data
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, Masks
-from claimbench.bench.tasks.semantic_segmentation.data import Pair, sizes
+from claimbench.bench.tasks.semantic_segmentation.data import MaskedPicture, sizes
 from claimbench.bench.tasks.semantic_segmentation.preprocessing import Normalisation, padded, prepared
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, counts_of
 
@@ -42,14 +42,14 @@ def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Counts:
 
 
 @dataclass
-class Found:
+class Overlaps:
     """How labels overlap masks: everywhere, and by the width of a band around boundaries."""
 
     whole: Overlap
     narrow: dict[float, Overlap]
 
     @classmethod
-    def of(cls, pictures: Iterable[Counts], classes: int) -> Found:
+    def of(cls, pictures: Iterable[Counts], classes: int) -> Overlaps:
         """Return the counts of many pictures."""
         found = cls(Overlap(classes), {width: Overlap(classes) for width in WIDTHS})
         for picture in pictures:
@@ -93,9 +93,9 @@ class Segmenter:
         """Return what is done to a picture before the network sees it, for the evidence of a score."""
         return vars(self.normalisation) | {"pad": dataset.pad}
 
-    def groups(self, dataset: Masks, pairs: Sequence[Pair], batch: int) -> list[list[Pair]]:
+    def groups(self, dataset: Masks, pairs: Sequence[MaskedPicture], batch: int) -> list[list[MaskedPicture]]:
         """Return the pictures in order, up to ``batch`` neighbours of one padded size together."""
-        found: list[list[Pair]] = []
+        found: list[list[MaskedPicture]] = []
         before: tuple[int, ...] = ()
         for pair in pairs:
             size = padded(data.size(pair), dataset.pad) if batch > 1 else ()
@@ -106,7 +106,7 @@ class Segmenter:
             before = size
         return found
 
-    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Ways]:
+    def see(self, dataset: Masks, pairs: Sequence[MaskedPicture]) -> Iterator[Ways]:
         """Yield how the labels of each picture, which have one padded size, overlap its mask."""
         both = [data.both(pair, dataset, self.classes) for pair in pairs]
         inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
@@ -149,11 +149,11 @@ class Labeller:
         """Return what is done to a picture, which is the same for all data sets."""
         return self.steps
 
-    def groups(self, dataset: Masks, pairs: Sequence[Pair], batch: int) -> list[list[Pair]]:
+    def groups(self, dataset: Masks, pairs: Sequence[MaskedPicture], batch: int) -> list[list[MaskedPicture]]:
         """Return the pictures that are looked at together: each alone."""
         return [[pair] for pair in pairs]
 
-    def see(self, dataset: Masks, pairs: Sequence[Pair]) -> Iterator[Ways]:
+    def see(self, dataset: Masks, pairs: Sequence[MaskedPicture]) -> Iterator[Ways]:
         """Yield how the labels of each picture overlap its mask."""
         ways = {NETWORK: self.label, SCALES: self.label_over_scales}
         for pair in pairs:
@@ -162,8 +162,8 @@ class Labeller:
 
 
 def evaluate(
-    network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[Pair], job: Job, what: Mapping[str, Any]
-) -> tuple[dict[str, Found], dict[str, Any]]:
+    network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[MaskedPicture], job: Job, what: Mapping[str, Any]
+) -> tuple[dict[str, Overlaps], dict[str, Any]]:
     """Return how labels overlap the masks, by whose labels they are, and the file that keeps each picture's counts.
 
     Args:
@@ -183,4 +183,4 @@ def evaluate(
     told = {**what, "batch": batch, "pictures": sizes(pairs)}
     with torch.inference_mode():
         found, kept = look(job, told, named, lambda group: network.see(dataset, group))
-    return {way: Found.of((picture[way] for picture in found), network.classes) for way in found[0]}, kept
+    return {way: Overlaps.of((picture[way] for picture in found), network.classes) for way in found[0]}, kept

@@ -18,7 +18,7 @@ from claimbench.bench.tasks.sequential_recommendation import TASK
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
-from claimbench.bench.tasks.sequential_recommendation.score import NEGATIVES, Outcome, draw, scorer
+from claimbench.bench.tasks.sequential_recommendation.score import NEGATIVES, UserScores, draw, scorer
 
 SEED = 0
 SAMPLED = f"rank among {NEGATIVES} items drawn with replacement that the user was not trained on; ties by their mean"
@@ -64,7 +64,7 @@ def check_items(config: Any, model: Any, split: Split) -> None:
         raise UserError(f"the model knows {items:,} items and {split.data.name} holds {split.data.items:,}")
 
 
-def rows(dataset: ActionSet, sampled: Outcome, full: Outcome, evidence: RankingEvidence) -> list[Measurement]:
+def rows(dataset: ActionSet, sampled: UserScores, full: UserScores, evidence: RankingEvidence) -> list[Measurement]:
     """Return the rows of one model: each mean over users with its 95 % interval."""
     columns: list[tuple[NDArray[np.float64], str]] = [
         (sampled.hits, SAMPLED),

@@ -30,7 +30,7 @@ Scorer = Callable[[Ids, Ids | None], Scores]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UserScores:
     """What each user's true item scored.
 
     Attributes:
@@ -51,13 +51,13 @@ class Outcome:
         return float(self.gains.mean())
 
 
-def place(higher: Ids, equal: Ids, cut: int = CUT) -> Outcome:
+def place(higher: Ids, equal: Ids, cut: int = CUT) -> UserScores:
     """Return the outcome of items with ``higher`` others above them and ``equal`` others on their own score."""
     gain = np.concatenate([1 / np.log2(np.arange(cut) + 2), [0.0]])
     best, worst = np.minimum(higher, cut), np.minimum(higher + equal + 1, cut)
     total = np.concatenate([[0.0], gain[:cut].cumsum()])
     orders = equal + 1
-    return Outcome((worst - best) / orders, (total[worst] - total[best]) / orders)
+    return UserScores((worst - best) / orders, (total[worst] - total[best]) / orders)
 
 
 def draw_users(split: Split, rng: np.random.Generator, most: int = USERS) -> Ids:
@@ -89,7 +89,7 @@ class Evaluation:
         drawn = split.negatives(np.repeat(users[:, None], NEGATIVES, axis=1), rng)
         return cls(split, part, users, np.concatenate([truth[:, None], drawn], axis=1))
 
-    def sampled(self, score: Scorer, length: int, batch: int = 512) -> Outcome:
+    def sampled(self, score: Scorer, length: int, batch: int = 512) -> UserScores:
         """Rank each true item among the drawn ones; sequences are cut to their last ``length`` actions."""
         known, _ = self.split.queries(self.users, self.part, length)
         found = [
@@ -100,7 +100,7 @@ class Evaluation:
         true, others = scores[:, :1], scores[:, 1:]
         return place((others > true).sum(1), (others == true).sum(1))
 
-    def full(self, score: Scorer, length: int, batch: int = 256) -> Outcome:
+    def full(self, score: Scorer, length: int, batch: int = 256) -> UserScores:
         """Rank each true item among all that its user was not trained on: the sampled protocol without sampling."""
         known, truth = self.split.queries(self.users, self.part, length)
         higher, equal = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)

@@ -10,14 +10,14 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.tasks.super_resolution.catalogue import DATASETS
-from claimbench.bench.tasks.super_resolution.data import Pair, find, load, unused
+from claimbench.bench.tasks.super_resolution.data import LargePicture, find, load, unused
 from claimbench.bench.tasks.super_resolution.evaluate import scale_of
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
 
 
-def _same(found: Sequence[Pair]) -> tuple[Path, Path] | None:
+def _same(found: Sequence[LargePicture]) -> tuple[Path, Path] | None:
     """Return two large pictures whose files are the same, if any are."""
     seen: dict[str, Path] = {}
     for pair in found:

@@ -29,7 +29,7 @@ _MARKS = r"(?i)([_-]?x{scale}|_SRF_{scale}_[HL]R)$"
 
 
 @dataclass(frozen=True)
-class Pair:
+class LargePicture:
     """One picture of a set: its name, its file, and the file of the small picture where that is given."""
 
     name: str
@@ -37,14 +37,14 @@ class Pair:
     low: Path | None
 
 
-def find(chosen: LargePictures, data: str, scale: int, partial: bool) -> list[Pair]:
+def find(chosen: LargePictures, data: str, scale: int, partial: bool) -> list[LargePicture]:
     """Return the pictures of a set, in the order of their names.
 
     Raises:
         UserError: the folder is not there, is empty or another set's, or small pictures are missing; one sentence.
     """
     if not data:
-        return [Pair(path.stem, path, None) for path in packaged(chosen)]
+        return [LargePicture(path.stem, path, None) for path in packaged(chosen)]
     try:
         folder = _folder(chosen, Path(data))
         high, low = _files(folder, scale)
@@ -66,7 +66,7 @@ def find(chosen: LargePictures, data: str, scale: int, partial: bool) -> list[Pa
         raise UserError(f"{folder} has small pictures for x{scale}, but none for {', '.join(without[:5])}")
     if small and not partial and (alone := sorted(set(small) - set(names))):
         raise UserError(f"{folder} has small pictures for x{scale}, but no large ones for {', '.join(alone[:5])}")
-    return [Pair(name, path, small.get(name)) for name, path in sorted(names.items())]
+    return [LargePicture(name, path, small.get(name)) for name, path in sorted(names.items())]
 
 
 def pixels(file: Path) -> np.ndarray:
@@ -78,7 +78,7 @@ def pixels(file: Path) -> np.ndarray:
     return rgb(file, foreign=False)
 
 
-def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
+def load(pair: LargePicture, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the large picture, cut to a multiple of the scale, and the small one, both (H, W, 3) uint8.
 
     Raises:
@@ -103,7 +103,7 @@ def load(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
     return high, low
 
 
-def digest(pairs: list[Pair]) -> str:
+def digest(pairs: list[LargePicture]) -> str:
     """Return a digest of the contents of all files, which tells one copy of a set from another."""
     total = hashlib.sha256()
     for pair in pairs:

@@ -41,7 +41,7 @@ class ScaledSet:
 
     chosen: LargePictures
     scale: int
-    found: list[data.Pair]
+    found: list[data.LargePicture]
 
     def evidence(self) -> EnlargementEvidence:
         """Return what tells these scores from others."""
@@ -97,7 +97,9 @@ def scale_of(job: Job) -> int:
     return int(job.options.config.get("upscale", SCALES[-1]))
 
 
-def _see(methods: Mapping[str, Method], group: Sequence[data.Pair], scale: int) -> Iterator[dict[str, list[Any]]]:
+def _see(
+    methods: Mapping[str, Method], group: Sequence[data.LargePicture], scale: int
+) -> Iterator[dict[str, list[Any]]]:
     """Yield PSNR and SSIM of each method on each picture, JSON-ready: nothing stands for infinite."""
     for pair in group:
         large, small = data.load(pair, scale)

@@ -21,11 +21,11 @@ from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS
 from claimbench.bench.tasks.representation_probing.features import Features
-from claimbench.bench.tasks.representation_probing.heads import Recipe, train
+from claimbench.bench.tasks.representation_probing.heads import HeadRecipe, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-QUICK = Recipe(epochs=6, batch=32, rates=(1e-2, 1e-5))
+QUICK = HeadRecipe(epochs=6, batch=32, rates=(1e-2, 1e-5))
 
 
 def marked(count, seed, tokens=9, dim=24):
@@ -262,7 +262,7 @@ class TestProtocol:
     @pytest.fixture(autouse=True)
     def given(self, monkeypatch, parts):
         monkeypatch.setattr(features, "load", lambda name, given, told: (parts, "0" * 64))
-        monkeypatch.setattr(evaluate, "QUICK_RECIPE", Recipe(epochs=12, batch=32, rates=(1e-2,)))
+        monkeypatch.setattr(evaluate, "QUICK_RECIPE", HeadRecipe(epochs=12, batch=32, rates=(1e-2,)))
 
     def test_attention_finds_what_the_mean_drowns(self):
         accuracy, gain = evaluate.measure(SUBJECT, job())

@@ -17,8 +17,8 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import generator
 from claimbench.bench.tasks.sequential_recommendation.train import session
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import interval
-from claimbench.bench.tasks.sequential_recommendation.train.session import Course, Wish
-from claimbench.bench.tasks.sequential_recommendation.train.trainer import Batches, Recipe
+from claimbench.bench.tasks.sequential_recommendation.train.session import Course, Trainable
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import Batches, TrainerRecipe
 from claimbench.reproductions.sasrec.model import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +42,9 @@ def wish():
         split = Split(from_pairs("chains", users, items + 1))
         config = {**CONFIG, "items": split.data.items}
         values = {"batch": 20, "epochs": 4, "every": 2, "lr": 0.01, **recipe}
-        return Wish({"paper": "p"}, split, Recipe(8, **values), lambda: build(config, form), torch.device("cpu"))
+        return Trainable(
+            {"paper": "p"}, split, TrainerRecipe(8, **values), lambda: build(config, form), torch.device("cpu")
+        )
 
     return make
 
@@ -99,8 +101,8 @@ def test_ends_when_validation_stands_still(wish, tmp_path):
     found = run(wish(lr=1e-12, epochs=100, every=1, patience=3), tmp_path)
     progress = found["progress"]
     assert progress["epoch"] == progress["best_epoch"] + 3
-    assert not Course(epoch=9, best_epoch=5).over(Recipe(8, patience=5))
-    assert Course(epoch=10, best_epoch=5).over(Recipe(8, patience=5))
+    assert not Course(epoch=9, best_epoch=5).over(TrainerRecipe(8, patience=5))
+    assert Course(epoch=10, best_epoch=5).over(TrainerRecipe(8, patience=5))
 
 
 def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ def test_small_pictures_are_found_where_distributions_have_them(set5, layout, tm
     large, small = data.load(found[1], 3)
     assert large.shape == (small.shape[0] * 3, small.shape[1] * 3, 3)
     assert (small == 7).all()
-    assert data.digest(found) != data.digest([data.Pair(p.name, p.high, None) for p in found])
+    assert data.digest(found) != data.digest([data.LargePicture(p.name, p.high, None) for p in found])
 
 
 def test_the_packages_pictures_are_checked_by_their_digests():

@@ -13,7 +13,7 @@ from torch import nn
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT
-from claimbench.bench.core.quantities import Answer, Quantity, Row
+from claimbench.bench.core.quantities import Answer, MeasuredRow, Quantity
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import DataSet, Score, Subject, Task, TrainRequest
 from claimbench.bench.papers import registry
@@ -325,9 +325,9 @@ def test_rows_and_reported_figures_follow_from_scores():
     only = Score("shift", "Shift", "px", "lower", reported_title="{dataset}'s shift", needs="", datasets=("near-by",))
     task = Task(datasets={"near-by": near, "own": own}, default="own", scores=(right, only))
     assert task.rows == {
-        "n_right": Row("Near, right", "quality", "%", better="higher", least=0, most=100),
-        "shift": Row("Shift", "quality", "px", better="lower"),
-        "own_right": Row("Own, right", "quality", "%", better="higher", least=0, most=100),
+        "n_right": MeasuredRow("Near, right", "quality", "%", better="higher", least=0, most=100),
+        "shift": MeasuredRow("Shift", "quality", "px", better="lower"),
+        "own_right": MeasuredRow("Own, right", "quality", "%", better="higher", least=0, most=100),
     }
     needs = "needs the data set and trained weights: --metrics accuracy --dataset near-by"
     reported = Quantity("Near, right", "quality", "%", (Answer("n_right"),), "higher", needs, classes=21)

@@ -16,7 +16,7 @@ from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
-from claimbench.bench.tasks.image_classification.train.validation import Score, validate
+from claimbench.bench.tasks.image_classification.train.validation import Validation, validate
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.folder import TrainingFolder
@@ -173,7 +173,7 @@ class Loop:
             self.folder.keep({**state, "random": generators, "place": vars(self.place), "epoch_loss": self._epoch_loss})
         self.group.wait()
 
-    def _keep_weights(self, name: str, scores: dict[str, Score], *, average: bool) -> None:
+    def _keep_weights(self, name: str, scores: dict[str, Validation], *, average: bool) -> None:
         weights = self.learner.weights(average=average)
         if self.group.first:
             description = trained.Description(
@@ -205,7 +205,7 @@ class Loop:
         self._write(lines)
         listener.at(done, what=f"epoch {epoch + 1}/{self.learner.schedule.epochs}, loss {loss:.4f}")
 
-    def _epoch_line(self, scores: dict[str, Score], loss: float) -> dict[str, Any]:
+    def _epoch_line(self, scores: dict[str, Validation], loss: float) -> dict[str, Any]:
         line = {
             "kind": "epoch",
             "epoch": self.place.epoch - 1,

@@ -13,7 +13,7 @@ from claimbench.bench.training.distributed import Group
 
 
 @dataclass(frozen=True)
-class Score:
+class Validation:
     """Top-1 accuracy in per cent, mean cross-entropy, and how many pictures they are of."""
 
     top1: float
@@ -21,7 +21,7 @@ class Score:
     pictures: int
 
 
-def validate(model: nn.Module, loader: Any, group: Group) -> Score:
+def validate(model: nn.Module, loader: Any, group: Group) -> Validation:
     """Return the score of ``model`` in eval mode over what all processes' loaders hold together.
 
     A process whose pictures end earlier repeats its last forward pass, uncounted, since sharded weights are gathered by
@@ -41,4 +41,4 @@ def validate(model: nn.Module, loader: Any, group: Group) -> Score:
             model(pictures)
     model.train(training)
     correct, loss, total = group.sum(counts).tolist()
-    return Score(100 * correct / total, loss / total, int(total))
+    return Validation(100 * correct / total, loss / total, int(total))

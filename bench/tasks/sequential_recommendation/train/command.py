@@ -29,8 +29,8 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train import session
 from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import store
-from claimbench.bench.tasks.sequential_recommendation.train.session import Wish
-from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe
+from claimbench.bench.tasks.sequential_recommendation.train.session import Trainable
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import TrainerRecipe
 from claimbench.bench.training import for_claims
 
 SEEDS = (0, 1, 2)
@@ -55,7 +55,7 @@ def train(request: TrainRequest) -> int:
         _print_plan(plan, split, request.json)
         return 0
     library = import_module(f"{registry.entry(plan.paper.id).module}.model")
-    wish = Wish(plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device)
+    wish = Trainable(plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device)
     if device.type == "cpu":
         torch.set_num_threads(1)  # so small a model gains nothing from more, and its times mean the same everywhere
     outcomes = []
@@ -97,12 +97,12 @@ def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
         split = find(dataset, request.data, listener=request.listener)
     except UnavailableError as error:
         raise UserError(f"bench train --dataset {dataset.name} {error}") from error
-    if request.batch > max(split.data.users, Recipe.batch):
+    if request.batch > max(split.data.users, TrainerRecipe.batch):
         raise UserError(f"--batch {request.batch:,} is more than the {split.data.users:,} users that a step draws from")
     config = {**variant.config, "items": split.data.items}
     facts = paper.recipe
     form = facts.form if facts and facts.form else paper.default_form(variant)
-    recipe = Recipe(int(config["maxlen"]))
+    recipe = TrainerRecipe(int(config["maxlen"]))
     recipe = replace(
         recipe,
         batch=request.batch or (facts and facts.batch) or recipe.batch,

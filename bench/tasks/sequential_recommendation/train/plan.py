@@ -10,7 +10,7 @@ from typing import Any
 from claimbench.bench.papers.spec import Paper, Variant
 from claimbench.bench.tasks.sequential_recommendation.catalogue import ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
-from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import TrainerRecipe
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainingPlan:
     form: str
     config: Mapping[str, Any]
     dataset: ActionSet
-    recipe: Recipe
+    recipe: TrainerRecipe
     seeds: tuple[int, ...]
     folder: Path
 

@@ -18,14 +18,14 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.machine import environment
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
-from claimbench.bench.tasks.sequential_recommendation.score import Outcome, draw
-from claimbench.bench.tasks.sequential_recommendation.train.trainer import Recipe, Trainer
+from claimbench.bench.tasks.sequential_recommendation.score import UserScores, draw
+from claimbench.bench.tasks.sequential_recommendation.train.trainer import Trainer, TrainerRecipe
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.folder import CHECKPOINT, OUTCOME, TrainingFolder
 
 
 @dataclass(frozen=True)
-class Wish:
+class Trainable:
     """What to train.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wish:
 
     identity: Mapping[str, Any]
     split: Split
-    recipe: Recipe
+    recipe: TrainerRecipe
     build: Callable[[], nn.Module]
     device: torch.device
 
@@ -63,12 +63,12 @@ class Course:
     curve: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def over(self, recipe: Recipe) -> bool:
+    def over(self, recipe: TrainerRecipe) -> bool:
         """Whether training ends here."""
         stale = self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
         return stale or self.epoch >= recipe.epochs
 
-    def validated(self, scored: Outcome) -> bool:
+    def validated(self, scored: UserScores) -> bool:
         """Take note of a validation, and return whether none before was as good."""
         mean = float(np.mean(self.losses))
         self.curve.append({"epoch": self.epoch, "loss": mean, "hit@10": scored.hit, "ndcg@10": scored.ndcg})
@@ -88,7 +88,7 @@ class Course:
 
 
 def train(
-    wish: Wish, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
+    wish: Trainable, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
 ) -> dict[str, Any] | None:
     """Train with one seed, or go on with it, and return what was found; None where it was asked to stop before.
 
@@ -146,7 +146,7 @@ def best_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _test(trainer: Trainer, wish: Wish, seed: int) -> dict[str, Any]:
+def _test(trainer: Trainer, wish: Trainable, seed: int) -> dict[str, Any]:
     """Score the best weights: by the paper's protocol, without its draw of users, and against every item."""
     length = wish.recipe.maxlen
     protocol = draw(wish.split, "test", seed)
@@ -160,11 +160,11 @@ def _test(trainer: Trainer, wish: Wish, seed: int) -> dict[str, Any]:
     }
 
 
-def _scores(outcome: Outcome) -> dict[str, float]:
+def _scores(outcome: UserScores) -> dict[str, float]:
     return {"hit@10": outcome.hit, "ndcg@10": outcome.ndcg}
 
 
-def _circumstances(trainer: Trainer, wish: Wish) -> dict[str, Any]:
+def _circumstances(trainer: Trainer, wish: Trainable) -> dict[str, Any]:
     return {
         "commit": environment.commit(),
         "threads": torch.get_num_threads(),

@@ -31,7 +31,7 @@ class Recommender(Protocol):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainerRecipe:
     """How a model is trained.
 
     Attributes:
@@ -59,7 +59,7 @@ class Recipe:
 class Batches:
     """Draws the batches of an epoch: all users and negatives at once."""
 
-    def __init__(self, split: Split, recipe: Recipe) -> None:
+    def __init__(self, split: Split, recipe: TrainerRecipe) -> None:
         self.split, self.size = split, recipe.batch
         self.steps = max(split.data.users // recipe.batch, 1)
         self.inputs, self.positives = split.training(recipe.maxlen)
@@ -81,7 +81,7 @@ class Batches:
 class Trainer:
     """A model in training on one device."""
 
-    def __init__(self, model: nn.Module, split: Split, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, split: Split, recipe: TrainerRecipe, seed: int, device: torch.device) -> None:
         self.model: Any = model.to(device)
         self.seed, self.device = seed, device
         self.batches = Batches(split, recipe)
