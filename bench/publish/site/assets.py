@@ -1,4 +1,4 @@
-"""What pages share: styles, scripts, the table component and the chart library, all of it local."""
+"""The assets that pages share: styles, scripts, the table component and the chart library, all of them local."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Branch:
     name: str
 
     def check(self) -> None:
-        """Refuse what cannot be published to.
+        """Refuse a branch that cannot be published to.
 
         Raises:
             UserError: there is no Git, no repository, or the branch's name is no name.
@@ -50,7 +50,7 @@ class Branch:
 
     @contextmanager
     def fetched(self) -> Iterator[str]:
-        """Fetch the branch and yield its commit, or an empty text where it does not exist yet.
+        """Fetch the branch and yield its commit, or an empty text if it does not exist yet.
 
         Raises:
             UserError: the remote cannot be reached, or the branch holds something else than a site.
@@ -74,7 +74,7 @@ class Branch:
             self._git("update-ref", "-d", kept)
 
     def extract(self, commit: str, folder: str, out: Path) -> None:
-        """Write a folder of a commit into ``out``; nothing where the commit has no such folder."""
+        """Write a folder of a commit into ``out``; nothing if the commit has no such folder."""
         if not self._git("ls-tree", commit, folder).strip():
             return
         done = _run(["git", "archive", "--format=tar", commit, folder], self.repository)
@@ -84,9 +84,9 @@ class Branch:
             archive.extractall(out, filter="data")
 
     def commit(self, site: Path, parent: str, scratch: Path, message: str) -> tuple[str, str]:
-        """Make a commit of a site on top of ``parent``, and return it with what changes; both empty if nothing does.
+        """Make a commit of a site on top of ``parent``, and return it with its changes; both empty if there are none.
 
-        What the branch holds at its top beside a site (a CNAME, a README) stays.
+        Other files at the top of the branch (a CNAME, a README) stay.
         """
         environment = {"GIT_INDEX_FILE": str(scratch / "index")}
         top = self._git("rev-parse", "--absolute-git-dir").strip()
@@ -141,7 +141,7 @@ class Branch:
         raise UserError(f"{self.remote} does not take the branch {self.name}: {_last(done)}")
 
     def _identity(self) -> dict[str, str]:
-        """Return who commits, where neither the settings nor the environment tell."""
+        """Return a name and address to commit with if neither the settings nor the environment give them."""
         known = not _run(["git", "var", "GIT_COMMITTER_IDENT"], self.repository).returncode
         roles = () if known else ("AUTHOR", "COMMITTER")
         return {f"GIT_{role}_{key}": value for role in roles for key, value in _NOBODY.items()}
@@ -155,7 +155,7 @@ class Branch:
 
 _NOBODY = {"NAME": "claimbench", "EMAIL": "claimbench@localhost"}
 _FORMERLY = frozenset(("assets", "data", "papers", "machines", "operators", "results"))
-"""Folders of a site: where a site no longer has one, it goes."""
+"""Folders that sites have or had: one that a new site lacks is removed from the branch."""
 
 _RACES = (
     "fetch first",
@@ -165,7 +165,7 @@ _RACES = (
     "failed to update ref",
     "incorrect old value",
 )
-"""What Git says where the branch has moved."""
+"""Messages of Git about a branch that has moved."""
 
 
 def _run(

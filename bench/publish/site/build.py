@@ -23,7 +23,7 @@ from claimbench.bench.store.store import SkippedLine, Store
 
 @dataclass(frozen=True)
 class Site:
-    """What was written: how many pages, from how many records, and what could not be read."""
+    """The result of a build: the numbers of pages and records, and the records that could not be read."""
 
     pages: int
     records: int

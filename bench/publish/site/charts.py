@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 EVIDENCE = ("measured", "measured, score reported", "reported")
-"""What a point rests on, told apart by shape and by filling, so that no meaning is in the colour alone."""
+"""The evidence of a point, told apart by shape and by filling, so that no meaning is in the colour alone."""
 
 _SHAPES = ("circle", "triangle-up", "diamond")
 
@@ -106,7 +106,7 @@ def roofline() -> Spec:
 
 
 def speedups() -> Spec:
-    """How many times as fast as plain PyTorch and as torch.compile each backend is, with intervals."""
+    """The speed-up of each backend over plain PyTorch and over torch.compile, with intervals."""
     import altair as alt
 
     chart = alt.Chart(alt.NamedData("speeds"))

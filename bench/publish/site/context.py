@@ -1,4 +1,4 @@
-"""What the templates are given."""
+"""The variables of the templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[dict[str, Any]]
 def overview(
     material: Material, rows: Mapping[str, Rows], machines: list[MachinePage], operators: list[Operator]
 ) -> dict[str, Any]:
-    """Return what the pages about everything show."""
+    """Return the variables of the pages about all papers."""
     tasks: dict[str, list[dict[str, Any]]] = {}
     for result in material.papers:
         tasks.setdefault(result.paper.task, []).append(_summary(result, rows[result.paper.id]))
@@ -53,7 +53,7 @@ def _summary(result: PaperResults, rows: Rows) -> dict[str, Any]:
 
 
 def paper(result: PaperResults, rows: Rows) -> dict[str, Any]:
-    """Return what a paper's page shows."""
+    """Return the variables of a paper's page."""
     return {
         "result": result,
         "paper": result.paper,
@@ -81,7 +81,7 @@ def _variant(paper: Paper, variant: Variant, rows: Rows) -> dict[str, Any]:
 
 
 def _official(paper: Paper) -> dict[str, str]:
-    """Return where the official code is."""
+    """Return the address of the official code."""
     if paper.official is None:
         return {}
     repo, commit = paper.official.repo.strip(), paper.official.commit.strip()

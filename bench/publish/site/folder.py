@@ -70,7 +70,7 @@ def _turn(target: Path) -> Iterator[None]:
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Put ``new`` where ``target`` is, and what was there, if anything, where ``new`` was."""
+    """Exchange ``new`` and ``target``; ``target`` may be absent."""
     if not target.exists():
         new.rename(target)
         return

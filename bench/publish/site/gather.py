@@ -22,7 +22,7 @@ MOST_SIDE_BY_SIDE = 20
 """Models that one run timed together, beyond which their speeds are not set against one another in pairs."""
 
 _BROKEN = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, IndexError)
-"""What reading a record raises whose fields are not what they should be."""
+"""The errors that reading a record with wrong fields raises."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PaperResults:
     """A paper with all that is stored of it.
 
     Attributes:
-        paper: the paper; where its file is not at hand, what the records say of it.
+        paper: the paper; as far as its records tell if its file is not at hand.
         known: whether its file is at hand.
         report: measured against reported, from the newest run of each configuration.
         records: all records behind it and before, the oldest run first.
@@ -59,11 +59,11 @@ class Material:
 
     Attributes:
         papers: the papers, known ones first, each sorted by id.
-        broken: papers whose file is broken, and why.
+        broken: papers whose file is broken, and the reasons.
         kernels: the newest rows of operators, by device.
         environments: the environments that figures were measured in, by digest.
-        problems: what could not be read.
-        records: how many records there are; ``newest`` is the time of the last.
+        problems: parts of the store that could not be read, one sentence each.
+        records: the number of records; ``newest`` is the time of the last.
     """
 
     papers: list[PaperResults]
@@ -124,7 +124,7 @@ def _place(record: StoredRecord) -> str:
 
 
 def _inside(store: Store, problem: SkippedLine) -> SkippedLine:
-    """Return a problem whose place is told from the store on: where that lies is nobody's business."""
+    """Return a problem with its path relative to the store, so that no path of the machine is published."""
     return SkippedLine(problem.place.removeprefix(f"{store.root}/"), problem.text)
 
 

@@ -1,4 +1,4 @@
-"""How figures moved from run to run: one line for each configuration, for every metric."""
+"""The figures of each configuration from run to run: one line for each, for every metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
 
 MOST_POINTS = 200
-"""Runs that one line shows; the newest, where there are more."""
+"""Runs that one line shows; the newest, if there are more."""
 
 Line = dict[str, Any]
 

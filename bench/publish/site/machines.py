@@ -1,4 +1,4 @@
-"""What a machine is, what was measured on it, and when."""
+"""A machine's facts, its runs and their times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MachinePage:
         title: the processor or GPU in words.
         environments: (digest, facts) of each software it was seen with.
         runs: a line each: id, first time, commit, papers, records, failures; the newest first.
-        papers: how many figures of each paper were measured on it.
+        papers: the number of figures of each paper that were measured on it.
         operators: the operators timed on it.
     """
 
@@ -56,7 +56,7 @@ def _machine(material: Material, device: str) -> MachinePage:
 
 
 def _title(facts: Mapping[str, Any]) -> str:
-    """Return the GPU's or else the processor's name; empty where the facts do not tell."""
+    """Return the GPU's or else the processor's name; empty if the facts do not tell."""
     gpu, cpu = facts.get("gpu"), facts.get("cpu")
     if isinstance(gpu, Mapping) and gpu.get("name"):
         return str(gpu["name"])

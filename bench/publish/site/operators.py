@@ -1,4 +1,4 @@
-"""What the operators' benchmarks say: each backend against plain PyTorch, torch.compile and the roofline."""
+"""The results of the operators' benchmarks: each backend against plain PyTorch, torch.compile and the roofline."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a timing as plain data. Whatever is not what it should be is left out."""
+    """Return a timing as plain data, without fields of a wrong type."""
     against = {str(a.get("baseline")): a for a in _list(row.get("against")) if isinstance(a, Mapping)}
     ceiling = row.get("ceiling") if isinstance(row.get("ceiling"), Mapping) else {}
     assert isinstance(ceiling, Mapping)
@@ -96,7 +96,7 @@ def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speed(against: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return how many times as fast as a baseline, with its interval and its verdict."""
+    """Return the speed-up over a baseline, with its interval and its verdict."""
     ratio = _number(against.get("ratio")) if against else None
     if against is None or ratio is None:
         return None

@@ -1,4 +1,4 @@
-"""Pages from templates. Whatever a template prints is escaped, and shown on one line without control characters."""
+"""Pages from templates. Every printed value is escaped, and shown on one line without control characters."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Pages:
     """Writes pages, and knows the file name of each.
 
     Attributes:
-        folder: where the site is written.
+        folder: of the site that is written.
         papers, machines, operators: file names, without ending, by name.
-        written: how many pages there are so far.
+        written: the number of pages so far.
     """
 
     folder: Path

@@ -1,8 +1,8 @@
 """The points of the plots: one a model and configuration, each figure marked as measured or as reported.
 
 A measured point is one configuration of times, memory and energy, with the counts and scores of the same model, which
-no machine changes. Where a score was not measured the reported one stands in and says so. A reported point holds what
-a source states for a model, and nothing else.
+no machine changes. If a score was not measured the reported one stands in and is marked as such. A reported point holds
+the figures that a source states for a model, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TIMED = ("time", "memory", "energy")
 
 @dataclass(frozen=True)
 class Axis:
-    """What a plot can show: its key in a point, its title, its unit, which way is better, and what kind it is."""
+    """A quantity that a plot can show: its key in a point, title, unit, better direction and kind."""
 
     key: str
     title: str
@@ -42,10 +42,10 @@ class Point:
     """A model in one configuration.
 
     Attributes:
-        paper, task, model, form: whose it is.
+        paper, task, model, form: the model, and the paper and task that it belongs to.
         evidence: ``measured`` or ``reported``.
-        device, precision, batch, mode: how it was run; empty where that plays no part or is not stated.
-        size: the input, as its task says it.
+        device, precision, batch, mode: of its runs; empty if they play no part or are not stated.
+        size: the input, as its task prints it.
         values: (value, low, high, ``m`` or ``r``) by axis, in the axis's unit.
         run, time: of the newest figure in it.
         quick: whether it was measured with less effort.
@@ -100,7 +100,7 @@ def _measured(result: PaperResults, axes: dict[str, Axis]) -> Iterator[Point]:
 
 
 def _has_forms(paper: Paper, subject: str) -> bool:
-    """Tell whether a variant comes in several forms, so that its name alone says too little."""
+    """Whether a variant comes in several forms, so that its name alone does not identify a model."""
     variant = next((variant for variant in paper.variants if variant.name == subject), None)
     return variant is not None and len(variant.forms or paper.forms) > 1
 
@@ -171,7 +171,7 @@ def _axis_of_row(name: str, sample: str) -> Axis:
 def _reported_scores(
     paper: Paper, subject: str, form: str, axes: dict[str, Axis]
 ) -> dict[str, tuple[float, float | None, float | None, str]]:
-    """Return the scores that a source reports for a measured model, for where none was measured."""
+    """Return the scores that a source reports for a measured model; they stand in for scores that were not measured."""
     reported: Iterable[Reported] = ()
     for variant in paper.variants:
         if variant.name == subject:
@@ -196,7 +196,7 @@ def _reported_scores(
 
 
 def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
-    """Yield the points of what sources state: counts and scores with each reported speed, or alone."""
+    """Yield the points of reported figures: counts and scores with each reported speed, or alone."""
     named: list[tuple[str, tuple[Reported, ...], InputSpec | None, str]] = [
         *((v.name, v.reported, v.input, paper.default_form(v)) for v in paper.variants),
         *((b.model, b.reported, None, "") for b in paper.baselines),
@@ -226,7 +226,7 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
 
 
 def _size(paper: Paper, given: InputSpec | None, pixels: int) -> str:
-    """Return the input of a reported figure: the side that it states, or else what the variant takes."""
+    """Return the input of a reported figure: the side that it states, or else the variant's own."""
     shape = (3, pixels, pixels) if pixels else given.sample_shape() if given is not None else ()
     return tasks.shown(paper.task).size(shape)
 

@@ -1,7 +1,7 @@
 """Publishes a site with the records behind it: to a branch, a folder or an archive.
 
-A branch and a folder keep the records in ``results/``. Who publishes to them takes in what others have published there,
-so that the site shows the records of all, whoever came first, and nobody's are lost.
+A branch and a folder keep the records in ``results/``. A publisher takes in the records that others have published
+there, so that the site shows the records of all and nobody's are lost.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from claimbench.bench.store.jsonl import write_whole
 
 RECORDS = "results"
 TRIES = 10
-"""How often a branch that others keep moving is tried."""
+"""The number of tries on a branch that others keep moving."""
 
 MESSAGE = "Publish the leaderboard"
 ENDINGS = (".tar.gz", ".tgz", ".zip")
 
 
 def to_branch(source: SiteSource, repository: Path, remote: str, branch: str, *, dry_run: bool = False) -> str:
-    """Commit the site to a branch of a remote, and return what happened, one sentence.
+    """Commit the site to a branch of a remote, and return the outcome, one sentence.
 
-    The checkout, its index and its branches stay as they are. Where others push meanwhile, their records are taken in
+    The checkout, its index and its branches stay as they are. If others push meanwhile, their records are taken in
     and the site is built anew.
 
     Raises:
@@ -71,7 +71,7 @@ def to_branch(source: SiteSource, repository: Path, remote: str, branch: str, *,
 
 
 def to_folder(source: SiteSource, target: Path, *, dry_run: bool = False) -> str:
-    """Replace a folder by the site, whole, and return what happened, one sentence.
+    """Replace a folder by the site, whole, and return the outcome, one sentence.
 
     Raises:
         UserError: the folder holds something else, or cannot be written.
@@ -90,7 +90,7 @@ def to_folder(source: SiteSource, target: Path, *, dry_run: bool = False) -> str
 
 
 def to_archive(source: SiteSource, target: Path, *, dry_run: bool = False) -> str:
-    """Write the site as one file, and return what happened, one sentence. The same records give the same bytes.
+    """Write the site as one file, and return the outcome, one sentence. The same records give the same bytes.
 
     Raises:
         UserError: the file's name does not tell a format, or it cannot be written.
@@ -107,7 +107,7 @@ def to_archive(source: SiteSource, target: Path, *, dry_run: bool = False) -> st
 
 
 def check_archive(target: Path) -> None:
-    """Refuse what cannot be an archive.
+    """Refuse a path that cannot be an archive.
 
     Raises:
         UserError: its name does not tell a format, or it is a folder.

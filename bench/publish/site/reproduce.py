@@ -15,11 +15,11 @@ from claimbench.bench.report.rows import Row
 _METRICS = {name: "accuracy" for task in tasks.known().values() for name in task.rows} | {
     name: metric for metric, rows in measure.ROWS.items() for name, _ in rows
 }
-"""Which of ``bench run --metrics`` gives a row."""
+"""The value of ``bench run --metrics`` that measures a row."""
 
 
 def command(paper: Paper, row: Row) -> str:
-    """Return a ``bench run`` that measures a row of a paper; empty where none does."""
+    """Return a ``bench run`` that measures a row of a paper; empty if none does."""
     name = _measured_name(row)
     metric = _METRICS.get(name) or _METRICS.get(name.removesuffix(quantities.TRAINING), "")
     subject = _subject(paper, row)
@@ -51,7 +51,7 @@ def _measured_name(row: Row) -> str:
 
 
 def _subject(paper: Paper, row: Row) -> list[str]:
-    """Return the options that name what a row is about; none if ``bench run`` cannot build it."""
+    """Return the options that name the subject of a row; none if ``bench run`` cannot build it."""
     measured = row.figure.subject if row.figure is not None else row.subject
     timm = {baseline.model: baseline.timm for baseline in paper.baselines if baseline.timm}
     if measured.startswith("timm:") or row.subject in timm:
@@ -85,7 +85,7 @@ def _settings(row: Row, metric: str) -> list[str]:
 
 
 def _data(dataset: str, row: str) -> list[str]:
-    """Return the options that name what a score is measured on: a data set, and where a user has it."""
+    """Return the options that name the data of a score: a data set, and a placeholder for the user's folder of it."""
     for task in tasks.known().values():
         own = task.datasets.get(dataset) or next((d for d in task.datasets.values() if row in task.rows_on(d)), None)
         if own is not None and row in task.rows:

@@ -1,4 +1,4 @@
-"""Rows of pages as plain data: what a table shows, and the evidence behind it."""
+"""Rows of pages as plain data: the cells of a table, and the evidence behind them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUPS = {
     "not measured": "open",
     "not reported": "silent",
 }
-"""What a verdict comes to: the figure stands, it does not, nobody can say yet, or nobody reports one."""
+"""The outcome of a verdict: the figure stands, it does not, nobody can say yet, or nobody reports one."""
 
 
 def paper_rows(result: PaperResults) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def _row(result: PaperResults, row: Row) -> dict[str, Any]:
 
 
 def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many rows agree, differ, are open and are reported by nobody."""
+    """Return the numbers of rows that agree, differ, are open and are reported by nobody."""
     found = dict.fromkeys(("agrees", "differs", "open", "silent"), 0)
     for row in rows:
         found[row["group"]] += 1

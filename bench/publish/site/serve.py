@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 class _Handler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing for each request."""
+        """Print nothing for each request."""
 
     def end_headers(self) -> None:
         self.send_header("X-Content-Type-Options", "nosniff")
@@ -26,7 +26,7 @@ def bind(folder: Path, port: int) -> tuple[ThreadingHTTPServer, str]:
     """Return a server of ``folder``, which may be filled later, and its address.
 
     Args:
-        folder: what to serve.
+        folder: the one to serve.
         port: 0 for any that is free.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a site is made from: stored records, the papers and the operators that are installed."""
+"""The source of a site: stored records, the papers and the operators that are installed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from claimbench.bench.store.store import Store
 
 @dataclass(frozen=True)
 class SiteSource:
-    """What a site is made from.
+    """The source of a site.
 
     Attributes:
         results: the folder of records.
         papers: the papers to show, measured or not.
-        broken: papers whose file is broken, by id, and why.
+        broken: papers whose file is broken, by id, and the reasons.
         listed: the operators (``claimbench.bench.measure.operators.list.OperatorRow``).
     """
 

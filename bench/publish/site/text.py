@@ -31,7 +31,7 @@ def tidy(value: Any) -> Any:
 
 
 def words(value: object) -> str:
-    """Return a text on one line, with control characters made visible, cut off where it is absurdly long."""
+    """Return a text on one line, with control characters made visible, cut off if it is absurdly long."""
     return _one_line(value if type(value) is str else str(value))
 
 
