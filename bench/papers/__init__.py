@@ -1,1 +1,1 @@
-"""What papers state: facts, recipes, golden records, claims."""
+"""Papers and the statements in them: facts, recipes, golden records, claims."""

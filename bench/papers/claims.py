@@ -1,4 +1,4 @@
-"""What an experiment behind a headline claim is given, and what it gives back.
+"""The input and the result of an experiment behind a headline claim.
 
 Only the standard library is imported here: reproductions share these types with the engine.
 """
@@ -18,10 +18,10 @@ class Evidence:
     """One figure behind a verdict.
 
     Attributes:
-        name: what it is.
-        value: as measured; None where it could not be.
+        name: of the figure, in words.
+        value: as measured; None if it could not be.
         unit: of the value; empty for a ratio.
-        reported: what the paper states for it, as printed; empty where it states nothing.
+        reported: the paper's figure as printed; empty if it states none.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What an experiment found.
+    """The result of an experiment.
 
     Attributes:
         verdict: ``holds`` and ``fails`` judge the whole claim, ``partly`` a part of it that was tested, ``untested``
             nothing.
         evidence: the figures, in the order to show them.
-        limits: what the experiment leaves open, one or two sentences.
+        limits: the questions that the experiment leaves open, one or two sentences.
     """
 
     verdict: ClaimVerdict
@@ -48,14 +48,14 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training of a paper's model left for the paper's claims, see
+    """The result of one training of a paper's model, kept for the paper's claims; see
     :mod:`claimbench.bench.training.for_claims`.
 
     Attributes:
-        variant: what was trained.
-        dataset: on what, by the name that ``--dataset`` takes.
-        folder: where its weights are.
-        figures: what the task's trainer found worth keeping, JSON-ready.
+        variant: the one that was trained.
+        dataset: of the training, by the name that ``--dataset`` takes.
+        folder: of its weights.
+        figures: chosen by the task's trainer, JSON-ready.
     """
 
     variant: str
@@ -70,13 +70,13 @@ def _nothing_trained() -> tuple[Trained, ...]:
 
 @dataclass(frozen=True)
 class ClaimContext:
-    """What an experiment may ask of the engine.
+    """The services of the engine that an experiment may use.
 
     Attributes:
         measure: ``measure(subject, form, metric)`` returns the value of a metric's row (``params``, ``macs``,
-            ``throughput``, ...) for a variant or ``timm:<model>`` (whose form is empty), or None where this machine
-            or this run does not give it.
-        trained: ``trained()`` returns what ``bench train`` left of the paper's models in the working folder.
+            ``throughput``, ...) for a variant or ``timm:<model>`` (whose form is empty), or None if this machine or
+            this run does not give it.
+        trained: ``trained()`` returns the results of ``bench train`` for the paper's models in the working folder.
     """
 
     measure: Callable[[str, str, str], float | None]

@@ -1,4 +1,4 @@
-"""The golden records at hand: which there are for a variant, here or beside a paper of another package."""
+"""The golden records at hand for a variant, here or beside a paper of another package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = files.ROOT / ("tests/goldens" if files.checkout() else "goldens")
 def names(paper: str, variant: str, variants: Iterable[str]) -> list[str]:
     """Return the goldens of one variant as names that :func:`path` takes.
 
-    ``x@256x192`` and ``x_small_map`` are goldens of the variant ``x`` where no variant has their own name.
+    ``x@256x192`` and ``x_small_map`` are goldens of the variant ``x`` if no variant has their own name.
     """
     known = list(variants)
     found = sorted(_folder(paper).glob("*.json"))
@@ -23,7 +23,7 @@ def names(paper: str, variant: str, variants: Iterable[str]) -> list[str]:
 
 
 def path(name: str) -> Path:
-    """Return where a golden is, from ``<paper>/<file>``; an absolute path stays as it is."""
+    """Return the path of a golden, from ``<paper>/<file>``; an absolute path stays as it is."""
     paper, _, file = name.partition("/")
     return _folder(paper) / file if paper else Path(name)
 

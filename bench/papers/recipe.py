@@ -1,7 +1,7 @@
-"""How a paper trained its models: the ``recipe`` section of ``paper.yaml``.
+"""The training recipe of a paper's models: the ``recipe`` section of ``paper.yaml``.
 
-Every value is the sources' own; what no source gives is null and named in ``unknown``. ``sources`` says where a value
-stands, field by field, and ``source`` where all others do.
+Every value is the sources' own; a value that no source gives is null and named in ``unknown``. ``sources`` gives the
+places of values, field by field, and ``source`` the place of all others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEEDED = ("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule")
 
 
 _KEPT = ("source", "sources", "notes", "unknown")
-"""What the changes for a variant add to, instead of replacing it."""
+"""Fields that the changes for a variant add to, instead of replacing them."""
 
 
 class _Strict(BaseModel):
@@ -44,7 +44,7 @@ class Annealed(_Strict):
         argument: the argument's name.
         config: the hyper-parameter that holds the last value.
         start: the value before ``first_epoch``.
-        first_epoch, last_epoch: where the fall begins and ends.
+        first_epoch, last_epoch: of the fall.
     """
 
     argument: str
@@ -58,31 +58,31 @@ class Recipe(_Strict):
     """A training recipe.
 
     Attributes:
-        source: where it stands, unless ``sources`` (by field) says otherwise.
-        notes: differences between the paper, its script and its log, and what a reader must know.
+        source: of all values but those that ``sources`` names, by field.
+        notes: differences between the paper, its script and its log, and other notes for a reader.
         unknown: fields that no source gives.
-        data: the data set, in words; ``classes``: how many classes it has.
+        data: the data set, in words; ``classes``: the number of its classes.
         form: the form that is trained; empty for the paper's only one.
         size: the side of the training pictures; else the variant's own.
         epochs, cooldown_epochs: the schedule's length, and epochs at ``min_lr`` after it.
         batch: pictures an optimizer step, over all devices. ``device_batch``: those of one device, where stated.
         optimizer: timm's name for it. ``betas``, ``eps``, ``momentum``: null for its defaults.
-        lr: the peak learning rate for ``lr_batch`` pictures a step, to which it is proportional; where ``lr_batch`` is
+        lr: the peak learning rate for ``lr_batch`` pictures a step, to which it is proportional; if ``lr_batch`` is
             null it does not depend on the batch. ``scale_ends``: whether ``min_lr`` and ``warmup_lr`` scale alike.
         weight_decay: not applied to biases, to vectors, nor to parameters that match ``no_weight_decay`` (patterns);
             but to those that match ``decayed_vectors``, which are no vectors in the official code.
         schedule: of the learning rate; ``each_step``: whether it moves every step and not every epoch.
-        lag_epochs: how many epochs it comes late: scripts that follow DeiT's ask for an epoch's rate with the number of
-            the one before, so that the first rate serves two epochs and the last is never reached.
+        lag_epochs: the number of epochs that it comes late: scripts that follow DeiT's ask for an epoch's rate with the
+            number of the one before, so that the first rate serves two epochs and the last is never reached.
         warmup_epochs, warmup_lr: a linear rise from ``warmup_lr``, which replaces the schedule's first epochs.
         clip, clip_mode: of gradients, null for none.
         crop: ``resized`` (random area and shape) or ``padded`` (random place after 4 pixels of padding).
-        crop_scale, flip, interpolation, color_jitter: as timm's transforms take them. Where ``auto_augment`` is given
+        crop_scale, flip, interpolation, color_jitter: as timm's transforms take them. If ``auto_augment`` is given
             timm leaves colour jitter out, as the official scripts on timm do.
         auto_augment: timm's text, or ``torchvision-rand-mM`` for torchvision's RandAugment of magnitude M.
         repeats: repeated augmentation, versions of a picture in an epoch; 0 for none.
-        erasing, erasing_mode: the probability of random erasing, and what fills the hole.
-        mixup, cutmix: alphas, 0 for none; ``mix_switch`` is the probability of CutMix where both are on.
+        erasing, erasing_mode: the probability of random erasing, and the filling of the hole.
+        mixup, cutmix: alphas, 0 for none; ``mix_switch`` is the probability of CutMix if both are on.
         label_smoothing: of the targets.
         drop_path: the rate of stochastic depth, which the hyper-parameter ``drop_path_key`` takes; null leaves the
             variant's own.
@@ -91,10 +91,10 @@ class Recipe(_Strict):
         precision: of the forward pass: fp32, or bf16 or fp16 under autocast.
         sync_batch_norm: whether batch statistics are those of all devices.
         auxiliary: the weight of the auxiliary head's loss.
-        token_labelling, annealed: see these.
+        token_labelling, annealed: see their classes.
         variants: by variant, the fields that differ.
         alternatives: by name, other recipes of the same paper, as the fields that differ; applied after ``variants``.
-        not_for: variants (patterns) that no source says how to train, or that are no classifiers.
+        not_for: variants (patterns) without a recipe in any source, or that are no classifiers.
     """
 
     source: str
@@ -170,7 +170,7 @@ class Recipe(_Strict):
         return self
 
     def resolve(self, variant: str, alternative: str = "") -> Recipe:
-        """Return the recipe of one variant, without what concerns others.
+        """Return the recipe of one variant, without the fields that concern others.
 
         Args:
             variant: its name.
@@ -200,12 +200,12 @@ class Recipe(_Strict):
         )
 
     def source_of(self, field: str) -> str:
-        """Return where a value stands."""
+        """Return the place of a value in the sources."""
         return self.sources.get(field, self.source)
 
 
 def _first(error: ValueError) -> str:
-    """Return what is wrong, in one sentence."""
+    """Return the error, in one sentence."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))} {first['msg'].removeprefix('Value error, ')}".strip()

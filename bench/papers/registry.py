@@ -34,11 +34,11 @@ class PaperEntry:
 
     Attributes:
         id: the name of its folder, and its name on the command line.
-        folder: where its ``paper.yaml`` lies.
+        folder: of its ``paper.yaml``.
         module: its Python package, for example ``claimbench.reproductions.overlock``.
-        title, task, arxiv, venue: as ``paper.yaml`` has them; empty where it is broken.
+        title, task, arxiv, venue: as ``paper.yaml`` has them; empty if it is broken.
         variants: the names of its variants.
-        problem: what is wrong with it, one sentence; empty if nothing is known to be.
+        problem: the error in it, one sentence; empty if none is known.
     """
 
     id: str
@@ -54,7 +54,7 @@ class PaperEntry:
 
 @cache
 def entries() -> dict[str, PaperEntry]:
-    """Return every paper that can be found, by id, sorted; a broken one says so in its ``problem``."""
+    """Return every paper that can be found, by id, sorted; the ``problem`` of a broken one is not empty."""
     found: dict[str, PaperEntry] = {}
     for name, module, place in _places():
         if name not in found:
@@ -117,7 +117,7 @@ def packages() -> Iterator[tuple[str, Path]]:
 
 
 def _places() -> Iterator[tuple[str, str, Path | str]]:
-    """Yield each paper's name and Python package with its folder, or with what is wrong with its entry point."""
+    """Yield each paper's name and Python package with its folder, or with the error in its entry point."""
     from importlib.metadata import entry_points
 
     for root in roots():
@@ -135,7 +135,7 @@ def _places() -> Iterator[tuple[str, str, Path | str]]:
 
 
 def _read(name: str, folder: Path, module: str) -> PaperEntry:
-    """Return the listing of one paper from the head of its ``paper.yaml``, or from all of it where the head is odd."""
+    """Return the listing of one paper from the head of its ``paper.yaml``, or from all of it if the head is odd."""
     try:
         text = _head((folder / "paper.yaml").read_text(encoding="utf-8"))
         data = yaml_text.parse(text)
@@ -153,7 +153,7 @@ def _head(text: str) -> str:
 
 
 def _read_whole(name: str, folder: Path, module: str) -> PaperEntry:
-    """Return the listing of one paper after validating it, or what is wrong with it."""
+    """Return the listing of one paper after validating it, or the error in it."""
     try:
         paper = _load(name, folder)
     except UserError as error:

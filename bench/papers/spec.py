@@ -40,13 +40,13 @@ class Reported(_Strict):
     """One figure that a paper, its README or its code's output states.
 
     Attributes:
-        metric: what it is, for example ``params_m``, ``flops_g``, ``throughput_img_s``, ``imagenet1k_top1``.
-        value: the figure as printed; None where the source gives none.
-        source: where it stands: the table, section or README line.
-        form: which form of the variant it describes; empty for the paper's default form.
+        metric: its name, for example ``params_m``, ``flops_g``, ``throughput_img_s``, ``imagenet1k_top1``.
+        value: the figure as printed; None if the source gives none.
+        source: the table, section or README line that states it.
+        form: of the variant that it describes; empty for the paper's default form.
         approximate: read off a chart or rounded by a reader.
-        device, precision, batch: how it was measured, where the source says so.
-        note: what a reader must know before comparing.
+        device, precision, batch: of its measurement, if the source states them.
+        note: a caution for comparisons.
     """
 
     metric: Name
@@ -65,8 +65,8 @@ class Form(_Strict):
     """A form in which a variant can be built, for example as trained or re-parameterised.
 
     Attributes:
-        name: what ``build(variant, form=name)`` takes.
-        note: what it is, one phrase, shown in tables.
+        name: as ``build(variant, form=name)`` takes it.
+        note: a description, one phrase, shown in tables.
         default: whether times and memory are measured in this form unless the user says otherwise.
     """
 
@@ -85,9 +85,9 @@ class InputSpec(_Strict):
     mean: str | tuple[float, ...] = "imagenet"
     std: str | tuple[float, ...] = "imagenet"
     shape: tuple[int, ...] | None = None
-    """The shape of one sample where it is not ``(channels, size, size)``."""
+    """The shape of one sample if it is not ``(channels, size, size)``."""
     counted: tuple[int, ...] | None = None
-    """The shape of the sample on which the paper counts FLOPs, where that is another."""
+    """The shape of the sample on which the paper counts FLOPs, if that is another."""
 
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one sample, without the batch axis."""
@@ -95,13 +95,13 @@ class InputSpec(_Strict):
 
 
 class Checkpoint(_Strict):
-    """Where the official weights are.
+    """The address and format of the official weights.
 
     Attributes:
         url: an http(s) address, that of a file on the Hugging Face hub, or ``hf:owner/repository[@revision]/file``.
-        format: what the file holds.
-        sha256: the digest that its publisher states; None where none is stated.
-        note: what a reader must know, for example which file of a shared folder is meant.
+        format: of the file's content.
+        sha256: the digest that its publisher states; None if none is stated.
+        note: for a reader, for example the name of the file in a shared folder.
     """
 
     url: str = Field(pattern=r"^(https?://|hf:)\S+$")
@@ -114,8 +114,8 @@ class OtherCheckpoint(Checkpoint):
     """Published weights of a model that no variant describes.
 
     Attributes:
-        name: what its publisher calls it.
-        why: why no variant describes it, one sentence.
+        name: its publisher's.
+        why: the reason that no variant describes it, one sentence.
     """
 
     name: str
@@ -130,8 +130,8 @@ class Variant(_Strict):
         config: hyper-parameters, passed to the reproduction as they are.
         forms: the names of the forms it can take; empty for all of the paper's forms.
         default: whether a run without ``--variant`` measures it.
-        input: what it is evaluated on.
-        task: what it is for, where that is not the paper's task: its network is then built by that task.
+        input: of its evaluation.
+        task: its own, if that is not the paper's task; that task then builds its network.
         checkpoint: the official weights, if published.
         reported: every figure stated for it.
     """
@@ -152,7 +152,7 @@ class Baseline(_Strict):
 
     Attributes:
         model: its name as the paper prints it.
-        timm: timm's name for it, where timm has it; it is then measured beside the paper's models.
+        timm: timm's name for it, if timm has it; it is then measured beside the paper's models.
         default: whether a run measures it without being asked.
         reported: the figures the source states.
     """
@@ -164,14 +164,14 @@ class Baseline(_Strict):
 
 
 class Claim(_Strict):
-    """A headline claim and how it is put to the test.
+    """A headline claim and its test.
 
     Attributes:
         id: a short name.
         text: the claim, in our words.
-        source: where the paper makes it.
+        source: its place in the paper.
         experiment: the function in the reproduction's ``claims.py`` that tests it; empty if nothing here can.
-        needs: what a test would take, where ``experiment`` is empty (one sentence).
+        needs: the requirements of a test, if ``experiment`` is empty (one sentence).
         check: the arithmetic on reported figures that the claim rests on.
     """
 
@@ -190,13 +190,13 @@ class Claim(_Strict):
 
 
 class Deviation(_Strict):
-    """A difference between what the paper says, what the official code does and what a counter counts.
+    """A difference between the paper's text, the official code and the counters of this suite.
 
     Attributes:
         metrics: the metrics whose rows it explains; tables print ``text`` beside a difference there.
         text: the explanation, one or two sentences.
-        relative: by how much it moves the figure, measured over reported minus one, where known: [low, high].
-        source: where it is established.
+        relative: by how much it moves the figure, measured over reported minus one, if known: [low, high].
+        source: the evidence for it.
     """
 
     text: str
@@ -220,11 +220,11 @@ class Study(_Strict):
     The modules are in the reproduction's ``study.py``: ``block`` and ``counterpart``, or ``network``.
 
     Attributes:
-        block: what is trained, one phrase.
-        counterpart: what it is swapped for, one phrase.
-        source: where the paper makes or implies this comparison.
+        block: the paper's block, one phrase.
+        counterpart: its replacement, one phrase.
+        source: the place in the paper that makes or implies this comparison.
         dataset: the real data set that the study trains on unless the user says otherwise.
-        note: what limits the comparison.
+        note: the limits of the comparison.
     """
 
     block: str = Field(min_length=1)
@@ -235,17 +235,17 @@ class Study(_Strict):
 
 
 class BackboneFacts(_Strict):
-    """How the paper's networks serve as backbones of detectors and segmenters.
+    """The use of the paper's networks as backbones of detectors and segmenters.
 
     Their models have ``forward_features(x)``, a list of maps (B, C, h, w); the last one at each of the strides 4, 8, 16
     and 32 goes to the neck or head.
 
     Attributes:
-        source: where this is established.
+        source: the evidence for this.
         norm: whether each map passes a LayerNorm over its channels on its way out.
         not_for: variants that have no such maps; shell patterns.
         config: hyper-parameters that differ from classification, by task.
-        notes: what a reader must know before comparing.
+        notes: cautions for comparisons.
     """
 
     source: str = Field(min_length=1)
@@ -278,11 +278,11 @@ class Paper(_Strict):
     """Reported figures on other tasks; shown as not measured."""
     backbone: BackboneFacts | None = None
     networks: tuple[Variant, ...] = ()
-    """Models of other tasks that are built around a variant: ``bench run --task``. Their ``config`` says ``backbone``,
-    the variant, and ``network``, what is put around it."""
+    """Models of other tasks that are built around a variant: ``bench run --task``. Their ``config`` names
+    ``backbone``, the variant, and ``network``, the neck and heads around it."""
     study: Study | None = None
     recipe: Recipe | None = None
-    """How the paper trained its models."""
+    """The training recipe of the paper's models."""
 
     @property
     def models(self) -> tuple[Variant, ...]:

@@ -18,10 +18,10 @@ _COMPACT = re.compile(rf"(?:[-?:][ \t]+){{{DEEPEST}}}")
 
 
 def parse(text: str) -> Any:
-    """Return what ``text`` holds: mappings, lists, text, numbers, dates. No object is ever built, no code ever run.
+    """Return the content of ``text``: mappings, lists, text, numbers, dates. No object is ever built, no code ever run.
 
     Raises:
-        ValueError: it is not YAML, asks for other objects, or is too large or too deep; says what and at which line.
+        ValueError: it is not YAML, asks for other objects, or is too large or too deep; names the problem and the line.
     """
     if len(text) > LARGEST:
         raise ValueError(f"it is longer than {LARGEST} characters")
@@ -50,7 +50,7 @@ def _bracket_depth(text: str) -> int:
 
 
 def _expanded(node: Any, known: dict[int, int], level: int = 0) -> int:
-    """Return how many values ``node`` holds when every alias is written out; a node inside itself counts as endless."""
+    """Return the number of values in ``node`` with every alias written out; a node inside itself counts as endless."""
     if not isinstance(node, dict | list):
         return 1
     if level > DEEPEST:

@@ -22,11 +22,11 @@ class Backbone(nn.Module):
     """The maps of a network at the strides 4, 8, 16 and 32.
 
     Args:
-        model: a network with ``forward_features(x)``, a list of maps (B, C, h, w). What no map depends on, for example
-            its classification head, is dropped from it.
+        model: a network with ``forward_features(x)``, a list of maps (B, C, h, w). Modules that no map depends on, for
+            example its classification head, are dropped from it.
         size: the side of a square picture that it takes.
         norm: whether each map passes a LayerNorm over its channels.
-        out_indices: which of the four maps are returned.
+        out_indices: the positions of the returned maps among the four.
 
     Attributes:
         channels: of each returned map.
@@ -100,7 +100,7 @@ def build(
         form: a form of the variant; empty for its default.
         drop_path: the rate of stochastic depth of the last block; None for the variant's own.
         checkpoint: a file of official classification weights; empty for random weights.
-        out_indices: which of the maps at strides 4, 8, 16 and 32 are returned.
+        out_indices: the positions of the returned maps among those at strides 4, 8, 16 and 32.
 
     Raises:
         UserError: there is no such backbone or form, or the file does not fit.
@@ -122,7 +122,7 @@ def build(
 
 
 def _load(model: nn.Module, module: str, variant: Variant, form: str, checkpoint: str) -> None:
-    """Copy what the classifier of an official checkpoint shares with ``model``; the rest of it stays random."""
+    """Copy the weights that the classifier of an official checkpoint shares with ``model``; the others stay random."""
     official = importlib.import_module(f"{module}.official")
     try:
         classifier: nn.Module = official.from_official(variant.config, load_state(checkpoint), form)
@@ -142,7 +142,7 @@ def _maps(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 @torch.enable_grad()
 def _trace(model: nn.Module, size: int, out_indices: Sequence[int]) -> tuple[dict[int, int], list[int], frozenset[str]]:
-    """Return where the last map of each stride stands, the channels of all maps, and the parameters they need."""
+    """Return the position of the last map of each stride, the channels of all maps, and the parameters they need."""
     try:
         traced = copy.deepcopy(model).eval().to("meta")
         maps = _maps(traced, torch.zeros(1, 3, size, size, device="meta"))

@@ -130,7 +130,7 @@ def from_file(job: Job) -> nn.Module:
     """Return the model that a function of the user's own file makes.
 
     Raises:
-        UserError: the file, the function or what it returns is wrong, or the weights file does not fit.
+        UserError: the file, the function or its result is wrong, or the weights file does not fit.
     """
     path, _, factory = job.subject.rpartition(":")
     file = Path(path)

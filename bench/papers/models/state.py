@@ -21,8 +21,7 @@ _WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "ema", "param
 def load_state(path: Path | str) -> dict[str, Tensor]:
     """Return the tensors of a weights file, by name.
 
-    It is safetensors, what ``torch.save`` writes, or a ``.tar.gz`` archive of a TensorFlow checkpoint, as its content
-    tells.
+    The content tells the format: safetensors, ``torch.save`` or a ``.tar.gz`` archive of a TensorFlow checkpoint.
 
     Only tensors, plain containers and the ``argparse.Namespace`` in which training scripts keep their options are read:
     a file that holds other Python objects is refused, since loading those can run any code. Weights that lie under

@@ -28,7 +28,7 @@ STEP = "global_step"
 
 @dataclass(frozen=True)
 class VariableEntry:
-    """Where one variable's values lie: in which shard, from which byte, how many, and what they are."""
+    """The place of one variable's values: shard, first byte and number of bytes, with their shape and type."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class VariableEntry:
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """Return the variables of the one checkpoint in a ``.tar.gz`` archive, by name.
 
-    Left out are the step counter and whatever belongs to another variable (``<variable>/<slot>``): moving averages and
+    Left out are the step counter and variables that belong to another one (``<variable>/<slot>``): moving averages and
     the optimiser's memory.
 
     Raises:
@@ -152,7 +152,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number in base 128, lowest digits first, and where it ends."""
+    """Return a number in base 128, lowest digits first, and the position of its end."""
     value = shift = 0
     while True:
         byte = data[at]

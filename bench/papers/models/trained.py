@@ -1,4 +1,4 @@
-"""Weights that ``bench train`` made: in our own layout, with what is needed to build the model they belong to."""
+"""Weights that ``bench train`` made: in our own layout, with the hyper-parameters that building their model needs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from claimbench.bench.core.errors import UserError
 
 _KEY = "claimbench"
-"""The entry of a safetensors file's metadata that says what the weights are."""
+"""The entry of a safetensors file's metadata that describes the weights."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of trained weights holds.
+    """The description of the model in a file of trained weights.
 
     Attributes:
         paper, variant, form: the model. ``config``: the hyper-parameters it was built with.
         input_size: the side of the pictures it was trained on.
-        epoch: how many epochs it had seen. ``average``: whether these are averaged weights.
-        top1: its validation accuracy in per cent, where it was validated.
-        deviations: what differed from the paper's recipe.
+        epoch: the number of epochs it had seen. ``average``: whether these are averaged weights.
+        top1: its validation accuracy in per cent, if it was validated.
+        deviations: differences from the paper's recipe.
     """
 
     paper: str
@@ -55,7 +55,7 @@ def save(path: Path, state: Mapping[str, Tensor], description: Description) -> N
 
 
 def describe(path: Path | str) -> Description | None:
-    """Return what a file of weights says of itself; None for files that ``bench train`` did not make."""
+    """Return the description in a file of weights; None for files that ``bench train`` did not make."""
     if Path(path).suffix != ".safetensors":
         return None
     from safetensors import SafetensorError, safe_open
@@ -77,8 +77,8 @@ def build(path: Path | str, module: str, variant: str, form: str) -> nn.Module |
     Args:
         path: the file.
         module: the paper's Python package.
-        variant, form: what is asked for; a paper's ``model.convert(model, form)``, where it has one, turns the form
-            that was trained into another.
+        variant, form: the model to return; a paper's ``model.convert(model, form)``, if it has one, turns the form that
+            was trained into another.
 
     Raises:
         UserError: it holds another variant, a form that cannot be converted, or is damaged.

@@ -88,7 +88,7 @@ def test_pipeline(network: ToolboxNetwork) -> list[dict[str, Any]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the toolboxes from logging how they start each parameter."""
+    """Keep the toolboxes from logging the initialisation of each parameter."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel("WARNING")
@@ -109,7 +109,7 @@ def _base(toolbox: str, name: str) -> Config:
 
 
 def _segmenter(model: Any, network: ToolboxNetwork, channels: list[int], classes: int) -> None:
-    """Fit an encoder and decoder to the backbone: heads read the neck's maps where there is one."""
+    """Fit an encoder and decoder to the backbone: heads read the neck's maps if there is one."""
     model.pretrained = None
     # Pictures of any size come as a multiple of the coarsest stride, and results lose what was added.
     model.data_preprocessor.update(size=None, size_divisor=32, test_cfg={"size_divisor": 32})

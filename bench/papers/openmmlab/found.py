@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Found:
-    """What a detector found in one picture (H, W).
+    """The detections in one picture (H, W).
 
     Attributes:
         boxes: (N, 4), left, top, right and bottom in pixels of the picture.

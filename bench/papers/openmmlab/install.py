@@ -1,4 +1,4 @@
-"""Whether the packages of an integration are there, and what to do if not; asking imports none of them."""
+"""A check that the packages of an integration are installed; it imports none of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def require_openmmlab() -> None:
     """Check that OpenMMLab's packages are installed.
 
     Raises:
-        UserError: one is not installed; says how to install it.
+        UserError: one is not installed; the sentence gives the command that installs it.
     """
     missing = [name for name in OPENMMLAB if find_spec(name) is None]
     if missing:

@@ -10,7 +10,7 @@ def require() -> None:
     """Import the packages, with stand-ins for compiled operators that are missing.
 
     Raises:
-        UserError: one is not installed, or does not work with what is installed beside it.
+        UserError: one is not installed, or does not work with the other installed packages.
     """
     require_openmmlab()
     try:

@@ -1,4 +1,4 @@
-"""What ``bench run --task`` measures: a network of the papers' tables around the backbone that a variant names."""
+"""The models of ``bench run --task``: a network of the papers' tables around the backbone that a variant names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of the papers' tables: which head, at which size, trained how."""
+"""The networks of the papers' tables, each with its head, input size and training schedule."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class ToolboxNetwork:
 
     Attributes:
         name: as papers print it, but for upper and lower case.
-        task: what it does.
+        task: the network's.
         toolbox: ``mmseg`` or ``mmdet``.
         model, data, schedule: files under the toolbox's ``_base_`` configurations.
         size: height and width of the picture at which papers count FLOPs.
         classes: of the data set.
-        optimizer: what the papers train it with.
-        box_head: what papers change in each box head of the toolbox's file.
+        optimizer: of the papers' trainings.
+        box_head: the papers' changes to each box head of the toolbox's file.
     """
 
     name: str
@@ -113,5 +113,5 @@ NETWORKS: Mapping[str, ToolboxNetwork] = {
 
 
 def find(name: str) -> ToolboxNetwork | None:
-    """Return the network that a paper calls ``name``, in whatever case; None if it is not among them."""
+    """Return the network that a paper calls ``name``, in upper or lower case; None if it is not among them."""
     return next((network for network in NETWORKS.values() if network.name.lower() == name.lower()), None)

@@ -1,7 +1,7 @@
-"""Stands in for mmcv's compiled operators where mmcv was installed without them, as it is from its source on PyPI.
+"""Stand-ins for mmcv's compiled operators if mmcv was installed without them, as it is from its source on PyPI.
 
 Detectors need non-maximum suppression and RoIAlign: torchvision has both, by the same definition. Any other compiled
-operator can be imported and says what is missing when it is called.
+operator can be imported, and raises an error that names it when it is called.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def provide() -> None:
 
 
 def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Return the indices of the boxes (N, 4) that are kept, best first; ``offset`` is 1 where widths count pixels."""
+    """Return the indices of the boxes (N, 4) that are kept, best first; ``offset`` is 1 if widths count pixels."""
     if offset:
         boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1)
     return nms(boxes, scores, iou_threshold)
@@ -66,7 +66,7 @@ def _roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write into ``output`` (N, C, h, w) what regions ``rois`` (N, 5: picture and corners) hold of ``input``."""
+    """Write into ``output`` (N, C, h, w) the regions ``rois`` (N, 5: picture and corners) of ``input``."""
     if pool_mode != AVERAGE:
         raise NotImplementedError("RoIAlign with max pooling needs mmcv's compiled operators: build onedl-mmcv")
     output.copy_(roi_align(input, rois, (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned))

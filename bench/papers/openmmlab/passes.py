@@ -1,4 +1,4 @@
-"""What one forward pass of a network is, for counting and timing: tensors in, tensors out, the same work each time."""
+"""The forward pass of a network, for counting and timing: tensors in, tensors out, the same work each time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BOXES, MASKS = 1000, 100
 
 
 class _Pass(nn.Module):
-    """A network with how it is tested once it is trained.
+    """A network with its protocol of testing.
 
     Attributes:
         network: the toolbox's.
-        preprocessing: what is done to a picture that is scored, for the evidence.
+        preprocessing: of a picture that is scored, for the evidence.
         tested_shape: (3, height, width) of the canvas that such a picture is resized into.
     """
 
@@ -50,7 +50,7 @@ class SegmenterPass(_Pass):
 
     @property
     def classes(self) -> int:
-        """How many classes it tells apart."""
+        """The number of classes it tells apart."""
         network: Any = self.network
         return int(network.decode_head.num_classes)
 
@@ -76,7 +76,7 @@ class SegmenterPass(_Pass):
 class DetectorPass(_Pass):
     """Backbone, neck, and the heads on as many regions of each picture as a trained detector looks at.
 
-    Which regions the network itself would propose depends on its weights, and so would the work; here they lie on a
+    The regions that the network itself would propose depend on its weights, and so would the work. Here they lie on a
     fixed grid, spread over the levels of the pyramid. Non-maximum suppression is not part of it.
     """
 
@@ -91,7 +91,7 @@ class DetectorPass(_Pass):
         return predict.objects(self.network, self._settings, picture)
 
     def forward(self, x: Tensor) -> Any:
-        """Return what every head gives for pictures (B, 3, H, W)."""
+        """Return the outputs of every head for pictures (B, 3, H, W)."""
         network: Any = self.network
         maps = network.extract_feat(x)
         if not hasattr(network, "roi_head"):
@@ -122,7 +122,7 @@ def _stages(extractors: nn.Module, heads: nn.Module) -> list[tuple[Any, Any]]:
 def _regions(extractor: Any, maps: tuple[Tensor, ...], number: int) -> Tensor:
     """Return (B * number, C, side, side): a share of the regions from each level of the pyramid.
 
-    A region spans 14 positions of its level, about what the rule that gives regions to levels leads to.
+    A region spans 14 positions of its level, about as many as under the rule that gives regions to levels.
     """
     found = []
     levels = len(extractor.featmap_strides)

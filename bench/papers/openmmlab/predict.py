@@ -1,4 +1,4 @@
-"""What a trained network says of one picture, which goes through its toolbox's own test pipeline."""
+"""The predictions of a trained network for one picture, which goes through its toolbox's own test pipeline."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mmengine.model import BaseModel
 
 OWN_STEPS = ("LoadImageFromFile", "LoadAnnotations")
-"""Steps of a pipeline that are left out: pictures are read, and compared with what is true, by :mod:`bench`."""
+"""Steps of a pipeline that are left out: :mod:`bench` reads pictures and compares predictions with the truth."""
 
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-"""Of the canvas that pictures are resized into, for scores over several sizes: what the papers' tables mean by it."""
+"""Factors of the canvas that pictures are resized into, for scores over several sizes as in the papers' tables."""
 
 SCALES = f"ratios {', '.join(map(str, RATIOS))} of the canvas, each also mirrored; mean of the probabilities"
 
@@ -59,7 +59,7 @@ def tested_shape(settings: ToolboxNetwork) -> tuple[int, ...]:
 
 
 def preprocessing(network: Any, settings: ToolboxNetwork) -> dict[str, Any]:
-    """Return what is done to a picture before the network sees it, JSON-ready, for the evidence of a score."""
+    """Return the preprocessing of a picture, JSON-ready, for the evidence of a score."""
     before = network.data_preprocessor
     return {
         "resize": f"into {'x'.join(map(str, tested_shape(settings)[1:]))} at its own ratio of sides",

@@ -1,4 +1,4 @@
-"""Fetching many variants' weights one after the other: what cannot be had does not keep the others from coming."""
+"""Fetching many variants' weights one after the other; a failure does not keep the others from coming."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fetched:
-    """How the fetch of one variant's weights ended.
+    """The result of a fetch of one variant's weights.
 
     Attributes:
-        paper, variant: whose they are.
+        paper, variant: the owner of the weights.
         news: ``fetched``, ``recorded``, ``verified``, or ``failed``.
         file, sha256, size, lock: the file, its digest, its bytes and the lock file that records it; empty if failed.
-        reason: why it failed, one sentence.
+        reason: for the failure, one sentence.
     """
 
     paper: str

@@ -25,11 +25,11 @@ class Checked:
     """One variant's weights.
 
     Attributes:
-        paper, variant: whose they are.
+        paper, variant: the owner of the weights.
         status: ``fits`` (the recorded file, and it loads strictly into the model), ``not recorded`` (it loads, and no
             lock file knows it yet), ``FAILED``, ``not here`` or ``none published``.
-        sha256: of the file, where it is the recorded one.
-        reason: why not, one sentence.
+        sha256: of the file, if it is the recorded one.
+        reason: for a status other than ``fits``, one sentence.
     """
 
     paper: str
@@ -81,7 +81,7 @@ def load_strictly(paper: Paper, variant: Variant, file: Path) -> None:
     """Load a file into the variant's model through the paper's ``official.py``, and let the model go.
 
     Raises:
-        UserError: it cannot be read or does not fit; names what is missing or unexpected.
+        UserError: it cannot be read or does not fit; the sentence names the missing or unexpected weights.
     """
     official = import_module(f"{registry.entry(paper.id).module}.official")
     state = load_state(file)

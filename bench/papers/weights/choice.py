@@ -1,4 +1,4 @@
-"""Which papers and variants a weights command is about."""
+"""The papers and variants of a weights command."""
 
 from __future__ import annotations
 

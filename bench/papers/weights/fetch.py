@@ -1,4 +1,4 @@
-"""Weights from where they are published into the cache: fetched once, recorded in a lock file, then verified."""
+"""Weights from their publishers into the cache: fetched once, recorded in a lock file, then verified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SELF = ("127.0.0.1", "::1", "localhost")
 
 
 class AbsentError(UserError):
-    """Weights are not here and cannot be had now; the sentence says what to download and where to put it."""
+    """Weights are not here and cannot be had now; the sentence names the file to download and its place."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Held:
 
     Attributes:
         path: the file.
-        locked: what its lock file records of it.
+        locked: its entry in the lock file.
         lock: that lock file.
-        news: what was done for it: ``fetched``, ``recorded`` (found here, not yet in a lock file) or ``verified``.
+        news: the way to it: ``fetched``, ``recorded`` (found here, not yet in a lock file) or ``verified``.
     """
 
     path: Path
@@ -48,11 +48,11 @@ class Held:
 
 @dataclass(frozen=True)
 class WeightsPlace:
-    """Where a variant's weights come from and where they belong.
+    """The address of a variant's weights and their place in the cache.
 
     Attributes:
-        paper, variant: whose they are.
-        checkpoint, source: where they are published.
+        paper, variant: the owner of the weights.
+        checkpoint, source: the place of publication.
         path: their file in the cache, there or not.
         locks: the folders of lock files: the paper's own, then the cache's.
     """
@@ -68,17 +68,17 @@ class WeightsPlace:
         return f"the official weights of {self.paper}/{self.variant}"
 
     def locked(self) -> tuple[Locked, Path] | None:
-        """Return what is recorded of the file, and in which lock file."""
+        """Return the entry of the file, and the lock file that holds it."""
         return lock.find(self.locks, self.variant, self.source.url)
 
     def by_hand(self) -> str:
-        """Return what a person has to do, a phrase."""
+        """Return the step that a person has to take, a phrase."""
         note = f" ({self.source.note})" if self.source.note else ""
         return f"download {self.source.address}{note} and save it as {self.path}"
 
 
 def place_of(root: Path, paper: str, variant: Variant) -> WeightsPlace | None:
-    """Return where a variant's weights belong in the cache ``root``; None where none are published."""
+    """Return the place of a variant's weights in the cache ``root``; None if none are published."""
     if variant.checkpoint is None:
         return None
     source = source_of(variant.checkpoint)
@@ -121,7 +121,7 @@ class Fetcher:
         root: the folder of the cache.
         offline: whether the network is forbidden.
         patience: with slow and failing servers.
-        listener: told what goes on.
+        listener: of the progress.
     """
 
     root: Path
@@ -131,11 +131,11 @@ class Fetcher:
     _dead: dict[str, str] = field(default_factory=dict)
 
     def fetch(self, paper: str, variant: Variant) -> Held:
-        """Return a variant's weights, verified; fetch them first where they are not here.
+        """Return a variant's weights, verified; fetch them first if they are not here.
 
         Raises:
-            AbsentError: they are not here and cannot be had; says what to download and where to put it.
-            UserError: they are not what they were, cannot be weights, or cannot be written.
+            AbsentError: they are not here and cannot be had; the sentence names the file to download and its place.
+            UserError: they have changed, cannot be weights, or cannot be written.
         """
         place = place_of(self.root, paper, variant)
         if place is None:
@@ -206,7 +206,7 @@ class Fetcher:
         return commit, stated
 
     def _accept(self, place: WeightsPlace, file: Path, stated: str, commit: str = "") -> Locked:
-        """Return what is to be recorded of a file, after every check that there is.
+        """Return the entry to record of a file, after every check that there is.
 
         Raises:
             UserError: it cannot be weights, or is not the file that it must be.
@@ -242,7 +242,7 @@ class Fetcher:
         return Locked(place.source.url, found, file.stat().st_size, commit)
 
     def _set_aside(self, place: WeightsPlace, file: Path) -> str:
-        """Keep a download that was refused, for whoever wants to look at it; return where, a phrase."""
+        """Keep a download that was refused, so that a user can look at it; return a phrase with its place."""
         if file == place.path:
             return ""
         kept = place.path.with_name(f"{place.path.name}.refused")

@@ -1,7 +1,8 @@
 """Files on the Hugging Face hub: the commit that a revision stands for, and the digest and size that the hub states.
 
-``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token, and says why a file
-cannot be had. The bytes come through :mod:`claimbench.bench.data.download.download` like all others: the library keeps
+``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token, and gives the reason if a
+file cannot be had. The bytes come through :mod:`claimbench.bench.data.download.download` like all others: the library
+keeps
 a partial file for one process only, so that a download that was cut off would begin anew.
 """
 

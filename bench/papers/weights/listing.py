@@ -1,4 +1,4 @@
-"""What is published for each variant, and what of it is here."""
+"""The published weights of each variant, and those of them that are here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Listed:
     """The weights of one variant.
 
     Attributes:
-        paper, variant: whose they are.
+        paper, variant: the owner of the weights.
         status: ``here`` (in the cache, not looked into), ``not here`` (can be fetched), ``by hand`` (not here, and only
             a person can fetch them), ``none published``, or ``no variant`` (published for a model that no variant is).
-        address: where they are published.
+        address: of the publication.
         file: their place in the cache.
-        size: in bytes, where it is recorded.
+        size: in bytes, if it is recorded.
         sha256: as recorded; empty before the first fetch.
-        note: what else must be known.
+        note: further facts for a user.
     """
 
     paper: str

@@ -1,7 +1,7 @@
 """The lock file beside ``paper.yaml``: the SHA-256 of every file of weights, recorded at its first fetch.
 
-It belongs into version control: whoever fetches later gets the same bytes or a refusal. Where the package's folder
-cannot be written, the lock file lies in the cache instead.
+It belongs into version control: a later fetch gets the same bytes or a refusal. If the package's folder cannot be
+written, the lock file lies in the cache instead.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Locked:
-    """What is known of a file.
+    """The recorded facts of a file.
 
     Attributes:
-        url: where it came from, as in ``paper.yaml``.
+        url: its address, as in ``paper.yaml``.
         sha256: its digest.
         size: in bytes.
         revision: the commit of a hub's repository; empty elsewhere.
@@ -41,7 +41,7 @@ class Locked:
 
 
 def find(folders: tuple[Path, ...], variant: str, url: str) -> tuple[Locked, Path] | None:
-    """Return what is recorded of a variant's file at this address, and in which lock file; the first folder wins.
+    """Return the entry of a variant's file at this address, and the lock file that holds it; the first folder wins.
 
     Raises:
         UserError: a lock file is damaged.
@@ -55,7 +55,7 @@ def find(folders: tuple[Path, ...], variant: str, url: str) -> tuple[Locked, Pat
 
 
 def read(file: Path) -> dict[str, Locked]:
-    """Return what a lock file holds, by variant; nothing where there is none.
+    """Return the entries of a lock file, by variant; none if there is no file.
 
     Raises:
         UserError: it is damaged.

@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 class WeightsOptions(TypedDict, total=False):
-    """The options of a job that say from which file its weights come, as in
+    """The options of a job that name the file of its weights, as in
     :class:`claimbench.bench.core.records.Options`.
     """
 
@@ -30,11 +30,11 @@ class WeightsOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Weights:
-    """What a run loads, by paper and variant.
+    """The weights that a run loads, by paper and variant.
 
     Attributes:
         files: the options of a job that name its file.
-        missing: why there is no file, one sentence each.
+        missing: reasons for missing files, one sentence each.
     """
 
     files: dict[Key, WeightsOptions] = field(default_factory=dict)

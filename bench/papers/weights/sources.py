@@ -1,4 +1,4 @@
-"""Where a variant's official weights are published, and what their file is called here."""
+"""The place where a variant's official weights are published, and the name of their file here."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w")
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where a file is published.
+    """The place where a file is published.
 
     Attributes:
         kind: ``http`` (fetched from ``url``), ``hub`` (from the Hugging Face hub) or ``hand`` (by a person only).
         url: the address as ``paper.yaml`` has it.
-        ending: how the name of the file ends, with its dot.
+        ending: of the file's name, with its dot.
         repository, revision, path: on the hub; else empty.
         digest_begins: the hexadecimal digits with which the file's SHA-256 begins according to its name, as
-            ``torch.hub`` names files; empty where the name says nothing.
-        note: what a reader must know, from ``paper.yaml``.
+            ``torch.hub`` names files; empty if the name holds none.
+        note: for a reader, from ``paper.yaml``.
     """
 
     kind: Kind
@@ -54,7 +54,7 @@ class WeightsSource:
 
 
 def source_of(checkpoint: Checkpoint) -> WeightsSource:
-    """Return where a checkpoint of ``paper.yaml`` is found."""
+    """Return the place of a checkpoint of ``paper.yaml``."""
     url, note = checkpoint.url, checkpoint.note
     parts = urlsplit(url)
     host = parts.hostname or ""
