@@ -1,4 +1,4 @@
-"""The command line: which commands there are. What they do is elsewhere and is loaded when it is needed."""
+"""The command line: the list of commands. Their code is elsewhere and is loaded when it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bench doctor``: what stands and what is missing on this machine."""
+"""``bench doctor``: checks of this machine, each with its result."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NEEDED = ("torch", "torchvision", "timm", "fvcore", "numpy", "pydantic", "safete
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at: its name, how it stands, and a sentence."""
+    """One check: its name, its result, and a sentence."""
 
     what: str
     state: State

@@ -1,4 +1,4 @@
-"""``bench kernels``: which operators there are, whether they are right, and how fast they are."""
+"""``bench kernels``: lists, checks and times the operators."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _check_line(row: CheckRow) -> str:
 
 
 def _print_checks(rows: list[CheckRow]) -> None:
-    """Print a line for each operator and backend: how many checks passed, how close the closest call was."""
+    """Print a line for each operator and backend: the numbers of checks, and the error nearest to its tolerance."""
     from itertools import groupby
 
     from rich.markup import escape

@@ -99,7 +99,7 @@ def _source(results: Path) -> SiteSource:
 
 
 def _tell(made: object) -> None:
-    """Say on stderr what could not be read."""
+    """Print on stderr a line for each part that could not be read."""
     problems = getattr(made, "problems", [])
     for problem in problems[:20]:
         typer.echo(f"bench: {problem.place}: {problem.text}", err=True)

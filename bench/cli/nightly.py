@@ -1,4 +1,4 @@
-"""``bench nightly``: what the nightly workflow calls, on a runner or by hand."""
+"""``bench nightly``: the command of the nightly workflow, on a runner or by hand."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _finish(night: Night, outcome: RegressionReport | None, results: Path, liste
 
 
 def _print(result: Result, json: bool) -> None:
-    """Say how a night ended."""
+    """Print the end of a night."""
     from claimbench.bench.watch.regress import text
 
     night = result.night

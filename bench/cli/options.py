@@ -1,4 +1,4 @@
-"""What every command shares: options that take several values, output as JSON, where results lie."""
+"""The parts that commands share: options that take several values, output as JSON, the folder of results."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class SeveralValues(TyperCommand):
 
 
 def complete_papers(incomplete: str) -> list[str]:
-    """Return the papers that begin with what was typed, for shell completion."""
+    """Return the papers that begin with the typed text, for shell completion."""
     from claimbench.bench.papers import registry
 
     return [name for name in (*registry.entries(), "all") if name.startswith(incomplete)]
 
 
 def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the variants that begin with what was typed, of the papers named before."""
+    """Return the variants that begin with the typed text, of the papers named before."""
     from claimbench.bench.papers import registry
 
     named = ctx.params.get("papers") or ctx.params.get("paper") or list(registry.entries())
@@ -69,7 +69,7 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_datasets(incomplete: str) -> list[str]:
-    """Return the data sets that begin with what was typed."""
+    """Return the data sets that begin with the typed text."""
     from claimbench.bench import tasks
 
     names = dict.fromkeys(name for task in tasks.known().values() for name in task.datasets)
@@ -77,14 +77,14 @@ def complete_datasets(incomplete: str) -> list[str]:
 
 
 def complete_tasks(incomplete: str) -> list[str]:
-    """Return the tasks that begin with what was typed."""
+    """Return the tasks that begin with the typed text."""
     from claimbench.bench import tasks
 
     return [name for name in tasks.known() if name.startswith(incomplete)]
 
 
 def complete_metrics(incomplete: str) -> list[str]:
-    """Return the metrics that begin with what was typed, after the last comma."""
+    """Return the metrics that begin with the typed text after its last comma."""
     from claimbench.bench.measure import METRICS
 
     before, comma, last = incomplete.rpartition(",")

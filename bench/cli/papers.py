@@ -1,4 +1,4 @@
-"""``bench list`` and ``bench show``: what papers there are, and what one of them says."""
+"""``bench list`` and ``bench show``: the papers, and the facts of one of them."""
 
 from __future__ import annotations
 

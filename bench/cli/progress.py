@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown() -> Iterator[Listener]:
-    """Show how far work is while the block runs."""
+    """Show the progress of work while the block runs."""
     out = console(stderr=True)
     if not out.is_terminal:
         yield _Lines()
@@ -126,7 +126,7 @@ def _progress(out: Console) -> Progress:
     from rich.text import Text
 
     class Amount(progress.ProgressColumn):
-        """How much is done, of how much."""
+        """The amount done, and the total."""
 
         def render(self, task: progress.Task) -> Text:
             if task.fields["unit"] == "B":
@@ -134,7 +134,7 @@ def _progress(out: Console) -> Progress:
             return Text("") if task.total is None else progress.MofNCompleteColumn().render(task)
 
     class What(progress.ProgressColumn):
-        """What is done, and how far it is in its own words."""
+        """The work, and its progress in its own words."""
 
         def render(self, task: progress.Task) -> Text:
             within = task.fields["within"]

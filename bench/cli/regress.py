@@ -22,7 +22,7 @@ EXAMPLES = (
     "`bench regress --bisect --good v1.0 --bad HEAD -- python slow.py`"
 )
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""Where GitHub's runners want a job's summary: a file, to be appended to."""
+"""The environment variable that names the file to which GitHub's runners want a job's summary appended."""
 
 REF = "A run, latest, a commit, a file of records or a folder of results."
 
@@ -136,7 +136,7 @@ def _task(
 
 
 def _bisect(task: Bisection, json: bool) -> int:
-    """Bisect, say what was found, and return the exit status: 1 where several commits are left."""
+    """Bisect, print the result, and return the exit status: 1 if several commits are left."""
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.watch.regress.bisect import as_json, bisect
 

@@ -1,4 +1,4 @@
-"""``bench results``: takes in what others have measured, without trusting it."""
+"""``bench results``: takes in the measurements of others, without trusting them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def rules(json: Json = False) -> None:
 
 
 def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
-    """Return the verdicts, and what could not be read at all, a sentence each."""
+    """Return the verdicts, and a sentence for each file that could not be read at all."""
     from claimbench.bench.publish.submission.check import Checker
 
     verdicts, unreadable = [], []

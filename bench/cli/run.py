@@ -1,4 +1,4 @@
-"""``bench run``: measures what papers claim and compares."""
+"""``bench run``: measures the figures that papers claim, and compares."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _help() -> int:
 
 
 def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
-    """Run, print what there is, and return the exit status."""
+    """Run, print the results, and return the exit status."""
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop

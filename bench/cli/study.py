@@ -86,7 +86,7 @@ def study(
 
 
 def _make(request: StudyRequest, stop: Stop) -> StudyPlan:
-    """Make the plan, and say what is being looked at."""
+    """Make the plan, and show the progress of the checks."""
     from claimbench.bench.training.study.plan import make
 
     with shown() as listener, listener.begin("making the plan") as part:
@@ -94,7 +94,7 @@ def _make(request: StudyRequest, stop: Stop) -> StudyPlan:
 
 
 def _run(plan: StudyPlan, results: Path, stop: Stop, resumed: bool) -> StudyEnded:
-    """Say what will be done, and do it."""
+    """Print the plan, and carry it out."""
     from claimbench.bench.training.study import session
     from claimbench.bench.training.study.setting import Setting
 
@@ -110,7 +110,7 @@ def _run(plan: StudyPlan, results: Path, stop: Stop, resumed: bool) -> StudyEnde
 
 
 def _report(ended: StudyEnded, results: Path, json: str) -> int:
-    """Print what there is, and return the exit status."""
+    """Print the results, and return the exit status."""
     from claimbench.bench.core.terminal import write_json
     from claimbench.bench.report import study
     from claimbench.bench.report.study import study_of

@@ -113,7 +113,7 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
 
 
 def _print_list(rows: list[Listed], root: Path) -> None:
-    """Print a line for each published file, then where there are none, then what the cache holds."""
+    """Print a line for each published file, then the variants without one, then the content of the cache."""
     from itertools import groupby
 
     from rich.markup import escape

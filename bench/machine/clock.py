@@ -1,4 +1,4 @@
-"""Clocks: how long a step takes on a CPU and on a GPU."""
+"""Clocks, which measure the time of a step on a CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Clock(Protocol):
     """Times steps."""
 
     method: str
-    """How it times, one phrase."""
+    """The method of timing, one phrase."""
 
     def measure(self, step: Step, loops: int, count: int) -> list[float]:
         """Return ``count`` samples, each the mean of ``loops`` steps in a row, in seconds a step."""

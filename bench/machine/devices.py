@@ -1,4 +1,4 @@
-"""Which devices this machine has, found out without loading torch where there is no GPU."""
+"""The devices of this machine, found without loading torch if there is no GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claimbench.bench.core.errors import UserError, unknown
 
 @cache
 def cuda_devices() -> int | str:
-    """Return how many CUDA devices torch can use here, or why none, as a sentence."""
+    """Return the number of CUDA devices that torch can use here, or the reason for none, as a sentence."""
     from claimbench.bench.machine import nvml
 
     gpu = nvml.open_gpu("cuda")

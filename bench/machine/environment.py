@@ -1,4 +1,4 @@
-"""Where a figure was measured: device, software and commit. Cheap: nothing heavy is imported to find out."""
+"""The environment of a measurement: device, software and commit. Capturing it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _LEVELS = {
 
 
 def capture(device: str = "cpu") -> dict[str, Any]:
-    """Return what describes this machine and its software for a run on ``device``; no host or user name is in it."""
+    """Return a description of this machine and its software for a run on ``device``; no host or user name is in it."""
     return {
         "device": device_name(device),
         "cpu": _cpu(),
@@ -100,7 +100,7 @@ def _cpu_name(model: str, cores: int) -> str:
 
 @cache
 def commit() -> str:
-    """Return the commit of this suite, with ``+dirty`` where its tree has changes; empty outside a checkout."""
+    """Return the commit of this suite, with ``+dirty`` if its tree has changes; empty outside a checkout."""
     root = files.checkout()
     if root is None or not (root / ".git").exists():
         return ""
@@ -132,13 +132,13 @@ def _slug(text: str) -> str:
 
 
 def _cores() -> int:
-    """Return how many logical processors this process may use."""
+    """Return the number of logical processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def _cpuinfo() -> dict[str, str]:
-    """Return the first processor's entries of /proc/cpuinfo, empty where there is none."""
+    """Return the first processor's entries of /proc/cpuinfo, empty if there is none."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -193,7 +193,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _torch_build() -> dict[str, str]:
-    """Return what torch/version.py says (CUDA version, commit), read as text because importing torch takes seconds."""
+    """Return the CUDA version and commit in torch/version.py, read as text because importing torch takes seconds."""
     spec = find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return {}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: one may have a much longer share left. One that dies is noticed at once."""
+"""The time that a process waits for the others: one may have a much longer share left. A death is noticed at once."""
 
 
 class Group(Protocol):
@@ -19,7 +19,7 @@ class Group(Protocol):
     size: int
 
     def gather(self, value: Any) -> list[Any]:
-        """Return what every process gave, by rank; to every process."""
+        """Return the values of all processes, by rank; to every process."""
         ...
 
 
@@ -44,7 +44,7 @@ class Connected:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def gather(self, value: Any) -> list[Any]:
-        """Return what every process gave, by rank."""
+        """Return the values of all processes, by rank."""
         found: list[Any] = [None] * self.size
         self._dist.all_gather_object(found, value)
         return found

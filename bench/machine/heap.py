@@ -1,4 +1,4 @@
-"""Makes the C allocator give freed memory back, so that the memory of a process is what it holds."""
+"""Makes the C allocator give freed memory back, so that the memory of a process is the memory in use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MMAP_FROM_BYTES = 64 * 1024
 
 
 def _libc() -> ctypes.CDLL | None:
-    """Return the C library where it is glibc."""
+    """Return the C library if it is glibc."""
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
 
@@ -28,7 +28,7 @@ def return_freed_memory() -> bool:
 
 
 def trim() -> None:
-    """Give back what is free now."""
+    """Give back the memory that is free now."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

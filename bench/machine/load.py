@@ -1,4 +1,4 @@
-"""Watches the machine around a measurement: load, clocks, throttling and what others take of it."""
+"""Watches the machine around a measurement: load, clocks, throttling and the share of other processes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from claimbench.bench.machine import nvml
 
 OTHERS_CORES = 0.2
-"""A measurement is noisy where other processes used more than this many cores on average."""
+"""A measurement is noisy if other processes used more than this many cores on average."""
 
 STOLEN = 0.02
-"""A measurement is noisy where the hypervisor took more than this share of the processors' time."""
+"""A measurement is noisy if the hypervisor took more than this share of the processors' time."""
 
 _THERMAL = "cpu*/thermal_throttle/*_throttle_count"
 _CPUS = Path("/sys/devices/system/cpu")
@@ -29,7 +29,7 @@ class _Seen(BaseModel):
 
 
 class GpuState(_Seen):
-    """Of :meth:`claimbench.bench.machine.nvml.Gpu.state`, what is looked at here; the rest is kept beside it."""
+    """The parts of :meth:`claimbench.bench.machine.nvml.Gpu.state` that are read here; the rest is kept beside them."""
 
     sm_mhz: int | None = None
     other_processes: Annotated[int, Field(ge=0)] = 0
@@ -49,9 +49,9 @@ class MachineReport(_Seen):
 
     Attributes:
         before, after: its states.
-        others_cores: how many cores' worth of time all other processes took.
+        others_cores: the time of all other processes, in cores.
         stolen: the share of processor time that a hypervisor gave to other machines.
-        seconds: how long it was watched.
+        seconds: the duration of the watch.
     """
 
     before: MachineState
@@ -76,7 +76,7 @@ class Machine:
         self._clock = time.monotonic()
 
     def finish(self) -> MachineReport:
-        """Return the states before and after, and what others used in between."""
+        """Return the states before and after, and the use by others in between."""
         seconds = max(time.monotonic() - self._clock, 1e-9)
         now, cores = psutil.cpu_times(), psutil.cpu_count() or 1
         busy, stolen = _busy(now) - _busy(self._times), _steal(now) - _steal(self._times)
@@ -102,7 +102,7 @@ class Machine:
         )
 
     def throttle_count(self) -> int:
-        """Return how often processors were slowed down by heat, or this process held back by a quota, since boot."""
+        """Return the number of times since boot that heat slowed down processors or a quota held back this process."""
         total = 0
         for path in self._thermal:
             with suppress(OSError, ValueError):
@@ -123,7 +123,7 @@ class Machine:
 
 
 def disturbances(report: MachineReport) -> list[str]:
-    """Return why a measurement during which the machine was like this is noisy, one phrase each."""
+    """Return the reasons that a measurement on the machine in this condition is noisy, one phrase each."""
     found = []
     if report.others_cores > OTHERS_CORES:
         found.append(f"other processes used {report.others_cores:.1f} cores")

@@ -1,6 +1,6 @@
-"""One process at a time: what two at once would mix or spoil, the second is refused.
+"""Locks for work that two processes at once would spoil: the second is refused.
 
-The lock is the kernel's and ends with the process that holds it, however it ends: none can be left behind.
+The lock is the kernel's and ends with the process that holds it, even one that is killed: none can be left behind.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _held: set[int] = set()
 
 @contextmanager
 def alone(place: Path, refusal: str) -> Iterator[None]:
-    """Keep other processes out of ``place`` inside the block, where the file system knows locks.
+    """Keep other processes out of ``place`` inside the block, if the file system knows locks.
 
     Args:
         place: a file or folder that is there and stays there; it is locked itself, so that nothing is left behind.
-        refusal: the sentence for whoever finds another process at work.
+        refusal: the sentence for a process that finds another at work.
 
     Raises:
         UserError: another process is in such a block, or the place cannot be opened.

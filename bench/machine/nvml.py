@@ -1,4 +1,4 @@
-"""What an NVIDIA GPU says of itself: name, clocks, temperature, throttling, energy and who else uses it."""
+"""The state of an NVIDIA GPU, from NVML: name, clocks, temperature, throttling, energy and other users."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gpu:
     handle: Any
 
     def _read(self, call: str, *args: Any) -> Any:
-        """Return what an NVML call gives, or None where this GPU or driver does not support it."""
+        """Return the result of an NVML call, or None if this GPU or driver does not support it."""
         try:
             return getattr(self.nvml, call)(self.handle, *args)
         except (self.nvml.NVMLError, AttributeError):
@@ -39,7 +39,7 @@ class Gpu:
         return found.decode() if isinstance(found, bytes) else str(found or "unknown NVIDIA GPU")
 
     def description(self) -> dict[str, Any]:
-        """Return what does not change between runs: memory, largest clocks, power limit, driver."""
+        """Return the facts that do not change between runs: memory, largest clocks, power limit, driver."""
         memory = self._read("nvmlDeviceGetMemoryInfo")
         return {
             "name": self.name(),
@@ -51,7 +51,7 @@ class Gpu:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return what changes: clocks, temperature, power, why clocks are held down, memory, other processes."""
+        """Return the current state: clocks, temperature, power, reasons for low clocks, memory, other processes."""
         reasons = self.reasons()
         memory = self._read("nvmlDeviceGetMemoryInfo")
         return {
@@ -66,7 +66,7 @@ class Gpu:
         }
 
     def reasons(self) -> int:
-        """Return the bits that say why the clocks are below their highest."""
+        """Return the bits of the reasons that hold the clocks below their highest."""
         for call in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
             bits = self._read(call)
             if bits is not None:
@@ -78,12 +78,12 @@ class Gpu:
         return any(self.reasons() & bit for bit in THROTTLING)
 
     def other_processes(self) -> int:
-        """Return how many other processes compute on this GPU."""
+        """Return the number of other processes that compute on this GPU."""
         processes = self._read("nvmlDeviceGetComputeRunningProcesses") or []
         return sum(process.pid != os.getpid() for process in processes)
 
     def energy_joules(self) -> float | None:
-        """Return the energy used since the driver was loaded, or None where the GPU has no counter."""
+        """Return the energy used since the driver was loaded, or None if the GPU has no counter."""
         return _divide(self._read("nvmlDeviceGetTotalEnergyConsumption"), 1000)
 
 

@@ -1,4 +1,4 @@
-"""What a device can do at most, measured on the spot: the two ceilings of the roofline.
+"""The peak rates of a device, measured on the spot: the two ceilings of the roofline.
 
 The roofline model: S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for
 multicore architectures", Communications of the ACM 52(4), 2009.
@@ -24,7 +24,7 @@ class Peaks:
         flops: FLOP/s of a large square matrix product, the fastest of several.
         bytes: B/s of a large copy or ``a = b + s * c`` (the triad), the fastest of several; bytes read plus bytes
             written by the program, without what a cache fetches on its own account.
-        method: how they were measured, one phrase.
+        method: of their measurement, one phrase.
     """
 
     flops: float
@@ -36,14 +36,14 @@ class Peaks:
         return max(flops / self.flops, moved / self.bytes)
 
     def bound(self, flops: int, moved: int) -> str:
-        """Return which ceiling limits such a kernel: ``"compute"`` or ``"memory"``."""
+        """Return the ceiling that limits such a kernel: ``"compute"`` or ``"memory"``."""
         return "compute" if flops / self.flops > moved / self.bytes else "memory"
 
 
 def measure_peaks(device: str, dtype: torch.dtype, side: int | None = None, megabytes: int | None = None) -> Peaks:
     """Measure the ceilings with torch's current number of threads.
 
-    Half-precision kernels may calculate in float32, so on a CPU, where that can be the faster way, the better of the
+    Half-precision kernels may calculate in float32, and on a CPU that can be the faster way; there the better of the
     two matrix products is the ceiling.
 
     Args:

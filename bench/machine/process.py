@@ -26,7 +26,7 @@ _FOREVER_S = 1e7
 
 
 class Interrupted(Exception):
-    """Raised where the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
+    """Raised if the user (Ctrl-C) or the system (SIGTERM, SIGHUP) asked to stop; the job in flight is lost."""
 
 
 class Stop:
@@ -99,7 +99,7 @@ class Process:
             self._popen.stdin.close()
 
     def line(self, timeout: float, stop: Stop | None) -> bytes | None:
-        """Return the next line of the answer, or None where the process ends without one.
+        """Return the next line of the answer, or None if the process ends without one.
 
         Raises:
             TimeoutError: it did not come in time.
@@ -123,7 +123,7 @@ class Process:
         return line
 
     def end(self) -> str:
-        """Wait for a process that has closed its answer, and return how it ended, one sentence."""
+        """Wait for a process that has closed its answer, and return a sentence on its end."""
         try:
             status = self._popen.wait(10)
         except subprocess.TimeoutExpired:
@@ -148,10 +148,10 @@ class Process:
 def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any:
     """Return the one answer of a process that runs ``module``.
 
-    Where no ``stop`` is given, the innermost one whose block is running is watched.
+    If no ``stop`` is given, the innermost one whose block is running is watched.
 
     Raises:
-        RuntimeError: there is none; one sentence says why.
+        RuntimeError: there is none; one sentence gives the reason.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)
@@ -172,7 +172,7 @@ def stream(module: str, task: Any, stop: Stop | None = None) -> Iterator[Any]:
     The process ends when the caller stops listening. May be called from a thread, which must outlive the process.
 
     Raises:
-        RuntimeError: the process ended, and the caller still listens; one sentence says how it ended.
+        RuntimeError: the process ended, and the caller still listens; one sentence on its end.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)
@@ -206,7 +206,7 @@ def _environment() -> dict[str, str]:
 
 
 class Interruptible(Listener):
-    """Ends work that tells how far it is if a signal asks to stop; what it is told goes on to another listener.
+    """A listener that ends its work if a signal asks to stop; it passes all progress on to another listener.
 
     Args:
         stop: has ``requested``.
@@ -263,7 +263,7 @@ def open_answer(argv: list[str] | None) -> TextIO:
 
 
 def die_with(parent: int) -> None:
-    """End this process when ``parent`` dies, however it dies, so that no worker goes on unwatched (Linux only)."""
+    """End this process when ``parent`` dies in whatever way, so that no worker goes on unwatched (Linux only)."""
     if sys.platform != "linux":
         return
     import ctypes

@@ -13,14 +13,14 @@ from claimbench.bench.machine.clock import Step
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
-"""Written to clear_refs, sets the peak to what is resident now (man 5 proc)."""
+"""Written to clear_refs, sets the peak to the memory that is resident now (man 5 proc)."""
 
 
 class ResidentMeter:
-    """The peak of the resident set above what was resident before.
+    """The peak of the resident set above its size before.
 
-    Where the kernel lets a process reset its peak, each step has its own. Elsewhere the peak is that of the whole
-    process so far, and what a step adds is known only if it exceeds everything before it.
+    If the kernel lets a process reset its peak, each step has its own. Otherwise the peak is that of the whole process
+    so far, and the memory of a step is known only if it exceeds all before it.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def resident() -> int:
 
 
 def _status(name: str) -> int:
-    """Return an entry of /proc/self/status in bytes, 0 where there is none."""
+    """Return an entry of /proc/self/status in bytes, 0 if there is none."""
     try:
         lines = _STATUS.read_text(encoding="utf-8").splitlines()
     except OSError:

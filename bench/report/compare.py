@@ -18,12 +18,12 @@ from claimbench.bench.report.speed import ratio_rows
 from claimbench.bench.report.verdicts import judge_figure
 
 _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule", "seed", "size"))
-"""Names with numbers that say how a figure on another task was obtained, and are none themselves."""
+"""Names with numbers that are conditions of a figure on another task, and no figures themselves."""
 
 
 @dataclass(frozen=True)
 class _Measurable:
-    """Whose figures are looked at: ``measured`` is its name in records, empty if nothing here can measure it."""
+    """The subject of the figures: ``measured`` is its name in records, empty if nothing here can measure it."""
 
     title: str
     measured: str
@@ -35,7 +35,7 @@ class _Measurable:
 def compare(
     paper: Paper, records: Iterable[Record], samples: Samples = own_samples, *, subjects: Collection[str] | None = None
 ) -> list[Row]:
-    """Compare what ``paper`` reports with what was measured.
+    """Compare the figures that ``paper`` reports with the measured ones.
 
     Args:
         paper: the paper.
@@ -44,13 +44,13 @@ def compare(
         subjects: only these variants and baselines (``timm:<name>``), and no other task; all by default.
 
     Returns:
-        Rows in the paper's order: each variant, each baseline, whatever else was measured, then its other tasks.
+        Rows in the paper's order: each variant, each baseline, all other measured subjects, then its other tasks.
     """
     return compare_figures(paper, figures(records, samples), subjects=subjects)
 
 
 def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collection[str] | None = None) -> list[Row]:
-    """Compare what ``paper`` reports with measured figures; see :func:`compare`."""
+    """Compare the figures that ``paper`` reports with measured ones; see :func:`compare`."""
     by_subject: dict[str, list[Figure]] = {}
     for figure in found:
         by_subject.setdefault(figure.subject, []).append(figure)
@@ -73,7 +73,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
 
 
 def _subject_rows(subject: _Measurable, found: list[Figure]) -> Iterator[Row]:
-    """Yield the rows of one subject: what is reported first, then what else was measured."""
+    """Yield the rows of one subject: the reported figures first, then the other measured ones."""
     if not subject.default_form and found:
         subject = replace(subject, default_form=found[0].form)
     found = sorted(found, key=lambda f: (f.form != subject.default_form, f.form, metrics.rank(f.row)))
@@ -223,7 +223,7 @@ def _numbers(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conventions(reported: Reported, quantity: Quantity, figure: Figure, found: list[Figure]) -> list[str]:
-    """Say which other way of counting or printing gives the reported figure."""
+    """Return notes on other conventions of counting or printing that give the reported figure."""
     printed = Printed.parse(reported.value or "")
     if printed is None or figure.value is None:
         return []
@@ -240,7 +240,7 @@ def _conventions(reported: Reported, quantity: Quantity, figure: Figure, found: 
 
 
 def _explanations(deviations: tuple[Deviation, ...], metric: str, row: str, off: float | None) -> list[str]:
-    """Return the known deviations that bear on a difference, and say so if they do not reach that far."""
+    """Return the known deviations that bear on a difference, with a remark if they do not explain all of it."""
     known = [deviation for deviation in deviations if {metric, row} & set(deviation.metrics)]
     ranges = [deviation.relative for deviation in known if deviation.relative]
     notes = [deviation.text for deviation in known]

@@ -1,4 +1,4 @@
-"""Measured figures: what the records of one configuration say together.
+"""Measured figures: each sums up the records of one configuration.
 
 A time is measured in several rounds, each a record; together they give one figure with an interval that covers the
 samples and the spread between processes.
@@ -28,17 +28,17 @@ class Figure:
     """One measured configuration.
 
     Attributes:
-        subject, form, row, settings, options: what was measured and how; ``row`` is the measurement's name, with
-            ``_training`` behind it where training steps were measured.
+        subject, form, row, settings, options: the configuration; ``row`` is the measurement's name, with ``_training``
+            behind it if training steps were measured.
         device: the device's short name.
         run, time, commit, environment: of the newest record in it.
         value, low, high: the figure and its 95 % interval, in ``unit``; None unless ``status`` is ``measured``.
         unit, method, status, reason: as in :class:`claimbench.bench.core.records.Measurement`.
-        detail: what is looked at of its evidence.
-        rounds: how many processes measured it, and ``samples`` how many samples they took together.
-        lost: how many further rounds failed.
+        detail: the part of its evidence that reports read.
+        rounds: the number of processes that measured it; ``samples``: of the samples that they took together.
+        lost: the number of further rounds, which failed.
         times: the samples of each round in seconds (an image for throughput), for comparing with other times.
-        spread: how far the rounds' medians lie apart, relative; None where there is one round or none.
+        spread: of the rounds' medians, relative; None with fewer than two rounds.
     """
 
     subject: str
@@ -67,7 +67,7 @@ class Figure:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The shape of one sample, as far as the record says."""
+        """The shape of one sample, if the record states it."""
         return resize(self.options.sample_shape, self.settings.input_size)
 
     @property
@@ -78,8 +78,7 @@ class Figure:
 
 
 EFFORT = ("budget_s", "goldens", "second_opinion", "batch", "devices", "workers")
-"""Options of a job that say how much evidence it gathers, not what is measured: the newest run counts, whatever they
-were."""
+"""Options of a job that set the amount of evidence, not the work: the newest run counts, whatever they were."""
 
 
 def own_samples(record: Record) -> Sequence[float]:
@@ -117,7 +116,7 @@ def row_name(record: Record) -> str:
 
 
 def _identity(job: Job) -> tuple[Any, ...]:
-    """Return what tells one configuration from another: the job without its round, and without how hard it tries."""
+    """Return the identity of a configuration: the job without its round and its options of effort."""
     configuration = {name: value for name, value in job.options.work().items() if name not in EFFORT}
     options = orjson.dumps(configuration, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return (job.paper, job.subject, job.form, job.metric, job.settings, options)
@@ -157,7 +156,7 @@ def _figure(rounds: list[Record], samples: Samples) -> Figure:
 def _combined(figure: Figure, rounds: list[Record], samples: Samples) -> Figure:
     """Return the figure that several rounds of a time give together.
 
-    Where the samples of a round are not at hand, its value stands for them.
+    If the samples of a round are not at hand, its value stands for them.
     """
     times = tuple(_times(record, samples) for record in rounds)
     estimate = statistics.combine(times)

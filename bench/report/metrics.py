@@ -1,4 +1,4 @@
-"""What can be measured and what papers report, as data: titles, units, scales, and which measured row answers what."""
+"""Measured rows and reported metrics, as data: titles, units, scales, and the rows that answer each metric."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _params(scale: Decimal) -> tuple[Answer, ...]:
 
 
 def _rates(sample: str) -> dict[str, Quantity]:
-    """Return what papers report a second and a joule of one task's inputs: ``throughput_img_s``, ``energy_j_seq``."""
+    """Return the reported metrics of a task's throughput and energy, such as ``throughput_img_s``, ``energy_j_seq``."""
     speed, training = Answer("throughput"), Answer("throughput" + TRAINING)
     return {
         f"throughput_{sample}_s": Quantity("Throughput", "time", f"{sample}/s", (speed,), "higher"),
@@ -90,11 +90,11 @@ _TASKS: tuple[tuple[str, str, str], ...] = (
     ("top5", "top-5", "the data set and trained weights"),
     ("accuracy", "accuracy", "the data set and trained weights"),
 )
-"""Parts of names that tell the task: (part, title, what a measurement would take)."""
+"""Parts of names that tell the task: (part, title, requirements of a measurement)."""
 
 
 def quantity(name: str) -> Quantity:
-    """Return what a reported metric is; one that is not known by name is not measured, and says what it would take."""
+    """Return a reported metric; one of an unknown name is not measured, and names the requirements of a measurement."""
     if name in QUANTITIES:
         return QUANTITIES[name]
     for part, title, needs in _TASKS:
@@ -107,7 +107,7 @@ def quantity(name: str) -> Quantity:
 
 
 def row(name: str) -> MeasuredRow:
-    """Return what a measured row is; one that is not known is shown under its own name, as it was measured."""
+    """Return a measured row; an unknown one is shown under its own name, as it was measured."""
     base = name.removesuffix(TRAINING)
     if name in ROWS or base not in ROWS:
         return ROWS.get(name) or MeasuredRow(name.replace("_", " "), "quality", "")
@@ -118,5 +118,5 @@ _RANK = {name: rank for rank, name in enumerate(ROWS)}
 
 
 def rank(name: str) -> int:
-    """Return where a measured row stands in tables."""
+    """Return the position of a measured row in tables."""
     return _RANK.get(name, _RANK.get(name.removesuffix(TRAINING), len(_RANK)))

@@ -1,4 +1,4 @@
-"""The table of what the shared operators were measured at."""
+"""The table of the measured times of the shared operators."""
 
 from __future__ import annotations
 

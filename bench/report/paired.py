@@ -1,4 +1,4 @@
-"""Two models on the same pictures: is one better, beyond what chance does?"""
+"""Two models on the same pictures: is one better than by chance?"""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _row(first: Figure, second: Figure, group: list[Figure]) -> Row:
 
 
 def _name(figure: Figure, group: list[Figure]) -> str:
-    """Return a subject's name, with what tells it from others of the same name in the group."""
+    """Return a subject's name, with the form or settings that distinguish it in the group."""
     others = [other for other in group if other.subject == figure.subject]
     parts = [
         figure.form if len({other.form for other in others}) > 1 else "",

@@ -1,4 +1,4 @@
-"""A whole comparison, ready to be rendered: rows, speeds, claims, and how everything was measured."""
+"""A whole comparison, ready to be rendered: rows, speeds, claims, and the circumstances of the measurements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class ClaimOutcome(Protocol):
-    """What testing a claim gave, in words."""
+    """The result of testing a claim, in words."""
 
     @property
     def verdict(self) -> str:
@@ -28,18 +28,18 @@ class ClaimOutcome(Protocol):
 
     @property
     def evidence(self) -> str:
-        """What the verdict rests on."""
+        """The figures behind the verdict."""
         ...
 
     @property
     def limits(self) -> str:
-        """What the experiment leaves open."""
+        """The questions that the experiment leaves open."""
         ...
 
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A headline claim with its verdict; where nothing tested it that is ``not tested``, and ``limits`` says why."""
+    """A headline claim with its verdict: ``not tested`` if nothing tested it; ``limits`` then gives the reason."""
 
     id: str
     text: str
@@ -59,7 +59,7 @@ class Setup:
         commit: of this suite.
         runs: the runs, oldest first.
         first, last: the first and the last day, ISO 8601.
-        methods: how each row was measured: (row's title, method).
+        methods: of the rows: (row's title, method).
     """
 
     device: str
@@ -84,7 +84,7 @@ class Report:
     setups: tuple[Setup, ...]
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows have each verdict."""
+        """Return the number of rows with each verdict."""
         verdicts = [line.verdict for line in self.rows]
         return {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
 
@@ -99,14 +99,14 @@ def report(
     subjects: Collection[str] | None = None,
     side_by_side: bool = True,
 ) -> Report:
-    """Compare a paper with records and say how they were measured.
+    """Compare a paper with records, and add the circumstances of their measurement.
 
     Args:
         paper: the paper.
         records: of one run or of several.
         samples: gives a record's samples, for example ``Store.samples``.
         environment: gives the environment of a digest, for example ``Store.environment``.
-        claims: what testing the paper's claims gave, by their ids.
+        claims: the results of testing the paper's claims, by their ids.
         subjects: only these variants and baselines; all by default.
         side_by_side: whether to compare the speeds of every two models of a run, which are many if the models are.
     """
@@ -125,9 +125,9 @@ def report(
 
 
 def paper_records(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> list[Record]:
-    """Return the newest records of a paper's variants and of what was measured beside them, from one run or from all.
+    """Return the newest records of a paper's variants and of the models measured beside them, from one run or from all.
 
-    Models that belong to no paper count where the run measured this paper only, or where the paper names them.
+    Models that belong to no paper count if the run measured this paper only, or if the paper names them.
     """
     mine = store.query(paper=paper.id, run=run, device=device, newest=True)
     return [*mine, *measured_beside(paper, mine, store.query(paper="", run=run, device=device), store.papers)]

@@ -1,4 +1,4 @@
-"""Rows of a comparison, and how a measured figure is written in one."""
+"""Rows of a comparison, and the text of a measured figure in one."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Row:
     """One line of a comparison.
 
     Attributes:
-        subject, form: what it is about; ``form`` is empty where there is only one.
-        metric: the reported metric's name, or the measured row's where nothing is reported.
-        title, unit: what tables call it and what its figures are in.
-        conditions: how it was measured or, where it was not, how it was reported.
-        reported, source: the figure as printed, and where; empty where none is.
-        measured: the measured figure as text, with its spread; empty where there is none.
+        subject, form: the model; ``form`` is empty if there is only one.
+        metric: the reported metric's name, or the measured row's if nothing is reported.
+        title, unit: of the metric, as tables print them.
+        conditions: of the measurement or, if there is none, of the report.
+        reported, source: the figure as printed, and its place; empty if there is none.
+        measured: the measured figure as text, with its spread; empty if there is none.
         value, low, high: the same as numbers, in ``unit``.
-        verdict, detail: the verdict; and by how much, why not, or what is missing.
+        verdict, detail: the verdict; and the difference, the reason, or the missing part.
         relative: measured over reported, minus one.
-        notes: what explains the row.
-        figure: the measured configuration, with its evidence; None where there is none.
+        notes: explanations of the row.
+        figure: the measured configuration, with its evidence; None if there is none.
     """
 
     subject: str
@@ -58,7 +58,7 @@ class Row:
 
 
 def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:
-    """Return the row of a figure that nobody reports; ``source`` is where a report was looked for."""
+    """Return the row of a figure that nobody reports; ``source`` is the place in which a report was looked for."""
     row = metrics.row(figure.row)
     unit = sampled(row.unit, tasks.shown(figure.options.task).sample)
     judgement = Judgement("not reported") if figure.value is not None else Judgement("not measured", missing(figure))
@@ -81,14 +81,14 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
 
 
 def _parity(figure: Figure) -> Judgement:
-    """Return the verdict on the difference from the official code, whose report is that there is none."""
+    """Return the verdict on the difference from the official code, for which a difference of zero is claimed."""
     if figure.detail.passed:
         return Judgement("exact" if figure.value == 0 else "within rounding")
     return Judgement("differs", "more than the golden records allow")
 
 
 def conditions(figure: Figure) -> str:
-    """Return how a figure was measured, as far as it matters for its kind."""
+    """Return the conditions of a measured figure that matter for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
     # Scores may rest on other inputs than those that are timed.
     shape = tuple(figure.detail.sample_shape or figure.sample_shape)
@@ -143,7 +143,7 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def measured_notes(figure: Figure) -> tuple[str, ...]:
-    """Say what makes a figure less sure than it looks."""
+    """Return the reasons that a figure is less certain than it looks."""
     notes = [figure.detail.note] if figure.detail.note else []
     for golden in figure.detail.goldens:
         if golden.tolerance and golden.float32_inside:

@@ -1,4 +1,4 @@
-"""Rules that watch every result: what cannot be, or is too good a coincidence, is said beside the figure."""
+"""Rules that watch every result: impossible figures and suspicious coincidences are pointed out beside the figure."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ CPU_HALF_FACTOR = 32
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One thing that is not as it should be.
+    """One result that breaks a rule.
 
     Attributes:
         rule: the rule's name.
         message: one sentence.
-        jobs: the keys of the jobs whose figures it is about.
+        jobs: the keys of the jobs that measured the figures.
     """
 
     rule: str
@@ -57,7 +57,7 @@ def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any
 
     Args:
         records: any set of records, for example one run's.
-        environments: what :func:`claimbench.bench.machine.environment.capture` gave, by digest; needed to know a
+        environments: the results of :func:`claimbench.bench.machine.environment.capture`, by digest; needed to know a
         device's peak.
     """
     measured = [r for r in records if r.measurement.status == "measured" and r.measurement.value is not None]
@@ -66,7 +66,7 @@ def check(records: Sequence[Record], environments: Mapping[str, Mapping[str, Any
 
 
 def peak_flops(environment: Mapping[str, Any], precision: str) -> float | None:
-    """Return more FLOP/s than the device can do at ``precision``, or None where it is not known."""
+    """Return more FLOP/s than the device can do at ``precision``, or None if that is not known."""
     if environment.get("gpu"):
         words = str(_mapping(environment["gpu"]).get("name", "")).lower().replace("-", " ").split()
         return next((peaks.get(precision) for name, peaks in PEAKS.items() if name in words), None)
@@ -119,7 +119,7 @@ def _not_positive(records: Iterable[Record]) -> Iterator[Anomaly]:
 
 
 def out_of_range(record: Record) -> str:
-    """Say between what a measured figure has to lie, where it does not; empty for one that does."""
+    """Return a phrase with the bounds of a measured figure that lies outside them; empty for one within."""
     row, value = metrics.row(record.measurement.metric), _value(record)
     low, high = row.least, row.most
     if low is not None and value < low and not too_low(record):
@@ -244,4 +244,4 @@ RULES: tuple[Callable[[list[Record]], Iterator[Anomaly]], ...] = (
     _counters_disagree,
     _parity_broken,
 )
-"""Rules that need nothing but the records; each yields what it finds."""
+"""Rules that need nothing but the records; each yields its findings."""

@@ -24,11 +24,11 @@ class TimedPair:
     """Two subjects timed under the same conditions in the same run.
 
     Attributes:
-        first, second: what was timed, with its form where there are several.
-        title, conditions: what was timed and how.
+        first, second: the subjects, each with its form if there are several.
+        title, conditions: of the timed row.
         verdict: ``faster`` if the first takes less time than the second.
-        ratio: how many times as fast the first is, with its interval ``low`` to ``high`` if it has one.
-        reason: what the verdict rests on.
+        ratio: the speed of the first over that of the second, with its interval ``low`` to ``high`` if it has one.
+        reason: for the verdict.
     """
 
     first: str
@@ -68,7 +68,7 @@ def _pair(first: Figure, second: Figure, group: list[Figure]) -> TimedPair:
 
 
 def _name(figure: Figure, group: list[Figure]) -> str:
-    """Return a subject's name, with its form where the group has it in several."""
+    """Return a subject's name, with its form if the group has it in several."""
     forms = {other.form for other in group if other.subject == figure.subject}
     return f"{figure.subject} ({figure.form})" if len(forms) > 1 else figure.subject
 
@@ -88,7 +88,7 @@ def ratio_rows(paper: Paper, figures: Iterable[Figure]) -> Iterator[Row]:
 
 
 def _reported_pairs(variant: Variant, baseline: Baseline) -> Iterator[tuple[Reported, Reported]]:
-    """Yield what is reported of both under the same conditions."""
+    """Yield the reported figures of both under the same conditions."""
     for mine in variant.reported:
         for theirs in baseline.reported:
             same = all(

@@ -21,7 +21,7 @@ from claimbench.bench.training.study.setting import KNOWN
 from claimbench.bench.training.study.summary import Arm, Summary
 
 Facts = Callable[[str], Study | None]
-"""Gives what ``paper.yaml`` says of a paper's study."""
+"""Returns the ``study`` of a paper from its ``paper.yaml``."""
 
 COLOURS = {"helps": "green", "hurts": "red", "no difference seen": "cyan", "too few seeds": "magenta"}
 TITLES = ("Arm", "Test accuracy", "Training time", "FLOPs", "Parameters", "Memory")
@@ -74,7 +74,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 
 def _terminal(summary: Summary, study: Study | None) -> list[RenderableType]:
-    """Return one subject: a heading, a row for each arm, the difference, what else there is to know."""
+    """Return one subject: a heading, a row for each arm, the difference, further remarks."""
     title = f"\n{summary.subject}: {study.block} against {study.counterpart}" if study else f"\n{summary.subject}"
     parts: list[RenderableType] = [
         Text(clean(title).strip(), style="bold"),
@@ -172,7 +172,7 @@ def _others(summary: Summary) -> list[str]:
 
 
 def _notes(summary: Summary, study: Study | None) -> list[str]:
-    """Return what else there is to know, a sentence each."""
+    """Return further remarks, a sentence each."""
     unpaired = ", ".join(map(str, summary.unpaired))
     return [
         *([f"the comparison is from {study.source}"] if study else []),
@@ -184,7 +184,7 @@ def _notes(summary: Summary, study: Study | None) -> list[str]:
 
 
 def study_of(paper: str) -> Study | None:
-    """Return the ``study`` of a paper; None where it is no longer there, for records outlive papers."""
+    """Return the ``study`` of a paper; None if it is no longer there, for records outlive papers."""
     try:
         return registry.paper(paper).study
     except UserError:

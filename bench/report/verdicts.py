@@ -33,7 +33,7 @@ _OTHER_MODEL = frozenset(("ti", "super", "laptop", "max", "mobile", "d"))
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, by how much (``relative``, a signed fraction of the reported figure) or why (``detail``)."""
+    """A verdict with its difference (``relative``, a signed fraction of the reported figure) or reason (``detail``)."""
 
     verdict: Verdict
     detail: str = ""
@@ -54,8 +54,8 @@ def judge(
     Args:
         printed: the figure as printed.
         value: the measured value.
-        low: where its 95 % interval begins, if it has one.
-        high: where it ends.
+        low: the lower end of its 95 % interval, if it has one.
+        high: the upper end.
         better: ``higher`` or ``lower``, or empty for figures that are right or wrong.
         approximate: whether the printed figure was read off a chart: then it may be off by one unit of its last digit.
     """
@@ -75,7 +75,7 @@ def judge_bounds(
     *,
     better: str,
 ) -> Judgement:
-    """Return the verdict where a report stands for anything within ``bounds``; ``rounds``: ``value`` is."""
+    """Return the verdict if a report stands for any value within ``bounds``; ``rounds``: ``value`` is."""
     off = relative(value, reported)
     if rounds:
         return Judgement("within rounding", relative=off)

@@ -1,6 +1,6 @@
 """Reports as text: one module a format, each with ``render(report, width) -> str``.
 
-Whatever a report holds (names, error messages, quotations) may be hostile: each format escapes what it would obey.
+Texts in a report (names, error messages, quotations) may be hostile: each format escapes its own markup.
 """
 
 from __future__ import annotations
@@ -118,12 +118,12 @@ def claim_cells(report: Report) -> list[tuple[str, ...]]:
 
 
 def summary(report: Report) -> str:
-    """Return how many rows have each verdict, in a line."""
+    """Return the number of rows with each verdict, in a line."""
     return ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items())
 
 
 def setup_lines(setup: Setup) -> list[str]:
-    """Return how figures were measured, a fact a line."""
+    """Return the circumstances of the measurements, a fact a line."""
     days = setup.first if setup.first == setup.last else f"{setup.first} to {setup.last}"
     runs = f"run{'s' * (len(setup.runs) > 1)} {', '.join(setup.runs)}"
     facts = [

@@ -14,7 +14,7 @@ _ALSO = {
     "\N{PLUS-MINUS SIGN}": r"\ensuremath{\pm}",
     "\N{MULTIPLICATION SIGN}": r"\ensuremath{\times}",
 }
-"""What tabulate does not escape."""
+"""Characters that tabulate does not escape."""
 
 
 def render(report: Report, width: int = 0) -> str:

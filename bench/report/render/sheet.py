@@ -1,4 +1,4 @@
-"""What Markdown and LaTeX share: compact tables whose sources and notes stand beneath, by number and by letter."""
+"""The common layout of Markdown and LaTeX: compact tables with sources and notes beneath, by number and by letter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A report as tables, then lines of sources, notes and how everything was measured."""
+    """A report as tables, then lines of sources, notes and the circumstances of the measurements."""
 
     title: str
     summary: str

@@ -1,4 +1,4 @@
-"""A table for the terminal, with colours where there are any; no meaning is in the colour alone."""
+"""A table for the terminal, with colours if it has any; no meaning is in the colour alone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ COLOURS = {
 
 
 COLUMNS = (("Metric", 16, 3), ("Conditions", 14, 4), ("Reported", 11, 1), ("Measured", 14, 4), ("Verdict", 15, 0))
-"""Title, least width, and share of what is left of each column but the last, "Why"."""
+"""Title, least width, and share of the remaining width of each column but the last, "Why"."""
 
 GAP = 2
 WHY = 22
