@@ -1,4 +1,4 @@
-"""Which test pictures were right, as a short text: one bit a picture, compressed."""
+"""The correctness of each test picture's prediction, as a short text: one bit a picture, compressed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def decode(text: str, n: int) -> Right:
 
 
 def packed(right: np.ndarray) -> str:
-    """Return which pictures are right as text: a bit a picture, in their order, for paired tests."""
+    """Return the correctness of pictures as text: a bit a picture, in their order, for paired tests."""
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def unpacked(text: str, count: int) -> np.ndarray:
-    """Return which pictures are right from what :func:`packed` gave.
+    """Return the correctness of pictures from the text that :func:`packed` returned.
 
     Raises:
-        ValueError: it is not that, or not of as many pictures.
+        ValueError: it is no such text, or of another number of pictures.
     """
     data = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
     if len(data) != -(-count // 8):

@@ -1,4 +1,4 @@
-"""What several seeds say of a difference between two arms: pure functions on which test pictures were right.
+"""The difference between two arms over several seeds: pure functions on the correctness of test pictures.
 
 The result of one seed is the difference of two accuracies on the same test pictures. Two things make it uncertain.
 Other seeds would train other weights; and other test pictures of the same kind would have been easier for the one arm
@@ -24,7 +24,7 @@ from scipy.special import stdtrit
 
 Verdict = Literal["helps", "hurts", "no difference seen", "too few seeds"]
 Right = NDArray[np.bool_]
-"""Which test pictures a trained network classified rightly, in the order of the test set."""
+"""Whether a trained network classified each test picture rightly, in the order of the test set."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def difference(block: Sequence[Right], counterpart: Sequence[Right]) -> PairedDi
     """Compare two arms, seed by seed.
 
     Args:
-        block, counterpart: for each seed, which test pictures were right.
+        block, counterpart: for each seed, the correctness of the test pictures.
 
     Raises:
         ValueError: there is no seed, or the arms do not have the same seeds and pictures.

@@ -1,4 +1,4 @@
-"""What may go wrong by the user's hand, said in one sentence."""
+"""Errors for the user, each with one sentence as its message."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from claimbench.bench.core.records import Job
 
 DEBUG = "BENCH_DEBUG"
-"""Set to 1, this environment variable shows what workers print, and the tracebacks of internal errors."""
+"""Set to 1, this environment variable shows the output of workers, and the tracebacks of internal errors."""
 
 
 class UserError(Exception):
-    """Bad input. The message is one sentence that says what is wrong and what to do; the command exits with 2."""
+    """Bad input. The message is one sentence with the problem and its remedy; the command exits with 2."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
@@ -27,11 +27,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 class UnavailableError(Exception):
-    """Raised where this machine or these inputs cannot give the figure; the message is the sentence in its row."""
+    """Raised if this machine or these inputs cannot give the figure; the message is the sentence in its row."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out, on a GPU or on the CPU."""
+    """Whether ``error`` says that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()

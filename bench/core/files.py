@@ -10,11 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def checkout() -> Path | None:
-    """Return the root of the checkout that this package runs from; None where it is installed elsewhere."""
+    """Return the root of the checkout that this package runs from; None if it is installed elsewhere."""
     return ROOT if (ROOT / "pyproject.toml").is_file() else None
 
 
 def digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file, the evidence of which weights were used."""
+    """Return the SHA-256 of a file, the evidence of the weights used."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

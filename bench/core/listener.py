@@ -1,4 +1,4 @@
-"""Listeners: whatever takes long tells one how far it is, and the command line shows it."""
+"""Listeners: long work reports its progress to one, and the command line shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Self
 
 
 class Listener:
-    """Told how far some work is. This one says nothing; others override what they show.
+    """A receiver of the progress of work. This one ignores it; subclasses override the methods of the events that they
+    show.
 
     Work begins with :meth:`begin`, which returns the listener of that work, and ends with :meth:`end` or with the
     ``with`` block that it was begun in. Several pieces of work may go on side by side.
@@ -25,16 +26,16 @@ class Listener:
         """Take note that work begins, and return the listener of it.
 
         Args:
-            what: the work, in words.
-            total: how much there is to do; None if that is not known yet.
-            done: how much of it was done before.
+            what: the name of the work.
+            total: the whole amount of work; None if that is not known yet.
+            done: the amount done before.
             unit: ``B`` for bytes; empty for things that are counted.
-            within: says how far the work is where nothing else does, in words; asked several times a second.
+            within: returns the progress of the work in words, if nothing else tells it; called several times a second.
         """
         return self
 
     def at(self, done: float, total: float | None = None, what: str = "") -> None:
-        """Take note of how much is done, and of how much there is or what is done now where that has changed."""
+        """Take note of the amount done, and of a change of the total or of the work's name."""
 
     def say(self, result: str) -> None:
         """Take note of a result of the work, one line that can be read even after the work has ended."""
@@ -43,7 +44,7 @@ class Listener:
         """Take note of a remark about the work, one line that is shown with the name of the work."""
 
     def failed(self, reason: str) -> None:
-        """Take note of why the work failed; whoever began it says so again in the end."""
+        """Take note of the reason that the work failed; its caller reports it again in the end."""
 
     def end(self) -> None:
         """Take note that the work has ended."""
@@ -56,4 +57,4 @@ class Listener:
 
 
 SILENT = Listener()
-"""Stands for nobody who listens."""
+"""A listener for work that nobody watches."""

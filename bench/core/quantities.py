@@ -1,6 +1,4 @@
-"""What a measured row and a reported metric are, as types; :mod:`claimbench.bench.report.metrics` and the tasks name
-them.
-"""
+"""The types of measured rows and reported metrics; :mod:`claimbench.bench.report.metrics` and the tasks name them."""
 
 from __future__ import annotations
 
@@ -9,8 +7,9 @@ from decimal import Decimal
 from typing import Literal
 
 Kind = Literal["count", "time", "memory", "energy", "quality", "parity"]
-"""What comparing takes. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and ``energy``
-belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against official code."""
+"""The kind of comparison. ``count``: the same on every machine, either right or not. ``time``, ``memory`` and
+``energy`` belong to a device. ``quality``: needs weights and data, and more of it is better. ``parity``: against
+official code."""
 
 Better = Literal["higher", "lower", ""]
 
@@ -20,12 +19,12 @@ class MeasuredRow:
     """A row that the suite measures.
 
     Attributes:
-        title: what tables call it.
+        title: its name in tables.
         kind: see :data:`Kind`.
-        unit: what tables print it in.
+        unit: of the figures in tables.
         scale: the measured figure divided by this is in ``unit``.
-        better: which way is better; empty where neither is.
-        least, most: the measured figure lies between them, inclusive; None where there is no such bound.
+        better: ``higher`` or ``lower``; empty if neither is.
+        least, most: the measured figure lies between them, inclusive; None if there is no such bound.
     """
 
     title: str
@@ -44,7 +43,7 @@ class Answer:
     Attributes:
         row: the measured row's name.
         scale: see above.
-        convention: for all but the first answer, what the source must have done for this one to match.
+        convention: for all but the first answer, the convention of a source that this one matches.
     """
 
     row: str
@@ -57,13 +56,13 @@ class Quantity:
     """A metric that papers report.
 
     Attributes:
-        title: what tables call it.
+        title: its name in tables.
         kind: see :data:`Kind`.
         unit: the unit of the printed figure.
         answers: the measured rows that answer it; the verdict is on the first, the others may explain a difference.
-        better: which way is better; empty where neither is.
-        needs: what a measurement would take, where nothing here answers it.
-        classes: how many classes the data set of a score has: no other data set's score answers it.
+        better: ``higher`` or ``lower``; empty if neither is.
+        needs: the requirements of a measurement, if nothing here answers it.
+        classes: the number of classes in the data set of a score: no other data set's score answers it.
     """
 
     title: str
@@ -76,9 +75,9 @@ class Quantity:
 
 
 def sampled(unit: str, sample: str) -> str:
-    """Return a unit of :data:`ROWS` for what ``sample`` names: img/s becomes seq/s."""
+    """Return a unit of :data:`ROWS` for inputs that ``sample`` names: img/s becomes seq/s."""
     return unit.replace("img", sample)
 
 
 TRAINING = "_training"
-"""What ends the name of a row measured on training steps: it never answers a figure about inference."""
+"""The suffix of rows measured on training steps, which never answer a figure about inference."""

@@ -1,4 +1,4 @@
-"""What is measured and how it is written down: settings, jobs, measurements, records.
+"""Measured work and its written form: settings, jobs, measurements, records.
 
 Only the standard library is imported here, because the process that measures imports this module.
 """
@@ -49,7 +49,7 @@ def resize(shape: tuple[int, ...], asked: tuple[int, ...]) -> tuple[int, ...]:
 class Options:
     """The model of a job and the arguments of its metric; each metric and task reads those that concern it.
 
-    A default stands for an option that was not given. What is stored of a job holds the others only.
+    A default stands for an option that was not given. A stored job holds the others only.
 
     Attributes:
         config: the hyper-parameters that the model is built from.
@@ -59,26 +59,26 @@ class Options:
         weights_file: the path of the weights; empty for random ones, or those that come with the model.
         weights_sha256: the digest that the file had when the job was planned.
         weights_url: the address that it was fetched from.
-        weights_missing: why there is no such file although it was asked for, one sentence.
+        weights_missing: the reason that a requested file is absent, one sentence.
         second_opinion: whether fvcore counts FLOPs too.
         goldens: the golden records of parity, as :mod:`claimbench.bench.papers.golden_files` names them.
         budget_s: seconds of sampling in each process; None for the metric's own choice.
         input: the preprocessing that ``paper.yaml`` states; None for the model's own.
         dataset: the name of the data set; empty for the task's default.
         data: the place of the data: a path or an address, empty for a data set that needs none; None without data.
-        partial: whether to score what is there where data are missing.
+        partial: whether to score the data at hand if others are missing.
         multi_scale: whether to score over several sizes of each picture too.
         limit: the most samples that are scored; None for all.
         batch: samples at a time; None for the metric's own choice.
         workers: processes that read the data of each device; None for the metric's own choice.
         devices: the devices that share an evaluation, a process each; empty for the job's own.
-        predictions: the common name of the files that keep what was predicted; empty to keep nothing.
+        predictions: the common name of the files that keep the predictions; empty to keep none.
         group: the name of the process group to join; empty for none.
-        seeds: of the trainings that gave a score; empty where none was trained.
+        seeds: of the trainings that gave a score; empty if none was trained.
         setting, hidden: of a study's training: :class:`claimbench.bench.training.study.setting.Setting` as plain data,
             and the widths of its MLPs.
-        extra: what a stored job says besides: the options of other versions of this suite, and defaults in so many
-            words. It is kept, so that the job's key stays the same.
+        extra: further options of a stored job: those of other versions of this suite, and defaults that it states. They
+            are kept, so that the job's key stays the same.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Options:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def work(self) -> dict[str, Any]:
-        """Return what tells one piece of work from another, as plain data, whichever version stored it."""
+        """Return the identity of the work, as plain data, the same for every version that stored it."""
         others = {name: value for name, value in self.extra.items() if name not in _KINDS and name not in FORMER}
         return {**self.given(), **others}
 
@@ -136,7 +136,7 @@ class Options:
 
 
 FORMER = ("module",)
-"""Options of stored jobs that say nothing of the work: the registry knows where the package of a paper is."""
+"""Options of stored jobs that do not change the work: the registry knows the package of a paper."""
 
 _KINDS: dict[str, str] = {field.name: str(field.type) for field in fields(Options) if field.name != "extra"}
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -174,8 +174,8 @@ class Job:
         subject: the variant's name, ``timm:<model>`` or ``<file.py>:<factory>`` for a baseline.
         form: the form of the variant (``paper.yaml`` names them, for example ``plain`` and ``merged``).
         metric: a name of ``claimbench.bench.measure.METRICS``.
-        settings: how.
-        round: which repetition this is, for metrics that are repeated in fresh processes.
+        settings: of the measurement.
+        round: the number of the repetition, for metrics that are repeated in fresh processes.
         options: the model's hyper-parameters and further arguments of the metric.
     """
 
@@ -197,7 +197,7 @@ class Job:
         return {**vars(self), "settings": asdict(self.settings), "options": self.options.to_json()}
 
     def config(self) -> Job:
-        """Return the job without its round: what several rounds measure together."""
+        """Return the job without its round, the same for all rounds of one figure."""
         return replace(self, round=0)
 
 
@@ -209,13 +209,13 @@ class Measurement:
         metric: the row's name, for example ``params``, ``macs``, ``throughput``, ``memory_peak``.
         value: the figure; None unless ``status`` is ``measured``.
         unit: ``params``, ``MAC``, ``FLOP``, ``img/s`` and ``J/img`` (with the task's sample for img), ``s``,
-            ``B``, ``rel``; of scores what their task says.
-        method: how it was obtained, one phrase.
+            ``B``, ``rel``; of scores the unit that their task names.
+        method: of the measurement, one phrase.
         status: see :data:`Status`.
-        reason: why there is no value, one sentence.
-        low, high: a 95 % interval where the method gives one.
+        reason: for the absence of a value, one sentence.
+        low, high: a 95 % interval if the method gives one.
         samples: every sample (seconds for times), in the order taken.
-        detail: whatever else belongs to the evidence, JSON-ready (clocks, stop reason, per-operator counts, notes).
+        detail: the further evidence, JSON-ready (clocks, stop reason, per-operator counts, notes).
     """
 
     metric: str
@@ -231,21 +231,21 @@ class Measurement:
 
     @classmethod
     def missing(cls, metric: str, unit: str, reason: str, *, failed: bool = False, **detail: Any) -> Measurement:
-        """Return a row that says why there is no figure."""
+        """Return a row with the reason that there is no figure."""
         status: Status = "failed" if failed else "unavailable"
         return cls(metric, None, unit, "", status=status, reason=reason, detail=detail)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stored line: a measurement, the job it came from, when, where, and from which code.
+    """One stored line: a measurement with its job, time, environment and code.
 
     Attributes:
         run: the run's id, sortable by time.
         job: the job.
         measurement: the figure.
         environment: the digest of the environment, stored once beside the records.
-        commit: the commit of this suite, with ``+dirty`` where the tree had changes; empty outside a checkout.
+        commit: the commit of this suite, with ``+dirty`` if the tree had changes; empty outside a checkout.
         time: UTC, ISO 8601.
     """
 

@@ -1,4 +1,4 @@
-"""Figures as printed: what a text such as "33" or "84.20" can stand for."""
+"""Figures as printed: the values that a text such as "33" or "84.20" can stand for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Printed:
 
     @classmethod
     def parse(cls, text: str) -> Printed | None:
-        """Return the figure that ``text`` prints, or None where it is no finite number."""
+        """Return the figure that ``text`` prints, or None if it is no finite number."""
         try:
             value = Decimal(text)
         except InvalidOperation:
@@ -38,7 +38,7 @@ class Printed:
 
     @property
     def decimals(self) -> int:
-        """How many digits stand behind the point; negative for "3e4"."""
+        """The number of digits behind the point; negative for "3e4"."""
         return -int(self.step.adjusted())
 
     def is_rounded(self, value: Decimal) -> bool:
@@ -46,7 +46,7 @@ class Printed:
         return any(self._as_printed(value, way) == self.value for way in (ROUND_HALF_EVEN, ROUND_HALF_UP))
 
     def is_cut_off(self, value: Decimal) -> bool:
-        """Tell whether ``value`` gives this figure when its further digits are dropped."""
+        """Whether ``value`` gives this figure when its further digits are dropped."""
         return self._as_printed(value, ROUND_DOWN) == self.value
 
     def bounds(self) -> tuple[Decimal, Decimal]:
@@ -64,7 +64,7 @@ def scaled(value: float | int, scale: Decimal) -> Decimal:
 
 
 def relative(value: Decimal, reference: Decimal) -> float | None:
-    """Return how far ``value`` is from ``reference``, as a signed fraction of it; None where that is 0."""
+    """Return the distance of ``value`` from ``reference``, as a signed fraction of it; None if that is 0."""
     return float((value - reference) / abs(reference)) if reference else None
 
 

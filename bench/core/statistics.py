@@ -2,7 +2,7 @@
 
 Times are skewed and have outliers, so everything rests on medians and order statistics; no distribution is assumed.
 
-``scipy.stats`` takes a second to import, which processes that only take times do without.
+``scipy.stats`` takes a second to import, so processes that only take times do not import it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOISE_FLOOR = 0.01
 """Processes are taken to differ by at least this much, however close a few rounds happen to be."""
 
 TAIL_SAMPLES = 5
-"""A percentile is given only where this many samples lie beyond it."""
+"""A percentile is given only if this many samples lie beyond it."""
 
 RESAMPLES = 1000
 """Of a bootstrap."""
@@ -41,9 +41,9 @@ class Estimate:
     Attributes:
         median: the median of the rounds' medians.
         low, high: covers the 95 % interval of the pooled samples and every round's median; None with too few samples.
-        between: how far the rounds' medians lie apart, (largest - smallest) / median; None with a single round.
+        between: the spread of the rounds' medians, (largest - smallest) / median; None with a single round.
         medians: of each round.
-        samples: how many in all.
+        samples: the number in all.
     """
 
     median: float
@@ -56,7 +56,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio with an interval; None where there is too little to give one."""
+    """A ratio with an interval; None if there are too few samples for one."""
 
     value: float
     low: float | None
@@ -65,12 +65,12 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a second set of times compares with a first.
+    """The comparison of a second set of times with a first.
 
     Attributes:
         verdict: ``faster`` means that the second takes less time.
         ratio: first time over second time, so that 1.5 means 1.5 times as fast.
-        reason: what the verdict rests on.
+        reason: for the verdict.
     """
 
     verdict: Verdict
@@ -102,8 +102,8 @@ def median(samples: Sequence[float]) -> float:
 def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % interval of the median from order statistics, or None with fewer than 6 samples.
 
-    The k-th smallest and k-th largest of n samples enclose the median unless fewer than k fall on one side of it,
-    which has a binomial probability (W. J. Conover, Practical Nonparametric Statistics, section 3.2).
+    The k-th smallest and k-th largest of n samples enclose the median unless fewer than k fall on one side of it, an
+    event of binomial probability (W. J. Conover, Practical Nonparametric Statistics, section 3.2).
     """
     rank = _rank(len(samples))
     if rank is None:
@@ -185,7 +185,7 @@ def paired_ratio(first: Sequence[float], second: Sequence[float]) -> Ratio:
 
 
 def compare(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Comparison:
-    """Say whether ``second`` is the same, faster or slower than ``first``; each is the rounds of one configuration.
+    """Return whether ``second`` is the same, faster or slower than ``first``; each is the rounds of one configuration.
 
     A difference counts only if the intervals are apart and the ratio exceeds the spread between processes; sameness
     only if the whole interval of the ratio is within 2 % of 1. All else is ambiguous, and so is a single round.
@@ -220,7 +220,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def resampled(count: int, seed: int = 0) -> np.ndarray:
-    """Return how often each of ``count`` things is drawn in each resampling of as many: (:data:`RESAMPLES`, count)."""
+    """Return the counts of each of ``count`` things in each resampling of as many: (:data:`RESAMPLES`, count)."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
 
 

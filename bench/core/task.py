@@ -1,4 +1,4 @@
-"""A task says here what its models take, its data sets and its scores, as data; its files say how they are scored.
+"""The declaration of a task: its models' inputs, its data sets and its scores, as data; its files do the scoring.
 
 The ``__init__.py`` and ``catalogue.py`` of a task import the standard library and ``claimbench.bench.core`` at their
 top: listing and planning must load neither torch nor timm.
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from claimbench.bench.core.records import Job, Measurement
 
     Example = Tensor | tuple[Tensor, ...]
-    """An example input: what a model is called with, a tensor, or one tensor an argument. All begin with the batch."""
+    """An example input: the arguments of a model, a tensor, or one tensor an argument. All begin with the batch."""
 
 
 TRAINED = Path("trained")
-"""Where ``bench train`` leaves models unless told otherwise, a folder each."""
+"""The default folder of the models of ``bench train``, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class DataSet:
         name: ``--dataset`` takes it.
         title: sentences and tables call it so.
         needs: a user gives this with ``--data``, one phrase.
-        source: the place where its protocol stands.
+        source: of its protocol.
         prefix: the names of its scores hold it for ``{dataset}``; empty for ``name`` with underscores.
         has_package: whether it can be had without ``--data``: from an installed package, or fetched.
         scored_classes: the number of classes that its scores are over. A score over another number answers no reported
-            figure. None where that does not matter.
+            figure. None if that does not matter.
         published: whether papers report scores on it. Nobody reports scores on a user's own pictures.
     """
 
@@ -66,22 +66,22 @@ class DataSet:
 class Score:
     """A score, said once for all data sets: the rows of tables, the reported figures that they answer, the bounds.
 
-    ``{dataset}`` stands for the data set: for its prefix in names, for its title in titles, for what ``--dataset``
-    takes in ``needs``.
+    ``{dataset}`` stands for the data set: for its prefix in names, for its title in titles, for the value of
+    ``--dataset`` in ``needs``.
 
     Attributes:
         name: the row's name, for example ``{dataset}_miou``. All tasks share the names, so that one without
             ``{dataset}`` is for a task of its own.
         title: tables call the row so.
         unit: of the row and of the reported figure.
-        better: which way is better; empty where neither is.
-        least, most: a score lies between them, inclusive; None where there is no such bound. A figure beyond them is
+        better: ``higher`` or ``lower``; empty if neither is.
+        least, most: a score lies between them, inclusive; None if there is no such bound. A figure beyond them is
             pointed out, and no submission.
-        reported: the names that ``paper.yaml`` uses for it; None for ``name`` alone, empty where papers do not report
-            it. The data sets that are not published have none.
+        reported: the names that ``paper.yaml`` uses for it; None for ``name`` alone, empty if papers do not report it.
+            The data sets that are not published have none.
         reported_title: tables call the reported figure so; empty for ``title``.
-        needs: what a measurement takes, for rows of reported figures that were not measured; empty where it takes
-            nothing more than a run.
+        needs: the requirements of a measurement, for rows of reported figures that were not measured; empty if a run is
+            enough.
         datasets: the names of the data sets that it is measured on; empty for all.
     """
 
@@ -102,7 +102,7 @@ class Score:
         return MeasuredRow(title, "quality", self.unit, better=self.better, least=self.least, most=self.most)
 
     def reported_on(self, dataset: DataSet) -> dict[str, Quantity]:
-        """Return what papers report of this score on a data set, by name."""
+        """Return the metrics that papers report for this score on a data set, by name."""
         quantity = Quantity(
             (self.reported_title or self.title).replace("{dataset}", dataset.title),
             "quality",
@@ -118,7 +118,7 @@ class Score:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What ``bench train`` was asked; 0, empty and None stand for what the paper says. The listener shows progress."""
+    """A request to ``bench train``; 0, empty and None stand for the paper's values. The listener shows progress."""
 
     paper: str
     variant: str = ""
@@ -148,14 +148,14 @@ class TrainRequest:
     listener: Listener = SILENT
 
     def folder(self, name: str) -> Path:
-        """Return where the training leaves what it makes: ``--out``, or a folder called ``name`` in :data:`TRAINED`."""
+        """Return the folder of the training's results: ``--out``, or a folder called ``name`` in :data:`TRAINED`."""
         return self.out or TRAINED / name
 
     def refuse_others(self, task: str, *taken: str) -> None:
         """Refuse every option that was given and that a trainer does not take.
 
         Args:
-            task: what is trained, for the sentence.
+            task: of the training, for the sentence.
             taken: the names of the fields that the trainer takes, besides ``paper`` and ``results``.
 
         Raises:
@@ -169,15 +169,15 @@ class TrainRequest:
 
 
 def arguments(example: Example) -> tuple[Tensor, ...]:
-    """Return what a model is called with: the tensors of an example."""
+    """Return the arguments of a model: the tensors of an example."""
     return example if isinstance(example, tuple) else (example,)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A task: the inputs that its models take, and how they are scored.
+    """A task: the inputs of its models, and their scores.
 
-    The files of its package say what it can do, and are imported when they are asked for: ``evaluate.py`` scores a
+    The files of its package define its abilities, and are imported when they are asked for: ``evaluate.py`` scores a
     model, ``check.py`` looks at the data first, ``train.py`` trains, ``network.py`` builds around a paper's model. A
     task cannot do what no file is there for.
 
@@ -186,12 +186,13 @@ class Task:
         title: tables call it so.
         sample: the unit of one input: throughput is in ``<sample>/s``.
         datasets: by the name that ``--dataset`` takes.
-        default: the data set meant where neither the user nor the paper's figures name one.
+        default: the data set meant if neither the user nor the paper's figures name one.
         scores: each is measured on every data set unless it names its own.
-        not_measured: the reported metrics that nothing here measures, by name; they say what a measurement would take.
+        not_measured: the reported metrics that nothing here measures, by name; each states the requirements of a
+            measurement.
         cpu_batch: the batch at which throughput is measured on a CPU unless the user says otherwise.
         memory_batch: the batch at which memory is measured unless the user says otherwise.
-        multi_scale: whether ``--multi-scale`` says something to it: scores over several sizes of each picture.
+        multi_scale: whether ``--multi-scale`` applies to it: scores over several sizes of each picture.
         learns: whether scoring trains something of its own, so that a model is scored whatever its weights.
         package: the Python package that holds its files; :func:`claimbench.bench.tasks.known` fills it in.
     """
@@ -262,7 +263,7 @@ class Task:
         return {name: quantity for score in scores for name, quantity in score.reported_on(dataset).items()}
 
     def size(self, shape: tuple[int, ...]) -> str:
-        """Return how tables print the shape of one sample; empty where it says nothing."""
+        """Return the shape of one sample as tables print it; empty if it says nothing."""
         return f"{'x'.join(map(str, shape[1:]))} px" if len(shape) == 3 else ""
 
     def example(self, shape: tuple[int, ...], batch: int, generator: Generator, config: Mapping[str, Any]) -> Example:
@@ -279,7 +280,7 @@ class Task:
 
         Raises:
             UnavailableError: data or weights are not at hand; the sentence of its rows.
-            UserError: what is there is not what it should be.
+            UserError: the data or weights at hand are wrong.
         """
         measure = self._role("evaluate", "measure")
         if measure is None:
@@ -301,7 +302,7 @@ class Task:
         return notes
 
     def classes(self, job: Job) -> int:
-        """Return how many classes the model of a job tells apart, by ``classes_of`` of ``evaluate.py``.
+        """Return the number of classes that the model of a job tells apart, by ``classes_of`` of ``evaluate.py``.
 
         Raises:
             UnavailableError: it gives no score for each class, or cannot be built here.
@@ -313,10 +314,10 @@ class Task:
         return int(classes_of(job))
 
     def require(self) -> None:
-        """Check that what ``network.py`` needs is installed, by its function ``require`` if it has one.
+        """Check that the packages that ``network.py`` needs are installed, by its function ``require`` if it has one.
 
         Raises:
-            UserError: it is not; says how to install it.
+            UserError: one is not; the sentence gives the command that installs it.
         """
         require = self._role("network", "require", optional=True)
         if require is not None:
@@ -371,18 +372,18 @@ SEED = 0
 
 @dataclass
 class Subject:
-    """What is measured.
+    """The subject of a measurement.
 
     Attributes:
         model: the module, in eval mode, on the job's device, in its dtype and memory format.
         sample_shape: the shape of one sample, without the batch axis.
-        label: what it is, for messages and tables.
-        device: where it runs.
+        label: its name in messages and tables.
+        device: of its weights and inputs.
         dtype: of its weights and inputs.
         channels_last: whether 4-D inputs are laid out channels last.
         mode: ``eager``, ``compile`` or ``cudagraph``.
-        config: timm's preprocessing of the model, where it has one.
-        task: what it is for; makes its example inputs.
+        config: timm's preprocessing of the model, if it has one.
+        task: the model's; makes its example inputs.
         built_from: the hyper-parameters that its example inputs depend on.
     """
 

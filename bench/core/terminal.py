@@ -31,7 +31,7 @@ def check_output(file: str) -> None:
 
 
 def write_json(data: Any, file: str) -> int:
-    """Write data as JSON to a file, or to stdout for ``-``; return 1, and say so, where that fails."""
+    """Write data as JSON to a file, or to stdout for ``-``; return 1 after an error message if that fails."""
     if file == "-":
         print_json(data)
         return 0
@@ -48,7 +48,7 @@ def _plain(value: Any) -> Any:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; where there is no terminal it is 140 columns wide, unless COLUMNS says otherwise."""
+    """Return a rich console; without a terminal it is 140 columns wide, unless COLUMNS says otherwise."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

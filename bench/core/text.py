@@ -15,7 +15,7 @@ def split(items: Sequence[str]) -> tuple[str, ...]:
 
 
 SHOWN = 3
-"""How many names a sentence lists."""
+"""The number of names that a sentence lists."""
 
 
 def some(names: Sequence[str]) -> str:
@@ -44,7 +44,7 @@ MOST_SEEDS = 1000
 
 
 def seeds(asked: Sequence[str], default: int = 1) -> tuple[int, ...]:
-    """Return the seeds: one number is how many from 0, a range or a list names them; ``default`` many for nothing.
+    """Return the seeds: one number is their count from 0, a range or a list names them; ``default`` many for nothing.
 
     Raises:
         UserError: they are no numbers, or far too many.

@@ -172,7 +172,7 @@ def stream(module: str, task: Any, stop: Stop | None = None) -> Iterator[Any]:
     The process ends when the caller stops listening. May be called from a thread, which must outlive the process.
 
     Raises:
-        RuntimeError: the process ended, and the caller still listens; one sentence on its end.
+        RuntimeError: the process ended, and the caller still listens; one sentence describes its end.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)

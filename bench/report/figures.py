@@ -35,7 +35,7 @@ class Figure:
         value, low, high: the figure and its 95 % interval, in ``unit``; None unless ``status`` is ``measured``.
         unit, method, status, reason: as in :class:`claimbench.bench.core.records.Measurement`.
         detail: the part of its evidence that reports read.
-        rounds: the number of processes that measured it; ``samples``: of the samples that they took together.
+        rounds: the number of processes that measured it; ``samples``: that of all their samples.
         lost: the number of further rounds, which failed.
         times: the samples of each round in seconds (an image for throughput), for comparing with other times.
         spread: of the rounds' medians, relative; None with fewer than two rounds.
