@@ -21,7 +21,7 @@ cannot give it. The last two always come with a ``reason``, one sentence."""
 class Settings:
     """Everything that may change a figure and that the user can choose.
 
-    ``batch`` is None where it plays no part (parameters) or is to be searched for (``--batch auto``).
+    ``batch`` is None if it plays no part (parameters) or is to be searched for (``--batch auto``).
     """
 
     device: str = "cpu"

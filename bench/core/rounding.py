@@ -42,7 +42,7 @@ class Printed:
         return -int(self.step.adjusted())
 
     def is_rounded(self, value: Decimal) -> bool:
-        """Tell whether ``value`` rounds to this figure, halves to the even digit or away from zero."""
+        """Whether ``value`` rounds to this figure, halves to the even digit or away from zero."""
         return any(self._as_printed(value, way) == self.value for way in (ROUND_HALF_EVEN, ROUND_HALF_UP))
 
     def is_cut_off(self, value: Decimal) -> bool:

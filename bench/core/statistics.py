@@ -185,7 +185,7 @@ def paired_ratio(first: Sequence[float], second: Sequence[float]) -> Ratio:
 
 
 def compare(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Comparison:
-    """Return whether ``second`` is the same, faster or slower than ``first``; each is the rounds of one configuration.
+    """Compare ``second`` with ``first``: the same, faster or slower; each is the rounds of one configuration.
 
     A difference counts only if the intervals are apart and the ratio exceeds the spread between processes; sameness
     only if the whole interval of the ratio is within 2 % of 1. All else is ambiguous, and so is a single round.

@@ -34,7 +34,7 @@ TRAINED = Path("trained")
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set that a task scores models on; a task with more to say of its own subclasses it.
+    """A data set that a task scores models on; a task with further facts of its own subclasses it.
 
     Attributes:
         name: ``--dataset`` takes it.
@@ -179,7 +179,7 @@ class Task:
 
     The files of its package define its abilities, and are imported when they are asked for: ``evaluate.py`` scores a
     model, ``check.py`` looks at the data first, ``train.py`` trains, ``network.py`` builds around a paper's model. A
-    task cannot do what no file is there for.
+    task without one of these files lacks that ability.
 
     Attributes:
         name: ``task:`` in ``paper.yaml`` and ``--task`` say it.

@@ -114,7 +114,7 @@ class Machine:
         return total
 
     def throttled_since(self, count: int) -> bool:
-        """Return whether anything was throttled since :meth:`throttle_count` gave ``count``, or the GPU is now."""
+        """Whether anything was throttled since :meth:`throttle_count` gave ``count``, or the GPU is now."""
         return self.throttle_count() != count or (self.gpu is not None and self.gpu.throttled())
 
     def _own_seconds(self) -> float:

@@ -74,7 +74,7 @@ class Gpu:
         return 0
 
     def throttled(self) -> bool:
-        """Return whether the GPU is slowed down by heat or by a power brake now."""
+        """Whether the GPU is slowed down by heat or by a power brake now."""
         return any(self.reasons() & bit for bit in THROTTLING)
 
     def other_processes(self) -> int:

@@ -23,7 +23,7 @@ class Peaks:
     Attributes:
         flops: FLOP/s of a large square matrix product, the fastest of several.
         bytes: B/s of a large copy or ``a = b + s * c`` (the triad), the fastest of several; bytes read plus bytes
-            written by the program, without what a cache fetches on its own account.
+            written by the program, without the bytes that a cache fetches on its own account.
         method: of their measurement, one phrase.
     """
 

@@ -1,4 +1,4 @@
-"""Runs jobs in a process of their own and outlives whatever happens to it: a crash, a kill, no answer, Ctrl-C."""
+"""Runs jobs in a process of their own and survives its failures: a crash, a kill, no answer, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Process:
             start_new_session=True,
         )
         os.close(sender)
-        with suppress(OSError):  # where memory runs out, let the system choose the worker and not the runner
+        with suppress(OSError):  # if memory runs out, the system is to kill the worker and not the runner
             Path(f"/proc/{self._popen.pid}/oom_score_adj").write_text("1000")
         assert self._popen.stdin is not None
         with suppress(BrokenPipeError):

@@ -65,7 +65,7 @@ class Recipe(_Strict):
         form: the form that is trained; empty for the paper's only one.
         size: the side of the training pictures; else the variant's own.
         epochs, cooldown_epochs: the schedule's length, and epochs at ``min_lr`` after it.
-        batch: pictures an optimizer step, over all devices. ``device_batch``: those of one device, where stated.
+        batch: pictures an optimizer step, over all devices. ``device_batch``: those of one device, if stated.
         optimizer: timm's name for it. ``betas``, ``eps``, ``momentum``: null for its defaults.
         lr: the peak learning rate for ``lr_batch`` pictures a step, to which it is proportional; if ``lr_batch`` is
             null it does not depend on the batch. ``scale_ends``: whether ``min_lr`` and ``warmup_lr`` scale alike.

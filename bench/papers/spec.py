@@ -195,7 +195,7 @@ class Deviation(_Strict):
     Attributes:
         metrics: the metrics whose rows it explains; tables print ``text`` beside a difference there.
         text: the explanation, one or two sentences.
-        relative: by how much it moves the figure, measured over reported minus one, if known: [low, high].
+        relative: its effect on the figure, measured over reported minus one, if known: [low, high].
         source: the evidence for it.
     """
 
@@ -255,7 +255,7 @@ class BackboneFacts(_Strict):
     notes: tuple[str, ...] = ()
 
     def serves(self, variant: str) -> bool:
-        """Tell whether ``variant`` has maps at all four strides."""
+        """Whether ``variant`` has maps at all four strides."""
         return not any(fnmatchcase(variant, pattern) for pattern in self.not_for)
 
 

@@ -119,7 +119,7 @@ def measured_as(figure: Figure, unit: str, scale: Decimal, printed: Printed | No
     assert value is not None
     decimals = printed.decimals + 1 if printed and value != printed.value else printed.decimals if printed else 0
     if metrics.row(figure.row).kind == "count" and scale == 1 and value == value.to_integral_value():
-        decimals = 0  # what is counted has no fractions
+        decimals = 0  # counts have no fractions
     text = with_unit(show(value, max(decimals, 0)), unit)
     if low is not None and high is not None and value:
         width = float(max(high - value, value - low) / abs(value))

@@ -100,7 +100,7 @@ def _value(record: Record) -> float:
 
 
 def too_low(record: Record) -> bool:
-    """Tell whether a measured figure is less than it can be.
+    """Whether a measured figure is less than it can be.
 
     A score in another unit than per cent may be anything, as correlations are; a model may have nothing to train.
     """

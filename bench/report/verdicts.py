@@ -143,7 +143,7 @@ def precision_of(text: str) -> str:
 
 
 def same_device(reported: str, measured: str) -> bool:
-    """Tell whether a device as printed ("1x A100, PyTorch 1.13") is the measured one ("nvidia-a100-sxm4-80gb").
+    """Whether a device as printed ("1x A100, PyTorch 1.13") is the measured one ("nvidia-a100-sxm4-80gb").
 
     Every word that was printed must be there, and none may tell another model of the same series ("Ti", "Laptop").
     """

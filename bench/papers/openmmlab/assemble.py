@@ -111,7 +111,7 @@ def _base(toolbox: str, name: str) -> Config:
 def _segmenter(model: Any, network: ToolboxNetwork, channels: list[int], classes: int) -> None:
     """Fit an encoder and decoder to the backbone: heads read the neck's maps if there is one."""
     model.pretrained = None
-    # Pictures of any size come as a multiple of the coarsest stride, and results lose what was added.
+    # Pictures of any size come as a multiple of the coarsest stride, and results lose the padding.
     model.data_preprocessor.update(size=None, size_divisor=32, test_cfg={"size_divisor": 32})
     if "neck" in model:
         model.neck.in_channels = channels

@@ -2,8 +2,7 @@
 
 ``huggingface_hub`` knows the hub's addresses, mirrors (``HF_ENDPOINT``) and the user's token, and gives the reason if a
 file cannot be had. The bytes come through :mod:`claimbench.bench.data.download.download` like all others: the library
-keeps
-a partial file for one process only, so that a download that was cut off would begin anew.
+keeps a partial file for one process only, so that a download that was cut off would begin anew.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class HubFile:
 
 
 def offline() -> bool:
-    """Return whether the environment forbids the network, by the hub's own variable ``HF_HUB_OFFLINE``."""
+    """Whether the environment forbids the network, by the hub's own variable ``HF_HUB_OFFLINE``."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 

@@ -1,4 +1,4 @@
-"""Reads a store once and sorts what it holds by paper, by machine and by operator."""
+"""Reads a store once and sorts its content by paper, by machine and by operator."""
 
 from __future__ import annotations
 

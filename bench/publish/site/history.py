@@ -38,7 +38,7 @@ def history(store: Store, result: PaperResults) -> list[Line]:
 
 
 def _is_time(text: str) -> bool:
-    """Tell whether a text is a point in time that a plot can show."""
+    """Whether a text is a point in time that a plot can show."""
     try:
         return datetime.fromisoformat(text).year > 1970
     except ValueError:

@@ -1,4 +1,4 @@
-"""Records of several publishers in one folder: whatever either has is kept."""
+"""Records of several publishers in one folder: the union is kept."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import orjson
 from claimbench.bench.store import jsonl
 
 FOLDERS = ("records", "samples", "environments", "kernels", "claims")
-"""The folders of a store that are published: the records and what stands behind them."""
+"""The folders of a store that are published: the records and the evidence behind them."""
 
 _NEWEST_LAST = {"kernels": "time", "claims": "run"}
-"""Folders whose files hold many runs, and what sorts their lines: readers take the last as the newest."""
+"""Folders whose files hold many runs, and the field that sorts their lines: readers take the last as the newest."""
 
 
 def merge(published: Path, own: Path, out: Path) -> None:
     """Write the union of two stores into ``out``; either may be absent.
 
     Lines of JSON are united: the published first, then one's own that are not among them. Torn lines and links are left
-    out. Of a whole file (an environment, whose name is the digest of what it holds) the published one stays.
+    out. Of a whole file (an environment, whose name is the digest of its content) the published one stays.
     """
     for folder in FOLDERS:
         names = {path.relative_to(root) for root in (published, own) for path in _files(root / folder, root)}

@@ -18,7 +18,7 @@ class Operator:
 
     Attributes:
         name: its name.
-        signature, summary: its call and what it does in a line; empty if it is not part of this installation.
+        signature, summary: its call, and its description in a line; empty if it is not part of this installation.
         backends: (name, sentence) for each backend, as seen where the pages were made.
         rows: its timings on every machine; see :func:`operator_rows`.
     """

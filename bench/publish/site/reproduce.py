@@ -78,7 +78,7 @@ def _settings(row: Row, metric: str) -> list[str]:
     words += ["--training"] if settings.training else []
     words += ["--quick"] if settings.quick else []
     if metric == "accuracy":
-        if settings.weights != "random" or figure.value is None:  # what is trained where it is scored needs none
+        if settings.weights != "random" or figure.value is None:  # a model that scoring trains needs none
             words += ["--weights", "official" if settings.weights == "random" else settings.weights]
         words += _data(figure.options.dataset, figure.row)
     return words

@@ -44,7 +44,7 @@ class SiteSource:
         for name, entry in registry.entries().items():
             try:
                 papers.append(registry.paper(name))
-            except UserError as error:  # where the file lies on this machine is nobody's business
+            except UserError as error:  # a public page shows no path of this machine
                 broken[name] = str(error).replace(f"{entry.folder.parent}/", "")
         return cls(results, papers, broken, list_operators())
 
