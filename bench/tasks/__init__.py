@@ -46,7 +46,7 @@ def get(name: str) -> Task:
     """Return a task by name.
 
     Raises:
-        UserError: there is none of that name; names the nearest, or says what is wrong with those that do not load.
+        UserError: there is none of that name. The message names the nearest, or the errors of those that do not load.
     """
     if name in known():
         return known()[name]

@@ -18,7 +18,7 @@ TIMEOUT_S = 900.0
 
 
 def count(job: Job) -> int:
-    """Return how many classes the model of a job tells apart.
+    """Return the number of classes that the model of a job tells apart.
 
     Raises:
         UnavailableError: it cannot be found out; one sentence.

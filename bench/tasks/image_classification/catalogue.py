@@ -1,4 +1,4 @@
-"""The data sets that accuracy is measured on, as data: what each must hold, how it is scored, and where that stands.
+"""The data sets that accuracy is measured on, as data: the required content, the scoring, and the source of both.
 
 Only the standard library is imported here: planning a run must load neither torch nor timm.
 """

@@ -1,4 +1,4 @@
-"""What is checked before pictures are classified: the data of each accuracy job, and that the model's classes fit."""
+"""Checks before pictures are classified: of the data of each accuracy job, and of the model's classes against them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from claimbench.bench.tasks.image_classification.data import find
 
 
 def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
-    """Check the data that jobs name, and return what a user should know about them though nothing is wrong.
+    """Check the data that jobs name, and return the remarks for the user about data that pass.
 
     Raises:
         UserError: data are missing or damaged, or do not fit a model; one sentence.

@@ -12,7 +12,7 @@ def find(dataset: PictureSet, place: str, *, partial: bool = False, listener: Li
     """Return the pictures of a data set, each looked at unless that was done before.
 
     Args:
-        dataset: which one.
+        dataset: the data set.
         place: its folder or archive, or ``hf:NAME``; empty for an installed package.
         partial: whether less than the whole data set will do.
         listener: told how many pictures were looked at.

@@ -85,7 +85,7 @@ def share(job: Job, base: str, group: Group) -> None:
     """Do one process's share of an evaluation whose data and model were checked before.
 
     Raises:
-        UserError, UnavailableError: what any of the processes raised.
+        UserError, UnavailableError: from any of the processes.
     """
     problem: Exception | None = None
     try:
@@ -145,12 +145,12 @@ def task_of(subject: Subject, job: Job, dataset: PictureSet, pictures: Pictures,
 
 
 def classes_of(job: Job) -> int:
-    """Return how many classes a job's model tells apart; see :func:`count_classes`."""
+    """Return the number of classes that a job's model tells apart; see :func:`count_classes`."""
     return count_classes(load_subject(job))
 
 
 def count_classes(subject: Subject) -> int:
-    """Return how many classes a model tells apart, found out by running it once.
+    """Return the number of classes that a model tells apart, from the output of one run.
 
     Raises:
         UnavailableError: it gives no scores for classes.
@@ -227,7 +227,7 @@ def _is_partial(pictures: Pictures) -> bool:
 
 
 def _partial(dataset: PictureSet, pictures: Pictures) -> str:
-    """Say how much of the data set was there."""
+    """Return the share of the data set that was present, as a phrase."""
     whole = f" of {pictures.expected:,}" if pictures.expected else ""
     left = f", {pictures.left_out:,} more left out" if pictures.left_out else ""
     return f"partial data: {len(pictures):,}{whole} images of {dataset.title}{left}"

@@ -36,7 +36,7 @@ def preprocessing_of(
         sample_shape: (channels, height, width) of what the model takes.
         given: the input of ``paper.yaml``; None for a model that has none.
         own: timm's own record of the model, used where ``given`` is None.
-        dataset: what is evaluated: pictures as small as the model's input are not cropped unless the paper says so.
+        dataset: to evaluate on; pictures as small as the model's input are not cropped unless the paper says so.
 
     Raises:
         UserError: a normalisation or interpolation is named that is not known.

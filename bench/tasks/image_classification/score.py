@@ -44,7 +44,7 @@ def score(metric: str, unit: str, method: str, evidence: HitsEvidence) -> Measur
 
 
 def per_class(right: np.ndarray, labels: Sequence[tuple[int, ...]], classes: int) -> ClassHits:
-    """Return how many pictures each class has and how many are right; of several labels the first counts."""
+    """Return the number of pictures of each class, and of the right ones; of several labels the first counts."""
     first = np.array([label[0] for label in labels], dtype=np.int64)
     images = np.bincount(first, minlength=classes)
     correct = np.bincount(first[right], minlength=classes)

@@ -29,7 +29,7 @@ class Task:
     """One evaluation.
 
     Attributes:
-        pictures: what is looked at, in the order in which batches are cut.
+        pictures: in the order in which batches are cut.
         chosen: the positions of the pictures that count, ascending.
         preprocessing: timm's transform arguments.
         precision: of the model.
@@ -37,7 +37,7 @@ class Task:
         workers: processes that read pictures, for each process that computes.
         allowed: the classes that take part; None for all.
         base: the common name of the journal's files.
-        what: all that the predictions depend on, JSON-ready: only predictions of the same are gone on with.
+        what: all that the predictions depend on, JSON-ready. Only predictions with an equal value are continued.
     """
 
     pictures: Pictures
@@ -58,7 +58,7 @@ def evaluate(subject: Subject, task: Task, group: Group) -> Predictions:
     does it. Each process takes every ``size``-th batch that is not done; nothing is padded, so nothing counts twice.
 
     Raises:
-        UserError, UnavailableError: what any of the processes raised.
+        UserError, UnavailableError: from any of the processes.
     """
     journal = Journal(task.base, task.what, group.rank)
     found = journal.load(len(task.pictures))
@@ -86,7 +86,7 @@ def unfinished(chosen: Sequence[int], batch: int, found: Predictions) -> list[li
 def _attempt(
     subject: Subject, task: Task, journal: Journal, found: Predictions, batches: list[list[int]]
 ) -> Exception | None:
-    """Do some batches; return what a user must be told, so that no other process waits for this one in vain."""
+    """Do some batches; return the error for the user, so that no other process waits for this one in vain."""
     try:
         _do(subject, task, journal, found, batches)
     except (UserError, UnavailableError) as error:

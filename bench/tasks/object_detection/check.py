@@ -1,4 +1,4 @@
-"""What is checked before anything is measured: the annotations and every picture of the folders that jobs name."""
+"""Checks before any measurement: the annotations and every picture of the folders that jobs name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claimbench.bench.tasks.object_detection.data import GroundTruth, checked
 
 
 def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
-    """Check each folder once, and say where there is less than the whole data set.
+    """Check each folder once, and return a remark for each that holds less than the whole data set.
 
     Raises:
         UserError: data are missing or damaged; one sentence names the file.
@@ -30,7 +30,7 @@ def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
 
 
 def how_many(truth: GroundTruth) -> str:
-    """Say how much of the data set there is."""
+    """Return the share of the data set that is present, as a phrase."""
     gone = truth.listed - len(truth.pictures)
     left = f", {gone:,} more left out that are not there" if gone else ""
     return f"partial data: {len(truth.pictures):,} of {PICTURES:,} pictures of {COCO.title}{left}"

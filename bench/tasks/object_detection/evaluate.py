@@ -36,7 +36,7 @@ class Detector:
     Attributes:
         detect: from a picture (H, W, 3) in RGB to the objects in it; the method of that name.
         masks: whether it gives masks besides boxes; the attribute of that name.
-        preprocessing: what ``detect`` does to a picture, for the evidence; the attribute of that name.
+        preprocessing: the steps that ``detect`` applies to a picture, for the evidence; the attribute of that name.
         tested_shape: (3, height, width) into which it resizes pictures, or nothing; the attribute of that name.
     """
 
@@ -50,7 +50,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Look for objects in every picture of COCO and return box AP and mask AP; quick runs take 50 pictures.
 
     Options of the job: ``data`` (the folder), ``partial``, ``limit``, and ``predictions``, the common name of the files
-    that keep what was found.
+    that keep the detections.
 
     Raises:
         UnavailableError: there are no data, the weights are random, or the model cannot be scored as the job says.
@@ -87,7 +87,7 @@ def _detector(subject: Subject, job: Job) -> Detector:
 
 
 def _found(detector: Detector, pictures: Sequence[Picture]) -> list[Results]:
-    """Return what is found in each picture."""
+    """Return the detections of each picture."""
     return [as_results(detector.detect(pixels(picture)), picture) for picture in pictures]
 
 

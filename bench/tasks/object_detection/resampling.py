@@ -1,4 +1,4 @@
-"""How much average precision would move with other pictures, from what COCO's library matched in each.
+"""The spread of average precision over other samples of pictures, from the matches of COCO's library in each picture.
 
 The library matches detections and objects picture by picture, so that a resampling of the pictures needs no new match:
 every detection and object of a picture counts as often as the picture was drawn. That is exact: copies of a detection

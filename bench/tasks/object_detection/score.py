@@ -19,7 +19,7 @@ from claimbench.bench.tasks.object_detection.resampling import means
 Kind = Literal["bbox", "segm"]
 
 Results = list[dict[str, Any]]
-"""What was found in pictures, as COCO's library takes it."""
+"""Detections in pictures, as COCO's library takes them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Precision:
 
 
 def as_results(found: Found, picture: Picture) -> Results:
-    """Return what was found in one picture as COCO's library takes it, ready for JSON."""
+    """Return the detections of one picture as COCO's library takes them, ready for JSON."""
     regions = [None] * len(found.boxes) if found.masks is None else _runs(found.masks)
     return [
         {
@@ -57,7 +57,7 @@ def as_results(found: Found, picture: Picture) -> Results:
 
 
 def average_precision(truth: GroundTruth, pictures: Sequence[Picture], found: Results, kind: Kind) -> Precision:
-    """Return how precise detections are.
+    """Return the average precision of detections.
 
     Args:
         truth: the objects.

@@ -15,8 +15,8 @@ class ProbedSet(DataSet):
     Attributes:
         stored: the side of its pictures as they are read.
         side: the encoder takes them resized to this side.
-        training: how many training pictures are taken; None for all.
-        classes: how many classes there are.
+        training: the number of training pictures to take; None for all.
+        classes: their number.
     """
 
     stored: int = 0

@@ -32,7 +32,7 @@ def find(dataset: ProbedSet, given: str) -> dict[str, PictureTensors]:
 
     Raises:
         UnavailableError: the data set is not on this machine.
-        UserError: what the user named is not it, or is damaged.
+        UserError: the path that the user named is not the data set, or is damaged.
     """
     check_place(dataset, given)
     folder = None

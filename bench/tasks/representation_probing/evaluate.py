@@ -1,4 +1,4 @@
-"""What a probing paper's head is worth on a data set: its accuracy over seeds, and its gain over a linear probe."""
+"""The worth of a probing paper's head on a data set: its accuracy over seeds, and its gain over a linear probe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
     Raises:
         UnavailableError: the data set or the encoder is not here, or the head does not fit its tokens.
-        UserError: what the user named is not the data set, or the encoder's weights are another model's.
+        UserError: the path that the user named is not the data set, or the encoder's weights are another model's.
     """
     dataset = DATASETS[job.options.dataset]
     if not job.paper:
@@ -92,7 +92,7 @@ def _trained(
 
 
 def _builder(job: Job, part: Features, classes: int) -> Callable[[], nn.Module]:
-    """Return what builds the head for these tokens, which it was tried on."""
+    """Return the builder of the head for these tokens, after a trial on them."""
     _, tokens, dim = part.tokens.shape
     config = {**job.options.config, "dim": dim, "tokens": tokens, "num_classes": classes}
     make = import_module(f"{registry.module(job.paper)}.model").build

@@ -26,7 +26,7 @@ AT_ONCE = 4
 """Pictures that go through the encoder together: the maps of more leave the caches of a CPU."""
 
 PIECE = 128
-"""Pictures whose tokens are kept as soon as they are there: what an interrupt can cost."""
+"""The number of pictures whose tokens are written at once: an interrupt costs no more."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def load(dataset: ProbedSet, given: str, listener: Listener = SILENT) -> tuple[d
 
     Raises:
         UnavailableError: the data set or the encoder's package is not here.
-        UserError: what is here is not what it should be, or the cache cannot be written.
+        UserError: the data or the weights are not the expected ones, or the cache cannot be written.
     """
     weights = encoder.weights_file()
     parts = data.find(dataset, given)
@@ -117,7 +117,7 @@ def _extract(model: encoder.Encoder, images: Tensor, side: int) -> Tensor:
 
 
 def _kept(file: Path, parts: dict[str, PictureTensors]) -> dict[str, Tensor] | None:
-    """Return what the cache holds; None where it holds nothing that fits."""
+    """Return the content of the cache; None if it holds nothing that fits."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Training one head on frozen features; what is chosen is chosen on the validation part."""
+"""Training one head on frozen features; every choice is made on the validation part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVALUATED_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """How every head is trained: AdamW without decay, a cosine to zero, the rate of the best validation accuracy."""
+    """The training of every head: AdamW without decay, a cosine to zero, the rate of the best validation accuracy."""
 
     epochs: int = 20
     batch: int = 128
@@ -31,7 +31,7 @@ class TrainedHead:
     """One seed of one head.
 
     Attributes:
-        right: which test pictures it got right.
+        right: whether it got each test picture right.
         rate: the learning rate that the validation part chose.
         validation: its accuracy there, in per cent.
     """

@@ -15,5 +15,5 @@ def accuracy(right: Sequence[np.ndarray]) -> PairedDifference:
 
 
 def gain(right: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> PairedDifference:
-    """Return by how many points one head is better than another, in pairs of the same seed and picture."""
+    """Return the gain in points of one head over another, in pairs of the same seed and picture."""
     return difference(right, other)

@@ -1,4 +1,4 @@
-"""The data sets that segmentation is evaluated on, as data: where pictures and masks lie and what a mask may hold.
+"""The data sets that segmentation is evaluated on, as data: the folders of pictures and masks, and the values of masks.
 
 Only the standard library is imported here: planning a run must load neither torch nor numpy.
 """
@@ -25,10 +25,10 @@ class Masks(DataSet):
     """A data set of pictures and masks, and its published protocol.
 
     Attributes:
-        layout: how its folder is laid out; see :mod:`claimbench.bench.tasks.semantic_segmentation.data`.
-        classes: their names in the order of the model's scores; empty where the model decides.
+        layout: of its folder; see :mod:`claimbench.bench.tasks.semantic_segmentation.data`.
+        classes: their names in the order of the model's scores; empty if the model decides.
         labels: the class (or :data:`VOID`) of each value that a mask may hold; empty where that is the value itself.
-        pictures: how many the whole set has; None where the folder decides.
+        pictures: the number in the whole set; None if the folder decides.
         pad: pictures are padded to this side before they go through a model; larger ones to the next multiple of 8
             plus 1.
     """

@@ -1,4 +1,4 @@
-"""What is checked before anything is measured: every picture and mask of the data sets that jobs name."""
+"""Checks before any measurement: every picture and mask of the data sets that jobs name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from claimbench.bench.tasks.semantic_segmentation.evaluate import dataset_of
 
 
 def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
-    """Check each data set once; where it does not say how many classes it has, the models that are scored on it do.
+    """Check each data set once; if it does not state its number of classes, the models that are scored on it do.
 
     Raises:
         UserError: data are missing or damaged; one sentence names the file.
@@ -32,7 +32,7 @@ def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
 
 
 def _classes(job: Job) -> int:
-    """Return how many classes a model has; as many as there can be where its row will say why it cannot be scored."""
+    """Return the number of classes of a model; the largest possible one if its row will say why it cannot be scored."""
     try:
         return count(job)
     except UnavailableError:

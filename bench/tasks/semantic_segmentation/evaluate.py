@@ -110,7 +110,7 @@ def dataset_of(job: Job) -> Masks:
 
 
 def classes_of(job: Job) -> int:
-    """Return how many classes a job's model tells apart, from the model without its weights, on the CPU.
+    """Return the number of classes that a job's model tells apart, from the model without its weights, on the CPU.
 
     Raises:
         UnavailableError: this machine cannot build it, or it gives no score for each class and position.

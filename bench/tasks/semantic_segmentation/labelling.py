@@ -33,7 +33,7 @@ WHOLE = "whole"
 
 
 def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Counts:
-    """Return how the labels predicted for a picture (H, W) overlap its mask (H, W)."""
+    """Return the overlap of the labels predicted for a picture (H, W) with its mask (H, W)."""
     narrow = {str(width): where for width, where in bands(labels, WIDTHS).items()}
     each = {name: counts_of(labels, predicted, classes, where) for name, where in {WHOLE: None, **narrow}.items()}
     return {
@@ -43,7 +43,7 @@ def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Counts:
 
 @dataclass
 class Overlaps:
-    """How labels overlap masks: everywhere, and by the width of a band around boundaries."""
+    """The overlap of labels with masks: everywhere, and by the width of a band around boundaries."""
 
     whole: Overlap
     narrow: dict[float, Overlap]
@@ -90,7 +90,7 @@ class Segmenter:
     refine: Refine | None = None
 
     def preprocessing(self, dataset: Masks) -> dict[str, Any]:
-        """Return what is done to a picture before the network sees it, for the evidence of a score."""
+        """Return the steps applied to a picture before the network sees it, for the evidence of a score."""
         return vars(self.normalisation) | {"pad": dataset.pad}
 
     def groups(self, dataset: Masks, pairs: Sequence[MaskedPicture], batch: int) -> list[list[MaskedPicture]]:
@@ -107,7 +107,7 @@ class Segmenter:
         return found
 
     def see(self, dataset: Masks, pairs: Sequence[MaskedPicture]) -> Iterator[Ways]:
-        """Yield how the labels of each picture, which have one padded size, overlap its mask."""
+        """Yield the overlap of each picture's labels with its mask; the pictures have one padded size."""
         both = [data.both(pair, dataset, self.classes) for pair in pairs]
         inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
         found = self.probabilities(inputs, [labels.shape for _, labels in both])
@@ -134,8 +134,8 @@ class Labeller:
     Attributes:
         label: maps a picture (H, W, 3) in RGB to the class (H, W) of each of its pixels.
         label_over_scales: the same from several sizes of it; None where that is not asked for.
-        classes: how many there are.
-        steps: what it does to a picture, for the evidence of a score.
+        classes: their number.
+        steps: applied to a picture, for the evidence of a score.
         tested_shape: (3, height, width) into which it resizes pictures.
     """
 
@@ -146,7 +146,7 @@ class Labeller:
     tested_shape: tuple[int, ...] = ()
 
     def preprocessing(self, dataset: Masks) -> dict[str, Any]:
-        """Return what is done to a picture, which is the same for all data sets."""
+        """Return the steps applied to a picture, the same for all data sets."""
         return self.steps
 
     def groups(self, dataset: Masks, pairs: Sequence[MaskedPicture], batch: int) -> list[list[MaskedPicture]]:
@@ -154,7 +154,7 @@ class Labeller:
         return [[pair] for pair in pairs]
 
     def see(self, dataset: Masks, pairs: Sequence[MaskedPicture]) -> Iterator[Ways]:
-        """Yield how the labels of each picture overlap its mask."""
+        """Yield the overlap of each picture's labels with its mask."""
         ways = {NETWORK: self.label, SCALES: self.label_over_scales}
         for pair in pairs:
             picture, labels = data.both(pair, dataset, self.classes)
@@ -164,10 +164,10 @@ class Labeller:
 def evaluate(
     network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[MaskedPicture], job: Job, what: Mapping[str, Any]
 ) -> tuple[dict[str, Overlaps], dict[str, Any]]:
-    """Return how labels overlap the masks, by whose labels they are, and the file that keeps each picture's counts.
+    """Return the overlap of labels with masks, by the labels' source, and the file that keeps each picture's counts.
 
     Args:
-        network: what labels the pictures.
+        network: the network that labels the pictures.
         dataset: whose pictures they are.
         pairs: the pictures and masks.
         job: its options ``batch`` (pictures of one padded size that go through the network at once) and

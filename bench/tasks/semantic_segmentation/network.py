@@ -16,7 +16,7 @@ def require() -> None:
     """Check that OpenMMLab's packages are installed.
 
     Raises:
-        UserError: one is not; says how to install it.
+        UserError: one is not. The message says how to install it.
     """
     require_openmmlab()
 

@@ -19,7 +19,7 @@ STRIDE = 8
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(pixels / ``divisor`` - ``mean``) / ``std``; ``bgr`` says in which order the channels are."""
+    """(pixels / ``divisor`` - ``mean``) / ``std``; ``bgr``: whether the channels are in the order blue, green, red."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -31,7 +31,7 @@ NORMALISATIONS: Mapping[str, Normalisation] = {
     "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe-bgr": Normalisation((104.008, 116.669, 122.675), divisor=1.0, bgr=True),
 }
-"""What ``input.mean`` of a ``paper.yaml`` may name."""
+"""The names that ``input.mean`` of a ``paper.yaml`` may have."""
 
 
 def normalisation_of(given: Mapping[str, Any] | None) -> Normalisation:

@@ -18,8 +18,8 @@ def counts_of(labels: np.ndarray, predicted: np.ndarray, classes: int, where: np
     Args:
         labels: (H, W), :data:`VOID` where a pixel does not count.
         predicted: (H, W) class numbers.
-        classes: how many there are.
-        where: (H, W), the pixels to count; None for all.
+        classes: their number.
+        where: (H, W), whether a pixel counts; None for all.
 
     Raises:
         ValueError: the shapes differ, or a class does not exist.
@@ -40,7 +40,7 @@ class Overlap:
     """The counts of many pictures; see :func:`counts_of`.
 
     Attributes:
-        classes: how many there are.
+        classes: their number.
     """
 
     classes: int
@@ -55,7 +55,7 @@ class Overlap:
         self._counts.append(counts)
 
     def __len__(self) -> int:
-        """Return how many pictures were counted."""
+        """Return the number of pictures counted."""
         return len(self._counts)
 
     @property

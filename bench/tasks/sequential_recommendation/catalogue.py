@@ -16,9 +16,9 @@ class ActionSet(DataSet):
     """A data set of users' actions.
 
     Attributes:
-        users, items, actions: how many it must have; None where any will do.
-        content: the digest of its actions in their order, :attr:`Interactions.digest`; empty where it is not known.
-        url, sha256: where its file can be fetched, and that file's digest.
+        users, items, actions: the required numbers; None if any will do.
+        content: the digest of its actions in their order, :attr:`Interactions.digest`; empty if it is not known.
+        url, sha256: the address of its published file, and that file's digest.
         package: the installed package that it comes with, and the file in it.
     """
 

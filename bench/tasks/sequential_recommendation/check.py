@@ -1,4 +1,4 @@
-"""What is checked before anything is measured: the files of actions that jobs name."""
+"""Checks before any measurement: the files of actions that jobs name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from claimbench.bench.tasks.sequential_recommendation.score import CUT, NEGATIVE
 
 
 def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
-    """Read each file once, and return what a user should know about it though nothing is wrong.
+    """Read each file once, and return the remarks for the user about files that pass.
 
     Raises:
         UserError: a file is not what it should be; one sentence.
@@ -28,7 +28,7 @@ def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
 
 
 def few_items(split: Split) -> list[str]:
-    """Say it where so few items are there that the ranks among drawn ones mean little."""
+    """Return a remark if there are so few items that the ranks among drawn ones mean little."""
     if split.data.items > NEGATIVES:
         return []
     return [

@@ -1,4 +1,4 @@
-"""How a recommender is scored: one true item among 100 drawn ones, or among all.
+"""The scoring of a recommender: one true item among 100 drawn ones, or among all.
 
 The true item's place is where it stands when items are sorted by score. Where others have the very same score, all
 orders among them count alike: the result is the mean over those orders, so that a model that scores everything equal
@@ -31,7 +31,7 @@ Scorer = Callable[[Ids, Ids | None], Scores]
 
 @dataclass(frozen=True)
 class UserScores:
-    """What each user's true item scored.
+    """The scores of each user's true item.
 
     Attributes:
         hits, gains: for each user, whether it is among the first ten, and 1 / log2(place + 1) if so: (n,).
@@ -72,8 +72,8 @@ class Evaluation:
 
     Attributes:
         split: the data.
-        part: which of the two actions that were left out is to be found.
-        users: who is asked (n,).
+        part: the one of the two left-out actions that is to be found.
+        users: the evaluated users (n,).
         candidates: the true item and those that it stands among, (n, 101).
     """
 
@@ -132,7 +132,7 @@ def generator(seed: int, purpose: int, number: int = 0) -> np.random.Generator:
 
 
 def scorer(model: Any, device: torch.device) -> Scorer:
-    """Return how a model scores sequences, as the protocol asks for it."""
+    """Return the function by which a model scores sequences, as the protocol asks for it."""
 
     def score(ids: Ids, candidates: Ids | None) -> Scores:
         given = None if candidates is None else torch.from_numpy(candidates).to(device)

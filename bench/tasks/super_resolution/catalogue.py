@@ -22,7 +22,7 @@ class LargePictures(DataSet):
     """A set of high-resolution pictures; rows are named by its name.
 
     Attributes:
-        images: how many pictures it has.
+        images: the number of its pictures.
         folders: the names of its folder in common distributions, in lower case.
         names: the pictures, where they bear the same names in all distributions.
         sha256: of the pictures' files, by name, where an installed package holds them.

@@ -28,7 +28,7 @@ def _same(found: Sequence[LargePicture]) -> tuple[Path, Path] | None:
 
 
 def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
-    """Read all pictures of the jobs' sets and return what a user should know though nothing is wrong.
+    """Read all pictures of the jobs' sets and return the remarks for the user about sets that pass.
 
     Raises:
         UserError: a picture is missing, damaged, too small, of the wrong size, or there under two names.

@@ -44,7 +44,7 @@ class ScaledSet:
     found: list[data.LargePicture]
 
     def evidence(self) -> EnlargementEvidence:
-        """Return what tells these scores from others."""
+        """Return the values that tell these scores from others."""
         given = sum(pair.low is not None for pair in self.found)
         return EnlargementEvidence(
             dataset=self.chosen.name,
@@ -93,7 +93,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
 
 def scale_of(job: Job) -> int:
-    """Return by how much the job's model enlarges."""
+    """Return the factor by which the job's model enlarges."""
     return int(job.options.config.get("upscale", SCALES[-1]))
 
 

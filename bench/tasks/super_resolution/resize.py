@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KERNEL = 4
-"""How many pixels of the smaller picture the kernel spans."""
+"""The width of the kernel, in pixels of the smaller picture."""
 
 
 def downscale(picture: np.ndarray, scale: int) -> np.ndarray:

@@ -78,7 +78,7 @@ def load() -> RRDBNet:
 
 
 def _dense(x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
-    """Return what the last of the layers makes of ``x`` and all that the others made."""
+    """Return the last layer's output for ``x`` and the outputs of all others."""
     maps = [x]
     for layer in layers[:-1]:
         maps.append(F.leaky_relu(layer(torch.cat(maps, 1)), SLOPE))

@@ -15,7 +15,7 @@ WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255
 
 @dataclass(frozen=True)
 class Scores:
-    """How near one picture is to another: PSNR in dB (infinite for equal pictures), and SSIM."""
+    """The likeness of two pictures: PSNR in dB (infinite for equal pictures), and SSIM."""
 
     psnr: float
     ssim: float

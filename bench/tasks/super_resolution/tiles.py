@@ -13,13 +13,13 @@ __all__ = ["Cut", "Tiling", "enlarge", "plan", "tiling_of"]
 
 @dataclass(frozen=True)
 class Tiling:
-    """What a network needs of tiles for them to give the picture's result.
+    """The conditions under which a network gives the picture's result from tiles.
 
     Attributes:
-        multiple: where tiles may begin and end, counted from the picture's edge; the window side of networks that tile
-            their maps with windows.
-        overlap: how far the margin must reach for the result to be that of the whole picture, a multiple of
-            ``multiple``; None where no margin suffices, because some layer sees all of the picture.
+        multiple: tiles begin and end at multiples of it, counted from the picture's edge; the window side of networks
+            that tile their maps with windows.
+        overlap: the least margin with which the result is that of the whole picture, a multiple of
+            ``multiple``; None if no margin suffices, because some layer sees all of the picture.
     """
 
     multiple: int
@@ -27,7 +27,7 @@ class Tiling:
 
 
 def tiling_of(network: object) -> Tiling | None:
-    """Return what a network says of tiles in ``tile_multiple`` and ``tile_overlap``, or None where it says nothing."""
+    """Return a network's ``tile_multiple`` and ``tile_overlap``, or None if it has no ``tile_multiple``."""
     multiple = getattr(network, "tile_multiple", None)
     return None if multiple is None else Tiling(multiple, getattr(network, "tile_overlap", None))
 
@@ -43,7 +43,7 @@ class Cut:
 
 
 def plan(length: int, tile: int, tiling: Tiling, overlap: int) -> list[Cut]:
-    """Return how an axis is cut into stretches of ``tile`` pixels with a margin of ``overlap`` on either side.
+    """Return the cuts of an axis into stretches of ``tile`` pixels with a margin of ``overlap`` on either side.
 
     Raises:
         ValueError: the tile or the overlap is no multiple of what the network needs.
@@ -78,7 +78,7 @@ def enlarge(
         picture: (B, C, H, W) of any size.
         scale: see above.
         tile: side of the part that a tile contributes, a multiple of ``tiling.multiple``.
-        tiling: what the network needs.
+        tiling: the network's conditions.
         overlap: the margin, in pixels of ``picture``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``bench train`` for image classifiers: resolves the recipe, says what departs from it, trains, and how it ended."""
+"""``bench train`` for image classifiers: resolves the recipe, prints departures from it, trains, and prints the end."""
 
 from __future__ import annotations
 

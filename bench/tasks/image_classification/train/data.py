@@ -21,7 +21,7 @@ TRAIN, VALIDATE = ("train", "training"), ("val", "validation")
 """The sub-folders that are looked for."""
 
 Key = tuple[int, int, int]
-"""Which epoch a picture is drawn for, its place in it, and its number in the data set."""
+"""One draw of a picture: the epoch, the place in it, and the picture's number in the data set."""
 
 
 class Labelled(Protocol):
@@ -48,7 +48,7 @@ class TrainingPictures:
         return all(re.fullmatch(r"n\d{8}", name) for name in self.train.classes)
 
     def describe(self) -> str:
-        """Return how many there are and a digest of their names, which tells one data set from another."""
+        """Return the number of pictures and a digest of their names, which tells one data set from another."""
         names = hashlib.sha256()
         for part in (self.train, self.validate):
             names.update(repr(part.classes).encode(errors="surrogateescape"))

@@ -141,7 +141,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` returned; each of as many processes its own buffers."""
+        """Load the result of :meth:`state`; each of as many processes takes its own buffers."""
         set_model_state_dict(self.model, state["model"], options=_WHOLE)
         if self.average is not None:
             set_model_state_dict(self.average.module, state["average"], options=_WHOLE)
@@ -153,7 +153,7 @@ class Learner:
                 value.copy_(kept[name])
 
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield what is no weight: the statistics of batch norms, which differ between processes within an epoch."""
+        """Yield the buffers: the statistics of batch norms, which differ between processes within an epoch."""
         yield from self.model.named_buffers(prefix="model")
         if self.average is not None:
             yield from self.average.module.named_buffers(prefix="average")
@@ -169,7 +169,7 @@ class Learner:
 
 
 def count_parameters(plan: TrainingRun) -> int:
-    """Return how many parameters the plan's model has, without giving them memory."""
+    """Return the number of parameters of the plan's model, without allocating them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in _build(plan).parameters())
 

@@ -28,7 +28,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 @dataclass
 class Place:
-    """How far a run is: the next epoch and step, and the best validation so far."""
+    """The progress of a run: the next epoch and step, and the best validation so far."""
 
     epoch: int = 0
     step: int = 0
@@ -41,12 +41,12 @@ class Loop:
     """A run in progress.
 
     Attributes:
-        plan, group, learner: what is trained, where.
+        plan, group, learner: the run, its processes, and the model with its optimizer.
         passes: of this process. ``training``, ``validation``: the loaders.
         folder: of the run.
         every: steps between checkpoints inside an epoch, 0 for none.
         look: steps between looks at the losses, which make a GPU wait.
-        place: how far it is.
+        place: the progress.
     """
 
     plan: TrainingRun
@@ -79,7 +79,7 @@ class Loop:
             checkpoint.restore_random_state(state["random"][self.group.rank])
 
     def run(self, stop: Any, listener: Listener) -> bool:
-        """Train to the end; return False where ``stop.requested`` cut it off, after keeping a checkpoint.
+        """Train to the end; return False if ``stop.requested`` cut it off, after keeping a checkpoint.
 
         Raises:
             DivergedError: a loss is not a number; the last checkpoint is as it was.

@@ -21,7 +21,7 @@ class Loss(nn.Module):
 
     Args:
         recipe: its label smoothing, auxiliary weight and token labelling.
-        classes: how many the model knows.
+        classes: the number that the model knows.
         mixed: whether targets arrive as probabilities (from timm's Mixup), already smoothed.
     """
 
@@ -42,11 +42,11 @@ class Loss(nn.Module):
         """Return the mean loss of a pass.
 
         Args:
-            said: what the model returned in train mode.
+            said: the model's output in train mode.
             target: classes (B,), or probabilities (B, classes).
 
         Raises:
-            ValueError: the model says what the recipe has no weight for.
+            ValueError: the recipe has no weight for an output of the model.
         """
         if isinstance(said, Tensor):
             return self.entropy(said, target)

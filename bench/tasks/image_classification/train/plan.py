@@ -1,4 +1,4 @@
-"""What a run will train and how: the paper's recipe, what the user changed about it, and how a step is shared out."""
+"""The plan of a run: the paper's recipe, the user's changes to it, and the shares of a step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from claimbench.bench.papers.spec import InputSpec, Paper, Variant
 from claimbench.bench.training.parts import peak_lr
 
 OWN = ("form", "size", "decayed_vectors", "no_weight_decay", "drop_path_key", "config", "auxiliary", "annealed")
-"""What concerns the model: it stays the paper's own where another paper's recipe is used."""
+"""The fields that concern the model: they stay the paper's own if another paper's recipe is used."""
 
 GIVEN_BY = {"epochs": "--epochs", "batch": "--global-batch", "lr": "--lr"}
 """The options that give a value which no source states; the others come with another recipe."""
@@ -23,10 +23,10 @@ GIVEN_BY = {"epochs": "--epochs", "batch": "--global-batch", "lr": "--lr"}
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for; 0 and empty texts stand for what the recipe says.
+    """A user's request; 0 and empty texts stand for the recipe's values.
 
     Attributes:
-        paper, variant: which model; the paper's first default variant without one.
+        paper, variant: of the model; the paper's first default variant without one.
         data, dataset: the folder, and timm's name of a data set in it.
         recipe: an alternative of the paper's recipe, or the id of another paper.
         classes, input_size, epochs, lr: replace the recipe's.
@@ -59,16 +59,16 @@ class TrainingRun:
     """A run, resolved.
 
     Attributes:
-        wish: what was asked.
+        wish: the request.
         module: the paper's Python package.
-        form, config: what ``build`` is called with.
+        form, config: the arguments of ``build``.
         input: the variant's preprocessing. ``size``: the side of the pictures.
         recipe: every value that will be used.
         classes: the width of the model's output.
         share: pictures of one pass on one device. ``accumulate``: passes a step.
         precision: of the forward pass.
         deviations: sentences on what differs from the paper's recipe.
-        pictures: which these are, in words; empty until they have been opened.
+        pictures: a description of the training data; empty until they have been opened.
     """
 
     wish: Wish
@@ -93,7 +93,7 @@ class TrainingRun:
         return self.recipe.batch
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same for a run to be resumed, as plain values."""
+        """Return the values that must be equal for a run to be resumed, as plain values."""
         values = self.recipe.model_dump(mode="json", exclude={"source", "sources", "notes", "unknown"})
         return {
             "paper": self.wish.paper,
@@ -116,8 +116,8 @@ def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> TrainingRun:
     """Return the run that a wish describes.
 
     Args:
-        wish: what was asked.
-        devices: how many train together.
+        wish: the request.
+        devices: the number that train together.
         on_gpu: whether they are GPUs.
 
     Raises:

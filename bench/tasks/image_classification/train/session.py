@@ -23,7 +23,7 @@ from claimbench.bench.training import distributed
 from claimbench.bench.training.folder import CHECKPOINT, TrainingFolder
 
 RUN = "run.json"
-"""The file that says what a run trains, how it departs from the paper's recipe, and where it was begun."""
+"""The file of a run's plan, its departures from the paper's recipe, and the machine that it was begun on."""
 
 LOOK_ON_GPU = 20
 """Steps between looks at the losses on a GPU, which has to wait for each look."""
@@ -31,7 +31,7 @@ LOOK_ON_GPU = 20
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """How a run ended: finished or interrupted, after which epoch, its best validation so far, and on which classes.
+    """The end of a run: finished or interrupted, the last epoch, the best validation so far, and the classes.
 
     ``synsets`` says that these are named as ImageNet's are.
     """
@@ -66,7 +66,7 @@ def train(
 
     Args:
         plan: the run.
-        folder: where its checkpoint, weights and logs are.
+        folder: of its checkpoint, weights and logs.
         device: ``cpu`` or ``cuda``.
         resume: whether the folder's run is gone on with.
         shard: whether FSDP2 shards the weights.
@@ -144,7 +144,7 @@ def check_classes(plan: TrainingRun, pictures: data.TrainingPictures) -> None:
     """Check that the model has one output for each class.
 
     Raises:
-        UserError: it has not; says how to set it.
+        UserError: it has not. The message says how to set it.
     """
     if pictures.classes == plan.classes:
         return

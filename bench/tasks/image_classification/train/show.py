@@ -1,4 +1,4 @@
-"""A run before it begins: what would be trained, and where each value stands."""
+"""A run before it begins: the training that would happen, and the source of each value."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _text(value: Any) -> str:
 
 
 def print_plan(out: Console, plan: TrainingRun, devices: int, parameters: int) -> None:
-    """Print what would be trained, with the source of every value, and where it departs from the paper."""
+    """Print the training that would happen, with the source of every value, and its departures from the paper."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -87,7 +87,7 @@ def normalisation(given: InputSpec) -> tuple[tuple[float, ...], tuple[float, ...
 
 
 def _channels(given: InputSpec) -> list[Any]:
-    """Return what gives a picture the channels that the model takes."""
+    """Return the transform that gives a picture the channels that the model takes."""
     from torchvision import transforms
 
     return [transforms.Grayscale(given.channels)] if given.channels == 1 else []

@@ -1,4 +1,4 @@
-"""Who did what, in the order of time: users' actions on items, and the text files that hold them."""
+"""Interactions: users' actions on items in the order of time, and the text files that hold them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Interactions:
     Attributes:
         name: of the data set.
         actions: the items (N,) of all users, user after user, each in the order of time.
-        starts: where each user's actions begin, and N: (users + 1,).
+        starts: the index of each user's first action, and N: (users + 1,).
     """
 
     name: str
@@ -33,17 +33,17 @@ class Interactions:
 
     @property
     def users(self) -> int:
-        """How many users there are."""
+        """The number of users."""
         return len(self.starts) - 1
 
     @cached_property
     def items(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         return int(self.actions.max())
 
     @cached_property
     def lengths(self) -> Ids:
-        """How many actions each user has: (users,)."""
+        """The number of actions of each user: (users,)."""
         return np.diff(self.starts)
 
     @cached_property

@@ -20,7 +20,7 @@ FEWEST = 5
 
 _NAMES = ("user_id", "item_id", "timestamp")
 _GROUPLENS = "user_id\titem_id\trating\ttimestamp"
-"""What stands in a line of GroupLens's own ``u.data``, which does not say so."""
+"""The columns of GroupLens's own ``u.data``, which has no header."""
 
 
 def read_timed(path: Path) -> Interactions:

@@ -22,7 +22,7 @@ def find(dataset: ActionSet, data: Path | None, *, listener: Listener = SILENT) 
     """Return a data set in its parts.
 
     Args:
-        dataset: which one.
+        dataset: the data set.
         data: the user's file; None for that of a package or for the published one.
         listener: told of a download.
 

@@ -31,7 +31,7 @@ class Split:
 
     @cached_property
     def train_ends(self) -> Ids:
-        """Where each user's training actions end: (users,)."""
+        """The index behind each user's last training action: (users,)."""
         ends = self.data.starts[1:].copy()
         ends[self.evaluated] -= 2
         return ends
@@ -66,7 +66,7 @@ class Split:
         return inputs, np.where(inputs > 0, positives[:, 1:], 0)
 
     def queries(self, users: Ids, part: Part, length: int) -> tuple[Ids, Ids]:
-        """Return what is known of evaluated users (n, length) and the item that they chose next (n,)."""
+        """Return the known items of evaluated users (n, length) and the item that they chose next (n,)."""
         ends = self.data.starts[users + 1] - (1 if part == "test" else 2)
         return self.windows(users, ends, length), self.data.actions[ends]
 

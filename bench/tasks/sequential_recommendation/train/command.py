@@ -75,7 +75,7 @@ def train(request: TrainRequest) -> int:
 
 
 def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
-    """Return what a request asks for and its data.
+    """Return the training that a request asks for, and its data.
 
     The variant is the one whose figures are reported on the data set, else the paper's first; it takes the data's
     number of items.

@@ -15,13 +15,13 @@ from claimbench.bench.tasks.sequential_recommendation.train.trainer import Train
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained.
+    """The plan of a training over several seeds.
 
     Attributes:
         paper, variant, form: the model, whose hyper-parameters are ``config``.
-        dataset: on which data.
-        recipe: how.
-        seeds: a training each.
+        dataset: the data set.
+        recipe: of the training.
+        seeds: of one training each.
         folder: of all of them.
     """
 
@@ -35,7 +35,7 @@ class TrainingPlan:
     folder: Path
 
     def identity(self, split: Split) -> dict[str, Any]:
-        """Return what makes two trainings the same but for seed and recipe."""
+        """Return the values that two trainings share if they differ in seed and recipe only."""
         return {
             "paper": self.paper.id,
             "variant": self.variant.name,

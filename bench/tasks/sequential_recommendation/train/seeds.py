@@ -1,4 +1,4 @@
-"""What several seeds found together, as stored rows: means over seeds with an interval, and every seed behind them."""
+"""The results of several seeds as stored rows: means over seeds with an interval, and every seed behind them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 
 PLACES = (("sampled", "hit@10"), ("sampled", "ndcg@10"), ("full", "hit@10"), ("full", "ndcg@10"))
-"""Where an outcome holds the rows of a data set, in their order."""
+"""The keys under which an outcome holds the rows of a data set, in their order."""
 
 STORED = "stored.json"
-"""The file of a training's folder that says which of its rows are stored, and under which run."""
+"""The file of a training's folder that names its stored rows and their run."""
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:

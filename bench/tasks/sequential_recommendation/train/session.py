@@ -26,15 +26,15 @@ from claimbench.bench.training.folder import CHECKPOINT, OUTCOME, TrainingFolder
 
 @dataclass(frozen=True)
 class Trainable:
-    """What to train.
+    """A training to run.
 
     Attributes:
-        identity: what makes two trainings the same but for their seed, JSON-ready: the paper, its variant and form, the
-            data's digest. A folder's run is gone on with only where this has not changed.
+        identity: equal for trainings that differ in the seed only, JSON-ready: the paper, its variant and form, the
+            data's digest. A folder's run is continued only if this has not changed.
         split: the data.
-        recipe: how.
+        recipe: of the training.
         build: makes the model with random weights.
-        device: where.
+        device: that it runs on.
     """
 
     identity: Mapping[str, Any]
@@ -46,11 +46,11 @@ class Trainable:
 
 @dataclass
 class Course:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
-        epoch: epochs done. ``seconds``, ``drawing``: what they took, and the part of it that drew batches.
-        best, best_epoch: the best validation NDCG@10 and when it was.
+        epoch: epochs done. ``seconds``, ``drawing``: their time, and the part of it that drew batches.
+        best, best_epoch: the best validation NDCG@10 and its epoch.
         curve: of every validation: the epoch, the mean loss since the last, Hit@10 and NDCG@10.
         losses: of the epochs since the last validation.
     """
@@ -90,10 +90,10 @@ class Course:
 def train(
     wish: Trainable, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
 ) -> dict[str, Any] | None:
-    """Train with one seed, or go on with it, and return what was found; None where it was asked to stop before.
+    """Train with one seed, or go on with it, and return the outcome; None if it was asked to stop before.
 
     Args:
-        wish: what to train.
+        wish: the training.
         seed: of weights, batches, dropout, and of the users and negatives of the evaluations.
         folder: of this seed: its checkpoint and its outcome.
         resume: whether what the folder holds is gone on with.
@@ -176,7 +176,7 @@ def _circumstances(trainer: Trainer, wish: Trainable) -> dict[str, Any]:
 
 
 def _begin(folder: TrainingFolder, trainer: Trainer) -> tuple[Course, dict[str, Tensor]]:
-    """Return how far a training is and its best weights so far, after loading the rest into the trainer."""
+    """Return the progress of a training and its best weights so far, after loading the rest into the trainer."""
     state = folder.kept()
     if state is None:
         return Course(), {}

@@ -21,7 +21,7 @@ from claimbench.bench.tasks.sequential_recommendation.score import Scores, gener
 
 
 class Recommender(Protocol):
-    """What a paper's model must offer to be trained and scored."""
+    """The methods that a paper's model must offer to be trained and scored."""
 
     def training_logits(self, ids: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of the positive and the negative item after each real one; all given (B, n)."""
@@ -32,7 +32,7 @@ class Recommender(Protocol):
 
 @dataclass(frozen=True)
 class TrainerRecipe:
-    """How a model is trained.
+    """The recipe of a training.
 
     Attributes:
         maxlen: actions of a user that are looked at.
