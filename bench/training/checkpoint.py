@@ -23,15 +23,15 @@ from claimbench.bench.store.jsonl import replacing
 
 
 class DivergedError(UserError):
-    """The loss is no longer a number. The message says where that happened and names the last good checkpoint."""
+    """The loss is no longer a number. The message names the step and the last good checkpoint."""
 
 
 def save(path: Path | str, state: dict[str, Any]) -> None:
     """Write ``state`` so that whoever reads ``path`` finds the old content or the new, whatever happens meanwhile.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        state: tensors, numbers, texts and plain containers of these: what `load` takes back.
+        path: the file; its folder is made if it is missing.
+        state: tensors, numbers, texts and plain containers of these, as `load` returns them.
 
     Raises:
         UserError: the disk is full or the file cannot be written; the old content is still there.
@@ -47,7 +47,7 @@ def save(path: Path | str, state: dict[str, Any]) -> None:
 
 
 def load(path: Path | str) -> dict[str, Any]:
-    """Return what `save` wrote, with every tensor on the CPU.
+    """Return the state that `save` wrote, with every tensor on the CPU.
 
     Raises:
         UserError: there is no such file, it is damaged, or it holds objects that could run code; names the file.

@@ -20,8 +20,8 @@ class Group:
 
     Attributes:
         rank: its number; 0 reads, writes and speaks for all.
-        size: how many there are.
-        device: where it computes.
+        size: the number of processes.
+        device: that it computes on.
     """
 
     rank: int
@@ -45,7 +45,7 @@ class Group:
         return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def gather(self, value: Any) -> list[Any]:
-        """Return what every process gave, by rank."""
+        """Return the values of all processes, by rank."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -65,7 +65,7 @@ class Group:
 
 
 def processes() -> int:
-    """Return how many processes torchrun started; 1 without it."""
+    """Return the number of processes that torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

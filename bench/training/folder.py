@@ -1,4 +1,4 @@
-"""The folder of a training that can be cut off: what it holds is gone on with, or refused."""
+"""The folder of a training that can be cut off: its content is continued, or refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TrainingFolder:
 
     Attributes:
         path: the folder.
-        identity: what makes two trainings the same, JSON-ready: a folder is gone on with only if this is what it was.
-        noun: what it holds, for sentences.
+        identity: equal for two trainings that are the same, JSON-ready; a folder is continued only if it is unchanged.
+        noun: the word for its content, for sentences.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class TrainingFolder:
         write_whole(self.path / OUTCOME, body.encode() + b"\n")
 
     def found(self) -> dict[str, Any] | None:
-        """Return what a training that is over found; None if it is not.
+        """Return the outcome of a training that is over; None if it is not.
 
         Raises:
             UserError: it cannot be read, or another training found it.

@@ -1,7 +1,7 @@
-"""What ``bench train`` leaves beside a model for the claims of its paper: any figures, one file a model.
+"""The figures that ``bench train`` leaves beside a model for the claims of its paper: one file a model.
 
 A task's trainer calls :func:`leave`; an experiment in ``claims.py`` finds them in ``ClaimContext.trained()``. Neither
-needs to know where the file lies, nor the engine what stands in it.
+needs the path of the file, nor the engine its content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "for_claims.json"
 
 
 def leave(folder: Path, paper: str, variant: str, dataset: str, figures: Mapping[str, Any]) -> None:
-    """Write what the claims of ``paper`` may ask about the model in ``folder``; what was left before is replaced.
+    """Write the figures that claims of ``paper`` may ask of the model in ``folder``; earlier ones are replaced.
 
     Raises:
         UserError: the disk is full or the file cannot be written.
@@ -30,7 +30,7 @@ def leave(folder: Path, paper: str, variant: str, dataset: str, figures: Mapping
 
 
 def read(root: Path, paper: str) -> tuple[Trained, ...]:
-    """Return what the trainings in the folders of ``root`` left for one paper, in the order of their names.
+    """Return the figures that trainings in the folders of ``root`` left for one paper, in the order of their names.
 
     Raises:
         UserError: a file is damaged; names it.

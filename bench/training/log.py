@@ -1,4 +1,4 @@
-"""What a run leaves behind of its course: one JSON object a step and an epoch, and the same for TensorBoard."""
+"""The log of a run: one JSON object a step and an epoch, and the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Log:
     Args:
         folder: of the run.
         steps: steps already taken: later lines are removed.
-        epochs: epochs already finished, validation and all: what was said at the end of a later one is removed.
+        epochs: epochs already finished, with their validation; lines from the end of a later one are removed.
     """
 
     def __init__(self, folder: Path, steps: int, epochs: int = 0) -> None:
@@ -28,7 +28,7 @@ class Log:
         self._board = _board(folder / BOARD, steps)
 
     def write(self, lines: list[dict[str, Any]]) -> None:
-        """Append lines, each with ``steps``: how many had been taken by then.
+        """Append lines, each with ``steps``, the number taken by then.
 
         Raises:
             UserError: the disk is full or the file cannot be written.
@@ -58,7 +58,7 @@ class Log:
 
 
 def _is_past(line: bytes, steps: int, epochs: int) -> bool:
-    """Tell whether a line tells of what a run will not do again; one that cannot be read does not."""
+    """Whether a line is about a part of the run that will not be repeated; a line that cannot be read is not."""
     try:
         found = orjson.loads(line)
         return bool(found["steps"] <= steps and (found["kind"] != "epoch" or found["epoch"] < epochs))

@@ -20,7 +20,7 @@ def peak_lr(recipe: Recipe) -> float:
 
 
 def _scale(recipe: Recipe) -> float:
-    """Return what the learning rate is multiplied by for the recipe's batch."""
+    """Return the factor of the learning rate for the recipe's batch."""
     assert recipe.batch is not None
     return recipe.batch / recipe.lr_batch if recipe.lr_batch else 1.0
 
@@ -72,7 +72,7 @@ class Schedule:
     """timm's schedule of the learning rate, a function of the step alone: nothing of it needs to be stored.
 
     Attributes:
-        epochs: how many are trained, the cool-down included.
+        epochs: their number, the cool-down included.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> None:

@@ -15,7 +15,7 @@ import numpy
 import torch
 
 PICTURE, MIXING = 1, 2
-"""What a draw is for: the first number of its key."""
+"""The purpose of a draw: the first number of its key."""
 
 
 @contextmanager

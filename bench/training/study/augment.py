@@ -20,7 +20,7 @@ ASPECT = 3.3
 def augment(images: Tensor, setting: Setting, generator: torch.Generator) -> Tensor:
     """Return normalised pictures (B, C, H, W), each shifted, flipped and erased by chances of its own.
 
-    What comes in at the borders, and what is erased, is zero: the mean.
+    Pixels that come in at the borders and erased pixels are zero: the mean.
     """
     images = _shift_and_flip(images, setting, generator)
     return _erase(images, setting.erasing, generator) if setting.erasing else images

@@ -14,7 +14,7 @@ Mixer = Callable[[int, int], nn.Module]
 """``mixer(dim, size)`` makes a token mixer: (B, dim, size, size) to the same shape."""
 
 TOLERANCE = 0.02
-"""How far the parameters of two arms may be apart, relative to the block's."""
+"""The largest difference between the parameters of two arms, relative to the block's."""
 
 RATIOS = (0.5, 16.0)
 """The narrowest and the widest MLP, over the channels, that still is one."""
@@ -44,7 +44,7 @@ class Block(nn.Module):
 class Network(nn.Module):
     """A convolutional stem and a position embedding, stages of blocks with a halving convolution between, mean, linear.
 
-    The position embedding is there so that a counterpart which does not know where its tokens are, such as plain
+    The position embedding is there so that a counterpart without knowledge of its tokens' positions, such as plain
     attention, is not beaten for that reason alone.
 
     Args:

@@ -1,4 +1,4 @@
-"""A study as it was planned, kept beside its checkpoints until it is done: what ``--resume`` goes on with."""
+"""A study as it was planned, kept beside its checkpoints until it is done, for ``--resume``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StudyPlan(Plan):
 
     Attributes:
         slots: the devices that trainings run on, one at a time on each.
-        folders: where each data set is; empty for a Python package.
+        folders: of the data sets; empty for a Python package.
         costs: for each subject and arm (``subject/arm``) its ``parameters``, ``flops`` and ``flops_reason``.
         without: papers that ``all`` meant and that name no study, a sentence each.
         broken: papers that ``all`` meant and whose study does not work, a sentence each.
@@ -50,7 +50,7 @@ class StudyPlan(Plan):
         return StudyTask(job, self.slots[0], self.folders[job.options.setting["dataset"]], str(checkpoint))
 
     def cost(self, job: Job) -> dict[str, Any]:
-        """Return what is known of a training's network."""
+        """Return the size and cost of a training's network."""
         return self.costs[f"{job.subject}/{job.form}"]
 
 
@@ -61,7 +61,7 @@ STUDIES = Plans(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is studied, before it has been looked at."""
+    """A subject of a study, before it has been looked at."""
 
     paper: str
     name: str
@@ -98,7 +98,7 @@ def make(request: StudyRequest, stop: Stop, listener: Listener) -> StudyPlan:
 
 
 def _subjects(request: StudyRequest) -> tuple[list[_Subject], list[str]]:
-    """Return what is to be studied, and which papers of ``all`` cannot be, a sentence each."""
+    """Return the subjects of a study, and a sentence for each paper of ``all`` that cannot be studied."""
     papers, without = asked.papers(request.papers) if request.papers else ([], [])
     baselines = asked.baselines(request.baselines)
     if not papers and not baselines:
@@ -149,7 +149,7 @@ def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
 
 
 def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
-    """Return what :mod:`claimbench.bench.training.study.prepare` says of a subject: its arms, or a problem."""
+    """Return the answer of :mod:`claimbench.bench.training.study.prepare` for a subject: its arms, or a problem."""
     question = {"paper": subject.paper, "subject": subject.name, "setting": subject.setting.to_json()}
     try:
         found: dict[str, Any] = ask(PREPARE, question, PREPARE_S, stop)

@@ -18,11 +18,11 @@ WORKER = "claimbench.bench.training.study.worker"
 
 
 Event = tuple[StudyTask, dict[str, Any]]
-"""What a training said: ``{}`` when it starts, then what :mod:`claimbench.bench.training.study.worker` says."""
+"""A message of a training: ``{}`` when it starts, then those of :mod:`claimbench.bench.training.study.worker`."""
 
 
 def train(tasks: Iterable[StudyTask], slots: Sequence[str], stop: Stop) -> Generator[Event, None, None]:
-    """Run every task on the next slot that is free and yield what each says; one that dies says so too.
+    """Run every task on the next free slot and yield the messages of each; one that dies gives a message too.
 
     Trainings that are in flight end when the caller stops listening.
 

@@ -1,4 +1,4 @@
-"""What a user typed after ``bench study`` becomes a :class:`claimbench.bench.training.study.plan.StudyPlan`."""
+"""The request of ``bench study``, turned into a :class:`claimbench.bench.training.study.plan.StudyPlan`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DONE = "study_accuracy"
 
 @dataclass(frozen=True)
 class StudyEnded:
-    """How a study ended.
+    """The end of a study.
 
     Attributes:
         run: its id.
@@ -32,8 +32,8 @@ class StudyEnded:
         failed: trainings that failed and studies that do not work, a sentence each.
         without: papers that name no study, a sentence each.
         interrupted: whether it was stopped before its plan was done.
-        left: how many trainings are not done.
-        of: how many there are.
+        left: the number of trainings that are not done.
+        of: the number of all trainings.
     """
 
     run: str
@@ -70,8 +70,8 @@ def run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener, *, resum
         resumed: whether the plan is on the disk already.
 
     Raises:
-        UserError: the folder cannot be written, or another process is at work on this study; what was stored before
-            stays, and the study can be resumed.
+        UserError: the folder cannot be written, or another process is at work on this study; results stored
+            before stay, and the study can be resumed.
     """
     if not resumed:
         STUDIES.save(results, plan)
@@ -132,7 +132,7 @@ class _Trainings:
 
 
 def _sentence(task: StudyTask, event: dict[str, Any]) -> str:
-    """Return how a training ended."""
+    """Return the end of a training."""
     if "failed" in event:
         return f"{label(task.job)} failed: {event['failed']}"
     accuracy = next(row["value"] for row in event["rows"] if row["metric"] == DONE)

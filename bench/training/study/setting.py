@@ -1,4 +1,4 @@
-"""How a study trains: the one recipe, and how much of it each effort runs on each data set.
+"""The setting of a study: the one recipe, and the share of it that each effort runs on each data set.
 
 Nothing here depends on the paper, so that a difference between two arms is a difference between their blocks.
 """
@@ -13,7 +13,7 @@ from claimbench.bench.core.errors import unknown
 Effort = Literal["quick", "default", "full"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 BASELINES = ("resnet18",)
-"""Networks that train alone, to show what the recipe is worth."""
+"""Networks that train alone, to show the worth of the recipe."""
 
 BASELINE_SEEDS = 2
 """Of a baseline unless the user says otherwise: nothing is compared with it, and it is many times as large."""
@@ -21,11 +21,11 @@ BASELINE_SEEDS = 2
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is known of a data set before any of it is read.
+    """The facts about a data set before any of it is read.
 
     Attributes:
-        classes: how many.
-        about: where its test part comes from, one sentence.
+        classes: their number.
+        about: the origin of its test part, one sentence.
     """
 
     classes: int
@@ -60,16 +60,16 @@ class Setting:
             the parameters agree.
         samples: training pictures a seed, drawn anew by each seed; None for all that validation leaves.
         validation: pictures split off the training data to watch the training; no decision rests on them.
-        epochs, batch: how long, and how many pictures a step.
-        seeds: how many trainings of each arm unless the user says otherwise.
+        epochs, batch: the length, and the pictures of a step.
+        seeds: the number of trainings of each arm unless the user gives another.
         learning_rate: the peak, after a linear warm-up over the share ``warmup`` of all steps; then a cosine to zero.
         weight_decay: of AdamW, on matrices and kernels only.
         label_smoothing, clip: of the cross-entropy; the largest norm of the gradient.
         shift: largest random shift in pixels; zeros come in.
         flip: ``horizontal``, ``both`` or ``none``.
         erasing: the chance that a random rectangle of a picture is erased.
-        ema: the span of the exponential moving average of the weights, as a share of all steps; what is validated and
-            tested is that average.
+        ema: the span of the exponential moving average of the weights, as a share of all steps; that average is
+            validated and tested.
     """
 
     effort: Effort

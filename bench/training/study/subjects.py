@@ -1,4 +1,4 @@
-"""What a training trains: an arm of a paper's study, or a baseline."""
+"""The network of a training: an arm of a paper's study, or a baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stored trainings of a study say, seed by seed."""
+"""The summary of a study's stored trainings, seed by seed."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Arm:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of one paper's study, or of a baseline.
+    """The results of one paper's study, or of a baseline.
 
     Attributes:
         paper: its id; empty for a baseline.
         subject: the paper's or the baseline's name.
-        run, device, commit, environment, day: where it comes from.
+        run, device, commit, environment, day: its origin.
         others: further runs and their commits, whose seeds count too.
-        setting: how it was trained.
+        setting: of its trainings.
         precision, threads: likewise.
         arms: block and counterpart over the seeds that both have, or the baseline.
-        pictures: how many test pictures.
-        difference: block minus counterpart; None for a baseline, and where no seed has both.
+        pictures: the number of test pictures.
+        difference: block minus counterpart; None for a baseline, and if no seed has both.
         unpaired: seeds of which only one arm is there.
         failed: trainings that failed, a sentence each.
     """
@@ -88,7 +88,7 @@ def summaries(
 ) -> list[Summary]:
     """Return a summary for each subject, data set, effort and number of epochs.
 
-    Where several runs have one, the run with the most seeds counts, and of these the newest: a run that was cut off
+    If several runs have one, the run with the most seeds counts, and of these the newest: a run that was cut off
     does not replace a whole one. Other runs of the same networks in the same setting add the seeds that it lacks, so
     that a study repeated with other seeds becomes a study of more of them.
 
@@ -124,7 +124,7 @@ class _Run:
         return self.summary.arms[0].seeds if self.summary.arms else ()
 
     def trained(self) -> tuple[object, ...]:
-        """Return what was trained and how, apart from the seeds."""
+        """Return the network and its setting, apart from the seeds."""
         found = self.summary
         hidden = {record.job.form: record.job.options.hidden for record in self.records}
         networks = [(arm.name, arm.parameters, arm.flops, hidden[arm.name]) for arm in found.arms]

@@ -26,10 +26,10 @@ class StudyTask:
     """One arm with one seed.
 
     Attributes:
-        job: what is stored of it: paper, subject (the paper's or the baseline's name), form (the arm), round (the
+        job: the stored part: paper, subject (the paper's or the baseline's name), form (the arm), round (the
             seed), settings, and the options ``setting`` and ``hidden`` (MLP widths).
-        device: where it runs now.
-        folder: where the data are; empty for a Python package.
+        device: that it runs on now.
+        folder: of the data; empty for a Python package.
         checkpoint: the file that it goes on from and writes each epoch.
     """
 
@@ -40,12 +40,12 @@ class StudyTask:
 
     @property
     def setting(self) -> Setting:
-        """How it trains."""
+        """The setting that it trains in."""
         return Setting.from_json(self.job.options.setting)
 
     @property
     def seed(self) -> int:
-        """What chooses the training pictures, their order, the augmentation and the first weights."""
+        """The seed of the training pictures, their order, the augmentation and the first weights."""
         return self.job.round
 
     def to_json(self) -> dict[str, Any]:

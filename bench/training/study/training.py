@@ -1,7 +1,7 @@
 """One training of a study: epochs with a checkpoint after each, and one look at the test set when they are over.
 
 Given the same task, a processor and its number of threads, the result is the same to the last bit, whether or not the
-training was cut off in between: what an epoch draws depends on the seed and the epoch only, and everything else is in
+training was cut off in between: the draws of an epoch depend on the seed and the epoch only, and everything else is in
 the checkpoint.
 """
 
@@ -47,7 +47,7 @@ class Training:
     """The state of one training.
 
     Args:
-        task: what to train; its checkpoint is taken up where it exists.
+        task: the training; its checkpoint is taken up if it exists.
 
     Raises:
         UserError: the data, the study or the checkpoint is missing or broken.
@@ -192,7 +192,7 @@ class Training:
 
     @torch.no_grad()
     def _right(self, pictures: PictureTensors) -> Tensor:
-        """Return which pictures the averaged weights classify rightly, as bool (N,) on the CPU."""
+        """Return whether the averaged weights classify each picture rightly, as bool (N,) on the CPU."""
         self.average.eval()
         found = [
             self._forward(self._normalised(images), self.average).argmax(1) == labels
