@@ -1,4 +1,4 @@
-"""Accuracy: how well a model does its task on real data, in the task's own scores."""
+"""Accuracy: the scores of a model at its task, on real data."""
 
 from __future__ import annotations
 

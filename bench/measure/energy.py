@@ -71,7 +71,7 @@ def counter(device: torch.device) -> tuple[Callable[[], float], str]:
     """Return a function that reads joules and the name of its counter.
 
     Raises:
-        UnavailableError: there is none, or it may not be read; says which.
+        UnavailableError: there is none, or it may not be read. The message tells the two apart.
     """
     if device.type == "cuda":
         gpu = nvml.open_gpu(str(device))

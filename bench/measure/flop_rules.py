@@ -1,7 +1,7 @@
-"""What a FLOP count covers: formulas that torch lacks or has wrong, and the operators that are free on purpose.
+"""The rules of a FLOP count: formulas that torch lacks or has wrong, and the operators that are free on purpose.
 
 The convention is that of the field: matrix products, convolutions and attention count, two FLOPs a multiply-add;
-what touches each element a few times (norms, activations, softmax, pooling, resizing) does not.
+work that touches each element a few times (norms, activations, softmax, pooling, resizing) does not.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ FREE = {reason: frozenset(names.split()) for reason, names in _FREE_NAMES.items(
 """Operators that count nothing, by the reason; views and operators that torch tags as pointwise are free as well."""
 
 NAMESPACES = ("aten", "claimbench", "prim", "prims", "torchvision")
-"""Where the names in :data:`FREE` may live; an operator of any other library needs a formula."""
+"""The libraries of the names in :data:`FREE`; an operator of any other library needs a formula."""
 
 
 def free_reason(op: torch._ops.OpOverload) -> str | None:
@@ -106,7 +106,7 @@ def _convolution_backward(
 
 
 def attention_pairs(queries: int, keys: int, causal: bool) -> int:
-    """Return how many (query, key) pairs attention looks at; a causal query sees no later key."""
+    """Return the number of (query, key) pairs that attention looks at; a causal query sees no later key."""
     if not causal:
         return queries * keys
     seen = min(queries, keys)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from claimbench.bench.core.task import Example
 
 AGREEMENT = 0.005
-"""How far the second opinion may be from the count, relative."""
+"""The largest relative difference between the second opinion and the count."""
 
 TRAINING_BATCH = 2
 """Batch norm cannot train on a single sample whose map has shrunk to one pixel."""
@@ -40,7 +40,7 @@ class UncountedError(Exception):
 
 @dataclass(frozen=True)
 class FlopCount:
-    """What one pass costs.
+    """The cost of one pass.
 
     Attributes:
         flops: the total, two a multiply-add.
@@ -110,7 +110,7 @@ def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return what the model is called with: the sample, or zeros where it is a shape."""
+    """Return the model's input: the sample, or zeros if it is a shape."""
     if isinstance(sample, Tensor):
         return (sample,)
     tensors = tuple(one for one in sample if isinstance(one, Tensor))

@@ -23,14 +23,14 @@ PRODUCTS = frozenset({"conv", "linear", "matmul", "mm", "bmm", "addmm", "einsum"
 
 @dataclass(frozen=True)
 class FvcoreCount:
-    """What fvcore found for one sample, in multiply-adds.
+    """The count of fvcore for one sample, in multiply-adds.
 
     Attributes:
         total: norms, pooling and resizing included, as papers count that write attention as two matrix products.
         own: the same with fvcore's own handlers alone, which pass over fused attention.
         products: convolutions, matrix products and attention alone, with our handlers for what fvcore misses.
         by_operator: every non-zero count.
-        added: which of them come from our handlers and are not in ``own``.
+        added: those of them that come from our handlers and are not in ``own``.
         uncounted: calls of operators that fvcore has no handler for.
     """
 

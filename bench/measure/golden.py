@@ -1,4 +1,4 @@
-"""Golden records: how an official model behaves on weights and an input that anyone can rebuild.
+"""Golden records: the behaviour of an official model on weights and an input that anyone can rebuild.
 
 A golden is one JSON file. ``state`` lists the official checkpoint's entries as ``[name, shape, dtype, kind]``; filled
 ones are drawn from their names by :func:`fill`, ``kept`` ones are constants that the model's constructor makes. The
@@ -28,18 +28,18 @@ from claimbench.bench.core.errors import UserError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""How far outputs may be off, relative to how much they vary, where the record states nothing else."""
+"""The largest error of outputs, relative to their variation, if the record states no other."""
 
 WIDEST = 1e-4
 """The largest tolerance that a record may state."""
 
 HEAD, TAIL = 32, 8
-"""How many values at the start and the end of each sample's flattened output a golden keeps at most."""
+"""The most values that a golden keeps at the start and at the end of each sample's flattened output."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a golden keeps of one output: ``head`` and ``tail`` are (samples, values) arrays."""
+    """The part of one output that a golden keeps: ``head`` and ``tail`` are (samples, values) arrays."""
 
     shape: tuple[int, ...]
     l2: float
@@ -48,7 +48,7 @@ class Output:
     tail: np.ndarray
 
     def scale(self) -> float:
-        """Return how much the output varies: within itself or from sample to sample, whichever is less.
+        """Return the variation of the output: within itself or from sample to sample, whichever is less.
 
         Random weights can make outputs that are nearly the same for every input; a model that ignored its input would
         pass if differences were judged against the output's magnitude.
@@ -65,8 +65,8 @@ class Golden:
     """One golden record.
 
     Attributes:
-        path: where it was read.
-        paper, variant: whose behaviour it holds.
+        path: of its file.
+        paper, variant: of the model.
         dtype: the precision that the official model ran in, ``float64`` or ``float32``.
         input_shape, seed: of the input.
         params: the official model's number of parameters; None where not recorded.
@@ -74,9 +74,9 @@ class Golden:
         outputs: by name.
         kept_buffers: values of constants, by name, where recorded.
         rescale: (ending of a name, factor) pairs applied after the fill.
-        constructor: hyper-parameters that replace the variant's; None where the variant's are meant.
-        tolerance: how far outputs may be off: the one that the record states, or that of its dtype.
-        float32_inside: the reason for a tolerance that the record states; empty where it states none.
+        constructor: hyper-parameters that replace the variant's; None if the variant's are meant.
+        tolerance: the largest error of outputs: the one that the record states, or that of its dtype.
+        float32_inside: the reason for a tolerance that the record states; empty if it states none.
         data: the whole record, for a reproduction's own hooks.
     """
 
@@ -99,7 +99,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """How one output differs from the golden.
+    """The difference of one output from the golden.
 
     Attributes:
         name: the output.
@@ -124,7 +124,7 @@ class OutputDifference:
 
 @dataclass(frozen=True)
 class GoldenResult:
-    """How a reproduction compares with one golden."""
+    """The comparison of a reproduction with one golden."""
 
     golden: Golden
     outputs: tuple[OutputDifference, ...]

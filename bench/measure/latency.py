@@ -1,4 +1,4 @@
-"""Latency: how long one batch (one input, unless asked otherwise) takes from call to result."""
+"""Latency: the time of one batch (one input, unless asked otherwise) from call to result."""
 
 from __future__ import annotations
 

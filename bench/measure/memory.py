@@ -1,4 +1,4 @@
-"""Memory: what a forward pass and a training step need, with and without the weights."""
+"""Memory: the need of a forward pass and of a training step, with and without the weights."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _training(subject: Subject, meter: Meter, batch: int, weights: int) -> Measu
 
 
 def _gpu_rows(device: torch.device, batch: int) -> list[Measurement]:
-    """Return what torch's allocator and the whole GPU hold; both only ever grow, so that now is the peak."""
+    """Return the bytes that torch's allocator and the whole GPU hold; both only ever grow, so that now is the peak."""
     reserved = torch.cuda.max_memory_reserved(device)
     rows = [Measurement("memory_reserved", reserved, "B", f"torch.cuda.max_memory_reserved, batches to {2 * batch}")]
     gpu = nvml.open_gpu(str(device))

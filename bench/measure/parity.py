@@ -46,7 +46,7 @@ def _bad(output: OutputDifference) -> bool:
 
 
 def golden_evidence(result: GoldenResult) -> GoldenEvidence:
-    """Return how a model compares with one golden."""
+    """Return the comparison of a model with one golden."""
     golden = result.golden
     return GoldenEvidence(
         file=golden.path.name,

@@ -1,4 +1,4 @@
-"""Steps: what is timed or weighed, one call each: a forward pass or a training step on its own input."""
+"""Steps, the calls to time or weigh: a forward pass or a training step on its own input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from claimbench.bench.core.task import Example
 
 INPUTS = 4
-"""How many inputs are used in turns, so that no result rests on one that is already in a cache."""
+"""The number of inputs used in turns, so that no result rests on one that is already in a cache."""
 
 
 @contextmanager

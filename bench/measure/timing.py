@@ -1,4 +1,4 @@
-"""Timing: warm up until steady, sample until the median is known to one per cent or time is up, and say which."""
+"""Timing: warm up until steady, then sample until the median is known to one per cent or time is up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK_S = 0.2
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to try.
+    """The limits of a timing.
 
     Attributes:
         budget_s: at most this much sampling.

@@ -68,15 +68,15 @@ def bench_all(
 
     Args:
         operators: names; None for all of them.
-        backends: which backends to time beside the baselines; None for all.
+        backends: names of those to time beside the baselines; None for all.
         dtypes: ``float64``, ``float32``, ``float16`` or ``bfloat16``.
         device: ``cpu`` or a CUDA device.
         threads: of a CPU; None leaves torch's own choice.
         backward: whether to time the forward pass with the backward pass too, not only the forward pass.
-        processes: how many fresh processes each problem is timed in; with one, verdicts are ambiguous.
+        processes: the number of fresh processes for each problem; with one, verdicts are ambiguous.
         seconds: time for samples in each process and problem, beyond the smallest number of samples.
         on_row: called with each row as soon as it is known.
-        ask: who answers questions; tests answer in their own process.
+        ask: answers a question; tests answer in their own process.
 
     Raises:
         UserError: a name does not exist.
@@ -97,7 +97,7 @@ def bench_all(
 
 @dataclass
 class _Bench:
-    """What all problems of one run have in common."""
+    """The values that all problems of one run share."""
 
     device: str
     threads: int | None
@@ -203,7 +203,7 @@ class _Bench:
 
 
 def _errors(found: dict[str, Any], asked: Sequence[str]) -> dict[str, str]:
-    """Return what went wrong with each implementation; if the process died, the same with all of them."""
+    """Return the error of each implementation; if the process died, the same for all of them."""
     errors: dict[str, str] = dict.fromkeys(asked, found["error"]) if "error" in found else found["errors"]
     return errors
 

@@ -1,4 +1,4 @@
-"""Proves every backend of every operator against its float64 reference: what ``bench kernels check`` runs.
+"""Proves every backend of every operator against its float64 reference, for ``bench kernels check``.
 
 Triton kernels are checked on a CPU in Triton's interpreter, which must be switched on before Triton is imported, so
 those checks run in a process of their own: ``python -m claimbench.bench.measure.operators.check`` reads one
@@ -41,12 +41,12 @@ class CheckRow:
     """One backend on one case in one dtype.
 
     Attributes:
-        operator, backend, case, dtype, device: what was checked; ``case`` is empty where no case could be tried.
+        operator, backend, case, dtype, device: the subject; ``case`` is empty if no case could be tried.
         interpreted: whether Triton's interpreter ran it instead of a GPU.
         status: see :data:`Status`.
         reason: one sentence unless ``status`` is ``passed``.
-        differences: how far the output and each gradient are from the reference.
-        seconds: how long the check took.
+        differences: of the output and each gradient from the reference.
+        seconds: the duration of the check.
     """
 
     operator: str
@@ -73,7 +73,7 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What to check: the names of operators, backends and dtypes, the device, and which of the ``CHECK`` cases."""
+    """The scope of a check: names of operators, backends and dtypes, the device, and names of ``CHECK`` cases."""
 
     operators: tuple[str, ...]
     backends: tuple[str, ...]
@@ -101,7 +101,7 @@ def check_all(
         operators: names; None for all of them.
         backends: names; None for every backend but the reference itself.
         dtypes: ``float64``, ``float32``, ``float16`` or ``bfloat16``; None for all four.
-        device: where the backend's tensors are, for example ``cpu`` or ``cuda``.
+        device: of the backend's tensors, for example ``cpu`` or ``cuda``.
         on_row: called with each row as soon as it is known.
         case: check only cases whose name contains this.
 

@@ -1,4 +1,4 @@
-"""What operators there are and which backends can run here: the data behind ``bench kernels list``."""
+"""The operators and their backends, with those that can run here: the data behind ``bench kernels list``."""
 
 from __future__ import annotations
 

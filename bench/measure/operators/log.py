@@ -1,4 +1,4 @@
-"""What ``bench kernels bench`` measured, kept under ``results/kernels``."""
+"""The measurements of ``bench kernels bench``, kept under ``results/kernels``."""
 
 from __future__ import annotations
 

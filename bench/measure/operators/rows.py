@@ -26,7 +26,7 @@ class Against:
         ratio: the baseline's time over the implementation's: 2 means twice as fast. The median over pairs of
             neighbouring samples, with its 95 % interval (None with too few samples).
         verdict: ``same``, ``faster``, ``slower`` or ``ambiguous``.
-        reason: what the verdict rests on.
+        reason: for the verdict.
     """
 
     baseline: str
@@ -51,10 +51,10 @@ class BenchRow:
         memory: by how many bytes a call raises the peak memory, its results included; None with ``memory_reason``.
         flops, moved: useful FLOPs and least bytes, by the operator's formulas.
         ceiling: the machine's peaks, measured in the same run; None with ``ceiling_reason``.
-        attainable: the least seconds by the roofline; ``bound`` says which ceiling it is.
+        attainable: the least seconds by the roofline; ``bound`` names the ceiling.
         against: the ratios to every baseline that was timed.
         strongest: the fastest baseline, the one to quote.
-        method: how the times were taken.
+        method: of timing.
     """
 
     operator: str

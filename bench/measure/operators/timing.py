@@ -1,7 +1,7 @@
 """The process that times one operator on one problem: a :class:`Question` as JSON on stdin, its answer on stdout.
 
-Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.rows`` says what the names of
-baselines mean.
+Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.rows`` explains the names
+of baselines.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Question:
         task: ``check`` the implementation against the float64 reference, measure its ``memory``, ``time`` all the
             implementations in turns, or the ``peaks`` of the machine.
         operator, case: the problem: an operator and the name of one of its ``BENCH`` cases.
-        dtype, device, threads: where it runs; ``threads`` None leaves torch's own choice.
-        implementations: who is asked about.
+        dtype, device, threads: that it runs with; ``threads`` None leaves torch's own choice.
+        implementations: their names.
         backward: whether the gradients of all tensors are calculated too.
-        seconds: when to stop taking samples.
+        seconds: the time for samples.
         seed: of the order in which implementations take turns.
     """
 
@@ -174,7 +174,7 @@ def _cuda_growth(call: Call) -> int:
 
 
 def _resident_growth(call: Call) -> int | None:
-    """Return by how much a call raises the high-water mark of the resident memory, its results included."""
+    """Return the bytes by which a call raises the high-water mark of the resident memory, its results included."""
     gc.collect()
     trim()
     try:
@@ -211,13 +211,13 @@ def _time(question: Question) -> dict[str, Any]:
 
 
 def _expected(operator: Operator, args: tuple[Any, ...], question: Question) -> list[Tensor]:
-    """Return what the reference gives on the same arguments, calculated in float32 at least."""
+    """Return the reference's output on the same arguments, calculated in float32 at least."""
     wider = tuple(a.float() if isinstance(a, Tensor) and a.itemsize < 4 else a for a in args)
     return make_call(operator, "reference", wider, question.backward)()
 
 
 def _disagreement(found: list[Tensor], expected: list[Tensor], dtype: torch.dtype) -> str:
-    """Return which tensor is off, in words; both sides round, so twice the tolerance of a check is allowed."""
+    """Return the first tensor that is off, in words; both sides round, so twice the tolerance of a check is allowed."""
     for position, (a, b) in enumerate(zip(found, expected, strict=True)):
         gap = (a.to(b.dtype) - b).norm() / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
         if not gap <= 2 * TOLERANCE[dtype]:
@@ -245,7 +245,7 @@ def _in_turns(calls: dict[str, Call], question: Question) -> dict[str, list[floa
 
 
 def _repeats(call: Call, take: Callable[[Call, int], float]) -> int:
-    """Return how many calls make a sample long enough for the clock, after warming up."""
+    """Return the number of calls that makes a sample long enough for the clock, after warming up."""
     take(call, 1)
     return max(1, math.ceil(_SAMPLE_SECONDS / take(call, 2))) if take is _cpu_sample else 1
 

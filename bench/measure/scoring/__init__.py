@@ -1,1 +1,1 @@
-"""What the scoring of all tasks shares."""
+"""The parts that the scoring of all tasks shares."""

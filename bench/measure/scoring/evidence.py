@@ -28,7 +28,7 @@ def is_trained(job: Job) -> bool:
 
 
 def weights_of(job: Job) -> dict[str, str]:
-    """Return which weights a job's model has, for the evidence; a user's own model makes them, so its file tells."""
+    """Return the origin of a job's weights, for the evidence; a user's own model makes them, so it is its file."""
     path, label = job.options.weights_file, job.settings.weights
     if is_own(job):
         found = Weights(weights=label, model_sha256=digest(job.subject.rpartition(":")[0]))

@@ -15,7 +15,7 @@ from claimbench.bench.measure.scoring.lines import Lines, files
 from claimbench.bench.store import jsonl
 
 TOP = 5
-"""How many of the classes ranked highest are kept of each picture."""
+"""The number of highest-ranked classes kept of each picture."""
 
 NONE = -1
 """Stands for a rank that was not predicted (yet)."""
@@ -38,7 +38,7 @@ class Predictions:
         return np.flatnonzero(self.ranked[:, 0] == NONE)
 
     def merge(self, other: Predictions) -> None:
-        """Take over what ``other`` has."""
+        """Take over the predictions of ``other``."""
         has = other.ranked[:, 0] != NONE
         self.ranked[has] = other.ranked[has]
         self.settled[has] = other.settled[has]
@@ -48,7 +48,7 @@ class Journal(Lines):
     """The files of one evaluation."""
 
     def load(self, count: int) -> Predictions:
-        """Return what earlier processes left of the same evaluation."""
+        """Return the predictions that earlier processes left of the same evaluation."""
         found = Predictions(count)
         for line in self.read():
             try:
@@ -75,9 +75,9 @@ class Journal(Lines):
 
 
 class Count:
-    """How many predictions the files of an evaluation hold, for those who watch it from outside.
+    """The number of predictions in the files of an evaluation, for those who watch it from outside.
 
-    The first line of a file says how many there will be, and ``of`` what if not of pictures.
+    The first line of a file states the final number, and in ``of`` the unit if it is not pictures.
     """
 
     def __init__(self, base: Path) -> None:
@@ -88,7 +88,7 @@ class Count:
     def text(self) -> str:
         """Return it in words; empty while there is nothing. Only what was added since the last call is read.
 
-        What goes before the first prediction is told where :class:`Ahead` said so.
+        Work before the first prediction is reported if :class:`Ahead` announced it.
         """
         for path in files(self._base):
             size, lines = self._seen.get(path, (0, 0))
@@ -111,7 +111,7 @@ class Ahead(Listener):
 
     Args:
         base: the common name of the evaluation's files; empty for an evaluation that keeps none.
-        what: the work, in words: "pictures encoded".
+        what: names the work: "pictures encoded".
     """
 
     def __init__(self, base: str, what: str) -> None:

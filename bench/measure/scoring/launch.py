@@ -22,12 +22,12 @@ def spread_out(job: Job, base: str, share: Share) -> None:
 
     Args:
         job: the evaluation.
-        base: the common name of the files that keep what is found.
+        base: the common name of the files that keep the findings.
         share: a function at the top of its module, by whose name the processes find it.
 
     Raises:
-        UserError, UnavailableError: what the processes raised.
-        RuntimeError: one of them died; the message says how.
+        UserError, UnavailableError: from any of the processes.
+        RuntimeError: one of them died; the message gives its last words.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -54,14 +54,14 @@ def spread_out(job: Job, base: str, share: Share) -> None:
 
 
 def _last_words(failure: Any) -> str:
-    """Return what a process that died said last, or how it ended."""
+    """Return the last line of a process that died, or its exit status."""
     told = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
     lines = str(told or "").strip().splitlines()
     return lines[-1] if lines else f"exit status {failure.exitcode}"
 
 
 def _process(task: dict[str, Any], devices: list[str], base: str, share: Share) -> tuple[str, str] | None:
-    """Do the share of one process; return what a user must be told, if anything went wrong."""
+    """Do the share of one process; return the error for the user, if there was one."""
     job = _on_device(read_job(task), devices)
     prepare(job)
     with joined("evaluation") as group:

@@ -1,7 +1,7 @@
-"""What an evaluation says of each picture, on the disk as it comes: a kill costs a second of work.
+"""The findings of an evaluation, picture by picture, on the disk as they come: a kill costs a second of work.
 
 One file a process while it runs (``NAME.part0.jsonl``), one in the pictures' order when it is done (``NAME.jsonl``).
-The first line of each says what was evaluated; files that say something else are not gone on with.
+The first line of each describes the evaluation; files of another evaluation are not continued.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from claimbench.bench.store import jsonl
 
 PAUSE_S = 1.0
-"""Lines are written at most this often: what a kill can cost."""
+"""The least seconds between writes: a kill costs no more."""
 
 
 class Lines:
@@ -35,7 +35,7 @@ class Lines:
         self._begun = False
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Yield what earlier processes left of the same evaluation; nothing from files of another one."""
+        """Yield the findings that earlier processes left of the same evaluation; nothing from files of another one."""
         for path in files(self._base):
             if not self._is_ours(path):
                 continue

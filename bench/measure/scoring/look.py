@@ -1,4 +1,4 @@
-"""What is found in each picture, on the disk as it comes: an evaluation that is killed goes on where it was."""
+"""The findings of each picture, on the disk as they come: a killed evaluation continues from them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Key = str | int
 
 
 class Findings(Lines):
-    """The files of one evaluation; what is found in a picture is JSON-ready."""
+    """The files of one evaluation; the findings of a picture are JSON-ready."""
 
     def load(self) -> dict[Key, Any]:
-        """Return what earlier processes found in pictures, for the same evaluation."""
+        """Return the findings of earlier processes, for the same evaluation."""
         lines = [line for line in self.read() if "found" in line]
         return {line["picture"]: line["found"] for line in lines if isinstance(line.get("picture"), str | int)}
 
     def add(self, picture: Key, found: Any) -> None:
-        """Note what was found in a picture; see :meth:`~claimbench.bench.measure.scoring.lines.Lines.note`."""
+        """Note the findings of a picture; see :meth:`~claimbench.bench.measure.scoring.lines.Lines.note`."""
         self.note([_line(picture, found)])
 
     def finish(self, found: Mapping[Key, Any]) -> Path:
@@ -48,20 +48,20 @@ class Findings(Lines):
 def look(
     job: Job, what: Mapping[str, Any], groups: Iterable[Mapping[Any, T]], see: Callable[[Sequence[T]], Iterable[Any]]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return what is found in every picture, in their order, and the file that keeps it, for the evidence.
+    """Return the findings of every picture, in their order, and the file that keeps them, for the evidence.
 
-    What earlier processes found of the same evaluation is not looked for again; a group of which they did a part is
+    Findings of earlier processes of the same evaluation are not looked for again; a group of which they did a part is
     looked at whole, so that a picture is always seen in the same company.
 
     Args:
         job: its option ``predictions`` is the common name of the files; without it nothing is kept.
-        what: all that the findings depend on, JSON-ready: :func:`circumstances` and what the task adds; ``of`` says
-            what progress counts, if not pictures.
+        what: all that the findings depend on, JSON-ready: :func:`circumstances` and the task's own; ``of`` names
+            the unit of progress, if not pictures.
         groups: pictures that are looked at together, each by its :data:`Key`; no two have the same.
         see: finds, for the pictures of one group, something JSON-ready in each.
 
     Raises:
-        UserError: what ``see`` raises, or a file cannot be written.
+        UserError: from ``see``, or a file cannot be written.
     """
     cut = list(groups)
     base = job.options.predictions
@@ -75,7 +75,7 @@ def look(
 
 
 def kept_in(file: Path) -> dict[str, Any]:
-    """Return the file that keeps what was found, for the evidence."""
+    """Return the file that keeps the findings, for the evidence."""
     name = f"{file.parent.name}/{file.name}"
     return Kept(predictions_file=name, predictions_sha256=digest(file)).to_detail()
 
@@ -99,7 +99,7 @@ def _look(
 
 
 def circumstances(subject: Subject, job: Job) -> dict[str, Any]:
-    """Return what every finding of a model depends on: the model, its weights, how and with what it runs."""
+    """Return the circumstances of every finding of a model: the model, its weights, its settings and its software."""
     return {
         "subject": f"{job.paper} {job.subject} {job.form}",
         "config": hashlib.sha256(json.dumps(job.options.config, sort_keys=True).encode()).hexdigest()[:16],
@@ -116,7 +116,7 @@ def by_one_process(job: Job, what: str) -> None:
 
     Args:
         job: the evaluation.
-        what: what is scored, for the sentence: "detectors are scored".
+        what: names the subject, for the sentence: "detectors are scored".
 
     Raises:
         UnavailableError: one is.
