@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 HEAD = 512
-"""Bytes from the start of a file that tell what it is."""
+"""The number of bytes at the start of a file that identify its format."""
 
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|title|script|meta)\b", re.IGNORECASE | re.DOTALL)
 

@@ -127,7 +127,7 @@ class Download:
         """Bring the whole file into the part.
 
         Raises:
-            DownloadError: it cannot be had; what came of it stays for the next time.
+            DownloadError: it cannot be had; the part that came stays for the next time.
             ChangedError: another file is published there.
             UserError: the disk is full or cannot be written.
         """
@@ -157,7 +157,7 @@ class Download:
                 self.patience.wait(error, failed, self.listener, self.sleep)
 
     def _attempt(self, client: httpx2.Client) -> None:
-        """Ask for what is missing and take what comes.
+        """Ask for the missing bytes and take those that come.
 
         A part without a validator is continued only if this very run began it and the size of the whole is known.
 

@@ -62,7 +62,7 @@ class Part:
         """Give the block a function that adds bytes at the end, and watches the disk.
 
         Raises:
-            UserError: the disk is full or nearly so, or cannot be written; what came before stays.
+            UserError: the disk is full or nearly so, or cannot be written; the part that came before stays.
         """
         unchecked = 0
 

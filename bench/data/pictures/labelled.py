@@ -1,4 +1,4 @@
-"""Labelled pictures as data: how a data set is laid out, what it must hold, how it is scored.
+"""Labelled pictures as data: the layout of a data set, its required content, its scoring.
 
 Only the standard library is imported here: planning a run must load neither torch nor timm.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 from claimbench.bench.core.task import DataSet
 
 Layout = Literal["synsets", "indices", "corruptions", "any", "torchvision", "package"]
-"""How pictures are told apart by class. ``synsets``: a folder a class, named by its WordNet id. ``indices``: a folder a
+"""The marks of a picture's class. ``synsets``: a folder a class, named by its WordNet id. ``indices``: a folder a
 class, named by its number. ``corruptions``: folders of ``synsets``, by corruption and severity. ``any``: a folder a
 class, in alphabetical order. ``torchvision``: the files that torchvision reads. ``package``: an installed package."""
 
@@ -23,9 +23,9 @@ class PictureSet(DataSet):
 
     Attributes:
         layout: see :data:`Layout`.
-        classes: how many classes its models tell apart; None where the folder decides.
-        images: how many pictures the whole set has; None where the folder decides.
-        per_class: how many each class has, where all have as many.
+        classes: the number that its models tell apart; None if the folder decides.
+        images: the number of pictures in the whole set; None if the folder decides.
+        per_class: the number in each class, if all have as many.
         subset: the list of classes that scores are restricted to, by timm's name for it.
         several_labels: whether a picture may have several right answers, or none (it then does not count).
         small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
