@@ -1,7 +1,7 @@
 """Results that others hand in: one file a run, written by ``bench submit`` and judged by ``bench results check``.
 
-A submission is JSON Lines, optionally compressed with gzip. Every line is an object with one name, which says what the
-line is; the same run always gives the same bytes::
+A submission is JSON Lines, optionally compressed with gzip. Every line is an object with one name, which gives the
+kind of the line; the same run always gives the same bytes::
 
     {"header": {"submission": 1, "run": ..., "device": ..., "submitter": ..., "sha256": ...}}
     {"environment": {...}}                 what :func:`claimbench.bench.machine.environment.capture` found
@@ -10,6 +10,6 @@ line is; the same run always gives the same bytes::
     {"record": {...}}                      a line of the store, as :mod:`claimbench.bench.store.encoding` writes it; as
     many as there are {"samples": {"key": ..., "samples": [...]}}   what the records' ``samples_key`` name
 
-The header's digest is of all bytes behind the first line. Nothing in a submission is trusted: what can be calculated
-again is, from the code and the papers here, and what cannot is held against physics, arithmetic and itself.
+The header's digest is of all bytes behind the first line. Nothing in a submission is trusted: values that can be
+calculated again are, from the code and the papers here, and all others are held against physics, arithmetic and itself.
 """

@@ -1,4 +1,4 @@
-"""What a rule is given: a submission, and what is known here that it can be held against."""
+"""The input of a rule: a submission, and the local knowledge that it can be held against."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Case:
     """A submission before the rules.
 
     Attributes:
-        submission: what was read.
+        submission: as it was read.
         models: the models here.
         now: the present time.
-        notes: what could not be checked, and what a reader should know; rules add to it.
+        notes: sentences on checks that were impossible, and remarks for the reader; rules add to them.
     """
 
     submission: Submission
@@ -75,5 +75,5 @@ class Case:
 
 
 def subject_of(job: Job) -> tuple[str, str, str]:
-    """Return what tells a model from others."""
+    """Return the values that tell a model from others."""
     return job.paper, job.subject, job.form

@@ -42,13 +42,13 @@ ACROSS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of one file.
+    """The verdict on one file.
 
     Attributes:
         file: its path.
-        submission: what was read; None where that was not possible.
-        reasons: why it is refused; empty if it is good.
-        notes: what could not be checked, and what a reader should know.
+        submission: as it was read; None if that was not possible.
+        reasons: of its refusal; empty if it is good.
+        notes: sentences on checks that were impossible, and remarks for the reader.
     """
 
     file: str
@@ -115,7 +115,7 @@ class Checker:
 
 
 def _apply(rule: Rule, case: Case) -> list[Reason]:
-    """Return what a rule finds; a file that a rule cannot cope with is refused, and the other rules go on."""
+    """Return the findings of a rule; a file that a rule cannot cope with is refused, and the other rules go on."""
     try:
         return list(gather(rule.name, rule.find(case)))
     except Exception as error:  # the file is a stranger's: whatever it does to a rule speaks against it

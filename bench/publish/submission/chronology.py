@@ -1,4 +1,4 @@
-"""When it was measured: in the past, in order, one thing at a time, after the code was written."""
+"""Rules on the time of measurement: in the past, in order, one thing at a time, after the code was written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _near(time: datetime) -> bool:
 
 
 def spans(case: Case) -> list[tuple[datetime, datetime, Entry]]:
-    """Return when each timed measurement ran at the least, from and until, by its end; the shortest are left out."""
+    """Return the least span of each timed measurement, from and until, by its end; the shortest are left out."""
     lasted = {id(entry): timing.machine.seconds for entry, timing in case.timings}
     lasted |= {id(entry): energy.machine.seconds for entry, energy in case.energies}
     found = []
@@ -104,7 +104,7 @@ def _start_of(run: str) -> datetime | None:
 
 @cache
 def commit_time(commit: str) -> datetime | None:
-    """Return when a commit of this repository was written; None where it, or the repository, is not here."""
+    """Return the time of a commit of this repository; None if it, or the repository, is not here."""
     root = checkout()
     if root is None or not commit.isalnum():
         return None

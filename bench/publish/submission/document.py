@@ -19,7 +19,7 @@ class Entry:
     """A record of a submission.
 
     Attributes:
-        line: where it stands, counted from 1.
+        line: its number in the file, counted from 1.
         record: the record, without its samples.
         samples: the samples that its ``samples_key`` names; empty if it names none, or none that are there.
         content: the line's object as it was read.
@@ -32,7 +32,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What it is, in words."""
+        """Its description, in words."""
         job = self.record.job
         form = f" {job.form}" if job.form else ""
         again = f", round {job.round}" if self.samples else ""
@@ -41,14 +41,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Submission:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         header: the first line.
         sha256: of the bytes behind it, calculated here.
-        environment: what was measured on; ``environment_digest`` is calculated here.
-        environments: how many lines hold one.
-        plan: what the run set out to measure.
+        environment: of the measurements; ``environment_digest`` is calculated here.
+        environments: the number of lines that hold one.
+        plan: of the run.
         entries: the records that could be read.
         samples: every line of samples: its number and its content, by the key it states.
         whole: whether every line could be read.

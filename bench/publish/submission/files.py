@@ -43,7 +43,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def summary(packed: Packed, path: Path | None) -> dict[str, Any]:
-    """Return what a submission holds, JSON-ready; where nothing was written, with all of its lines."""
+    """Return the content of a submission, JSON-ready; with all of its lines if no file was written."""
     return {
         "run": packed.run,
         "device": packed.device,

@@ -1,4 +1,4 @@
-"""What was measured: papers, variants, forms, metrics and settings that this suite knows, and that go together."""
+"""Rules on the subject: papers, variants, forms, metrics and settings that this suite knows, and that go together."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _contradictions(case: Case, job: Job) -> Iterator[str]:
 
 
 def _batches(job: Job, evidence: object) -> Iterator[str]:
-    """Say where the batch that was asked for is not the one that was measured."""
+    """Yield a sentence if the batch that was asked for is not the one that was measured."""
     asked = job.settings.batch or (1 if job.metric in ("latency", "memory") else None)
     found = evidence.batch if isinstance(evidence, TimeEvidence | EnergyEvidence | PeakEvidence) else None
     if asked is not None and found is not None and asked != found:

@@ -1,4 +1,4 @@
-"""The lines of a submission, field by field: what may stand there, and what must."""
+"""The lines of a submission, field by field: the optional and the required content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Header(Strict):
         submission: :data:`VERSION`.
         run: the run's id.
         device: the device's short name.
-        submitter: who hands it in, as they want to be called; may be empty.
+        submitter: the name of the person who hands it in, as they want to be called; may be empty.
         sha256: of all bytes behind this line.
     """
 
@@ -168,11 +168,11 @@ KINDS: dict[str, type[BaseModel]] = {
     "record": Record,
     "samples": Samples,
 }
-"""What a line can be."""
+"""The kinds of lines."""
 
 
 def version_problem(kind: str, content: Any) -> str | None:
-    """Return what is wrong with the version that a header or a record states, or None."""
+    """Return the error in the version that a header or a record states, or None."""
     name, known = {"header": ("submission", VERSION), "record": ("schema", SCHEMA_VERSION)}.get(kind, ("", 0))
     found = content.get(name) if name and isinstance(content, dict) else known
     if type(found) is int and found == known:
@@ -181,7 +181,7 @@ def version_problem(kind: str, content: Any) -> str | None:
 
 
 def faults(error: ValidationError) -> list[tuple[str, str]]:
-    """Return what is wrong with a line: the rule (``unknown-field``, ``missing-field``, ``wrong-type``) and where."""
+    """Return the errors of a line: the rule (``unknown-field``, ``missing-field``, ``wrong-type``) and the place."""
     found: dict[tuple[str, str], None] = {}
     for fault in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in fault["loc"])[:120]

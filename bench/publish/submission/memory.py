@@ -1,4 +1,4 @@
-"""Memory: what must lie in it does, and it is not larger than it is."""
+"""Rules on memory: it holds all that must lie in it, and it does not exceed the device's."""
 
 from __future__ import annotations
 

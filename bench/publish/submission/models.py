@@ -1,4 +1,4 @@
-"""The models that submissions speak of, as they stand here: what they are made of, and how much work they are.
+"""The models that submissions speak of, as they stand here: their parameters and buffers, and their work.
 
 Only code and hyper-parameters of this repository are run, never those of a submission.
 """
@@ -30,7 +30,7 @@ MOST_MODELS = 1000
 
 @dataclass(frozen=True)
 class Facts:
-    """What does not depend on a machine.
+    """The facts about a model that do not depend on a machine.
 
     Attributes:
         params, trainable: numbers of parameters.

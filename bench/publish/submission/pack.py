@@ -19,11 +19,11 @@ class Packed:
     """A submission that is ready to be written.
 
     Attributes:
-        run, device: what was packed.
+        run, device: that were packed.
         data: the bytes.
-        environment: what they say of the machine.
-        records: how many there are, with how many lines of samples.
-        samples: see above.
+        environment: of the machine, as they state it.
+        records: the number of them.
+        samples: the number of lines of samples.
         left_out: subjects that nobody else has: a user's own models. Their records stay here.
         shortened: paths of this machine of which only the file's name is left.
     """

@@ -1,4 +1,4 @@
-"""What no device does: more operations than its peak, a batch faster than a picture, more power than it is given."""
+"""Rules on physics: no device exceeds its peak or its power limit, and no batch is faster than a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OVER_LIMIT = 1.1
 """A GPU's mean power over seconds stays within its limit; counters are off by some per cent."""
 
 CPU_WATTS = 1000.0
-"""More than a processor package takes, and no record says how many packages there are below this many cores."""
+"""More than a processor package takes; below this many cores, no record states the number of packages."""
 
 CORES_A_PACKAGE = 256
 

@@ -1,4 +1,4 @@
-"""What must not leave a machine: folders, which name users and their projects, and the names of user and host."""
+"""Private text, which stays on its machine: folders, which name users and their projects, names of user and host."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _scrub_text(text: str) -> str:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Yield the names that tell who and where this is, and what to write instead."""
+    """Yield the names of this user and host, and the text to write instead."""
     host = socket.gethostname()
     try:
         user = getpass.getuser()

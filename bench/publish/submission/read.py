@@ -1,4 +1,4 @@
-"""Reads a submission that may hold anything: what cannot be read is a reason to refuse it, never an error of ours."""
+"""Reads a submission that may hold anything: an unreadable part is a reason to refuse it, never an error of ours."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Faults:
 
 
 def read(path: Path) -> tuple[Submission | None, list[Reason]]:
-    """Return what a file holds, as far as it can be read, and what is wrong with its form.
+    """Return the content of a file, as far as it can be read, and the errors of its form.
 
     Without a good header, environment or plan there is nothing to judge: the submission is None then.
 
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[Submission | None, list[Reason]]:
 
 
 def parse(data: bytes) -> tuple[Submission | None, list[Reason]]:
-    """Return what the bytes of a file hold; see :func:`read`."""
+    """Return the content of a file's bytes; see :func:`read`."""
     faults = _Faults()
     text = _unpack(data, faults)
     if text is None:

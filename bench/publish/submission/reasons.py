@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from claimbench.bench.publish.submission.document import Entry
 
 Doubt = tuple["Entry | int | None", str]
-"""What a rule yields: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""
+"""A finding of a rule: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""
 
 SHOWN = 20
 """Of one rule at most this many different reasons are listed; another says that there are more."""
@@ -29,7 +29,7 @@ class Reason:
 
     Attributes:
         rule: the rule's name.
-        message: what is wrong, one line.
+        message: the error, one line.
         lines: the lines of the file that it is about; empty for the whole file.
         about: the first of the records there, in words.
     """
@@ -56,9 +56,9 @@ class Rule:
 
     Attributes:
         name: as it stands behind each reason.
-        sentence: what good submissions keep to.
-        find: yields what does not keep to it.
-        whole: whether it can be judged only where every line of the file could be read.
+        sentence: the requirement that good submissions keep to.
+        find: yields the breaches of it.
+        whole: whether it can be judged only if every line of the file could be read.
     """
 
     name: str

@@ -26,7 +26,7 @@ from claimbench.bench.store.evidence import (
 )
 
 REFUSED = ("chance", "top5-below-top1")
-"""Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; what its others find is noted."""
+"""Rules of :mod:`claimbench.bench.report.sanity` that refuse a submission; findings of its others are noted."""
 
 EXACT = 1e-9
 
@@ -80,7 +80,7 @@ def _answers_problem(evidence: HitsEvidence) -> str:
 
 
 def _counts(evidence: FirstHitsEvidence) -> Iterator[tuple[int, int]]:
-    """Yield how many pictures there are and how many are right, for each way in which the evidence says so."""
+    """Yield the number of pictures and the number of right ones, for each form in which the evidence states them."""
     if evidence.right is not None:
         try:
             yield evidence.images, int(unpacked(evidence.right, evidence.images).sum())

@@ -11,7 +11,7 @@ DEEPEST = 24
 """A record nests about eight deep."""
 
 LARGEST = 2**63
-"""What the store can hold."""
+"""The bound of integers that the store can hold."""
 
 
 class StrictError(ValueError):
@@ -19,7 +19,7 @@ class StrictError(ValueError):
 
 
 def loads(line: bytes) -> Any:
-    """Return what one line of JSON holds.
+    """Return the content of one line of JSON.
 
     Raises:
         StrictError: it is not UTF-8, not JSON, or breaks a rule above.

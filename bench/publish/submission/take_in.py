@@ -39,7 +39,7 @@ def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:
 
 
 def _figure(record: Record) -> tuple[object, ...]:
-    """Return what tells whether two records are the same figure; paths in options differ from machine to machine."""
+    """Return the key that two records of the same figure share; paths in options differ from machine to machine."""
     job, row = record.job, record.measurement
     return (
         job.paper,
