@@ -56,7 +56,7 @@ def get(name: str) -> Task:
 
 
 def model_options(paper: Paper, variant: Variant) -> Options:
-    """Return the options that all jobs on a variant have: its hyper-parameters, and what it is built for."""
+    """Return the options that all jobs on a variant have: its hyper-parameters, and the data that it is built for."""
     task = paper.task_of(variant)
     return Options(
         config=variant.config, sample_shape=variant.input.sample_shape(), task=task, around=task != paper.task
@@ -69,7 +69,7 @@ def of(options: Options) -> Task:
 
 
 def shown(name: str) -> Task:
-    """Return the task of a stored job for showing it: a plain one where its plug-in is not here."""
+    """Return the task of a stored job for showing it: a plain one if its plug-in is not here."""
     return known().get(name) or Task()
 
 
@@ -82,7 +82,7 @@ def _modules() -> Iterator[str]:
 
 
 def _load(module: str) -> Task | str:
-    """Return the task of a package, or what is wrong with it: one broken task must not take the others with it."""
+    """Return the task of a package, or its error: one broken task must not take the others with it."""
     try:
         found = import_module(module)
         task = found.TASK

@@ -37,7 +37,7 @@ def count(job: Job) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Read a job as JSON on stdin and answer with its number of classes, or with what is wrong."""
+    """Read a job as JSON on stdin and answer with its number of classes, or with the error."""
     with open_answer(argv) as file:
         job = read_job(json.load(sys.stdin))
         prepare(job)

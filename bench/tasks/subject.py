@@ -1,4 +1,4 @@
-"""Builds what a job measures: a paper's model, a timm baseline or a user's own, on its device and in its precision."""
+"""Builds the subject of a job: a paper's model, a timm baseline or a user's own, on its device and in its precision."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _device(settings: Settings) -> torch.device:
 
 
 def _dtype(settings: Settings, device: torch.device) -> torch.dtype:
-    """Set how float32 products round and return the dtype of the weights."""
+    """Set the rounding of float32 products and return the dtype of the weights."""
     if settings.precision not in DTYPES:
         raise unknown("precision", settings.precision, DTYPES)
     wanted = settings.precision == "tf32"

@@ -15,7 +15,7 @@ def find(dataset: PictureSet, place: str, *, partial: bool = False, listener: Li
         dataset: the data set.
         place: its folder or archive, or ``hf:NAME``; empty for an installed package.
         partial: whether less than the whole data set will do.
-        listener: told how many pictures were looked at.
+        listener: told the number of pictures looked at.
 
     Raises:
         UserError: pictures are missing, damaged or another data set's; one sentence.

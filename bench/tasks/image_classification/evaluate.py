@@ -41,14 +41,14 @@ QUICK_IMAGES = 1000
 def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Evaluate a model on a data set; quick runs take 1,000 pictures of it.
 
-    Options of the job: ``dataset`` (a name of the catalogue) and ``data`` (where it lies); ``input`` (the paper's
+    Options of the job: ``dataset`` (a name of the catalogue) and ``data`` (its place); ``input`` (the paper's
     preprocessing); ``partial``, ``limit``, ``batch``, ``workers``; ``devices`` (one process each); ``predictions`` (the
     common name of the files that hold each picture's prediction, by which an interrupted evaluation goes on); ``group``
-    (the name of the group to join, where torchrun started this process).
+    (the name of the group to join, if torchrun started this process).
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or this model has no scores for classes.
-        UserError: the data are not what they should be, or not for this model.
+        UserError: the data are not as expected, or not for this model.
     """
     dataset = _dataset(job)
     if subject.mode == "cudagraph":

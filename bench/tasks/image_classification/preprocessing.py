@@ -33,9 +33,9 @@ def preprocessing_of(
     """Return timm's transform arguments.
 
     Args:
-        sample_shape: (channels, height, width) of what the model takes.
+        sample_shape: (channels, height, width) of the model's input.
         given: the input of ``paper.yaml``; None for a model that has none.
-        own: timm's own record of the model, used where ``given`` is None.
+        own: timm's own record of the model, used if ``given`` is None.
         dataset: to evaluate on; pictures as small as the model's input are not cropped unless the paper says so.
 
     Raises:

@@ -21,7 +21,7 @@ from claimbench.bench.measure.scoring.journal import TOP
 
 CLOSE: dict[str, float] = {"fp32": 1e-4, "tf32": 5e-3, "fp16": 1e-2, "bf16": 5e-2}
 """Two neighbouring scores are close if they differ by less than this part of the picture's scale: far above the noise
-of the precision (about 1e-6 in float32). The scale is the range of its scores, or the largest where that is more."""
+of the precision (about 1e-6 in float32). The scale is the range of its scores, or the largest if that is more."""
 
 LEAST_SCALE = 0.05
 """Scores that are all next to nothing are noise themselves."""

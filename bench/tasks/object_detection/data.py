@@ -71,7 +71,7 @@ def find(data: str, *, partial: bool = False) -> GroundTruth:
         partial: whether to go on without pictures that are missing, and if fewer are listed than COCO has.
 
     Raises:
-        UserError: the folder does not hold COCO, or what it says cannot be; one sentence.
+        UserError: the folder does not hold COCO, or contradicts itself; one sentence.
     """
     root = Path(data).expanduser()
     if not root.is_dir():

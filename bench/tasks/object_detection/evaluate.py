@@ -1,4 +1,4 @@
-"""The scores of a detector: average precision of its boxes, and of its masks where it gives them."""
+"""The scores of a detector: average precision of its boxes, and of its masks if it gives them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
     Raises:
         UnavailableError: there are no data, the weights are random, or the model cannot be scored as the job says.
-        UserError: the data are not what they should be.
+        UserError: the data are not as expected.
     """
     if not job.options.data:
         raise UnavailableError(f"needs the data set {COCO.title}: give {COCO.needs} with --data")
@@ -122,7 +122,7 @@ def _row(
     results: Results,
     shared: dict[str, Any],
 ) -> Measurement:
-    """Return one score, in percent, with what it is made of."""
+    """Return one score, in percent, with its parts."""
     if kind == "segm" and not detector.masks:
         return Measurement.missing(name, "%", "this network gives boxes and no masks")
     if kind == "segm" and not truth.outlined:

@@ -22,7 +22,7 @@ def means(evaluation: Any, drawn: np.ndarray) -> np.ndarray:
 
     Args:
         evaluation: pycocotools' ``COCOeval`` after ``evaluate()``.
-        drawn: (R, pictures), how often each picture counts, in the order of its ``params.imgIds``.
+        drawn: (R, pictures), the count of each picture, in the order of its ``params.imgIds``.
 
     Returns:
         (R,), nan where no object counts.
@@ -41,7 +41,7 @@ def means(evaluation: Any, drawn: np.ndarray) -> np.ndarray:
 
 
 def _category(matched: Sequence[dict[str, Any] | None], drawn: np.ndarray, params: Any) -> np.ndarray | None:
-    """Return the AP of one category in each resampling, nan where no object is drawn; None where there is none."""
+    """Return the AP of one category in each resampling, nan where no object is drawn; None if there is none."""
     places = [place for place, each in enumerate(matched) if each is not None]
     each = [found for found in matched if found is not None]
     if not each:
@@ -71,9 +71,9 @@ def _interpolated(
     """Return precision averaged over levels of recall (R,), from detections in the order of their scores.
 
     Args:
-        often: (R, D), how often each detection counts.
+        often: (R, D), the count of each detection.
         right, counted: (D,), whether it is a true positive, and whether it counts at all.
-        objects: (R,), how many there are to be found.
+        objects: (R,), the number to be found.
         recalls: the levels.
     """
     places = np.flatnonzero(right)

@@ -24,7 +24,7 @@ Results = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Precision:
-    """Average precision as fractions; None where no object counts.
+    """Average precision as fractions; None if no object counts.
 
     Attributes:
         mean: over overlaps of 0.50 to 0.95 and the categories of which there are objects.
@@ -99,7 +99,7 @@ def _index(pictures: Sequence[Picture], objects: list[dict[str, Any]]) -> Any:
 
 
 def _result(number: int, each: dict[str, Any], kind: Kind) -> dict[str, Any]:
-    """Return a detection with its number and its area, which is that of what is compared."""
+    """Return a detection with its number and its area, that of the box or mask compared."""
     from pycocotools import mask
 
     width, height = each["bbox"][2:]
@@ -115,7 +115,7 @@ def _runs(masks: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _fraction(value: float) -> float | None:
-    """Return a figure of COCO's library, which says -1 where there is none."""
+    """Return a figure of COCO's library, which gives -1 if there is none."""
     return None if value < 0 else float(value)
 
 

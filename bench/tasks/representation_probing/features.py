@@ -132,7 +132,7 @@ def _kept(file: Path, parts: dict[str, PictureTensors]) -> dict[str, Tensor] | N
 
 
 def _are_tokens(found: list[Tensor]) -> bool:
-    """Tell whether tensors are what :func:`_extract` makes: (n, N, D) in float16, finite, with one N for all."""
+    """Whether tensors have the form that :func:`_extract` gives: (n, N, D) in float16, finite, with one N for all."""
     shapes = {tokens.shape[1:] for tokens in found}
     plain = all(tokens.dim() == 3 and tokens.dtype == torch.float16 for tokens in found)
     return plain and len(shapes) == 1 and all(bool(tokens.isfinite().all()) for tokens in found)

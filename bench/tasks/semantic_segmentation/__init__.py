@@ -19,7 +19,7 @@ TASK = Task(
             "%",
             least=0,
             most=100,
-            reported=("{dataset}_miou", "{dataset}_miou_ss"),  # papers say _ss where each picture is seen at one size
+            reported=("{dataset}_miou", "{dataset}_miou_ss"),  # papers say _ss if each picture is seen at one size
         ),
         Score("{dataset}_miou_crf", "{dataset}, mIoU after the CRF", "%", least=0, most=100),
         Score("{dataset}_trimap_miou", _NARROW, "%", least=0, most=100),

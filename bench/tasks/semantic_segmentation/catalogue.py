@@ -27,7 +27,7 @@ class Masks(DataSet):
     Attributes:
         layout: of its folder; see :mod:`claimbench.bench.tasks.semantic_segmentation.data`.
         classes: their names in the order of the model's scores; empty if the model decides.
-        labels: the class (or :data:`VOID`) of each value that a mask may hold; empty where that is the value itself.
+        labels: the class (or :data:`VOID`) of each value that a mask may hold; empty if that is the value itself.
         pictures: the number in the whole set; None if the folder decides.
         pad: pictures are padded to this side before they go through a model; larger ones to the next multiple of 8
             plus 1.

@@ -230,7 +230,7 @@ def listed(dataset: Masks, data: str, classes: int, *, partial: bool = False) ->
 def checked(
     dataset: Masks, data: str, classes: int, *, partial: bool = False, listener: Listener = SILENT
 ) -> tuple[MaskedPicture, ...]:
-    """Return the pairs of a data set each of whose files is what it should be; arguments as :func:`listed`.
+    """Return the pairs of a data set, all of whose files are as expected; arguments as :func:`listed`.
 
     Args:
         listener: told the number of files that were read, and of all.

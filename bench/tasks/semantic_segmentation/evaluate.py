@@ -58,7 +58,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or the model cannot be scored as the job says.
-        UserError: the data are not what they should be, or not for this model.
+        UserError: the data are not as expected, or not for this model.
     """
     dataset = dataset_of(job)
     if not job.options.data:

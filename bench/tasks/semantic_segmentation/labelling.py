@@ -1,4 +1,4 @@
-"""Runs a network over pictures with masks and counts how its labels, before and after refinement, overlap theirs."""
+"""Runs a network over pictures with masks and counts the overlap of its labels, refined or not, with theirs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 Counts = dict[str, list[list[int]]]
 """One picture's counts, JSON-ready: everywhere (``whole``) and by the width of a band, for each class that occurs its
-number and how many pixels are right, labelled so and predicted so."""
+number and its counts of pixels that are right, labelled so and predicted so."""
 
 WHOLE = "whole"
 
@@ -71,7 +71,7 @@ Ways = dict[str, Counts]
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A network and what surrounds it.
+    """A network and the stages around it.
 
     Attributes:
         scores: maps pictures (B, 3, H, W) to scores (B, C, h, w).
@@ -79,7 +79,7 @@ class Segmenter:
         place: puts a tensor where the network expects it.
         normalisation: of the pictures.
         classes: C.
-        refine: the stage after the network; None where there is none.
+        refine: the stage after the network; None if there is none.
     """
 
     scores: Callable[[Tensor], Tensor]
@@ -133,7 +133,7 @@ class Labeller:
 
     Attributes:
         label: maps a picture (H, W, 3) in RGB to the class (H, W) of each of its pixels.
-        label_over_scales: the same from several sizes of it; None where that is not asked for.
+        label_over_scales: the same from several sizes of it; None if that is not asked for.
         classes: their number.
         steps: applied to a picture, for the evidence of a score.
         tested_shape: (3, height, width) into which it resizes pictures.

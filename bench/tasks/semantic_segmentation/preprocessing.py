@@ -1,4 +1,4 @@
-"""From a picture to what a network takes: its colour order and mean, padded on the right and below."""
+"""From a picture to the input of a network: its colour order and mean, padded on the right and below."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def normalisation_of(given: Mapping[str, Any] | None) -> Normalisation:
 def padded(size: Sequence[int], pad: int) -> tuple[int, int]:
     """Return the size (H', W') that a picture (H, W) is padded to.
 
-    H' is ``pad``, or where H is larger the next multiple of 8 plus 1; W' likewise.
+    H' is ``pad``, or if H is larger the next multiple of 8 plus 1; W' likewise.
     """
     height, width = (max(pad, -(-(side - 1) // STRIDE) * STRIDE + 1) for side in size)
     return height, width

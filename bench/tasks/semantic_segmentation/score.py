@@ -1,4 +1,4 @@
-"""Intersection over union from counts of each picture, and how sure it is."""
+"""Intersection over union from counts of each picture, and its confidence interval."""
 
 from __future__ import annotations
 

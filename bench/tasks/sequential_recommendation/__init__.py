@@ -20,7 +20,7 @@ _TITLES = {
 
 
 class SequentialRecommendation(Task):
-    """Item numbers (length,), 0 where padded on the left, to what follows each of them."""
+    """Item numbers (length,), 0 where padded on the left, to the items that follow each of them."""
 
     def size(self, shape: tuple[int, ...]) -> str:
         """Return the length of the sequences."""

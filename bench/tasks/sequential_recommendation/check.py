@@ -17,7 +17,7 @@ def check(jobs: Sequence[Job], listener: Listener) -> list[str]:
     """Read each file once, and return the remarks for the user about files that pass.
 
     Raises:
-        UserError: a file is not what it should be; one sentence.
+        UserError: a file is not as expected; one sentence.
     """
     notes = []
     for name, given in dict.fromkeys((job.options.dataset or DEFAULT, job.options.data) for job in jobs):

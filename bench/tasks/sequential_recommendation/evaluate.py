@@ -30,7 +30,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
     Raises:
         UnavailableError: the weights are random, or there are no data.
-        UserError: the data are not what they should be, or the model is for another number of items.
+        UserError: the data are not as expected, or the model is for another number of items.
     """
     name = job.options.dataset or DEFAULT
     if name not in DATASETS:

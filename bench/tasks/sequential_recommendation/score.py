@@ -1,6 +1,6 @@
 """The scoring of a recommender: one true item among 100 drawn ones, or among all.
 
-The true item's place is where it stands when items are sorted by score. Where others have the very same score, all
+The true item's place is its rank among items sorted by score. If others have the very same score, all
 orders among them count alike: the result is the mean over those orders, so that a model that scores everything equal
 hits by chance and no more. The true item may be among the drawn ones, where it ties with itself.
 """

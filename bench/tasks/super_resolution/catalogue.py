@@ -24,8 +24,8 @@ class LargePictures(DataSet):
     Attributes:
         images: the number of its pictures.
         folders: the names of its folder in common distributions, in lower case.
-        names: the pictures, where they bear the same names in all distributions.
-        sha256: of the pictures' files, by name, where an installed package holds them.
+        names: the pictures, if they bear the same names in all distributions.
+        sha256: of the pictures' files, by name, if an installed package holds them.
     """
 
     needs: str = "its folder: the large pictures, or HR and LR_bicubic/X4 side by side"
@@ -132,7 +132,7 @@ def packaged(chosen: LargePictures) -> list[Path]:
 
 
 METHODS = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBNet (Real-ESRGAN)"}
-"""Those whose pictures are scored, the model and what it is compared with, and how titles tell them apart."""
+"""The networks that are scored, the model and its comparisons, and the words by which titles tell them apart."""
 
 UNITS = ("dB", "")
 """Of PSNR and of SSIM."""

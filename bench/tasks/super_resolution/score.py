@@ -27,7 +27,7 @@ def luma(picture: np.ndarray) -> np.ndarray:
 
 
 def smallest(scale: int) -> int:
-    """Return the least side that a picture must have for SSIM to be defined on what the border leaves."""
+    """Return the least side that a picture must have for SSIM to be defined inside the border."""
     return WINDOW + 2 * scale
 
 

@@ -46,7 +46,7 @@ def plan(length: int, tile: int, tiling: Tiling, overlap: int) -> list[Cut]:
     """Return the cuts of an axis into stretches of ``tile`` pixels with a margin of ``overlap`` on either side.
 
     Raises:
-        ValueError: the tile or the overlap is no multiple of what the network needs.
+        ValueError: the tile or the overlap is no multiple of the network's.
     """
     if tile < 1 or overlap < 0 or tile % tiling.multiple or overlap % tiling.multiple:
         raise ValueError(
@@ -82,7 +82,7 @@ def enlarge(
         overlap: the margin, in pixels of ``picture``.
 
     Raises:
-        ValueError: a size is no multiple of what is needed, or no overlap was given and none suffices.
+        ValueError: a size is no multiple of the network's, or no overlap was given and none suffices.
     """
     overlap = tiling.overlap if overlap is None else overlap
     if overlap is None:

@@ -25,7 +25,7 @@ CHECKPOINT_STEPS = 1000
 
 
 def train(request: TrainRequest) -> int:
-    """Train as asked and return the exit status: 0, or 130 where it was interrupted.
+    """Train as asked and return the exit status: 0, or 130 if it was interrupted.
 
     Raises:
         UserError: the recipe, the data or an option is wrong; one sentence.

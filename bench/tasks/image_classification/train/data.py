@@ -36,7 +36,7 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """The pictures to train on and to validate with, without transforms, and how many classes they have."""
+    """The pictures to train on and to validate with, without transforms, and their number of classes."""
 
     train: Labelled
     validate: Labelled
@@ -94,7 +94,7 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
             sentence = (str(error).splitlines() or ["it has no classes"])[0]
             raise UserError(f"data set {dataset} cannot be opened in {root} ({sentence})") from error
         part.transform = None
-        if hasattr(part, "loader"):  # torchvision's own cuts 16 bits to 8 and forgets what is transparent
+        if hasattr(part, "loader"):  # torchvision's own cuts 16 bits to 8 and forgets transparency
             part.loader = load
         return part
     folder = next((root / name for name in names if (root / name).is_dir()), None)
@@ -129,7 +129,7 @@ def _folder(folder: Path) -> Labelled:
 
 
 def _empty(text: str) -> str:
-    """Say in a sentence what torchvision did not find."""
+    """Return torchvision's complaint about missing files as a phrase."""
     first = text.split(". Supported")[0].strip().rstrip(".")
     if "any class folder" in first:
         return "it holds no sub-folders, one for each class"
@@ -180,7 +180,7 @@ class Passes(Sampler[list[Key]]):
     """The keys of one device's forward passes in an epoch, from any step on.
 
     All devices share one order of the epoch. An optimizer step takes the next ``batch`` places of it; rank r of R takes
-    every R-th of them from r on, and cuts these into ``accumulate`` passes. What is left over at the end is dropped.
+    every R-th of them from r on, and cuts these into ``accumulate`` passes. The rest at the end is dropped.
 
     Args:
         total: pictures in the data set.

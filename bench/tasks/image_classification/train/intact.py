@@ -17,7 +17,7 @@ size takes seconds."""
 
 
 def check(part: Any, root: Path, stop: Stop, listener: Listener = SILENT) -> None:
-    """Check the files of one part of the data, where it is made of files; the listener is told how many were decoded.
+    """Check the files of one part of the data, if it is made of files; the listener is told the number decoded.
 
     Raises:
         UserError: some are empty, may not be read or are no whole pictures; names the first.

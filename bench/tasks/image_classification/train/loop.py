@@ -1,4 +1,4 @@
-"""The loop over epochs and steps: trains, validates, keeps checkpoints, and stops where it must."""
+"""The loop over epochs and steps: trains, validates, keeps checkpoints, and stops if it must."""
 
 from __future__ import annotations
 

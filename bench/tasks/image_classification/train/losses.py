@@ -1,4 +1,4 @@
-"""The loss of one pass: cross-entropy of what the model says in train mode with what it should.
+"""The loss of one pass: cross-entropy of the model's outputs in train mode with the targets.
 
 A model says logits, or a mapping with ``main`` and ``aux`` (an auxiliary head), or a triple ``cls``, ``tokens``,
 ``box`` (token labelling with pictures mixed inside the model).

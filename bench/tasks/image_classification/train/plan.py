@@ -67,7 +67,7 @@ class TrainingRun:
         classes: the width of the model's output.
         share: pictures of one pass on one device. ``accumulate``: passes a step.
         precision: of the forward pass.
-        deviations: sentences on what differs from the paper's recipe.
+        deviations: sentences on the differences from the paper's recipe.
         pictures: a description of the training data; empty until they have been opened.
     """
 
@@ -200,7 +200,7 @@ def _variant(paper: Paper, name: str) -> Variant:
 
 
 def _recipe(paper: Paper, variant: Variant, name: str) -> tuple[Recipe, list[str]]:
-    """Return the recipe to use, and in what it is not the paper's."""
+    """Return the recipe to use, and its differences from the paper's."""
     own = paper.recipe
     if own is None:
         raise UserError(f"{paper.id} has no training recipe in its paper.yaml")
@@ -295,7 +295,7 @@ def _config(variant: Variant, recipe: Recipe) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, so that what was stored compares equal."""
+    """Return a value as JSON has it, so that stored values compare equal."""
     import json
 
     return json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""A run from its folder's point of view: begun or resumed, checked against what is there, trained, and reported."""
+"""A run from its folder's point of view: begun or resumed, checked against the folder, trained, and reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrainingEnded:
     synsets: bool
 
     def weights(self) -> Path:
-        """Return the file of the best weights, or of the last where none was validated."""
+        """Return the file of the best weights, or of the last if none was validated."""
         best = self.folder / BEST
         return best if best.exists() else self.folder / LAST
 
@@ -62,18 +62,18 @@ def train(
     stop: Any,
     listener: Listener,
 ) -> TrainingEnded:
-    """Train, or go on with, what ``plan`` says, in ``folder``.
+    """Train the run of ``plan`` in ``folder``, or continue it.
 
     Args:
         plan: the run.
         folder: of its checkpoint, weights and logs.
         device: ``cpu`` or ``cuda``.
-        resume: whether the folder's run is gone on with.
+        resume: whether the folder's run is continued.
         shard: whether FSDP2 shards the weights.
         every: steps between checkpoints inside an epoch, 0 for none.
         workers: processes that read pictures, for each device.
         stop: watched between steps.
-        listener: told how far it is.
+        listener: told of its progress.
 
     Raises:
         UserError: the data, the folder, its checkpoint or the disk is not as it must be; DivergedError: a loss is no
@@ -171,7 +171,7 @@ def _check_counts(plan: TrainingRun, pictures: data.TrainingPictures, passes: da
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
-    """Check that a folder holds a run exactly where one is to be gone on with."""
+    """Check that a folder holds a run if and only if one is to be continued."""
     if not resume and (folder / CHECKPOINT).exists():
         raise UserError(f"{folder} already holds a run: go on with it (--resume), or name another folder (--out)")
     if resume and not any((folder / name).exists() for name in (CHECKPOINT, RUN)):
@@ -198,7 +198,7 @@ def _check_room(learner: Learner, folder: Path) -> None:
 
 
 def _describe(plan: TrainingRun, folder: Path, processes: int, device: str) -> None:
-    """Write what is trained, from which sources, and where."""
+    """Write the plan of a run, its sources, and its machine."""
     values = {
         **plan.identity(),
         "deviations": plan.deviations,

@@ -15,7 +15,7 @@ COMMAND_LINE = "the command line"
 
 
 def rows(plan: TrainingRun) -> list[tuple[str, str, str]]:
-    """Return every hyper-parameter of a run: its name, its value, and where that stands."""
+    """Return every hyper-parameter of a run: its name, its value, and its source."""
     from claimbench.bench.papers import registry
     from claimbench.bench.training.parts import peak_lr
 

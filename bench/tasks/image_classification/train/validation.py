@@ -14,7 +14,7 @@ from claimbench.bench.training.distributed import Group
 
 @dataclass(frozen=True)
 class Validation:
-    """Top-1 accuracy in per cent, mean cross-entropy, and how many pictures they are of."""
+    """Top-1 accuracy in per cent, mean cross-entropy, and their number of pictures."""
 
     top1: float
     loss: float
@@ -22,7 +22,7 @@ class Validation:
 
 
 def validate(model: nn.Module, loader: Any, group: Group) -> Validation:
-    """Return the score of ``model`` in eval mode over what all processes' loaders hold together.
+    """Return the score of ``model`` in eval mode over the pictures of all processes' loaders together.
 
     A process whose pictures end earlier repeats its last forward pass, uncounted, since sharded weights are gathered by
     all processes together.

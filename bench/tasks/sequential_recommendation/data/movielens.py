@@ -28,7 +28,7 @@ def read_timed(path: Path) -> Interactions:
 
     Half of MovieLens-100K's actions share their second with another of the same user. Those are put in an order that
     depends on user and item alone and follows no pattern: the order of the file or of the items' numbers might tell a
-    model what comes next.
+    model the next item.
 
     Raises:
         UserError: the file cannot be read, or is something else; names the line.

@@ -28,7 +28,7 @@ def find(dataset: ActionSet, data: Path | None, *, listener: Listener = SILENT) 
 
     Raises:
         UnavailableError: there is no file, and none can be had.
-        UserError: the file is not what it should be; one sentence.
+        UserError: the file is not as expected; one sentence.
     """
     path = data or _packaged(dataset) or _fetched(dataset, listener)
     if path.is_dir():
@@ -76,7 +76,7 @@ def _packaged(dataset: ActionSet) -> Path | None:
 
 
 def _fetched(dataset: ActionSet, listener: Listener) -> Path:
-    """Return the published file from the cache, after fetching it where it is not there."""
+    """Return the published file from the cache, after fetching it if it is not there."""
     if not dataset.url:
         raise UnavailableError(f"needs the data set {dataset.title}: give {dataset.needs} with --data")
     path = cache.folder().parent / "data" / dataset.name / dataset.url.rpartition("/")[2]

@@ -42,7 +42,7 @@ class Split:
         return np.flatnonzero(self.train_ends - self.data.starts[:-1] >= 2)
 
     def check(self) -> None:
-        """Raise UserError where there is nobody to train or evaluate on, or nothing to draw as a negative."""
+        """Raise UserError if there is nobody to train or evaluate on, or nothing to draw as a negative."""
         name = self.data.name
         if not len(self.evaluated):
             raise UserError(f"{name}: no user has {FEWEST} actions, so that none can be evaluated")
@@ -59,7 +59,7 @@ class Split:
         return np.where(inside, self.data.actions[np.maximum(index, 0)], 0)
 
     def training(self, length: int) -> tuple[Ids, Ids]:
-        """Return the inputs and what follows each of their items, of all :attr:`trained` users: both (n, length)."""
+        """Return the inputs and the items that follow them, of all :attr:`trained` users: both (n, length)."""
         ends = self.train_ends[self.trained]
         positives = self.windows(self.trained, ends, length + 1)
         inputs = np.where(positives[:, 1:] > 0, positives[:, :-1], 0)

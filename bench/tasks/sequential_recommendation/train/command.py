@@ -41,7 +41,7 @@ TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch",
 
 
 def train(request: TrainRequest) -> int:
-    """Train as asked and return the exit status: 0, or 130 where it was interrupted.
+    """Train as asked and return the exit status: 0, or 130 if it was interrupted.
 
     Raises:
         UserError: the data or an option is wrong; one sentence.
@@ -81,7 +81,7 @@ def resolve(request: TrainRequest) -> tuple[TrainingPlan, Split]:
     number of items.
 
     Raises:
-        UserError: a name is not known, or the data are not there or not what they should be.
+        UserError: a name is not known, or the data are not there or not as expected.
     """
     paper = registry.paper(request.paper)
     name = request.dataset or DEFAULT
@@ -138,7 +138,7 @@ def _keep_weights(plan: TrainingPlan, split: Split, folder: Path, found: Mapping
 
 
 def _keep_attention(plan: TrainingPlan, split: Split, library: Any) -> None:
-    """Write how the first seed's model attends by distance, for claims about it, where the model can tell.
+    """Write the attention of the first seed's model by distance, for claims about it, if the model can tell.
 
     The mean over test inputs of users with :data:`ATTENDED` actions or more, a block each, the latest item first.
     """

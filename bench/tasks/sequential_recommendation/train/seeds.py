@@ -44,7 +44,7 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def measurements(plan: TrainingPlan, split: Split, outcomes: Sequence[Mapping[str, Any]]) -> list[Measurement]:
-    """Return the rows of a data set, each the mean over seeds, with what every seed found."""
+    """Return the rows of a data set, each the mean over seeds, with the results of every seed."""
     commits = sorted({str(found["commit"]) for found in outcomes})
     differ = f"its seeds were trained at different commits: {', '.join(commit[:12] for commit in commits)}"
     evidence = RankingEvidence(

@@ -1,4 +1,4 @@
-"""One training of a recommender: its folder, what it goes on from, when it stops, and what it found.
+"""One training of a recommender: its folder, its start or continuation, its stop, and its outcome.
 
 Only validation decides which epoch's weights are kept and when training ends; the test is looked at once, after that.
 """
@@ -96,7 +96,7 @@ def train(
         wish: the training.
         seed: of weights, batches, dropout, and of the users and negatives of the evaluations.
         folder: of this seed: its checkpoint and its outcome.
-        resume: whether what the folder holds is gone on with.
+        resume: whether the folder's training is continued.
         stop: has ``requested``, looked at after every epoch.
         listener: told of every epoch.
 

@@ -88,7 +88,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, betas=(0.9, recipe.beta2), fused=True)
 
     def epoch(self, number: int) -> tuple[float, float, float]:
-        """Train one epoch; return its mean loss, its seconds, and how many of those went into drawing batches."""
+        """Train one epoch; return its mean loss, its seconds, and those that went into drawing batches."""
         start = perf_counter()
         batches = self.batches.epoch(generator(self.seed, 0, number))
         torch.manual_seed(int(generator(self.seed, 1, number).integers(2**62)))
