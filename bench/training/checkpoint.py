@@ -88,7 +88,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Set every global generator to what `random_state` returned.
+    """Set every global generator to the state that `random_state` returned.
 
     GPUs beyond those that are here are left out: on another number of GPUs a run goes on, with other random numbers.
     """

@@ -13,7 +13,7 @@ from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.training import checkpoint
 
 CHECKPOINT, OUTCOME = "checkpoint.pt", "outcome.json"
-"""The files of a folder: everything that resuming needs, and what a training that is over found."""
+"""The files of a folder: everything that resuming needs, and the outcome of a training that is over."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TrainingFolder:
         return UserError(f"checkpoint {self.checkpoint} is not one of this {self.noun}: delete it to start anew")
 
     def finish(self, found: Mapping[str, Any]) -> None:
-        """Write what the training found.
+        """Write the outcome of the training.
 
         Raises:
             UserError: it cannot be written.

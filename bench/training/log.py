@@ -14,7 +14,7 @@ METRICS, BOARD = "metrics.jsonl", "tensorboard"
 
 
 class Log:
-    """The log of a run; a resumed run forgets what it had logged beyond its checkpoint.
+    """The log of a run; a resumed run forgets the lines beyond its checkpoint.
 
     Args:
         folder: of the run.
@@ -67,7 +67,7 @@ def _is_past(line: bytes, steps: int, epochs: int) -> bool:
 
 
 def _board(folder: Path, steps: int) -> Any | None:
-    """Return a TensorBoard writer, or None where that package is not installed."""
+    """Return a TensorBoard writer, or None if that package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

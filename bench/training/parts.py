@@ -105,7 +105,7 @@ class Schedule:
 
 
 def mixing_of(recipe: Recipe, classes: int) -> Any | None:
-    """Return timm's Mixup of pictures and labels, or None where the recipe mixes none."""
+    """Return timm's Mixup of pictures and labels, or None if the recipe mixes none."""
     if not recipe.mixup and not recipe.cutmix:
         return None
     from timm.data import Mixup
@@ -120,7 +120,7 @@ def mixing_of(recipe: Recipe, classes: int) -> Any | None:
 
 
 def average_of(model: nn.Module, recipe: Recipe) -> Any | None:
-    """Return timm's exponential moving average of the weights, or None where the recipe has none."""
+    """Return timm's exponential moving average of the weights, or None if the recipe has none."""
     if recipe.ema is None:
         return None
     from timm.utils import ModelEmaV3

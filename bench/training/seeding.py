@@ -1,7 +1,7 @@
-"""Random draws that depend on what is drawn for and on nothing else: not on workers, processes or what came before.
+"""Random draws that depend on their purpose and on nothing else: not on workers, processes or earlier draws.
 
 Augmentation and mixing draw from the global generators of Python, NumPy and torch. Inside `drawing_for` these are
-seeded from a key, for example (what for, seed, epoch, position), and afterwards they are as they were. So the picture
+seeded from a key, for example (purpose, seed, epoch, position), and afterwards they are as they were. So the picture
 at a place of an epoch is always the same, however the run is cut up or resumed.
 """
 

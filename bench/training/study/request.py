@@ -74,7 +74,7 @@ def baselines(asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def dataset(name: str) -> str:
-    """Return the data set's name; empty where each paper's own is meant.
+    """Return the data set's name; empty if each paper's own is meant.
 
     Raises:
         UserError: there is no such data set.
@@ -99,7 +99,7 @@ def places(request: StudyRequest) -> tuple[str, ...]:
 
 
 def effort(request: StudyRequest) -> Effort:
-    """Return the effort that was asked for, or else what suits the devices."""
+    """Return the effort that was asked for, or else the one that suits the devices."""
     return request.effort or ("quick" if places(request)[0] == "cpu" else "default")
 
 

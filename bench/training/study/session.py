@@ -1,4 +1,4 @@
-"""One ``bench study`` from its plan to its summaries: trains what is left, stores each training as it ends."""
+"""One ``bench study`` from its plan to its summaries: trains the rest, stores each training as it ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class StudyEnded:
     of: int
 
     def status(self) -> int:
-        """Return the exit status: 0, 1 where a training failed, 130 where the study was interrupted."""
+        """Return the exit status: 0, 1 if a training failed, 130 if the study was interrupted."""
         return 130 if self.interrupted else int(bool(self.failed))
 
 
@@ -60,7 +60,7 @@ def ledger(plan: StudyPlan, results: Path) -> Ledger:
 
 
 def run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener, *, resumed: bool = False) -> StudyEnded:
-    """Train what is left of a plan.
+    """Train the rest of a plan.
 
     Args:
         plan: the plan.

@@ -52,7 +52,7 @@ class Setting:
     Attributes:
         effort: ``quick``, ``default`` or ``full``.
         dataset: a name of :data:`DATASETS`.
-        size: the side of the picture in pixels, after resizing where the data set is larger.
+        size: the side of the picture in pixels, after resizing if the data set is larger.
         stride: of the stem; the first stage works on maps of side ``size / stride``, each further one on half of it.
         dims: the channels of each stage.
         depths: the blocks of each stage.

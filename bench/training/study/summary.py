@@ -76,7 +76,7 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """The verdict in words; empty where two arms were not compared."""
+        """The verdict in words; empty if two arms were not compared."""
         if self.difference is None:
             return ""
         found = self.difference.verdict
@@ -114,7 +114,7 @@ def summaries(
 
 @dataclass(frozen=True)
 class _Run:
-    """The records of one subject in one run, and what they say alone."""
+    """The records of one subject in one run, and the summary of these alone."""
 
     records: list[StoredRecord]
     summary: Summary
@@ -180,7 +180,7 @@ def _right(evidence: StudyEvidence) -> Right | None:
 
 
 def _summary(records: Sequence[StoredRecord]) -> Summary | None:
-    """Return the summary of one subject's records; None where they are not a study's."""
+    """Return the summary of one subject's records; None if they are not a study's."""
     first = records[0]
     try:
         setting = Setting.from_json(first.job.options.setting)

@@ -1,4 +1,4 @@
-"""One training as its process is given it, and how it is named among the records."""
+"""One training as its process is given it, and its name among the records."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from claimbench.bench.training.study.augment import augment
 from claimbench.bench.training.study.task import StudyTask
 
 Tell = Callable[[dict[str, Any]], None]
-"""Called after each epoch with what there is to say of it."""
+"""Called after each epoch with its figures."""
 
 WATCH = 50
 """The loss is looked at this often, in steps: each look waits for a GPU."""
@@ -76,7 +76,7 @@ class Training:
         self._resume()
 
     def run(self, tell: Tell) -> list[Measurement]:
-        """Train what is left of the epochs, test once, and return the rows.
+        """Train the rest of the epochs, test once, and return the rows.
 
         Raises:
             DivergedError: the loss is no longer a number; the last good checkpoint is kept.
@@ -96,7 +96,7 @@ class Training:
         return self._rows()
 
     def _prepare_torch(self) -> None:
-        """Fix what would let the same training come out differently on a processor."""
+        """Fix the settings that would let the same training come out differently on a processor."""
         if self.task.job.settings.threads is not None:
             torch.set_num_threads(self.task.job.settings.threads)
         if self.device.type == "cuda":
@@ -158,7 +158,7 @@ class Training:
         return losses.mean().item()
 
     def _forward(self, images: Tensor, model: nn.Module | None = None) -> Tensor:
-        """Return logits (B, classes) in float32; half of the work is done in bfloat16 where the task says so."""
+        """Return logits (B, classes) in float32; half of the work is done in bfloat16 if the task says so."""
         half = self.task.job.settings.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             return (model or self.model)(images).float()
@@ -237,7 +237,7 @@ class Training:
         checkpoint.save(Path(self.task.checkpoint), state)
 
     def _resume(self) -> None:
-        """Take up the checkpoint where there is one of this very training."""
+        """Take up the checkpoint if there is one of this very training."""
         path = Path(self.task.checkpoint)
         if not path.exists():
             return

@@ -18,7 +18,7 @@ from claimbench.bench.training.study.task import StudyTask
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train what stdin names and tell of it; the exit status is 0 whenever the last event is there."""
+    """Run the training that stdin names and report it; the exit status is 0 whenever the last event is there."""
     with open_answer(argv) as file:
         given = json.load(sys.stdin)
         task = StudyTask(**{**given, "job": read_job(given["job"])})
