@@ -43,7 +43,7 @@ REPEATED = ("throughput", "latency")
 
 
 def prepare(job: Job) -> None:
-    """Set what must be set before torch is imported: the number of threads, and an allocator that gives memory back."""
+    """Set the values that must precede torch's import: the number of threads, and an allocator that frees memory."""
     if job.settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job.settings.threads)
     if job.metric == "memory":

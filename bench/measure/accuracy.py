@@ -7,5 +7,5 @@ from claimbench.bench.core.task import Subject
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Score a model as its task does; see :meth:`claimbench.bench.core.task.Task.evaluate` for what it raises."""
+    """Score a model as its task does; see :meth:`claimbench.bench.core.task.Task.evaluate` for its errors."""
     return subject.task.evaluate(subject, job)

@@ -25,7 +25,7 @@ def find_batch(subject: Subject, *, training: bool, seconds: float) -> tuple[int
     """Return the best batch and everything tried.
 
     Tries larger and larger batches in eager mode until two in a row bring less than 2 %, memory ends, or the next
-    would take longer than what is left of ``seconds``.
+    would take longer than the rest of ``seconds``.
 
     Raises:
         MemoryError: not even the smallest batch fits.

@@ -28,7 +28,7 @@ RAPL = Path("/sys/class/powercap")
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Run batches for some seconds and divide what the counter advanced by the inputs; idle power is included.
+    """Run batches for some seconds and divide the counter's advance by the inputs; idle power is included.
 
     Raises:
         UnavailableError: this device has no counter that can be read.

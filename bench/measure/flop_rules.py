@@ -101,7 +101,7 @@ def _convolution_backward(
     output_mask: Any,
     out_shape: Any = None,
 ) -> int:
-    """Each gradient costs what the forward pass does; torch ignores groups in the weight's gradient."""
+    """Each gradient costs as much as the forward pass; torch ignores groups in the weight's gradient."""
     return conv_flop_count(x, weight, grad, transposed) * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
@@ -170,5 +170,5 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     aten._addmm_activation: _add_batched,
 }
 """Formulas beyond torch's own, called with shapes: gradients of grouped convolutions (torch is too high by the number
-of groups), fused attention (dense in torch where it is causal, absent for the CPU in older versions), products with a
+of groups), fused attention (dense in torch if it is causal, absent for the CPU in older versions), products with a
 vector (absent)."""

@@ -60,7 +60,7 @@ class FlopCount:
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Count MACs and FLOPs of one sample, and unless its option ``second_opinion`` is false what fvcore says.
+    """Count MACs and FLOPs of one sample, and fvcore's unless its option ``second_opinion`` is false.
 
     With ``training`` forward and backward are counted together.
 
@@ -125,7 +125,7 @@ def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], trainin
     attention = _CausalAttention()
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad() if training else torch.no_grad())
-        # The counter is innermost: it splits composite operators first, and the watch sees what is left.
+        # The counter is innermost: it splits composite operators first, and the watch sees the rest.
         for mode in (watched, counter, attention):
             stack.enter_context(mode)
         out = model(*sample)
@@ -242,5 +242,5 @@ def _fvcore_row(opinion: fvcore_count.FvcoreCount | str | None) -> Measurement:
 
 
 def _whole(value: float) -> int | float:
-    """Return an integer where the value is one."""
+    """Return an integer if the value is one."""
     return int(value) if value == int(value) else value

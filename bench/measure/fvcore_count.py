@@ -28,7 +28,7 @@ class FvcoreCount:
     Attributes:
         total: norms, pooling and resizing included, as papers count that write attention as two matrix products.
         own: the same with fvcore's own handlers alone, which pass over fused attention.
-        products: convolutions, matrix products and attention alone, with our handlers for what fvcore misses.
+        products: convolutions, matrix products and attention alone, with our handlers for those that fvcore misses.
         by_operator: every non-zero count.
         added: those of them that come from our handlers and are not in ``own``.
         uncounted: calls of operators that fvcore has no handler for.

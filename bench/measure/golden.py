@@ -69,10 +69,10 @@ class Golden:
         paper, variant: of the model.
         dtype: the precision that the official model ran in, ``float64`` or ``float32``.
         input_shape, seed: of the input.
-        params: the official model's number of parameters; None where not recorded.
+        params: the official model's number of parameters; None if not recorded.
         state: official checkpoint entries: name, shape, dtype and whether :func:`fill` sets it.
         outputs: by name.
-        kept_buffers: values of constants, by name, where recorded.
+        kept_buffers: values of constants, by name, if recorded.
         rescale: (ending of a name, factor) pairs applied after the fill.
         constructor: hyper-parameters that replace the variant's; None if the variant's are meant.
         tolerance: the largest error of outputs: the one that the record states, or that of its dtype.
@@ -235,7 +235,7 @@ def _parse(path: Path, data: dict[str, Any]) -> Golden:
 
 
 def _tolerance(data: dict[str, Any]) -> tuple[float, str]:
-    """Return a record's tolerance and the reason for it, which is empty where the record states no tolerance."""
+    """Return a record's tolerance and the reason for it, which is empty if the record states no tolerance."""
     if "tolerance" not in data:
         return TOLERANCE[data["dtype"]], ""
     stated, reason = data["tolerance"], data.get("float32_inside")
@@ -274,7 +274,7 @@ def _output(name: str, value: Any) -> Output:
 
 
 def compare_output(name: str, expected: Output, found: Tensor | None) -> OutputDifference:
-    """Compare one output with what the golden keeps of it."""
+    """Compare one output with the golden's part of it."""
     nan = float("nan")
     if found is None:
         return OutputDifference(name, nan, nan, nan, nan, "the reproduction does not return it")
@@ -324,7 +324,7 @@ def check_golden(
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Run the block on one thread: float64 depthwise convolutions become very slow where threads compete."""
+    """Run the block on one thread: float64 depthwise convolutions become very slow if threads compete."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -16,7 +16,7 @@ SINGLE_CALL_S = 1e-5
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
-    """Time single calls, each begun when the one before is done; ``detail`` has percentiles where samples suffice."""
+    """Time single calls, each begun when the one before is done; ``detail`` has percentiles if samples suffice."""
     settings = job.settings
     batch = settings.batch or 1
     with gradients(settings.training):

@@ -21,12 +21,12 @@ REPEATS = 3
 
 
 class Meter(Protocol):
-    """Measures the peak that a step adds to what is held before it."""
+    """Measures the peak that a step adds to the memory held before it."""
 
     method: str
 
     def peak(self, step: Step) -> int:
-        """Return the bytes that ``step`` held at most beyond what was held before it."""
+        """Return the bytes that ``step`` held at most beyond those held before it."""
         ...
 
 
@@ -51,7 +51,7 @@ class CudaMeter:
 def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Measure the forward pass at the job's batch (one if none is given) and at twice that, then a training step.
 
-    ``memory_peak`` is what a forward pass adds to the weights: activations, workspace and the batch itself.
+    ``memory_peak`` is the addition of a forward pass to the weights: activations, workspace and the batch itself.
     ``memory_training`` is everything that a step of plain SGD holds: weights, gradients and activations.
     """
     batch = job.settings.batch or 1

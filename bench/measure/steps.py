@@ -65,7 +65,7 @@ def training_step(model: nn.Module, forward: Callable[[Example], Any]) -> Callab
 
 
 def trained_outputs(output: Any) -> list[Tensor]:
-    """Return the tensors in a model's output that depend on what can be trained.
+    """Return the tensors in a model's output that depend on trainable parameters.
 
     Raises:
         UnavailableError: none does.

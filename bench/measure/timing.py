@@ -116,7 +116,7 @@ class Timing:
 
 
 class ThrottledError(Exception):
-    """Raised where every sample was taken while the machine was throttled."""
+    """Raised if every sample was taken while the machine was throttled."""
 
 
 def effort_for(job: Job) -> Effort:

@@ -17,11 +17,11 @@ from claimbench.bench.papers import golden_files, registry
 
 @dataclass(frozen=True)
 class Verified:
-    """One golden and how our model compares with it.
+    """One golden and our model's comparison with it.
 
     Attributes:
         golden: the golden.
-        result: the comparison; None where the model could not be built or run.
+        result: the comparison; None if the model could not be built or run.
         problem: why not, one sentence; empty if it could.
     """
 
@@ -101,7 +101,7 @@ def allowed(tolerance: float) -> str:
 
 
 def reason(golden: Golden) -> str:
-    """Return why a golden allows another difference than others of its dtype; empty where it does not."""
+    """Return the reason for which a golden allows another difference than others of its dtype; empty if it does not."""
     if not golden.float32_inside:
         return ""
     usual = allowed(TOLERANCE[golden.dtype])

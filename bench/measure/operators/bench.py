@@ -1,8 +1,8 @@
 """Times operators against their plain PyTorch form, torch.compile of it and the roofline: ``bench kernels bench``.
 
 Every problem is timed in several fresh processes. In each, all implementations take turns in random order on the same
-tensors, so that a ratio compares neighbours in time: on a shared machine only such ratios mean anything. What is not
-green in a check is not timed, and the row says so.
+tensors, so that a ratio compares neighbours in time: on a shared machine only such ratios mean anything. A backend
+that is not green in a check is not timed, and the row says so.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class _Bench:
         return {name: taken for name, taken in rounds.items() if name not in failed}
 
     def _blank(self, question: Question, args: tuple[Any, ...], ceiling: Peaks | str) -> BenchRow:
-        """Return a row with what is known before anything is timed: the problem and its roofline."""
+        """Return a row with the facts known before any timing: the problem and its roofline."""
         cost = import_module(f"claimbench.kernels.{question.operator}.cost")
         shapes = [tuple(a.shape) if hasattr(a, "shape") else a for a in args]
         itemsize = DTYPES[question.dtype].itemsize

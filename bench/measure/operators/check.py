@@ -163,7 +163,7 @@ def _check_case(operator: Operator, case: Case, row: CheckRow) -> CheckRow:
 
 @contextmanager
 def _poisoned_memory() -> Iterator[None]:
-    """Fill what ``torch.empty`` returns with NaN, so that an element no kernel wrote cannot pass for a right one."""
+    """Fill the results of ``torch.empty`` with NaN, so that an element no kernel wrote cannot pass for a right one."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -212,7 +212,7 @@ def _interpreting() -> bool:
 
 
 def names(kind: str, asked: Sequence[str] | None, known: Sequence[str], default: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names that were asked for, or the default (all that are known) where none were.
+    """Return the names that were asked for, or the default (all that are known) if none were.
 
     Raises:
         UserError: one is not known, or none is named.
@@ -239,7 +239,7 @@ def _excess(difference: Difference) -> float:
 
 
 def main() -> None:
-    """Check what the request on stdin names, in this process, one line of JSON for each row."""
+    """Run the checks that the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
     operators, backends, dtypes = (tuple(body.pop(name)) for name in ("operators", "backends", "dtypes"))
     request = CheckRequest(operators, backends, dtypes, **body)

@@ -21,7 +21,7 @@ class KernelLog:
 
     Attributes:
         root: the results folder.
-        device: the short name of what is measured on.
+        device: its short name.
         environment: the digest of its stored facts.
     """
 

@@ -42,13 +42,13 @@ class BenchRow:
     """One implementation on one problem.
 
     Attributes:
-        operator, case, dtype, device, threads: the problem and where it ran.
+        operator, case, dtype, device, threads: the problem and its place.
         direction: ``forward``, or ``forward+backward`` with the gradients of all tensors.
         implementation: a backend or a baseline (``claimbench.bench.measure.operators.timing``).
         status, reason: ``failed`` if its check is red or it died, ``unavailable`` if it cannot run here, and why.
         seconds, low, high: the median time of a call and its 95 % interval.
         samples: all samples in seconds, one tuple for each process.
-        memory: by how many bytes a call raises the peak memory, its results included; None with ``memory_reason``.
+        memory: the bytes by which a call raises the peak memory, its results included; None with ``memory_reason``.
         flops, moved: useful FLOPs and least bytes, by the operator's formulas.
         ceiling: the machine's peaks, measured in the same run; None with ``ceiling_reason``.
         attainable: the least seconds by the roofline; ``bound`` names the ceiling.
@@ -84,7 +84,7 @@ class BenchRow:
 
     @property
     def roofline_fraction(self) -> float | None:
-        """The share of the attainable speed that was reached; above 1 where the data stay in a cache."""
+        """The share of the attainable speed that was reached; above 1 if the data stay in a cache."""
         return self.attainable / self.seconds if self.attainable and self.seconds else None
 
     @property

@@ -178,7 +178,7 @@ def _resident_growth(call: Call) -> int | None:
     gc.collect()
     trim()
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # lowers the mark to what is resident now (Linux, proc(5))
+        Path("/proc/self/clear_refs").write_text("5")  # lowers the mark to the resident memory of now (Linux, proc(5))
     except OSError:
         return None
     before = _status("VmHWM")
@@ -279,7 +279,7 @@ def main() -> None:
     out, sys.stdout = sys.stdout, sys.stderr  # what an implementation prints must not come between
     body = json.load(sys.stdin)
     question = Question(**{**body, "implementations": tuple(body["implementations"])})
-    if question.task == "memory":  # not where times are taken: it makes every large allocation a system call
+    if question.task == "memory":  # not for times: it makes every large allocation a system call
         return_freed_memory()
     print(json.dumps(answer(question)), file=out, flush=True)
 

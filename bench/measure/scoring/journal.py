@@ -1,4 +1,4 @@
-"""Predictions on the disk as they come, so that an evaluation that is killed goes on where it was."""
+"""Predictions on the disk as they come, so that a killed evaluation continues from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NONE = -1
 
 
 class Predictions:
-    """The ranked classes of every picture: (N, 5), with -1 where there is none yet; and which were near ties."""
+    """The ranked classes of every picture: (N, 5), with -1 where there is none yet; and whether they were near ties."""
 
     def __init__(self, count: int) -> None:
         self.ranked = np.full((count, TOP), NONE, dtype=np.int32)
@@ -86,7 +86,7 @@ class Count:
         self._total, self._of = 0, "pictures"
 
     def text(self) -> str:
-        """Return it in words; empty while there is nothing. Only what was added since the last call is read.
+        """Return it in words; empty while there is nothing. Only lines added since the last call are read.
 
         Work before the first prediction is reported if :class:`Ahead` announced it.
         """
@@ -107,7 +107,7 @@ class Count:
 
 
 class Ahead(Listener):
-    """Told how far the work before the first prediction is; :class:`Count` shows it until that has ended.
+    """Told the progress of the work before the first prediction; :class:`Count` shows it until that has ended.
 
     Args:
         base: the common name of the evaluation's files; empty for an evaluation that keeps none.
@@ -123,7 +123,7 @@ class Ahead(Listener):
             jsonl.write_whole(self._file, f"{done:,} of {total:,} {self._what}".encode())
 
     def end(self) -> None:
-        """Remove what was written."""
+        """Remove the files."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)
 

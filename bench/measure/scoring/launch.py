@@ -1,4 +1,4 @@
-"""Spreads one evaluation over several devices of this machine, by torch's own launcher (what ``torchrun`` runs on)."""
+"""Spreads one evaluation over several devices of this machine, by torch's own launcher (the base of ``torchrun``)."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ class Lines:
     """The files of one evaluation, a line of JSON for each picture."""
 
     def __init__(self, base: Path, what: dict[str, Any], rank: int = 0) -> None:
-        """Take the files' common name, what is evaluated (JSON-ready), and which process this is.
+        """Take the files' common name, a description of the evaluation (JSON-ready), and the number of this process.
 
-        ``what["chosen"]`` is how many pictures there will be, for those who watch from outside.
+        ``what["chosen"]`` is the final number of pictures, for those who watch from outside.
         """
         self._base = base
         self._head = orjson.dumps({"evaluation": what}, option=orjson.OPT_SORT_KEYS)
