@@ -60,7 +60,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _begins(path: Path, count: int) -> bytes:
-    """Return the first bytes of a file; none where it cannot be read."""
+    """Return the first bytes of a file; none if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(count)

@@ -1,4 +1,4 @@
-"""Brings a file over HTTP: resumes what was cut off, waits and tries again, and says in a sentence what is wrong.
+"""Brings a file over HTTP: resumes a part that was cut off, waits and tries again, and names an error in a sentence.
 
 Proxies, certificates and ``.netrc`` are those of the environment, as ``httpx2`` reads them. No library is used for
 the rest, as none keeps its rules: pooch begins anew whatever is there, huggingface_hub gives each process a partial
@@ -37,7 +37,7 @@ _ENDED = re.compile(r"bytes \*/(\d+)")
 
 
 class DownloadError(Exception):
-    """The file cannot be had; the message is a phrase that says why.
+    """The file cannot be had; the message is a phrase with the reason.
 
     Attributes:
         unreachable: whether no answer came at all, so that other files of this host need not be tried.
@@ -49,14 +49,14 @@ class DownloadError(Exception):
 
 
 class ChangedError(DownloadError):
-    """Another file is published than the one that is expected; the message is a phrase that says why."""
+    """Another file is published than the one that is expected; the message is a phrase with the reason."""
 
 
 class AgainError(Exception):
     """An attempt failed and the next may not.
 
     Attributes:
-        after: seconds that the server asks to wait; None where it does not say.
+        after: seconds that the server asks to wait; None if it does not say.
         reached: whether any answer came.
     """
 
@@ -110,7 +110,7 @@ class Download:
         size: its size in bytes if it is known beforehand.
         headers: to be sent with each request.
         patience: as above.
-        listener: told how many bytes are here, of how many, and what goes on.
+        listener: told the bytes that are here, their total, and the state of the download.
         sleep: waits; a test's own.
     """
 

@@ -1,4 +1,4 @@
-"""A file that is still being downloaded: its bytes so far, and what the server said of the file they belong to."""
+"""A file that is still being downloaded: its bytes so far, and the server's description of their file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Part:
             return ""
 
     def begin(self, url: str, headers: Mapping[str, str]) -> None:
-        """Drop what is here and remember the version that is about to come.
+        """Drop the bytes here and remember the version that is about to come.
 
         Raises:
             UserError: the folder cannot be written.
@@ -90,7 +90,7 @@ class Part:
         self._about.unlink(missing_ok=True)
 
     def finish(self, target: Path) -> None:
-        """Move the whole file to ``target``, replacing what is there at once.
+        """Move the whole file to ``target``, replacing an old one at once.
 
         Raises:
             UserError: it cannot be moved.

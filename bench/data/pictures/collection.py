@@ -81,7 +81,7 @@ class Members(Source):
     """Members of tar archives that are not compressed, each read from its place in the archive.
 
     Reading at an offset needs no state, so that any number of processes can do it in any order. timm's and webdataset's
-    own readers stream instead: they pass over what they cannot decode, and hand shards to workers unevenly.
+    own readers stream instead: they pass over pictures that they cannot decode, and hand shards to workers unevenly.
     """
 
     def __init__(self, archives: Sequence[Path], places: Sequence[tuple[int, int, int]]) -> None:

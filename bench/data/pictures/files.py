@@ -34,7 +34,7 @@ trains on ImageNet takes its colours as they are, so that it is not refused."""
 
 
 class UnfitError(OSError):
-    """A whole picture that must not be read as one of 8 bits a channel; ``has`` names what it has and the remedy."""
+    """A whole picture that must not be read as one of 8 bits a channel; ``has`` names its content and the remedy."""
 
     def __init__(self, has: str) -> None:
         super().__init__(f"it has {has}")
@@ -148,7 +148,7 @@ def rgb(file: Path, *, least: int = 1, aim: str = "", foreign: bool = True) -> n
 
 @contextmanager
 def _named(file: Path, kind: str) -> Iterator[None]:
-    """Turn what goes wrong with a file into a sentence that names it."""
+    """Turn errors with a file into a sentence that names it."""
     try:
         yield
     except FileNotFoundError as error:

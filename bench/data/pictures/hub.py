@@ -125,7 +125,7 @@ def _numbers(dataset: PictureSet, names: Sequence[str]) -> dict[int, int]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what its spellings differ by: ``T - shirt / top`` and ``T-shirt/top``."""
+    """Return a name without the differences of its spellings: ``T - shirt / top`` and ``T-shirt/top``."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

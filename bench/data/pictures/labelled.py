@@ -29,7 +29,7 @@ class PictureSet(DataSet):
         subset: the list of classes that scores are restricted to, by timm's name for it.
         several_labels: whether a picture may have several right answers, or none (it then does not count).
         small: whether its pictures are as small as a model's input: they are then not cropped unless the paper says so.
-        names: of the classes, in order, where a table of another data set could be taken for it.
+        names: of the classes, in order, if a table of another data set could be taken for it.
         siblings: the titles of the data sets that a folder may turn out to be, by name; for messages.
     """
 

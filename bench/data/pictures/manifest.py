@@ -15,7 +15,7 @@ MOST = 6
 
 
 def checked(dataset: PictureSet, data: str, *, partial: bool = False, listener: Listener = SILENT) -> Pictures:
-    """Return the pictures of a data set that is what it should be.
+    """Return the pictures of a data set that is as expected.
 
     Args:
         dataset: the data set.

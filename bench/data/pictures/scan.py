@@ -17,7 +17,7 @@ from claimbench.bench.data.pictures.collection import Problem, problem
 from claimbench.bench.data.pictures.files import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
-"""Names of folders that hold what is evaluated, the likeliest first."""
+"""Names of folders that hold the evaluated pictures, the likeliest first."""
 
 DEPTH = 4
 _SYSTEM = frozenset(("__macosx", "@eadir", "lost+found", "$recycle.bin", "thumbs.db", "desktop.ini"))
@@ -34,7 +34,7 @@ ODD = {
     "denied": ("file or folder", "files or folders", "may not be read (permission denied)"),
     "twins": ("pair of class folders is", "pairs are", "one and the same"),
 }
-"""The kinds of things that should not lie in folders of classes, and what is said of one and of several."""
+"""The kinds of things that should not lie in folders of classes, and the words for one and for several."""
 
 
 class Item(NamedTuple):
@@ -155,7 +155,7 @@ class Scan:
         return [entry for name in self.classes for entry in self.classes[name]]
 
     def problems(self) -> list[Problem]:
-        """Return the problems with what should not lie there."""
+        """Return the problems of files that should not lie there."""
         self.odd["loose"] = [entry.name for entry in self.loose]
         return [p for kind, words in ODD.items() for p in problem(self.odd[kind], *words, excusable=kind != "twins")]
 
@@ -221,7 +221,7 @@ def is_hidden(name: str) -> bool:
 def class_root(tree: Tree, named: re.Pattern[str] | None, place: str) -> tuple[str, ...]:
     """Return the path below a folder of the folder that holds the class folders.
 
-    That is the folder itself, the evaluation split in it, or the only folder where no classes are beside it. A class
+    That is the folder itself, the evaluation split in it, or the only folder if no classes are beside it. A class
     may be called like a split: a folder that holds pictures itself is a class if classes may have any name.
 
     Args:
