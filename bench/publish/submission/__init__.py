@@ -4,11 +4,11 @@ A submission is JSON Lines, optionally compressed with gzip. Every line is an ob
 kind of the line; the same run always gives the same bytes::
 
     {"header": {"submission": 1, "run": ..., "device": ..., "submitter": ..., "sha256": ...}}
-    {"environment": {...}}                 what :func:`claimbench.bench.machine.environment.capture` found
-    {"plan": {...}}                        what the run set out to measure:
+    {"environment": {...}}                 as :func:`claimbench.bench.machine.environment.capture` returns it
+    {"plan": {...}}                        the plan of the run:
     :class:`claimbench.bench.run.run_file.RunFile`
     {"record": {...}}                      a line of the store, as :mod:`claimbench.bench.store.encoding` writes it; as
-    many as there are {"samples": {"key": ..., "samples": [...]}}   what the records' ``samples_key`` name
+    many as there are {"samples": {"key": ..., "samples": [...]}}   for the records' ``samples_key``
 
 The header's digest is of all bytes behind the first line. Nothing in a submission is trusted: values that can be
 calculated again are, from the code and the papers here, and all others are held against physics, arithmetic and itself.

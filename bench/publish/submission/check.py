@@ -74,7 +74,7 @@ class Checker:
     Args:
         listener: told of each model before it is built.
         now: the present time, if not that of the clock.
-        models: the models, where they are known already.
+        models: the models, if they are known already.
     """
 
     def __init__(

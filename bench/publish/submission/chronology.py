@@ -24,7 +24,7 @@ SLACK = timedelta(seconds=1.5)
 
 
 def when(text: str) -> datetime | None:
-    """Return a record's time; None where it is not one, or not in UTC."""
+    """Return a record's time; None if it is not one, or not in UTC."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

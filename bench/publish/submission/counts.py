@@ -17,7 +17,7 @@ FVCORE = (0.5, 2.0)
 
 
 def facts_of(case: Case, entry: Entry) -> Facts | None:
-    """Return the facts of an entry's model; None where there are none, which is noted unless the model is unknown."""
+    """Return the facts of an entry's model; None if there are none, which is noted unless the model is unknown."""
     job = entry.record.job
     try:
         facts = case.models.facts(job)

@@ -1,4 +1,4 @@
-"""Writing a submission's file, and what is said about it."""
+"""Writing a submission's file, and the sentences about it."""
 
 from __future__ import annotations
 

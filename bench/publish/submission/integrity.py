@@ -1,4 +1,4 @@
-"""Whether the file is what was written: digests, one run in one environment, every record once and none missing."""
+"""Rules on the file's integrity: digests, one run in one environment, every record once and none missing."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ _JOB: dict[str, Any] = {
 }
 
 Job = model(records.Job, without=["round"], **_JOB)
-"""In a record, where its round stands elsewhere."""
+"""In a record, if its round stands elsewhere."""
 
 PlannedJob = model(records.Job, round=Round, **_JOB)
 

@@ -26,7 +26,7 @@ ROWS = (
 )
 
 ROUNDED = 0.98
-"""Allocators round, and what was held before is not always counted to the byte."""
+"""Allocators round, and the memory held before is not always counted to the byte."""
 
 
 @rule("above-memory", "Nothing takes more memory than the device has.")

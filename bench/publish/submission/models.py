@@ -35,7 +35,7 @@ class Facts:
     Attributes:
         params, trainable: numbers of parameters.
         weights_b: bytes of parameters and buffers, by precision.
-        flops: of one sample, two a multiply-add; None where it cannot be counted here.
+        flops: of one sample, two a multiply-add; None if it cannot be counted here.
         problem: why not.
     """
 
@@ -47,7 +47,7 @@ class Facts:
 
 
 class Models:
-    """Builds models on torch's meta device, without memory for weights where that can be, and remembers their facts.
+    """Builds models on torch's meta device, without memory for weights if that is possible, and remembers their facts.
 
     Args:
         listener: told of each model before it is built.

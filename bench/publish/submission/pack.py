@@ -1,4 +1,4 @@
-"""One run of the store becomes a submission; see :mod:`claimbench.bench.publish.submission` for what is in it."""
+"""One run of the store becomes a submission; see :mod:`claimbench.bench.publish.submission` for its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Packed:
     """A submission that is ready to be written.
 
     Attributes:
-        run, device: that were packed.
+        run, device: of the records.
         data: the bytes.
         environment: of the machine, as they state it.
         records: the number of them.
@@ -84,7 +84,7 @@ def _scrub_job(job: Job) -> Job:
 
 
 def _scrub_record(record: StoredRecord) -> StoredRecord:
-    """Return a record without what is private; its key follows when it is encoded."""
+    """Return a record without its private parts; its key follows when it is encoded."""
     samples = record.measurement.samples
     measurement = Measurement(**{**scrub(asdict(replace(record.measurement, samples=()))), "samples": samples})
     return replace(record, job=_scrub_job(record.job), measurement=measurement)

@@ -52,7 +52,7 @@ def _above_peak(case: Case) -> Iterator[Doubt]:
         settings, environment = entry.record.job.settings, case.submission.environment
         peak = peak_of(environment, settings.precision, settings.threads)
         stated = entry.record.measurement.value or 0
-        # What is stated and what the samples give are both held against the peak: either could be made up.
+        # The stated value and that of the samples are both held against the peak: either could be made up.
         images = max(_images_a_second(entry, stated, timing), timing.batch / median(entry.samples))
         rate = images * facts.flops
         if rate > peak:
@@ -72,7 +72,7 @@ def _images_a_second(entry: Entry, value: float, timing: TimeEvidence) -> float:
 
 
 def peak_of(environment: Mapping[str, Any], precision: str, threads: int | None = None) -> float:
-    """Return more FLOP/s than the device can do; for one that is not known, what no device does."""
+    """Return more FLOP/s than the device can do; for an unknown one, more than any device can."""
     known = sanity.peak_flops(environment, precision)
     if environment["gpu"] is not None:
         fastest = max(peaks.get(precision, 0.0) for peaks in sanity.PEAKS.values())

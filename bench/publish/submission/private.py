@@ -22,7 +22,7 @@ _COMMON = frozenset(
 
 
 def scrub(value: Any) -> Any:
-    """Return nested data with file names where texts hold paths, and without the names of this user and host."""
+    """Return nested data with file names in place of paths, and without the names of this user and host."""
     if isinstance(value, dict):
         return {name: scrub(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -29,7 +29,7 @@ MOST_WRONG = 1000
 """Lines; a file with so many of them is no submission, and its faults would fill the memory."""
 
 Line = tuple[int, Any, BaseModel]
-"""A good line: its number, its content, and what it was validated as."""
+"""A good line: its number, its content, and its validated model."""
 
 RULES: dict[str, str] = {
     "file": f"A file is JSON Lines, as it is or in gzip, of at most {LARGEST_FILE // 2**20} MiB (unpacked).",
@@ -54,7 +54,7 @@ class _WrongLineError(Exception):
 
 
 class _Faults:
-    """Collects what is wrong, by rule."""
+    """Collects the errors, by rule."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[Doubt]] = defaultdict(list)
@@ -145,7 +145,7 @@ def _parse_lines(text: bytes, faults: _Faults) -> dict[str, list[Line]]:
 
 
 def _parse_line(number: int, line: bytes) -> tuple[str, Any, BaseModel]:
-    """Return the kind of a line, its content, and what it was validated as.
+    """Return the kind of a line, its content, and its validated model.
 
     Raises:
         _WrongLineError: it is not a line of a submission.

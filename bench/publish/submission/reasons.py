@@ -1,4 +1,4 @@
-"""Why a submission is refused: rules, each a function with a name and a sentence, and what they find."""
+"""Reasons to refuse a submission: rules, each a function with a name and a sentence, and their findings."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-"""Every rule on what a file says, in the order in which they were written."""
+"""Every rule on the content of a file, in the order in which they were written."""
 
 Finder = Callable[["Case"], Iterable[Doubt]]
 
@@ -101,6 +101,6 @@ def gather(name: str, doubts: Iterable[Doubt]) -> Iterator[Reason]:
 
 
 def _one_line(message: str) -> str:
-    """Return a message that may quote the file: without what moves a terminal's cursor, and not for ever."""
+    """Return a message that may quote the file: without characters that move a terminal's cursor, and shortened."""
     text = clean(message)
     return text if len(text) <= LONGEST else text[:LONGEST] + "..."

@@ -65,7 +65,7 @@ def _share_problem(entry: Entry, evidence: HitsEvidence, value: float) -> str:
 
 
 def _answers_problem(evidence: HitsEvidence) -> str:
-    """Hold the number of right pictures against all of them, and against each where the answers are there."""
+    """Hold the number of right pictures against all of them, and against each if the answers are there."""
     if evidence.correct > evidence.images:
         return f"{evidence.correct} of {evidence.images} pictures are right"
     if not isinstance(evidence, FirstHitsEvidence):

@@ -36,7 +36,7 @@ def _figures(case: Case) -> Iterator[Doubt]:
 
 
 def _problems(entry: Entry, timing: TimeEvidence) -> Iterator[str]:
-    """Hold what a time states against what its samples give."""
+    """Hold the figures that a time states against those of its samples."""
     row, samples = entry.record.measurement, entry.samples
     middle, (low, high) = median(samples), median_interval(samples) or (None, None)
     if row.metric == "throughput":

@@ -15,7 +15,7 @@ LARGEST = 2**63
 
 
 class StrictError(ValueError):
-    """The text is not JSON that is taken here; says why in one phrase."""
+    """The text is not JSON that is taken here; the message is a phrase with the reason."""
 
 
 def loads(line: bytes) -> Any:

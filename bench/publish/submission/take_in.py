@@ -1,4 +1,4 @@
-"""Puts good submissions into the store of results, where they are then records like all others."""
+"""Puts good submissions into the store of results, as records like all others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from claimbench.bench.store.store import Store
 
 
 def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:
-    """Store what was found good, and return the verdict and whether it was new.
+    """Store a submission that was found good, and return the verdict and whether it was new.
 
     A run that the store holds with other figures is refused after all.
 
