@@ -140,6 +140,6 @@ _ALL = (
 _TITLES = {dataset.name: dataset.title for dataset in _ALL}
 
 DATASETS: Mapping[str, PictureSet] = {dataset.name: replace(dataset, siblings=_TITLES) for dataset in _ALL}
-"""By the name that ``--dataset`` takes."""
+"""The data sets, by the name that ``--dataset`` takes."""
 
 DEFAULT = "imagenet"

@@ -26,7 +26,7 @@ from claimbench.bench.tasks.object_detection.score import Kind, Results, as_resu
 
 QUICK_PICTURES = 50
 KINDS: tuple[Kind, ...] = ("bbox", "segm")
-"""Of the scores, in their order."""
+"""The kinds of the scores, in their order."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from claimbench.bench.tasks.semantic_segmentation.preprocessing import Normalisa
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, counts_of
 
 WIDTHS = (1, 2, BAND, 8, 16, 32)
-"""Of the bands around boundaries, in pixels."""
+"""The widths of the bands around boundaries, in pixels."""
 
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a picture (H, W, 3) in RGB and class probabilities (C, H, W) to better probabilities."""

@@ -145,7 +145,7 @@ def scorer(model: Any, device: torch.device) -> Scorer:
 
 
 PURPOSES: Mapping[Part, int] = {"validation": 2, "test": 3}
-"""Of the random numbers: 0 and 1 are training's."""
+"""The purposes of the random numbers: 0 and 1 are training's."""
 
 
 def draw(split: Split, part: Part, seed: int, most: int = 10_000) -> Evaluation:

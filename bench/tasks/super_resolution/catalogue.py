@@ -135,7 +135,7 @@ METHODS = {"": "", "bicubic": " of bicubic interpolation", "rrdbnet": " of RRDBN
 """The networks that are scored, the model and its comparisons, and the words by which titles tell them apart."""
 
 UNITS = ("dB", "")
-"""Of PSNR and of SSIM."""
+"""The units of PSNR and of SSIM."""
 
 
 def row_names(dataset: str, scale: int, method: str = "") -> tuple[str, str]:

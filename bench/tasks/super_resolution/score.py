@@ -10,7 +10,7 @@ WINDOW = 11
 """The side of SSIM's Gaussian window."""
 
 WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255
-"""Of red, green and blue in the luma, which lies between 16 and 235."""
+"""The weights of red, green and blue in the luma, which lies between 16 and 235."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def rows(plan: TrainingRun) -> list[tuple[str, str, str]]:
 
 
 def _idle(recipe: Recipe, name: str) -> bool:
-    """Tell whether a value has no effect beside the others."""
+    """Whether a value has no effect beside the others."""
     return (
         (name == "crop_scale" and recipe.crop == "padded")
         or (name == "erasing_mode" and not recipe.erasing)
