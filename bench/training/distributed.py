@@ -41,7 +41,7 @@ class Group:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is set in any process."""
+        """Whether the flag is set in any process."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def gather(self, value: Any) -> list[Any]:
@@ -53,7 +53,7 @@ class Group:
         return found
 
     def lost(self, error: Exception) -> bool:
-        """Tell whether an error says that another process is no more."""
+        """Whether an error says that another process is no more."""
         if self.size == 1:
             return False
         return isinstance(error, distributed.DistError) or "gloo/transport" in str(error)

@@ -20,7 +20,7 @@ from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, set
 from claimbench.bench.training.study.task import StudyTask, label, make_job
 
 FOLDER = Path("studies")
-"""Of the studies, in the results folder: a store of its own, so that no figure of theirs gets into another table."""
+"""The studies' folder in the results: a store of its own, so that no figure of theirs gets into another table."""
 
 PREPARE = "claimbench.bench.training.study.prepare"
 PREPARE_S = 900.0

@@ -16,7 +16,7 @@ BASELINES = ("resnet18",)
 """Networks that train alone, to show the worth of the recipe."""
 
 BASELINE_SEEDS = 2
-"""Of a baseline unless the user says otherwise: nothing is compared with it, and it is many times as large."""
+"""The seeds of a baseline unless the user gives others: nothing is compared with it, and it is many times as large."""
 
 
 @dataclass(frozen=True)
