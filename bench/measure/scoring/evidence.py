@@ -1,4 +1,4 @@
-"""Of an accuracy job: whether there are data, whether the model has learnt anything, and which weights it has."""
+"""Facts about an accuracy job: the presence of data, the training of its model, and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ OWN = "own"
 
 
 def has_data(job: Job) -> bool:
-    """Tell whether a job is about accuracy and there are data for it."""
+    """Whether a job is about accuracy and there are data for it."""
     return job.metric == "accuracy" and job.options.data is not None
 
 
 def is_own(job: Job) -> bool:
-    """Tell whether a job is about a user's own model, ``FILE.py:FACTORY``."""
+    """Whether a job is about a user's own model, ``FILE.py:FACTORY``."""
     return job.settings.weights == OWN
 
 
 def is_trained(job: Job) -> bool:
-    """Tell whether a job's model has learnt anything: a user's own model comes with its weights."""
+    """Whether a job's model has learnt anything: a user's own model comes with its weights."""
     return is_own(job) or job.settings.weights != "random" or bool(job.options.weights_file)
 
 

@@ -23,7 +23,7 @@ class Lines:
     """The files of one evaluation, a line of JSON for each picture."""
 
     def __init__(self, base: Path, what: dict[str, Any], rank: int = 0) -> None:
-        """Take the files' common name, a description of the evaluation (JSON-ready), and the number of this process.
+        """Take the files' common name, a description of the evaluation (JSON-ready), and this process's number.
 
         ``what["chosen"]`` is the final number of pictures, for those who watch from outside.
         """
