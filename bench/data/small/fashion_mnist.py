@@ -32,7 +32,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""Of the published files, unpacked: MNIST's and KMNIST's have the same names and sizes."""
+"""The digests of the published files, unpacked: MNIST's and KMNIST's have the same names and sizes."""
 
 _INSIDE = (Path(), Path("raw"), Path("FashionMNIST/raw"), Path("FashionMNIST"), Path("fashion-mnist"))
 
