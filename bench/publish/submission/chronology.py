@@ -17,7 +17,7 @@ BEGINNING = datetime(2026, 11, 21, tzinfo=UTC)
 """The day of this suite's first commit."""
 
 CLOCKS_DIFFER = timedelta(minutes=10)
-"""By so much another machine's clock may be ahead of ours."""
+"""Another machine's clock may be ahead of ours by this time."""
 
 SLACK = timedelta(seconds=1.5)
 """Times are noted in whole seconds, and shortly after the measurement."""
@@ -33,7 +33,7 @@ def when(text: str) -> datetime | None:
 
 
 def _near(time: datetime) -> bool:
-    """Tell whether a time is one that can be calculated with."""
+    """Whether a time is one that can be calculated with."""
     return 1000 < time.year < 9000
 
 

@@ -15,10 +15,10 @@ from claimbench.bench.run.plan import BUDGET_CPU_S, ROUNDS
 from claimbench.bench.store.evidence import TimeEvidence
 
 POOLED = 6
-"""With fewer samples in all rounds together there is no interval of the median."""
+"""The fewest samples in all rounds together that give an interval of the median."""
 
 SHARE = 0.3
-"""Of the time that sampling took, at least this share is in the samples; the rest is between them."""
+"""The least share of the sampling time that is in the samples; the rest is between them."""
 
 
 @rule("too-few-samples", "A time has enough samples: three a round, six in all, and ten where it says that it is sure.")

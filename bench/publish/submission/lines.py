@@ -21,7 +21,7 @@ from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.schema import Strict, model
 
 VERSION = 1
-"""Of the format of submissions."""
+"""The version of the format of submissions."""
 
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Short = Annotated[str, StringConstraints(max_length=200)]
@@ -49,7 +49,7 @@ class Header(Strict):
 
 
 class Cpu(Strict):
-    """As :mod:`claimbench.bench.machine.environment` captures it."""
+    """The processor, as :mod:`claimbench.bench.machine.environment` captures it."""
 
     model: Short
     architecture: Short
@@ -59,7 +59,7 @@ class Cpu(Strict):
 
 
 class Gpu(Strict):
-    """As :meth:`claimbench.bench.machine.nvml.Gpu.description` gives it."""
+    """The GPU, as :meth:`claimbench.bench.machine.nvml.Gpu.description` gives it."""
 
     name: Short
     memory_bytes: Annotated[int, Field(ge=1, lt=2**46)] | None
@@ -83,7 +83,7 @@ AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unk
 
 
 class Environment(Strict):
-    """As :func:`claimbench.bench.machine.environment.capture` gives it."""
+    """The environment, as :func:`claimbench.bench.machine.environment.capture` gives it."""
 
     device: Short
     cpu: Cpu
@@ -124,7 +124,7 @@ _JOB: dict[str, Any] = {
 }
 
 Job = model(records.Job, without=["round"], **_JOB)
-"""In a record, if its round stands elsewhere."""
+"""The job in a record, whose round stands elsewhere."""
 
 PlannedJob = model(records.Job, round=Round, **_JOB)
 

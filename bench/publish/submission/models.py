@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 TIMM = "timm:"
 
 LARGEST_SIDE = 1024
-"""Of an input. A model that cannot be counted without values takes time and memory that grow with its input."""
+"""The largest side of an input: counting a model that needs values takes time and memory that grow with its input."""
 
 MOST_MODELS = 1000
-"""In one call, with each of their inputs."""
+"""The most models in one call, with each of their inputs."""
 
 
 @dataclass(frozen=True)

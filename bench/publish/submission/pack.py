@@ -75,7 +75,7 @@ def pack(results: Path, run: str, submitter: str = "") -> Packed:
 
 
 def _is_shared(job: Job) -> bool:
-    """Tell whether others have the model: a paper's, or timm's."""
+    """Whether others have the model: a paper's, or timm's."""
     return bool(job.paper) or job.subject.startswith("timm:")
 
 

@@ -18,7 +18,7 @@ from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import TimeEvidence
 
 APART = 5.0
-"""By this factor two measurements of one thing on one machine do not differ."""
+"""Two measurements of one thing on one machine differ by less than this factor."""
 
 OVER_LIMIT = 1.1
 """A GPU's mean power over seconds stays within its limit; counters are off by some per cent."""

@@ -16,7 +16,7 @@ Doubt = tuple["Entry | int | None", str]
 """A finding of a rule: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""
 
 SHOWN = 20
-"""Of one rule at most this many different reasons are listed; another says that there are more."""
+"""The most different reasons of one rule that are listed; another says that there are more."""
 
 
 LONGEST = 400

@@ -83,5 +83,5 @@ def _copied(case: Case) -> Iterator[Doubt]:
 
 
 def near(first: float, second: float) -> bool:
-    """Tell whether two numbers are the same but for rounding."""
+    """Whether two numbers are the same but for rounding."""
     return abs(first - second) <= EXACT * max(abs(first), abs(second))
