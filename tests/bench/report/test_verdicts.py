@@ -211,6 +211,7 @@ def test_a_printed_precision_in_the_words_of_settings(printed, name):
 )
 def test_words_that_tell_no_device_from_another_are_passed_over(filler):
     assert same_device(f"{filler} A100", "a100")
+    assert same_device(f"{filler} A100", "NVIDIA A100")
     assert not same_device(filler, "a100")
     assert not same_device(filler, filler.lower())
 
