@@ -201,7 +201,7 @@ def test_compare_writes_every_format(bench, tmp_path):
 def golden_file(path, **changes):
     """A golden of the fake paper whose outputs are what its model gives."""
     from claimbench.bench.measure.golden import fill
-    from tests.bench.papers.fake.model import Model
+    from tests.bench.fake_papers.fake.model import Model
 
     model = Model(4, False, None).double()
     state = [[name, list(t.shape), "float32", "filled"] for name, t in model.state_dict().items()]

@@ -15,6 +15,7 @@ from claimbench.bench.data.pictures.listing import copies
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from tests.bench.evaluation_data import SYNSETS, imagenet, jpeg, tar
+from tests.bench.listening import Heard
 
 IMAGENET = DATASETS["imagenet"]
 SMALL = replace(IMAGENET, name="small", subset="small", per_class=2, images=6)
@@ -185,10 +186,10 @@ def test_a_whole_imagenet_passes_and_its_second_check_reads_no_file(tmp_path, mo
         for picked in range(50)
     }
     path = tar(tmp_path / "val.tar", members)
-    seen = []
-    found = checked(IMAGENET, str(path), progress=lambda done, total: seen.append((done, total)))
+    heard = Heard()
+    found = checked(IMAGENET, str(path), listener=heard)
     assert (len(found), len(found.problems), found.labels[-1]) == (50_000, 0, (999,))
-    assert seen[-1] == (50_000, 50_000)
+    assert heard.of("at")[-1] == (50_000, 50_000)
     monkeypatch.setattr(integrity, "defect", lambda data: pytest.fail("a file was read again"))
     assert len(checked(IMAGENET, str(path))) == 50_000
 

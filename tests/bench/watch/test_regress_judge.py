@@ -195,7 +195,8 @@ def test_what_the_machine_moved_by_is_said_where_it_is_taken_off(machine, raw, s
 
 
 def busy(others):
-    return {"machine": {"after": {}, "others_cores": others, "stolen": 0.0}}
+    state = {"gpu": None}
+    return {"machine": {"before": state, "after": state, "others_cores": others, "stolen": 0.0, "seconds": 1.0}}
 
 
 def test_the_slower_side_on_a_busier_machine_tells_nothing_whichever_it_is():
