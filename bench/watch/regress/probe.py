@@ -32,7 +32,10 @@ _UNITS = {row: unit for rows in ROWS.values() for row, unit in rows}
 
 _OWN_CODE = '''"""Has the checkout's own packages found, and not those of an editable installation of another one."""
 import sys
-sys.meta_path[:] = [f for f in sys.meta_path if "_claimbench_editable" not in type(f).__module__]
+def is_editable(finder):
+    module = type(finder).__module__  # _claimbench_editable, or _editable_skbc_claimbench
+    return "editable" in module and "claimbench" in module
+sys.meta_path[:] = [finder for finder in sys.meta_path if not is_editable(finder)]
 '''
 
 
