@@ -45,7 +45,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         )
     if job.settings.mode != "eager" or job.settings.precision != "fp32" or subject.device.type != "cpu":
         raise UnavailableError("heads are probed on a CPU, in fp32 and eager mode")
-    with Ahead(job.options.predictions or None, "pictures encoded") as listener:
+    with Ahead(job.options.predictions, "pictures encoded") as listener:
         parts, weights = features.load(dataset, job.options.data or "", listener)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else HeadRecipe()
