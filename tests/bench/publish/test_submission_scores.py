@@ -15,7 +15,7 @@ from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.evidence import kind_of, read
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.representation_probing import evaluate, features
-from claimbench.bench.tasks.representation_probing.heads import Recipe
+from claimbench.bench.tasks.representation_probing.heads import HeadRecipe
 from claimbench.reproductions.sasrec.model import build
 from tests.bench import detection_data, evaluation_data, segmentation_data
 from tests.bench.publish.test_submission_folder import MODELS, NOW
@@ -93,7 +93,7 @@ def recommended(tmp_path, monkeypatch):
 def probed(tmp_path, monkeypatch):
     parts = {name: probing.marked(64, seed, dim=32) for seed, name in enumerate(("train", "validation", "test"))}
     monkeypatch.setattr(features, "load", lambda name, given, told: (parts, "0" * 64))
-    monkeypatch.setattr(evaluate, "QUICK_RECIPE", Recipe(epochs=2, batch=32, rates=(1e-2,)))
+    monkeypatch.setattr(evaluate, "QUICK_RECIPE", HeadRecipe(epochs=2, batch=32, rates=(1e-2,)))
     job = job_on("efficient_probing", "ep_d768", "reordered", Settings(quick=True), dataset="elpv", data="")
     return job, SimpleNamespace(device=CPU)
 
