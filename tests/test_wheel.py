@@ -36,9 +36,10 @@ def installed(tmp_path_factory):
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv")}))
-    (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (wheel,) = folder.glob("*.whl")
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True, timeout=300)
+    # After the wheel: pip would find this checkout's installation in there and install nothing.
+    (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
     for level in ("baseline", "x86_64_v3", "x86_64_v4"):
         if (found := find_spec(f"claimbench.kernels._native_{level}")) is not None and found.origin:
             shutil.copy(found.origin, packages / "claimbench" / "kernels")
