@@ -43,7 +43,7 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             write_whole(path, render(found, "markdown").encode())
             written.append(path)
     for device in log.devices(store.root):
-        path = out / f"claimbench.kernels.{device}.md"
+        path = out / f"kernels.{device}.md"
         write_whole(path, operators.page(store.root, device).encode())
         written.append(path)
     studies = study_store(store.root)
