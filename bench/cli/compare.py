@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_papers
+from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_papers, named
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.core.terminal import console
-from claimbench.bench.store import outcomes
+from claimbench.bench.core.terminal import columns, console, shows_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claimbench.bench.report.report import Report
+    from claimbench.bench.report.view import View
     from claimbench.bench.store.store import Store
     from claimbench.bench.training.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
 EXAMPLES = (
-    "Examples: `bench compare --paper overlock` · `bench compare --run latest --format markdown --output table.md` · "
-    "`bench compare --tables`"
+    "Examples: `bench compare overlock` · `bench compare overlock --verdict off` · `bench compare --run latest "
+    "--output table.md` · `bench compare --tables`"
 )
+LIST, SHOWN, OUTPUT = "What", "Shown", "Output"
+ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json", ".txt": "table"}
+"""The format of a file by its ending."""
 
 
 def register(app: typer.Typer) -> None:
@@ -32,41 +35,98 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PAPER]...", help="Papers by id; else all that were measured.", autocompletion=complete_papers
+        ),
+    ] = None,
     paper: Annotated[
         list[str] | None,
-        typer.Option(help="Papers by id; else all that were measured.", autocompletion=complete_papers),
+        typer.Option(metavar="ID", help="The same as an option.", autocompletion=complete_papers, rich_help_panel=LIST),
     ] = None,
-    run: Annotated[str, typer.Option(help="One run, or latest; else the newest figure of each row.")] = "",
-    format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json.")] = "table",
-    output: Annotated[Path | None, typer.Option(help="Write to a file instead of stdout.")] = None,
-    tables: Annotated[bool, typer.Option("--tables", help="Write the tables under RESULTS/tables anew.")] = False,
+    run: Annotated[
+        str,
+        typer.Option(metavar="ID", help="One run, or latest; else each row's newest.", rich_help_panel=LIST),
+    ] = "",
+    all: Annotated[bool, typer.Option("--all", help="Also rows that no paper reports.", rich_help_panel=SHOWN)] = False,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Also sources, notes and methods, in full.", rich_help_panel=SHOWN)
+    ] = False,
+    verdict: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only rows with these: holds, explained, off, open, or a verdict such as differs.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only these metrics, or kinds: count, time, memory, energy, parity, quality.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="table, markdown, csv, latex or json; else by the ending of --output.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.", rich_help_panel=OUTPUT)
+    ] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Write the tables under RESULTS/tables anew.", rich_help_panel=OUTPUT)
+    ] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
     """Compare what was measured and stored with what the papers report; nothing is measured."""
     from claimbench.bench.core.text import split
     from claimbench.bench.papers import registry
+    from claimbench.bench.report.report import stored_report
+    from claimbench.bench.report.view import View
     from claimbench.bench.store.store import Store
 
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
+    form = "json" if json else format or ENDINGS.get(output.suffix if output else "", "table")
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    view = View(all, methods, split(verdict or ()), split(metric or ()))
+    view.check()
+    asked = named(names, paper)
     store = Store(results)
-    studies = _studies(results, split(paper or ()), run)
+    studies = _studies(results, asked, run)
     if not store.runs() and not studies:
         raise UserError(f"no records are stored under {results}: measure with `bench run` first, or name --results")
-    asked = split(paper or ())
     known = [name for name, entry in registry.entries().items() if not entry.problem]
-    names = known if not asked or "all" in asked else asked
+    papers = known if not asked or "all" in asked else list(asked)
     if tables:
         from claimbench.bench.report.tables import write_tables
 
-        for path in write_tables(store, [registry.paper(name) for name in names], results / "tables"):
+        for path in write_tables(store, [registry.paper(name) for name in papers], results / "tables"):
             typer.echo(path)
         return
-    reports = [_report(store, name, _run(store, run)) for name in names]
-    _emit([report for report in reports if report is not None], studies, "json" if json else FORMATS[format], output)
+    meant = _run(store, run)
+    reports = [r for name in papers if (r := stored_report(store, registry.paper(name), run=meant)) is not None]
+    if not asked and FORMATS[form] == "terminal" and output is None and view == View() and len(reports) > 1:
+        _print_overview(reports)
+    else:
+        _emit(reports, studies, FORMATS[form], output, view, results)
     for problem in store.problems:
         typer.echo(f"bench: {problem.place}: {problem.text}", err=True)
+
+
+def _print_overview(reports: list[Report]) -> None:
+    """Print a line a paper: how many of its figures and claims hold."""
+    from claimbench.bench.report.render.card import overview
+
+    for line in overview(reports, columns(), unicode=shows_unicode()):
+        console().print(line)
 
 
 def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
@@ -93,20 +153,9 @@ def _run(store: Store, run: str) -> str | None:
     return runs[-1] if run == "latest" else run
 
 
-def _report(store: Store, name: str, run: str | None) -> Report | None:
-    """Return the report on one paper; None if nothing of it was measured."""
-    from claimbench.bench.papers import registry
-    from claimbench.bench.report.report import paper_records, report
-
-    paper = registry.paper(name)
-    records = paper_records(store, paper, run=run)
-    if not records:
-        return None
-    claims = outcomes.stored(store.root, name, run)
-    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
-
-
-def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:
+def _emit(
+    reports: list[Report], studies: list[Summary], format: str, output: Path | None, view: View, results: Path
+) -> None:
     """Print the reports, or write them to a file; studies are a section of their own, on a terminal and as a page."""
     from claimbench.bench.report import study as study_report
     from claimbench.bench.report.study import study_of
@@ -115,18 +164,15 @@ def _emit(reports: list[Report], studies: list[Summary], format: str, output: Pa
     if not reports and not shown:
         raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
     if format == "terminal" and output is None:
-        from claimbench.bench.report.render.terminal import renderable
+        from claimbench.bench.cli.report import print_reports
 
-        out = console()
-        for report in reports:
-            out.print(renderable(report, out.width))
-        if shown:
-            out.rule("Small-scale studies")
-            out.print(study_report.renderable(shown, study_of))
+        if shown and (view.all or not reports):
+            console().print(study_report.renderable(shown, study_of))
+        print_reports(reports, view, results, study_report.sentences(shown))
         return
     from claimbench.bench.report.render import render
 
-    texts = [render(report, format) for report in reports]
+    texts = [render(view.of(report) if view.narrows else report, format) for report in reports]
     if format == "markdown":
         by_device = {device: [s for s in shown if s.device == device] for device in sorted({s.device for s in shown})}
         texts += [study_report.page(found, study_of, device) for device, found in by_device.items()]

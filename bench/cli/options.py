@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from claimbench.bench.core.terminal import RESULTS as RESULTS
+from claimbench.bench.core.text import split
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-RESULTS = "results"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of records and tables.")]
@@ -35,7 +36,7 @@ class SeveralValues(TyperCommand):
     """A command whose list options take several values at once: ``--variant a b`` is ``--variant a --variant b``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat a list option's name before each of its further values; the command has no positional arguments."""
+        """Repeat a list option's name before each of its further values; positional arguments stand before options."""
         several = {
             name for parameter in self.params if getattr(parameter, "multiple", False) for name in parameter.opts
         }
@@ -50,6 +51,11 @@ class SeveralValues(TyperCommand):
                 values += 1
             written.append(argument)
         return list(super().parse_args(ctx, written))
+
+
+def named(positional: Sequence[str] | None, option: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the papers that were named, as arguments or behind ``--paper``, also several in one with commas."""
+    return split([*(positional or ()), *(option or ())])
 
 
 def complete_papers(incomplete: str) -> list[str]:

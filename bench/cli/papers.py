@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import Json, complete_papers
+from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -15,22 +16,28 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("list", epilog="Examples: `bench list`, `bench list --check`, `bench list --json`")(list_papers)
+    app.command("list", epilog="Examples: `bench list`, `bench list van`, `bench list --check`")(list_papers)
     app.command("show", epilog="Examples: `bench show overlock`, `bench show overlock --json`")(show)
 
 
 def list_papers(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PAPER]...", help="Name these papers' variants.", autocompletion=complete_papers),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Validate every paper.yaml in full.")] = False,
+    results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
-    """List the papers and their variants."""
+    """List the papers, a line each with what the stored records say; or the variants of some papers."""
     from claimbench.bench.cli.listing import print_list
 
-    print_list(json=json, check=check)
+    print_list(tuple(names or ()), results=results, json=json, check=check)
 
 
 def show(
     paper: Annotated[str, typer.Argument(help="The paper's id.", autocompletion=complete_papers)],
+    results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
     """Show what a paper reports, where it says so, and which claims can be tested."""
@@ -40,7 +47,22 @@ def show(
     if json:
         print_json(found)
         return
+    _print_card(found, results)
     _print_paper(found)
+
+
+def _print_card(paper: Paper, results: Path) -> None:
+    """Print the card of what is stored of a paper; nothing if nothing is."""
+    if not (results / "records").is_dir():
+        return
+    from claimbench.bench.cli.report import print_card
+    from claimbench.bench.report.report import stored_report
+    from claimbench.bench.store.store import Store
+
+    found = stored_report(Store(results), paper)
+    if found is not None:
+        print_card(found, results)
+        console().print()
 
 
 def _print_paper(paper: Paper) -> None:

@@ -17,10 +17,15 @@ from claimbench.bench.cli.options import (
     complete_tasks,
     complete_variants,
     filled,
+    named,
 )
 from claimbench.bench.core.terminal import check_output, console, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from claimbench.bench.report.report import Report
+    from claimbench.bench.report.view import View
     from claimbench.bench.run.run_file import RunFile
     from claimbench.bench.run.session import Ended
 
@@ -38,9 +43,19 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    papers: Annotated[
-        Names, typer.Option("--paper", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    names: Annotated[
+        Names,
+        typer.Argument(
+            metavar="[PAPER]...", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False
+        ),
     ] = None,
+    papers: Annotated[
+        Names,
+        typer.Option("--paper", help="The same as an option.", autocompletion=complete_papers, show_default=False),
+    ] = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Time every variant, and show rows that no paper reports.")
+    ] = False,
     task: Annotated[
         str,
         typer.Option(
@@ -138,7 +153,7 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
-    given = locals()
+    given = {**locals(), "papers": named(names, papers) or None}
     from claimbench.bench.run.dispatch import torchrun_rank
 
     if torchrun_rank():  # the first of torchrun's processes plans, prints and stores; the others help it
@@ -177,6 +192,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
+    from claimbench.bench.report.view import View
     from claimbench.bench.run import session
     from claimbench.bench.run.checks import precheck
     from claimbench.bench.run.dispatch import dispatching
@@ -195,12 +211,12 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
         with dispatching(results, plan.run) as dispatch, shown() as listener:
-            ended = session.run(plan, results, stop, listener, resumed, dispatch)
+            ended = session.run(plan, results, stop, listener, resumed, dispatch, _early(json, results))
         status = ended.status()
         if json:
             status = write_json(session.as_json(ended), json) or status
         if json != "-":
-            _print(ended)
+            _print(ended, results, View(all=plan.all))
         if ended.interrupted:
             hint = f"; go on with: bench run --resume {ended.run}" if results is not None else ""
             if results is not None and str(results) != RESULTS:
@@ -212,14 +228,26 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     return status
 
 
-def _print(ended: Ended) -> None:
-    from claimbench.bench.report.render.terminal import renderable
+def _early(json: str, results: Path | None) -> Callable[[tuple[Report, ...]], None]:
+    """Return a function that prints the cards of what needs no clock; none of them if stdout is for JSON."""
+
+    def show(reports: tuple[Report, ...]) -> None:
+        from claimbench.bench.cli.report import print_card
+
+        if json != "-":
+            for report in reports:
+                print_card(report, results)
+            console().print("\nTimes are next; the card comes again with them.\n", style="dim")
+
+    return show
+
+
+def _print(ended: Ended, results: Path | None, view: View) -> None:
+    """Print the rows and what failed, then the cards."""
+    from claimbench.bench.cli.report import print_reports
 
     out = console()
-    for number, report in enumerate(ended.reports):
-        if number:
-            out.rule()
-        out.print(renderable(report, out.width))
+    print_reports(ended.reports, view, results)
     for title, sentences in (("Look again", ended.findings), ("Failed", ended.failed)):
         if sentences:
             out.print(f"\n{title}", style="bold")

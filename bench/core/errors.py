@@ -12,6 +12,10 @@ DEBUG = "BENCH_DEBUG"
 """Set to 1, this environment variable shows the output of workers, and the tracebacks of internal errors."""
 
 
+_MOST = 24
+"""The names that an error lists."""
+
+
 class UserError(Exception):
     """Bad input. The message is one sentence with the problem and its remedy; the command exits with 2."""
 
@@ -22,7 +26,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:20])}"
+    rest = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:_MOST])}{rest}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 

@@ -45,6 +45,10 @@ class Printed:
         """Whether ``value`` rounds to this figure, halves to the even digit or away from zero."""
         return any(self._as_printed(value, way) == self.value for way in (ROUND_HALF_EVEN, ROUND_HALF_UP))
 
+    def is_rounded_twice(self, value: Decimal) -> bool:
+        """Whether ``value`` rounds to this figure from a digit more than is printed: 5.5549 to 5.555 to 5.56."""
+        return self.is_rounded(value.quantize(self.step / 10, rounding=ROUND_HALF_UP, context=_EXACT))
+
     def is_cut_off(self, value: Decimal) -> bool:
         """Whether ``value`` gives this figure when its further digits are dropped."""
         return self._as_printed(value, ROUND_DOWN) == self.value

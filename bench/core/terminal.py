@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,12 @@ from claimbench.bench.core.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+RESULTS = "results"
+"""The folder of records unless the user names another."""
+
+WIDTH = 100
+"""Columns where nothing says how wide the terminal is."""
 
 
 def print_json(data: Any) -> None:
@@ -47,10 +54,28 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
+def columns() -> int:
+    """Return the width of output: COLUMNS, else that of the terminal, also behind a pipe, else :data:`WIDTH`."""
+    with suppress(ValueError):
+        if (stated := int(os.environ.get("COLUMNS", ""))) > 0:
+            return stated
+    for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
+        with suppress(OSError, ValueError, AttributeError):
+            return os.get_terminal_size(stream.fileno()).columns or WIDTH  # type: ignore[union-attr]
+    return WIDTH
+
+
+def shows_unicode() -> bool:
+    """Whether standard output can show signs beyond ASCII."""
+    try:
+        "✔≈✖○◐→".encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; without a terminal it is 140 columns wide, unless COLUMNS says otherwise."""
+    """Return a rich console as wide as :func:`columns` says."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else 140
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, width=columns(), highlight=False, soft_wrap=False)

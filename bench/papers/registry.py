@@ -28,6 +28,11 @@ _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_\"'])", re.MULTILINE)
 _WANTED = re.compile(rf"[\"']?({'|'.join(_LISTED)})[\"']?\s*:")
 
 
+def short_venue(venue: str) -> str:
+    """Return a venue without remarks: ``CVPR 2025 (oral)`` is ``CVPR 2025``."""
+    return re.split(r"[(;,]", venue)[0].strip()
+
+
 @dataclass(frozen=True)
 class PaperEntry:
     """A paper as it is listed.

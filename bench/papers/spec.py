@@ -130,6 +130,7 @@ class Variant(_Strict):
         config: hyper-parameters, passed to the reproduction as they are.
         forms: the names of the forms it can take; empty for all of the paper's forms.
         default: whether a run without ``--variant`` measures it.
+        headline: whether a run without ``--variant`` times it too; if none is, the first default one is timed.
         input: of its evaluation.
         task: its own, if that is not the paper's task; that task then builds its network.
         checkpoint: the official weights, if published.
@@ -140,6 +141,7 @@ class Variant(_Strict):
     config: dict[str, Any] = {}
     forms: tuple[str, ...] = ()
     default: bool = True
+    headline: bool = False
     input: InputSpec = InputSpec()
     task: Name | None = None
     checkpoint: Checkpoint | None = None
@@ -173,6 +175,8 @@ class Claim(_Strict):
         experiment: the function in the reproduction's ``claims.py`` that tests it; empty if nothing here can.
         needs: the requirements of a test, if ``experiment`` is empty (one sentence).
         check: the arithmetic on reported figures that the claim rests on.
+        counts: whether the experiment takes seconds and rests on counts, shapes and equalities alone: it is then tested
+            before anything is timed.
     """
 
     id: Name
@@ -181,6 +185,7 @@ class Claim(_Strict):
     experiment: str = ""
     needs: str = ""
     check: str = ""
+    counts: bool = False
 
     @model_validator(mode="after")
     def _testable_or_explained(self) -> Claim:
@@ -327,6 +332,13 @@ class Paper(_Strict):
             if self.recipe.form and self.recipe.form not in {form.name for form in self.forms}:
                 raise ValueError(f"the recipe trains the form {self.recipe.form!r}, which `forms` does not list")
         return self
+
+    @property
+    def headline(self) -> frozenset[str]:
+        """The names of the variants that a run times without being asked."""
+        named = [v.name for v in self.variants if v.headline]
+        first = [v.name for v in self.variants if v.default][:1] or [self.variants[0].name]
+        return frozenset(named or first)
 
     def task_of(self, variant: Variant) -> str:
         """Return the task of one variant: its own, or else the paper's."""

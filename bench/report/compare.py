@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,10 +125,12 @@ def _compared_row(
     quantity = metrics.quantity(reported.metric)
     answer = quantity.answers[0]
     judgement = judge_figure(reported, quantity, answer, figure)
-    notes = []
+    notes, explained = [], False
     if judgement.verdict == "differs":
-        notes += _conventions(reported, quantity, figure, found)
-        notes += _explanations(subject.deviations, reported.metric, answer.row, judgement.relative)
+        conventions = _conventions(reported, quantity, figure, found)
+        known = [d for d in subject.deviations if {reported.metric, answer.row} & set(d.metrics)]
+        notes += conventions + _explanations(known, judgement.relative)
+        explained = bool(conventions) or _accounts(known, judgement.relative)
     notes += _reported_notes(reported)
     if quantity.kind == "time" and judgement.verdict not in ("not comparable", "not measured"):
         silent = [name for name in ("batch", "precision") if not getattr(reported, name)]
@@ -144,6 +146,7 @@ def _compared_row(
         detail=judgement.detail,
         relative=judgement.relative,
         notes=(*notes, *measured_notes(figure)),
+        explained=explained,
     )
 
 
@@ -239,12 +242,16 @@ def _conventions(reported: Reported, quantity: Quantity, figure: Figure, found: 
     return notes
 
 
-def _explanations(deviations: tuple[Deviation, ...], metric: str, row: str, off: float | None) -> list[str]:
-    """Return the known deviations that bear on a difference, with a remark if they do not explain all of it."""
-    known = [deviation for deviation in deviations if {metric, row} & set(deviation.metrics)]
+def _accounts(known: Sequence[Deviation], off: float | None) -> bool:
+    """Whether one of the deviations states by how much it moves the figure, and ``off`` is within that."""
+    return off is not None and any(d.relative and d.relative[0] <= off <= d.relative[1] for d in known)
+
+
+def _explanations(known: Sequence[Deviation], off: float | None) -> list[str]:
+    """Return the texts of deviations, those that account for the difference first, and a remark if none does."""
+    notes = [deviation.text for deviation in sorted(known, key=lambda d: not _accounts([d], off))]
     ranges = [deviation.relative for deviation in known if deviation.relative]
-    notes = [deviation.text for deviation in known]
-    if ranges and off is not None and not any(least <= off <= most for least, most in ranges):
+    if ranges and off is not None and not _accounts(known, off):
         widest = show_relative(min(least for least, _ in ranges)), show_relative(max(most for _, most in ranges))
         notes.insert(0, f"known deviations move it by {widest[0]} to {widest[1]} and do not explain this")
     return notes

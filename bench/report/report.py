@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from claimbench.bench import tasks
 from claimbench.bench.core.records import Record
+from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report.compare import compare_figures
 from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, pairs
+from claimbench.bench.store import outcomes
 from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -23,7 +26,7 @@ class ClaimOutcome(Protocol):
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``fails``, ``partly`` or ``not tested``."""
+        """``holds``, ``fails``, ``partly``, ``not tested``, or ``failed`` if its experiment crashed."""
         ...
 
     @property
@@ -74,10 +77,22 @@ class Setup:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is shown of one paper."""
+    """Everything that is shown of one paper.
+
+    Attributes:
+        paper, title, venue: of the paper.
+        task: the task's title.
+        variants: the names of the paper's own models, in its order.
+        baselines: the paper's names of the models it compares itself with, by their subject here.
+        rows, pairs, claims, setups: what was measured and compared.
+    """
 
     paper: str
     title: str
+    venue: str
+    task: str
+    variants: tuple[str, ...]
+    baselines: Mapping[str, str]
     rows: tuple[Row, ...]
     pairs: tuple[TimedPair, ...]
     claims: tuple[ClaimRow, ...]
@@ -117,11 +132,40 @@ def report(
     return Report(
         paper=paper.id,
         title=paper.title,
+        venue=paper.venue,
+        task=tasks.shown(paper.task).title,
+        variants=tuple(model.name for model in paper.models),
+        baselines={f"timm:{baseline.timm}": baseline.model for baseline in paper.baselines if baseline.timm},
         rows=tuple(rows),
         pairs=tuple(pairs(found)) if side_by_side else (),
         claims=tuple(_claims(paper, claims or {})),
         setups=tuple(_setups(found, environment)),
     )
+
+
+def stored_report(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> Report | None:
+    """Return the report on what is stored of a paper, from one run or from all; None if nothing is."""
+    records = paper_records(store, paper, run=run, device=device)
+    if not records:
+        return None
+    claims = outcomes.stored(store.root, paper.id, run)
+    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
+
+
+def standing(store: Store) -> dict[str, str]:
+    """Return what the stored records say of each paper's printed figures, in words."""
+    found = {}
+    for name, entry in registry.entries().items():
+        if entry.problem:
+            continue
+        paper = registry.paper(name)
+        rows = compare_figures(paper, figures(paper_records(store, paper), store.samples))
+        degrees = [row.degree for row in rows if not row.is_parity]
+        judged = {degree: degrees.count(degree) for degree in ("holds", "explained", "off")}
+        if any(judged.values()):
+            off = f", {judged['off']} off" if judged["off"] else ""
+            found[name] = f"{judged['holds']}/{sum(judged.values())} hold{off}"
+    return found
 
 
 def paper_records(store: Store, paper: Paper, *, run: str | None = None, device: str | None = None) -> list[Record]:

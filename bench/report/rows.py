@@ -11,7 +11,7 @@ from claimbench.bench.core.quantities import sampled
 from claimbench.bench.core.rounding import Printed, scaled, show
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
-from claimbench.bench.report.verdicts import Judgement, Verdict, missing
+from claimbench.bench.report.verdicts import AGREES, Degree, Judgement, Verdict, missing
 
 NOISY = 0.05
 """Rounds whose medians lie further apart than this are pointed out."""
@@ -36,6 +36,7 @@ class Row:
         relative: measured over reported, minus one.
         notes: explanations of the row.
         figure: the measured configuration, with its evidence; None if there is none.
+        explained: whether a stated convention or a deviation of known size accounts for the difference.
     """
 
     subject: str
@@ -55,6 +56,21 @@ class Row:
     relative: float | None = None
     notes: tuple[str, ...] = ()
     figure: Figure | None = None
+    explained: bool = False
+
+    @property
+    def degree(self) -> Degree:
+        """The answer that this row gives."""
+        if self.verdict in AGREES:
+            return "holds"
+        if self.verdict == "differs":
+            return "explained" if self.explained else "off"
+        return "not reported" if self.verdict == "not reported" else "open"
+
+    @property
+    def is_parity(self) -> bool:
+        """Whether the row is about the official code; nobody reports such a figure."""
+        return self.metric == "parity"
 
 
 def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:
@@ -153,4 +169,6 @@ def measured_notes(figure: Figure) -> tuple[str, ...]:
         notes.append(f"{figure.lost} of {figure.rounds + figure.lost} rounds failed")
     if figure.spread is not None and figure.spread > NOISY:
         notes.append(f"noisy: rounds lie {100 * figure.spread:.1f} % apart")
-    return (*notes, *(f"noisy: {reason}" for reason in figure.detail.noisy_reasons))
+    elif figure.detail.noisy_reasons:
+        notes.append(f"noisy: {figure.detail.noisy_reasons[0]}")
+    return tuple(notes)

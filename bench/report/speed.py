@@ -41,6 +41,25 @@ class TimedPair:
     high: float | None
     reason: str
 
+    def subject(self, index: int) -> str:
+        """Return the first or the second subject without its form."""
+        return (self.first, self.second)[index].partition(" (")[0]
+
+    def turned(self) -> TimedPair:
+        """Return the same comparison from the second subject's side."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            verdict=_OPPOSITE.get(self.verdict, self.verdict),
+            ratio=1 / self.ratio,
+            low=1 / self.high if self.high else None,
+            high=1 / self.low if self.low else None,
+        )
+
+
+_OPPOSITE: dict[statistics.Verdict, statistics.Verdict] = {"faster": "slower", "slower": "faster"}
+
 
 def pairs(figures: Iterable[Figure]) -> list[TimedPair]:
     """Compare the times of every two subjects that one run timed under the same conditions."""

@@ -68,6 +68,11 @@ def page(found: Sequence[Summary], facts: Facts, device: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def sentences(found: Sequence[Summary]) -> dict[str, str]:
+    """Return a sentence on the study of each paper: what was compared and the verdict; of several the last."""
+    return {s.paper: f"small-scale study, {_data(s)}: {_difference(s.difference)}: {s.verdict}" for s in found}
+
+
 def to_json(summary: Summary) -> dict[str, Any]:
     """Return a summary as plain data."""
     return {**asdict(summary), "setting": summary.setting.to_json(), "verdict": summary.verdict}

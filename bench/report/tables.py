@@ -10,9 +10,8 @@ from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report import operators
 from claimbench.bench.report import study as study_report
 from claimbench.bench.report.render import render
-from claimbench.bench.report.report import paper_records, report
+from claimbench.bench.report.report import stored_report
 from claimbench.bench.report.study import study_of
-from claimbench.bench.store import outcomes
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study.session import store as study_store
@@ -34,12 +33,10 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
     written = []
     for paper in sorted(papers, key=lambda paper: paper.id):
         for device in store.devices():
-            records = paper_records(store, paper, device=device)
-            if not records:
+            found = stored_report(store, paper, device=device)
+            if found is None:
                 continue
             path = out / f"{paper.id}.{device}.md"
-            claims = outcomes.stored(store.root, paper.id)
-            found = report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
             write_whole(path, render(found, "markdown").encode())
             written.append(path)
     for device in log.devices(store.root):

@@ -26,6 +26,10 @@ Verdict = Literal[
 AGREES: frozenset[Verdict] = frozenset(("exact", "within rounding", "within interval", "better"))
 """The verdicts under which a reported figure stands."""
 
+Degree = Literal["holds", "explained", "off", "open", "not reported"]
+"""The answer that a row gives: the reported figure holds; a stated convention or deviation accounts for the difference;
+it is off; it was not compared; or there is none."""
+
 _SAME_PRECISION = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 _FILLER = frozenset(("nvidia", "tesla", "geforce", "gpu", "cpu", "single", "one", "a", "the", "card", "1", "1x", "x"))
 _OTHER_MODEL = frozenset(("ti", "super", "laptop", "max", "mobile", "d"))
@@ -61,7 +65,8 @@ def judge(
     """
     if value == printed.value:
         return Judgement("exact", relative=0.0)
-    rounds = printed.is_rounded(value) or (approximate and abs(value - printed.value) <= printed.step)
+    rounds = printed.is_rounded(value) or printed.is_rounded_twice(value)
+    rounds |= approximate and abs(value - printed.value) <= printed.step
     return judge_bounds(printed.value, printed.bounds(), rounds, value, low, high, better=better)
 
 

@@ -55,7 +55,7 @@ def check(
             try:
                 outcome = _outcome(ask("claimbench.bench.run.claim_check", task, TIMEOUT_S, stop))
             except RuntimeError as error:
-                outcome = Outcome("not tested", "", f"its experiment failed: {error}")
+                outcome = Outcome("failed", "", f"its experiment failed: {error}")
         yield claim.id, outcome
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from claimbench.bench.report.figures import Figure
     from claimbench.bench.store.ledger import Ledger
     from claimbench.bench.store.outcomes import Outcome
+
+
+DONE = ("holds", "fails", "partly")
+"""Verdicts that stand for a run; other claims are tested again when it goes on."""
 
 
 @dataclass
@@ -39,15 +43,24 @@ class Claims:
     again: bool
     listener: Listener = SILENT
     interrupted: bool = False
+    _early: dict[str, dict[str, Outcome]] = field(default_factory=dict)
 
-    def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
-        """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on."""
+    def outcomes(self, paper: Paper, figures: Iterable[Figure], early: bool = False) -> dict[str, Outcome]:
+        """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on.
+
+        Args:
+            paper: the paper.
+            figures: what was measured.
+            early: whether to test only claims that rest on counts; they are not tested again later.
+        """
         from claimbench.bench.papers import registry
 
         run = self.ledger.run
         stored = {} if self.results is None else outcomes.stored(self.results, paper.id, run)
-        found = {} if self.again else {name: one for name, one in stored.items() if one.verdict != "not tested"}
+        found = {} if self.again else {name: one for name, one in stored.items() if one.verdict in DONE}
+        found |= self._early.get(paper.id, {})
         left = [claim for claim in paper.claims if claim.experiment and claim.id not in found]
+        left = [claim for claim in left if claim.counts or not early]
         try:
             for name, outcome in claim_check.check(
                 paper.id, left, registry.entry(paper.id).module, figures, self.stop, self.listener
@@ -59,4 +72,6 @@ class Claims:
             self.ledger.problem = str(error)
         except Interrupted:
             self.interrupted = True
+        if early:
+            self._early[paper.id] = {name: outcome for name, outcome in found.items() if outcome.verdict in DONE}
         return found

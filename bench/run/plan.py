@@ -52,16 +52,18 @@ class _Subject:
     goldens: tuple[str, ...] = ()
     weights_missing: str = ""
     counted: tuple[int, ...] = ()
+    timed: bool = True
 
 
 def plan(request: Resolved) -> list[Job]:
     """Return the jobs in the order in which they run.
 
-    First what needs no repeats, subject by subject; then the times, round by round, each round in a random order of
-    its own drawn from the seed, so that no subject is always measured when the machine is warm, or busy.
+    First what needs no clock, subject by subject; then the times, round by round, each round in a random order of its
+    own drawn from the seed, so that no subject is always measured when the machine is warm, or busy; then memory,
+    energy and scores.
     """
     subjects = list(_subjects(request))
-    jobs = [job for subject in subjects for job in _once(subject, request)]
+    jobs = [job for subject in subjects for job in _counted(subject, request)]
     together = processes(job for subject in subjects for job in _timed(subject, request))
     rounds = request.asked.rounds or (1 if request.asked.quick else ROUNDS)
     shuffle = random.Random(request.asked.seed)
@@ -69,7 +71,7 @@ def plan(request: Resolved) -> list[Job]:
         shuffle.shuffle(together)
         for group in together:
             jobs += [replace(job, round=number) for job in shuffle.sample(group, len(group))]
-    return jobs
+    return jobs + [job for subject in subjects for job in _once(subject, request)]
 
 
 def processes(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -85,7 +87,7 @@ def processes(jobs: Iterable[Job]) -> list[list[Job]]:
 
 def _process_of(job: Job) -> tuple[object, ...] | None:
     """Return what jobs have in common that may share a process; None for a job that needs one of its own."""
-    untimed = job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and job.options.data is None)
+    untimed = is_counted(job) or (job.metric == "accuracy" and job.options.data is None)
     if untimed or (job.metric == "energy" and job.settings.device == "cpu"):
         return (job.paper, job.subject)
     if job.metric in REPEATED and job.settings.mode == "eager":
@@ -123,6 +125,7 @@ def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Sub
             goldens=tuple(golden_files.names(*key, [v.name for v in paper.variants])),
             weights_missing=request.weights.missing.get(key, ""),
             counted=tuple(variant.input.counted or ()),
+            timed=not request.asked.is_brief or variant.name in paper.headline,
         )
 
 
@@ -134,7 +137,12 @@ def _baselines(request: Resolved) -> list[str]:
     return list(dict.fromkeys(b.timm for b in named if b.default and b.timm))
 
 
-def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def is_counted(job: Job) -> bool:
+    """Whether a job gives its figure without a clock and without data: counts, and equality to the official code."""
+    return job.metric in (*STATIC, "parity")
+
+
+def _counted(subject: _Subject, request: Resolved) -> Iterator[Job]:
     fixed = Settings(input_size=request.settings.input_size, weights=_weights(subject, request))
     shape = subject.counted or subject.options.sample_shape
     for form in (subject.form, *subject.other_forms):
@@ -147,6 +155,12 @@ def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
         settings = Settings(device=request.settings.device)
         options = replace(subject.options, weights_file="", weights_sha256="", weights_url="", goldens=subject.goldens)
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options)
+
+
+def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
+    for metric in ("energy", "memory"):
+        if metric in request.metrics and subject.timed:
+            yield from _jobs(subject, request, metric)
     if "accuracy" in request.metrics and _is_scored(subject, request):
         for settings in _settings(subject, request, None):
             settings = replace(settings, training=False)
@@ -157,9 +171,6 @@ def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
                 settings = replace(settings, weights=request.settings.weights)
             options = _scored(subject, request)
             yield Job(subject.paper, subject.name, subject.form, "accuracy", settings, options=options)
-    for metric in ("energy", "memory"):
-        if metric in request.metrics:
-            yield from _jobs(subject, request, metric)
 
 
 def _is_scored(subject: _Subject, request: Resolved) -> bool:
@@ -197,8 +208,8 @@ def _scored(subject: _Subject, request: Resolved) -> Options:
 
 
 def _timed(subject: _Subject, request: Resolved) -> Iterator[Job]:
-    for metric in REPEATED:
-        if metric in request.metrics:
+    for metric in REPEATED[:1] if request.asked.is_brief else REPEATED:
+        if metric in request.metrics and subject.timed:
             yield from _jobs(subject, request, metric)
 
 

@@ -49,6 +49,7 @@ class RunRequest:
         against: a user's own models, ``<file.py>:<factory>``.
         rounds: processes for each time; None for the default.
         seed: of the order of the rounds.
+        all: whether to time every variant in every way that the defaults know, and not only what the card shows.
     """
 
     papers: tuple[str, ...] = ()
@@ -77,6 +78,12 @@ class RunRequest:
     rounds: int | None = None
     quick: bool = False
     seed: int = 0
+    all: bool = False
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether only the headline variants are timed, once: the user asked for nothing in particular."""
+        return not (self.all or self.variants or self.metrics or self.batch or self.mode or self.precision or self.task)
 
 
 @dataclass(frozen=True)

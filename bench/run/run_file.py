@@ -17,6 +17,7 @@ class RunFile(Plan):
         timeout: seconds for one job; None for each metric's own.
         seed: of the order of the rounds.
         claims: whether the papers' claims are tested once everything is measured.
+        all: whether rows that no paper reports are shown too.
     """
 
     papers: tuple[str, ...]
@@ -24,6 +25,7 @@ class RunFile(Plan):
     timeout: float | None = None
     seed: int = 0
     claims: bool = True
+    all: bool = False
 
 
 RUNS = Plans(

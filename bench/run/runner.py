@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement, Record
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.run.jobs import run_jobs
-from claimbench.bench.run.plan import processes
+from claimbench.bench.run.plan import is_counted, processes
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.evidence import shown
 from claimbench.bench.store.ledger import Ledger
@@ -27,7 +27,12 @@ OTHER_TIMEOUT_S = 900.0
 
 
 def execute(
-    plan: RunFile, ledger: Ledger, stop: Stop, listener: Listener = SILENT, dispatch: Dispatch | None = None
+    plan: RunFile,
+    ledger: Ledger,
+    stop: Stop,
+    listener: Listener = SILENT,
+    dispatch: Dispatch | None = None,
+    counted: Callable[[], None] = lambda: None,
 ) -> None:
     """Run what is left of a plan, one process at a time.
 
@@ -37,6 +42,7 @@ def execute(
         stop: watched while waiting.
         listener: told of every job.
         dispatch: tells a job what only this run can know, just before it is run; what is stored is the job as planned.
+        counted: called once what needs no clock is done, if something is left that does.
 
     Raises:
         Interrupted: a signal asked to stop; the job in flight is lost, all others are kept.
@@ -44,8 +50,12 @@ def execute(
     finished = ledger.done()
     found = _Batches(ledger.records() if finished else ())
     done = len(plan.jobs) - len(plan.left(finished))
+    waiting = not done
     with listener.begin("all jobs", len(plan.jobs), done=done) as whole:
         for jobs in processes(plan.jobs):
+            if waiting and done and not is_counted(jobs[0]):
+                waiting = False
+                counted()
             left = [job for job in jobs if job.key() not in finished]
             if stop.requested:
                 raise Interrupted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from claimbench.bench.report.report import Report
     from claimbench.bench.run.claims import Claims
     from claimbench.bench.run.dispatch import Dispatch
+
+
+Counted = Callable[[tuple["Report", ...]], None]
+"""Takes the reports on what needs no clock."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,16 @@ def new_plan(request: Resolved, timeout: float | None, claims: bool = True) -> R
     jobs = plan(request)
     if request.settings.weights not in ("random", "official"):
         _check_weights(request)
-    papers = tuple(paper.id for paper, _ in request.papers)
-    return RunFile(new_run(), tuple(jobs), papers, request.settings.device, timeout, request.asked.seed, claims)
+    return RunFile(
+        run=new_run(),
+        jobs=tuple(jobs),
+        papers=tuple(paper.id for paper, _ in request.papers),
+        device=request.settings.device,
+        timeout=timeout,
+        seed=request.asked.seed,
+        claims=claims,
+        all=request.asked.all,
+    )
 
 
 def _check_weights(request: Resolved) -> None:
@@ -86,6 +98,7 @@ def run(
     listener: Listener = SILENT,
     resumed: bool = False,
     dispatch: Dispatch | None = None,
+    counted: Counted = lambda reports: None,
 ) -> Ended:
     """Do what is left of a plan, test the papers' claims, and report on all of it.
 
@@ -96,6 +109,7 @@ def run(
         listener: told of every job and claim.
         resumed: whether the plan is on the disk already.
         dispatch: tells a job what only this run can know, just before it is run.
+        counted: given the reports on what needs no clock, before anything is timed.
 
     Raises:
         UserError: the folder cannot be written, or another process is at work on this run; nothing has been measured
@@ -104,10 +118,17 @@ def run(
     if results is not None and not resumed:
         RUNS.save(results, plan_)
     with nullcontext() if results is None else RUNS.alone(results, plan_.run):
-        return _run(plan_, results, stop, listener, dispatch)
+        return _run(plan_, results, stop, listener, dispatch, counted)
 
 
-def _run(plan_: RunFile, results: Path | None, stop: Stop, listener: Listener, dispatch: Dispatch | None) -> Ended:
+def _run(
+    plan_: RunFile,
+    results: Path | None,
+    stop: Stop,
+    listener: Listener,
+    dispatch: Dispatch | None,
+    counted: Counted,
+) -> Ended:
     from claimbench.bench.run.claims import Claims
     from claimbench.bench.store.store import Store
 
@@ -115,18 +136,22 @@ def _run(plan_: RunFile, results: Path | None, stop: Stop, listener: Listener, d
     ledger.locate(plan_.device)
     claims = Claims(ledger, results, stop, bool(plan_.left(ledger.done())), listener)
     interrupted = False
+
+    def early() -> None:
+        counted(_reports(plan_, ledger, claims, early=True))
+
     try:
-        execute(plan_, ledger, stop, listener, dispatch)
+        execute(plan_, ledger, stop, listener, dispatch, early)
     except Interrupted:
         interrupted = True
     records = ledger.records()
-    reports = tuple(_report(paper, plan_, ledger, records, claims) for paper in _papers(plan_))
+    reports = _reports(plan_, ledger, claims)
     measured = {record.job.key() for record in records}
     return Ended(
         run=plan_.run,
         reports=reports,
         findings=_findings(ledger, records),
-        failed=tuple(_failures(records)),
+        failed=(*_failures(records), *_failed_claims(reports)),
         problem=ledger.problem,
         interrupted=interrupted or claims.interrupted,
         left=len(plan_.left(measured)),
@@ -149,7 +174,13 @@ def _papers(plan_: RunFile) -> list[Paper]:
     return [registry.paper(name) for name in plan_.papers]
 
 
-def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims) -> Report:
+def _reports(plan_: RunFile, ledger: Ledger, claims: Claims, early: bool = False) -> tuple[Report, ...]:
+    """Return a report for each paper of a run; ``early``: only claims that rest on counts are tested."""
+    records = ledger.records()
+    return tuple(_report(paper, plan_, ledger, records, claims, early) for paper in _papers(plan_))
+
+
+def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record], claims: Claims, early: bool) -> Report:
     """Compare one paper with the run's records; its claims too, unless the plan or another task leaves them out."""
     from claimbench.bench.report.figures import figures
     from claimbench.bench.report.report import report
@@ -157,7 +188,7 @@ def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record],
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
     elsewhere = bool(subjects) and subjects <= {network.name for network in paper.networks}
-    outcomes = {} if elsewhere or not plan_.claims else claims.outcomes(paper, figures(own, ledger.samples))
+    outcomes = {} if elsewhere or not plan_.claims else claims.outcomes(paper, figures(own, ledger.samples), early)
     return report(
         paper, own, samples=ledger.samples, environment=ledger.environment, claims=outcomes, subjects=subjects
     )
@@ -177,6 +208,12 @@ def _findings(ledger: Ledger, records: list[Record]) -> tuple[str, ...]:
 
     environments = {record.environment: ledger.environment(record.environment) for record in records}
     return tuple(dict.fromkeys(finding.message for finding in sanity.check(records, environments)))
+
+
+def _failed_claims(reports: Iterable[Report]) -> Iterable[str]:
+    """Say which experiments crashed, a sentence each."""
+    for report in reports:
+        yield from (f"claim {c.id} of {report.paper}: {c.limits}" for c in report.claims if c.verdict == "failed")
 
 
 def _failures(records: list[Record]) -> Iterable[str]:

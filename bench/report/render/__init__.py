@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.core.rounding import show
 from claimbench.bench.report.report import Report, Setup
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TIMES, TimedPair
+from claimbench.bench.report.verdicts import Degree
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 
@@ -85,13 +86,14 @@ class Line:
     def of(cls, row: Row) -> Line:
         """Return the cells of a row."""
         by_how_much = row.verdict in ("differs", "better")
+        verdict = "explained" if row.explained else "off" if row.verdict == "differs" else row.verdict
         return cls(
             subject=clean(f"{row.subject} ({row.form})" if row.form else row.subject),
             metric=clean(row.title),
             conditions=clean(row.conditions),
             reported=clean(row.reported or ("none" if row.source else "")),
             measured=clean(row.measured),
-            verdict=clean(f"{row.verdict} {row.detail}" if by_how_much else row.verdict),
+            verdict=clean(f"{verdict} {row.detail}" if by_how_much else verdict),
             why=tuple(clean(text) for text in ("" if by_how_much else row.detail, *row.notes) if text),
         )
 
@@ -118,8 +120,13 @@ def claim_cells(report: Report) -> list[tuple[str, ...]]:
 
 
 def summary(report: Report) -> str:
-    """Return the number of rows with each verdict, in a line."""
-    return ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items())
+    """Return the number of rows of each degree in a line; records of the official code are counted apart."""
+    degrees = [row.degree for row in report.rows if not row.is_parity]
+    parts = [f"{degrees.count(degree)} {degree}" for degree in get_args(Degree) if degree in degrees]
+    parity = [row.degree for row in report.rows if row.is_parity and row.value is not None]
+    if parity:
+        parts.append(f"equal to the official code in {parity.count('holds')} of {len(parity)} models")
+    return ", ".join(parts)
 
 
 def setup_lines(setup: Setup) -> list[str]:
@@ -154,6 +161,7 @@ def plain(row: Row) -> dict[str, Any]:
         "rounds": figure.rounds if figure else None,
         "samples": figure.samples if figure else None,
         "verdict": row.verdict,
+        "degree": row.degree,
         "detail": row.detail,
         "relative": row.relative,
         "notes": list(row.notes),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
@@ -23,8 +25,10 @@ from claimbench.bench.report.render import (
     summary,
 )
 from claimbench.bench.report.report import Report
+from claimbench.bench.report.view import EVERYTHING, View
 
 COLOURS = {
+    "explained": "cyan",
     "exact": "green",
     "within rounding": "green",
     "within interval": "green",
@@ -41,6 +45,7 @@ COLOURS = {
     "fails": "red",
     "partly": "yellow",
     "not tested": "magenta",
+    "failed": "bold red",
 }
 """The colour of each verdict."""
 
@@ -57,24 +62,37 @@ SHORT = 60
 
 
 def render(report: Report, width: int = 110) -> str:
-    """Return a report as it looks on a terminal of ``width`` columns, without colours."""
+    """Return a report with everything in it, as it looks on a terminal of ``width`` columns without colours."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(renderable(report, width))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def renderable(report: Report, width: int) -> RenderableType:
-    """Return a report for a ``rich`` console of ``width`` columns: plain text, in which markup means nothing."""
+def renderable(report: Report, width: int, view: View = EVERYTHING) -> RenderableType:
+    """Return what a view shows of a report, for a ``rich`` console of ``width`` columns; markup in texts means nothing.
+
+    Args:
+        report: the whole report.
+        width: of the console.
+        view: the rows that are shown; with ``methods`` the sources, the notes in full and the circumstances too.
+    """
     sources, notes = Notes(), Notes("letter")
+    shown = view.of(report)
+    shown, unmeasured = _measured(shown) if not view.all and not view.narrows else (shown, "")
     parts: list[RenderableType] = [Text(f"{clean(report.title)} ({clean(report.paper)})", style="bold")]
-    parts += _rows(report, sources, notes, width)
-    parts.append(Text(f"\n{summary(report)}"))
-    if report.pairs:
+    parts += _rows(shown, sources, notes, width, view.methods)
+    left = len(report.rows) - len(shown.rows)
+    parts.append(Text(f"\n{summary(shown)}" + (f"; {left} more rows: --all" if left and not view.all else "")))
+    if unmeasured:
+        parts.append(Text(f"Reported and not measured: {unmeasured}", style="dim"))
+    if shown.pairs:
         parts += [
             Text("\nSpeed, side by side", style="bold"),
-            _table(PAIR_TITLES, [pair_cells(p) for p in report.pairs]),
+            _table(PAIR_TITLES, [pair_cells(p) for p in shown.pairs]),
         ]
+    if not view.methods:
+        return Group(*parts)
     if report.claims:
         parts += [Text("\nClaims", style="bold"), _table(CLAIM_TITLES, claim_cells(report))]
     if sources.texts:
@@ -86,8 +104,16 @@ def renderable(report: Report, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _rows(report: Report, sources: Notes, notes: Notes, width: int) -> Iterator[RenderableType]:
-    """Yield a heading and a table for each subject; their columns line up."""
+def _measured(report: Report) -> tuple[Report, str]:
+    """Return the report on subjects of which anything was measured, and the others with their numbers of figures."""
+    known = {row.subject for row in report.rows if row.value is not None}
+    others = [clean(row.subject) for row in report.rows if row.subject not in known]
+    listed = ", ".join(f"{subject} ({others.count(subject)})" for subject in dict.fromkeys(others))
+    return replace(report, rows=tuple(row for row in report.rows if row.subject in known)), listed
+
+
+def _rows(report: Report, sources: Notes, notes: Notes, width: int, methods: bool) -> Iterator[RenderableType]:
+    """Yield a heading and a table for each subject; their columns line up. Without ``methods`` a row has one reason."""
     left = max(0, width - WHY - sum(least + GAP for _, least, _ in COLUMNS))
     lines = [(Line.of(row), row) for row in report.rows]
     for number, (subject, group) in enumerate(groupby(lines, key=lambda entry: entry[0].subject)):
@@ -96,11 +122,14 @@ def _rows(report: Report, sources: Notes, notes: Notes, width: int) -> Iterator[
             table.add_column(title, width=least + left * share // 24, overflow="fold")
         table.add_column("Why", overflow="fold")
         for line, row in group:
-            source = sources.mark(row.source)
+            source = sources.mark(row.source) if methods else ""
             reported = f"{line.reported} [{source}]" if source else line.reported
             cells = (line.metric, line.conditions, reported, line.measured)
-            verdict = Text(line.verdict, style=COLOURS[row.verdict])
-            why = "; ".join(text if len(text) <= SHORT else f"[{notes.mark(text)}]" for text in line.why)
+            verdict = Text(line.verdict, style=COLOURS.get(row.degree, COLOURS[row.verdict]))
+            if methods:
+                why = "; ".join(text if len(text) <= SHORT else f"[{notes.mark(text)}]" for text in line.why)
+            else:
+                why = textwrap.shorten(line.why[0], SHORT, placeholder=" …") if line.why else ""
             table.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
         yield Text(f"\n{subject}", style="bold cyan")
         yield table

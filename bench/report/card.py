@@ -1,0 +1,332 @@
+"""The card: one screen that answers whether a paper's figures and claims hold, made from a whole report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from claimbench.bench.core.rounding import show
+from claimbench.bench.papers.registry import short_venue
+from claimbench.bench.report import metrics
+from claimbench.bench.report.figures import Figure
+from claimbench.bench.report.report import ClaimRow, Report
+from claimbench.bench.report.rows import Row
+from claimbench.bench.report.speed import TIMES, TimedPair
+from claimbench.bench.report.verdicts import Degree
+
+Column = Literal["parameters M", "MACs G", "parity", "score", "speed", "ratio"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the card's table: text, and the degree whose sign stands behind it; empty for none."""
+
+    text: str = ""
+    degree: Degree | Literal[""] = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A variant of the card: its name and a cell for each column."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    timed: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """One paper's answer.
+
+    Attributes:
+        paper: its id.
+        title: short name, venue and task.
+        place: the device, precision and batch of the times; empty where nothing was measured.
+        claims: the paper's claims that were tested, in its order.
+        untested: the number of claims that were not.
+        columns: titles of the table; a column that nothing fills is not there.
+        lines: a line for each variant of which anything was measured, in the paper's order.
+        explained: the reasons that account for differences, the most frequent first, one sentence each.
+        off: figures that differ and that nothing accounts for, one phrase each.
+        missing: figures that were not checked: what, how many and why.
+        command: the command that measures the first of ``missing``; empty if none does.
+        noisy: how many times are uncertain; empty where none is.
+        holds, differing, parity: counts: figures of the paper that hold; that were compared and do not, explained ones
+            included; records of the official code that agree, of all that were compared.
+    """
+
+    paper: str
+    title: str
+    place: str
+    claims: tuple[ClaimRow, ...]
+    untested: int
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    explained: tuple[str, ...]
+    off: tuple[str, ...]
+    missing: tuple[str, ...]
+    command: str
+    noisy: str
+    holds: int
+    differing: int
+    parity: tuple[int, int]
+
+
+def card(report: Report) -> Card:
+    """Return the card of a report."""
+    own = [row for row in report.rows if row.subject in report.variants]
+    judged = [row for row in report.rows if not row.is_parity and row.degree in ("holds", "explained", "off")]
+    parity = [row for row in report.rows if row.is_parity and row.value is not None]
+    table = _Table(report, own)
+    tested = tuple(claim for claim in report.claims if claim.verdict != "not tested" or claim.evidence)
+    return Card(
+        paper=report.paper,
+        title=" · ".join(part for part in (short_title(report.title), short_venue(report.venue), report.task) if part),
+        place=table.place(),
+        claims=tested,
+        untested=len(report.claims) - len(tested),
+        columns=table.columns(),
+        lines=table.lines(),
+        explained=_reasons(row for row in judged if row.degree == "explained"),
+        off=tuple(f"{row.subject} {row.title}: {_arrow(row)}, {row.detail}" for row in judged if row.degree == "off"),
+        missing=_missing(report, table.scores()),
+        command=_command(report),
+        noisy=_noise(own),
+        holds=sum(row.degree == "holds" for row in judged),
+        differing=sum(row.degree != "holds" for row in judged),
+        parity=(sum(row.degree == "holds" for row in parity), len(parity)),
+    )
+
+
+def short_title(title: str) -> str:
+    """Return the name that a title begins with: all before a colon or a comma, or all of it."""
+    return re.split(r"[:,]", title)[0].strip()
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text, without the full stop."""
+    return re.split(r"(?<=[a-z\d%)])[.;] ", text, maxsplit=1)[0].rstrip(". ")
+
+
+class _Table:
+    """The table of a card: what was measured of each variant, by column."""
+
+    def __init__(self, report: Report, rows: Sequence[Row]) -> None:
+        self._report = report
+        self._rows: dict[str, list[Row]] = {}
+        for row in rows:
+            self._rows.setdefault(row.subject, []).append(row)
+        self._timed = self._times()
+        self._against = list(dict.fromkeys(pair.second for pair in self._pairs()))
+        self._cells = {name: self._line(name) for name in report.variants if self._is_measured(name)}
+        self._used = [any(line[i].text for line in self._cells.values()) for i in range(4 + 1 + len(self._against))]
+
+    def columns(self) -> tuple[str, ...]:
+        score = [row.title.split()[-1] for name in self._cells if (row := self._score(name)) is not None]
+        unit = next((row.unit for row in self._timed.values()), "")
+        titles = ("parameters M", "MACs G", "parity", score[0] if len(set(score)) == 1 else "score", unit)
+        titles = (*titles, *(f"vs {self._other(name)}" for name in self._against))
+        return tuple(title for title, used in zip(titles, self._used, strict=True) if used)
+
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(
+            Line(name, tuple(c for c, used in zip(cells, self._used, strict=True) if used), name in self._timed)
+            for name, cells in self._cells.items()
+        )
+
+    def place(self) -> str:
+        timed = [row.figure for row in self._timed.values() if row.figure is not None]
+        figures = timed or [row.figure for rows in self._rows.values() for row in rows if row.figure is not None]
+        if not figures:
+            return ""
+        devices = sorted({setup.device for setup in self._report.setups})
+        settings, batches = timed[0].settings if timed else None, {figure.batch for figure in timed}
+        parts = [" and ".join(devices), settings.precision if settings else ""]
+        parts.append(f"batch {batches.pop()}" if len(batches) == 1 else "")
+        return ", ".join(part for part in parts if part)
+
+    def scores(self) -> set[str]:
+        """Return the titles of the scores in the table."""
+        return {row.title for name in self._cells if (row := self._score(name)) is not None}
+
+    def _other(self, name: str) -> str:
+        """Return the name of a model that is not the paper's own: the paper's name of it, or that of its file."""
+        file = name.partition(".py:")[0].rpartition("/")[2].removeprefix("timm:")
+        return self._report.baselines.get(name) or ("official" if file.startswith("official") else file)
+
+    def _is_measured(self, name: str) -> bool:
+        return any(row.value is not None for row in self._rows.get(name, ()))
+
+    def _times(self) -> dict[str, Row]:
+        """Return each variant's throughput: of several that under the most frequent conditions, then the newest."""
+        found = [
+            row
+            for rows in self._rows.values()
+            for row in rows
+            if row.figure is not None and row.figure.row == "throughput" and row.value is not None
+        ]
+        kinds = [_kind(row.figure) for row in found if row.figure is not None]
+        chosen: dict[str, Row] = {}
+        for row in sorted(found, key=lambda r: (kinds.count(_kind(r.figure)), r.figure.run if r.figure else "")):
+            chosen[row.subject] = row
+        return chosen
+
+    def _pairs(self) -> list[TimedPair]:
+        """Return the comparisons with models that are not the paper's own, under the conditions of the times shown."""
+        conditions = {(row.subject, row.conditions) for row in self._timed.values()}
+        return [
+            turned
+            for pair in self._report.pairs
+            if (turned := _variant_first(pair, self._report.variants)) is not None
+            and (turned.subject(0), turned.conditions) in conditions
+            and turned.title == "Throughput"
+        ]
+
+    def _line(self, name: str) -> tuple[Cell, ...]:
+        rows = self._rows.get(name, [])
+        timed = self._timed.get(name)
+        return (
+            _judged(_answering(rows, "params"), "params"),
+            _judged(_answering(rows, "macs"), "macs"),
+            _parity(rows),
+            _scored(self._score(name)),
+            Cell() if timed is None or timed.figure is None else Cell(_time(timed)),
+            *(self._ratio(name, other) for other in self._against),
+        )
+
+    def _score(self, name: str) -> Row | None:
+        """Return the row of a variant's score: a measured one if there is any, else the first that is reported."""
+        rows = [r for r in self._rows.get(name, []) if _is_score(r) and (r.reported or r.value is not None)]
+        rows = [r for r in rows if r.figure is not None or measured_name(r)]
+        return next((r for r in rows if r.value is not None), rows[0] if rows else None)
+
+    def _ratio(self, name: str, other: str) -> Cell:
+        for pair in self._pairs():
+            if (pair.subject(0), pair.second) == (name, other):
+                return Cell(f"{show(pair.ratio, 1, 2)}{TIMES}" + ("?" if pair.verdict == "ambiguous" else ""))
+        return Cell()
+
+
+def _kind(figure: Figure | None) -> tuple[object, ...]:
+    assert figure is not None
+    return (figure.settings.precision, figure.settings.mode, figure.batch, figure.device, figure.settings.threads)
+
+
+def _variant_first(pair: TimedPair, variants: Iterable[str]) -> TimedPair | None:
+    """Return a pair of a variant and a model that is not the paper's own, in that order; None for another pair."""
+    own = set(variants)
+    mine = [pair.subject(index) in own for index in (0, 1)]
+    if mine == [True, False]:
+        return pair
+    return pair.turned() if mine == [False, True] else None
+
+
+def _answering(rows: Iterable[Row], measured: str) -> Row | None:
+    """Return the row of a measured metric: of those that the paper reports the least agreeing one, else the first."""
+    found = [row for row in rows if measured_name(row) == measured and row.value is not None]
+    return min(found, key=lambda row: _ORDER.index(row.degree), default=None)
+
+
+def measured_name(row: Row) -> str:
+    """Return the name of the measurement that answers a row; empty if none does."""
+    if row.figure is not None:
+        return row.figure.row
+    answers = metrics.quantity(row.metric).answers
+    return answers[0].row if answers else ""
+
+
+_ORDER: tuple[Degree, ...] = ("off", "explained", "holds", "open", "not reported")
+
+_IN_COLUMN = {"params": (1e6, "params"), "macs": (1e9, "macs")}
+
+
+def _judged(row: Row | None, kind: str) -> Cell:
+    """Return a count as reported and measured, in the column's unit."""
+    if row is None or row.figure is None or row.figure.value is None:
+        return Cell()
+    scale, _ = _IN_COLUMN[kind]
+    measured = show(row.figure.value / scale, 2, 4)
+    if not row.reported:
+        return Cell(measured)
+    reported = row.reported.split()[0]
+    factor = {"params": {"M": 1, "k": 1e-3, "": 1e-6}, "macs": {"G": 1, "M": 1e-3, "": 1e-9}}[kind].get(row.unit)
+    if factor is None:
+        return Cell(measured)
+    if factor != 1:
+        reported = show(float(reported) * factor, 2, 4)
+    return Cell(f"{reported} → {measured}", row.degree)
+
+
+def _parity(rows: Iterable[Row]) -> Cell:
+    found = [row for row in rows if row.is_parity and row.value is not None]
+    if not found:
+        return Cell()
+    worst = max(found, key=lambda row: (row.degree != "holds", row.value or 0))
+    return Cell(f"{worst.value:.0e}" if worst.value else "0", worst.degree)
+
+
+def _is_score(row: Row) -> bool:
+    kind = metrics.row(row.figure.row).kind if row.figure is not None else metrics.quantity(row.metric).kind
+    return kind == "quality"
+
+
+def _scored(row: Row | None) -> Cell:
+    if row is None:
+        return Cell()
+    reported = row.reported.split(" ")[0]
+    if row.value is None:
+        return Cell(reported, "open")
+    measured = show(row.value, 1, 4)
+    return Cell(f"{reported} → {measured}" if reported else measured, row.degree if reported else "")
+
+
+def _time(row: Row) -> str:
+    assert row.value is not None
+    text = show(row.value, 0, 3)
+    if row.low is None or row.high is None or not row.value:
+        return text
+    return f"{text} \N{PLUS-MINUS SIGN}{100 * max(row.high - row.value, row.value - row.low) / row.value:.0f} %"
+
+
+def _arrow(row: Row) -> str:
+    return f"{row.reported} → {row.measured}" if row.measured else row.reported
+
+
+def _reasons(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return the first reason of each explained row, the most frequent first."""
+    found = [first_sentence(row.notes[0]) for row in rows if row.notes]
+    return tuple(sorted(dict.fromkeys(found), key=lambda text: -found.count(text)))
+
+
+def _missing(report: Report, scores: Collection[str]) -> tuple[str, ...]:
+    """Return what was reported and not measured, by reason: the scores of the table first, then by number."""
+    by_reason: dict[tuple[bool, str], list[str]] = {}
+    for row in report.rows:
+        if row.verdict == "not measured" and row.reported and not row.is_parity:
+            key = (row.title not in scores, first_sentence(row.detail))
+            by_reason.setdefault(key, []).append(row.title)
+    ordered = sorted(by_reason.items(), key=lambda item: (item[0][0], -len(item[1])))
+    return tuple(f"{len(titles)} x {_titles(titles)}: {reason}" for (_, reason), titles in ordered)
+
+
+def _command(report: Report) -> str:
+    """Return the command that measures the paper's scores, if any of them was left out."""
+    if any(
+        row.verdict == "not measured" and row.reported and _is_score(row) and measured_name(row) for row in report.rows
+    ):
+        return f"bench run {report.paper} --metrics accuracy --weights official --data PATH"
+    return ""
+
+
+def _titles(titles: Sequence[str]) -> str:
+    names = list(dict.fromkeys(titles))
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _noise(rows: Iterable[Row]) -> str:
+    """Return how many times are uncertain; empty where none is. The rows give the reasons."""
+    timed = [row for row in rows if row.figure is not None and row.figure.times]
+    noisy = sum(any(note.startswith("noisy: ") for note in row.notes) for row in timed)
+    return f"{noisy} of {len(timed)} times are noisy; their intervals say by how much" if noisy else ""
