@@ -399,7 +399,21 @@ def test_several_deviations_are_named_with_the_widest_range_that_they_give():
         "known deviations move it by -5.0 % to +10.0 % and do not explain this", "one", "two", "three"
     )  # fmt: skip
     inside = only(compare(paper(("flops_g", "5.0"), deviations=known), [record("macs", 5_400_000_000, unit="MAC")]))
-    assert inside.notes == ("one", "two", "three")
+    assert inside.notes == ("two", "one", "three")  # the one whose size accounts for it comes first
+    assert (row.degree, inside.degree) == ("off", "explained")
+
+
+def test_a_deviation_of_unknown_size_explains_nothing_and_a_convention_does():
+    silent = {"text": "silent", "source": "x", "metrics": ["macs"]}
+    records = [record("macs", 6_000_000_000, unit="MAC"), record("macs_fvcore", 5_040_000_000, unit="MAC")]
+    assert only(compare(paper(("flops_g", "5.5"), deviations=[silent]), records[:1])).degree == "off"
+    assert only(compare(paper(("flops_g", "5.0")), records), metric="flops_g").degree == "explained"
+    assert only(compare(paper(("flops_g", "5.1")), records), metric="flops_g").degree == "off"
+
+
+def test_a_figure_that_was_rounded_twice_holds():
+    assert only(compare(paper(("params_m", "5.56")), [record(value=5_554_600)])).verdict == "within rounding"
+    assert only(compare(paper(("params_m", "5.56")), [record(value=5_554_400)])).verdict == "differs"
 
 
 def test_deviations_are_the_variants_and_not_the_baselines():
@@ -503,7 +517,7 @@ def test_times_without_samples_are_combined_from_their_values():
 
 def test_noise_is_a_note():
     rounds = timed(10, times=((0.1,) * 20, (0.12,) * 20), detail={"noisy_reasons": ["other processes ran"]})
-    assert only(compare(paper(), rounds)).notes == ("noisy: rounds lie 18.2 % apart", "noisy: other processes ran")
+    assert only(compare(paper(), rounds)).notes == ("noisy: rounds lie 18.2 % apart",)
 
 
 def test_an_approximate_figure_may_be_off_by_its_last_digit():

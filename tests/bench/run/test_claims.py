@@ -14,9 +14,9 @@ from tests.bench.listening import Heard
 PAPER = SimpleNamespace(
     id="made-up",
     claims=[
-        SimpleNamespace(id="small", experiment="is_small"),
-        SimpleNamespace(id="grand", experiment=None),
-        SimpleNamespace(id="fast", experiment="is_fast"),
+        SimpleNamespace(id="small", experiment="is_small", counts=True),
+        SimpleNamespace(id="grand", experiment=None, counts=False),
+        SimpleNamespace(id="fast", experiment="is_fast", counts=False),
     ],
 )
 
@@ -74,7 +74,7 @@ def test_what_was_measured_since_has_claims_tested_again(tmp_path, asked):
 def test_an_experiment_that_died_is_tried_again(tmp_path, asked):
     asked.failing["is_small"] = RuntimeError("no memory")
     found = claims(tmp_path).outcomes(PAPER, ())
-    assert found["small"].verdict == "not tested"
+    assert found["small"].verdict == "failed"
     assert "no memory" in found["small"].limits
     asked.failing.clear()
     assert claims(tmp_path, again=False).outcomes(PAPER, ())["small"].verdict == "holds"
@@ -85,3 +85,10 @@ def test_nothing_is_tested_where_the_run_was_stopped_before(tmp_path, asked):
     assert stopped.outcomes(PAPER, ()) == {}
     assert stopped.interrupted
     assert not asked.calls
+
+
+def test_claims_that_rest_on_counts_are_tested_early_and_not_again(tmp_path, asked):
+    mine = claims(tmp_path)
+    assert list(mine.outcomes(PAPER, (), early=True)) == ["small"]
+    assert set(mine.outcomes(PAPER, ())) == {"small", "fast"}
+    assert asked.calls == ["is_small", "is_fast"]

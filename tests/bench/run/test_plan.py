@@ -9,7 +9,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import devices
 from claimbench.bench.papers import golden_files, registry
-from claimbench.bench.run.plan import plan, processes
+from claimbench.bench.run.plan import is_counted, plan, processes
 from claimbench.bench.run.request import RunRequest, resolve
 
 CPU = {"papers": ["fake"], "device": "cpu"}
@@ -20,8 +20,31 @@ def request_of(fake_papers):
     return lambda **options: resolve(RunRequest(**{**CPU, **options}))
 
 
-def test_by_default_everything_is_planned_for_the_default_variants(request_of):
+def test_by_default_all_default_variants_are_counted_and_the_headline_is_timed_at_one_batch(request_of):
     jobs = plan(request_of())
+    assert {job.subject for job in jobs if job.metric == "flops"} == {"fake_s", "fake_m"}
+    assert Counter(job.metric for job in jobs if job.metric in ("throughput", "latency", "memory", "energy")) == {
+        "throughput": 3,
+        "memory": 1,
+        "energy": 1,
+    }
+    assert {job.subject for job in jobs if job.metric in ("throughput", "memory")} == {"fake_s"}
+    for asked in ({"variants": ["fake_m"]}, {"metrics": ["throughput"]}, {"batch": ["4"]}):
+        assert "fake_m" in {job.subject for job in plan(request_of(**asked)) if job.metric == "throughput"}
+
+
+def test_counts_come_before_times_and_scores_last(request_of):
+    kinds = [
+        0 if is_counted(job) else 1 if job.metric == "throughput" else 2 if job.metric != "accuracy" else 3
+        for job in plan(request_of())
+    ]
+    assert [kind for kind in kinds if kind < 2] == sorted(kind for kind in kinds if kind < 2)
+    assert set(kinds) == {0, 1, 2, 3}
+    assert kinds[-1] == 3
+
+
+def test_with_all_everything_is_planned_for_the_default_variants(request_of):
+    jobs = plan(request_of(all=True))
     assert {job.subject for job in jobs} == {"fake_s", "fake_m"}
     assert Counter(job.metric for job in jobs if job.subject == "fake_s") == {
         "params": 2,
@@ -45,14 +68,14 @@ def test_counts_are_taken_of_every_form_and_times_of_the_default_one(request_of)
 
 
 def test_rounds_are_interleaved_in_a_random_order_that_the_seed_fixes(request_of):
-    timed = [job for job in plan(request_of(rounds=6)) if job.metric in ("throughput", "latency")]
+    timed = [job for job in plan(request_of(rounds=6, all=True)) if job.metric in ("throughput", "latency")]
     rounds = [job.round for job in timed]
     assert rounds == sorted(rounds)
     orders = {tuple((j.subject, j.metric) for j in timed if j.round == number) for number in range(6)}
     assert len(orders) > 1
     assert all(len(order) == 4 for order in orders)
-    assert plan(request_of(rounds=6)) == plan(request_of(rounds=6))
-    assert plan(request_of(rounds=6)) != plan(request_of(rounds=6, seed=1))
+    assert plan(request_of(rounds=6, all=True)) == plan(request_of(rounds=6, all=True))
+    assert plan(request_of(rounds=6, all=True)) != plan(request_of(rounds=6, all=True, seed=1))
 
 
 def test_quick_runs_once_and_says_so(request_of):
@@ -73,12 +96,12 @@ def test_batches_precisions_and_modes_multiply(request_of):
 
 
 def test_one_subject_shares_a_process_but_never_across_rounds_or_with_memory(request_of):
-    groups = processes(plan(request_of()))
+    groups = processes(plan(request_of(all=True)))
     for group in groups:
         assert len({job.subject for job in group}) == len({job.round for job in group}) == 1
         metrics = {job.metric for job in group}
         assert len(group) == 1 or metrics == {"throughput", "latency"} or not {"throughput", "memory"} & metrics
-    assert sum(len(group) for group in groups) == len(plan(request_of()))
+    assert sum(len(group) for group in groups) == len(plan(request_of(all=True)))
     assert max(len(group) for group in groups) > 3
     assert sum({job.metric for job in group} == {"throughput", "latency"} for group in groups) == 2 * 3
 
