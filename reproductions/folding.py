@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from claimbench.kernels import backend
+from claimbench.reproductions.inference import is_counted
 
 __all__ = ["affine", "conv_norm", "fold_after", "fold_before", "is_affine"]
 
@@ -19,7 +19,7 @@ def is_affine(x: Tensor, *norms: nn.Module) -> bool:
 
     Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
     """
-    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
+    return not (is_counted(x) or any(norm.training for norm in norms))
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

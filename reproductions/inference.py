@@ -8,15 +8,20 @@ from torch import Tensor, nn
 
 from claimbench.kernels import backend
 
-__all__ = ["by_pieces", "is_plain_inference", "pointwise"]
+__all__ = ["by_pieces", "is_counted", "is_plain_inference", "pointwise"]
 
 _PIECE_BYTES = 8 << 20
 """How much of a stage's widest map is computed at a time; larger pieces leave the processor's cache."""
 
 
+def is_counted(x: Tensor) -> bool:
+    """Return whether the definition has to run because its cost is counted: meta tensors, or the reference backend."""
+    return x.is_meta or backend.override() == "reference"
+
+
 def is_plain_inference(x: Tensor) -> bool:
     """Return whether ``x`` is a CPU tensor whose results nothing records: no autograd, tracer, counter or autocast."""
-    watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or backend.override() == "reference"
+    watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or is_counted(x)
     return not watched and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 

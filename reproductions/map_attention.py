@@ -16,7 +16,7 @@ from claimbench.kernels.neighborhood_attention import neighborhood_attention
 __all__ = ["GlobalAttention", "GridAttention", "NeighborhoodAttention", "relative_position_index"]
 
 
-class MapAttention(nn.Module):
+class BiasedMapAttention(nn.Module):
     """What they share: queries, keys and values of a map (B, H, W, C), a relative position bias and the projection.
 
     Args:
@@ -40,7 +40,7 @@ class MapAttention(nn.Module):
         return q, k, v
 
 
-class NeighborhoodAttention(MapAttention):
+class NeighborhoodAttention(BiasedMapAttention):
     """Attention of every position to the k x k window around it, every ``dilation``-th position counting.
 
     A map that is smaller than the window reaches (k * dilation) is enlarged by zeros at its right and bottom edge,
@@ -62,7 +62,7 @@ class NeighborhoodAttention(MapAttention):
         return self.proj(out.permute(0, 2, 3, 1, 4).flatten(3)[:, :height, :width])
 
 
-class GridAttention(MapAttention):
+class GridAttention(BiasedMapAttention):
     """Attention among all positions of a ``side`` x ``side`` grid, in PyTorch's fused kernel."""
 
     relative_position_index: Tensor
@@ -79,7 +79,7 @@ class GridAttention(MapAttention):
         return self.proj(out.transpose(1, 2).reshape(x.shape))
 
 
-class GlobalAttention(MapAttention):
+class GlobalAttention(BiasedMapAttention):
     """What :class:`GridAttention` computes, for training: no (N, N) bias of N = side * side positions is written.
 
     PyTorch's fused kernel gives the bias no gradient, so that training there would hold all scores in memory.

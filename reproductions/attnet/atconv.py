@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.kernels import backend
 from claimbench.kernels.dynamic_depthwise_conv2d import dynamic_depthwise_conv2d
+from claimbench.reproductions.inference import is_counted
 
 __all__ = ["ATConv", "attentive_kernel", "pool_bands"]
 
@@ -71,7 +71,7 @@ class ATConv(nn.Module):
         The paper projects and then averages. Both are linear, so averaging first gives the same for k * k positions in
         place of H * W. Where FLOPs are counted (meta tensors, the reference backend) the order is the paper's.
         """
-        if x.is_meta or backend.override() == "reference":
+        if is_counted(x):
             return pool_bands(self.project_kernel(x), self.taps).transpose(1, 2)
         return self.project_kernel(pool_bands(x, self.taps)).transpose(1, 2)
 

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attnet.atconv import ATConv
 from claimbench.reproductions.attnet.sit import SiT
-from claimbench.reproductions.folding import conv_norm
 from claimbench.reproductions.inference import by_pieces
 from claimbench.reproductions.inplace import gelu, multiply
-from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["AttNet", "GatedFeedForward", "build"]
 
@@ -67,17 +66,9 @@ class Block(nn.Module):
         return x + self.drop_path(self.scale2(self.feed_forward(self.norm2(x))))
 
 
-class ConvNorm(nn.Module):
-    """A 3x3 convolution of stride 2 without bias, and BatchNorm: (B, C, H, W) -> (B, dim, ceil(H/2), ceil(W/2))."""
-
-    def __init__(self, before: int, dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(before, dim, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Halve the map."""
-        return conv_norm(x, self.conv, self.norm)
+def halve(before: int, dim: int) -> ConvNorm2d:
+    """Return a 3x3 convolution with BatchNorm: (B, before, H, W) to (B, dim, ceil(H / 2), ceil(W / 2))."""
+    return ConvNorm2d(before, dim, 3, stride=2, bias=False)
 
 
 class AttNet(nn.Module):
@@ -110,8 +101,8 @@ class AttNet(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        stem = nn.Sequential(ConvNorm(in_channels, dims[0] // 2), nn.GELU(), ConvNorm(dims[0] // 2, dims[0]))
-        later = [ConvNorm(before, dim) for before, dim in pairwise(dims)]
+        stem = nn.Sequential(halve(in_channels, dims[0] // 2), nn.GELU(), halve(dims[0] // 2, dims[0]))
+        later = [halve(before, dim) for before, dim in pairwise(dims)]
         self.downs = nn.ModuleList([stem, *later])
         self.stages = nn.ModuleList()
         self.widest = []

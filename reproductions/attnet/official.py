@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attnet.model import AttNet, build
 from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.watching import watched
 
 __all__ = ["from_official", "golden_call", "outputs"]
 
@@ -76,25 +77,11 @@ def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """
     if not isinstance(model, AttNet):
         return {"output": model(*inputs)}
-    watched = {f"downsample_layers.{i}": module for i, module in enumerate(model.downs)}
-    watched["stages.0.0.token_mixer"] = model.get_submodule("stages.0.0.mixer")
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, channels: int) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Tensor) -> None:
-            found[name] = result.movedim(channels, 1)
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(keep(name, -1 if name.endswith("mixer") else 1))
-        for name, module in watched.items()
-    ]
-    try:
+    mixer = "stages.0.0.token_mixer"
+    inside = {f"downsample_layers.{i}": module for i, module in enumerate(model.downs)}
+    with watched(inside | {mixer: model.get_submodule("stages.0.0.mixer")}) as found:
         maps = model.forward_features(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    found[mixer] = found[mixer].movedim(-1, 1)
     found |= {f"stages.{i}": each for i, each in enumerate(maps)}
     return found | {"logits": model.forward_head(maps[-1])}
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from claimbench.reproductions.folding import conv_norm, fold_after, is_affine
 from claimbench.reproductions.inference import pointwise
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.inplace import add, gelu
 from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
@@ -206,7 +207,7 @@ class DHVT(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, hidden, qkv_bias, rate, norm_eps) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.head = nn.Linear(embed_dim, num_classes)
-        self.apply(_initialise)
+        self.apply(linear_layers)
         trunc_normal_(self.cls_token, std=0.02)
 
     def forward_tokens(self, x: Tensor) -> tuple[Tensor, Grid]:
@@ -226,13 +227,6 @@ class DHVT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.head(self.forward_tokens(x)[0][:, 0])
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> DHVT:

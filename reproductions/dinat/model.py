@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, Mlp, trunc_normal_
+from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import channels_last, drop_path_rates
 from claimbench.reproductions.map_attention import GridAttention, NeighborhoodAttention
 
@@ -138,11 +139,7 @@ class DiNAT(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
         self.grid = grid
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the map that enters the first level.

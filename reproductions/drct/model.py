@@ -7,10 +7,10 @@ from math import ceil
 from typing import Any
 
 import torch
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from claimbench.reproductions.drct.group import ResidualDenseGroup, Sizes
+from claimbench.reproductions.initialise import linear_layers
 
 __all__ = ["DRCT", "build", "needed_overlap", "reflected"]
 
@@ -111,7 +111,7 @@ class DRCT(nn.Module):
         self.before_upsample = nn.Sequential(nn.Conv2d(dim, FEATURES, 3, padding=1), nn.LeakyReLU())
         self.upsample = Upsample(self.scale, FEATURES)
         self.last = nn.Conv2d(FEATURES, channels, 3, padding=1)
-        self.apply(_initialise)
+        self.apply(linear_layers)
 
     def whole_windows(self, x: Tensor) -> Tensor:
         """Return the pictures filled up by reflection to whole windows."""
@@ -152,13 +152,6 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         raise ValueError(f"drct: resi_connection is '1conv' or 'identity', got {config['resi_connection']!r}")
     if config.get("ape"):
         raise ValueError("drct: no model of the paper has absolute position embeddings (ape)")
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from claimbench.kernels.attentive_pool import attentive_pool
 from claimbench.reproductions.efficient_probing.attend import Projection, TokenNorm, attend, whole
+from claimbench.reproductions.initialise import linear_layers
 
 __all__ = ["CAE", "JEPA", "Aim", "CaiT", "CoCa", "SigLIP"]
 
@@ -62,16 +63,10 @@ class JEPA(nn.Module):
         self.project = nn.Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
-        self.apply(self._initialise)
+        self.apply(linear_layers)
         trunc_normal_(self.queries, std=0.02)
         for last in (self.project, self.mlp.fc2):
             last.weight.data.div_(2**0.5)
-
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
-            trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (B, N, D) to (B, D)."""

@@ -13,8 +13,21 @@ from torch import Tensor, nn
 
 from claimbench.kernels.token_reorganize import token_reorganize
 from claimbench.reproductions.attention import SelfAttention
-from claimbench.reproductions.evit.reorganize import class_attention
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import add_feed_forward, drop_path_rates, only_result_counts
+
+
+def class_attention(q: Tensor, k: Tensor) -> Tensor:
+    """Return the attention of the class token to each other token, averaged over heads: (B, N - 1) (section 3.2).
+
+    Only the class token's row is computed, so that the attention itself may run in a fused kernel that never shows its
+    probabilities.
+
+    Args:
+        q, k: queries and keys (B, heads, N, d), the class token first.
+    """
+    row = (q[:, :, :1] * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    return row.softmax(-1)[:, :, 0, 1:].mean(dim=1)
 
 
 class Attention(SelfAttention):
@@ -113,11 +126,7 @@ class EViT(nn.Module):
         self.head = nn.Linear(dim, classes) if classes else nn.Identity()
         trunc_normal_(self.pos_embed, std=0.02)
         trunc_normal_(self.cls_token, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def position_embedding(self, height: int, width: int) -> Tensor:
         """Return the position embedding (1, 1 + height * width, C) for a grid of patches."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
+from timm.layers import DropPath, LayerScale, Mlp
 from torch import Tensor, nn
 
 from claimbench.kernels.focal_modulation import focal_modulation
 from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.inplace import gelu, multiply
 from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
@@ -174,7 +175,7 @@ class FocalNet(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         self.norm = nn.LayerNorm(dims[-1])
         self.head = nn.Linear(dims[-1], num_classes)
-        self.apply(_initialise)
+        self.apply(linear_layers)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map (B, C, H, W) that each stage gives for pictures (B, 3, H, W); none is normalised."""
@@ -189,12 +190,6 @@ class FocalNet(nn.Module):
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         tokens = self.forward_features(x)[-1].permute(0, 2, 3, 1)
         return self.head(self.norm(tokens).mean((1, 2)))
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> FocalNet:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from claimbench.kernels.context_mix import context_mix
 from claimbench.reproductions.inplace import add
-from claimbench.reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, squeeze_excite
+from claimbench.reproductions.overlock.layers import LargeKernel, NormPointwise, PointwiseNorm, squeeze_excite
 
 REGIONS = 7
 """The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""
@@ -26,9 +26,9 @@ class ContextMixing(nn.Module):
         super().__init__()
         self.kernel_sizes, self.groups = kernel_sizes, groups
         self.scale = (dim // groups) ** -0.5  # the official scale, although a query has dim / (2 groups) channels
-        self.query = ConvNorm(Pointwise(dim, dim // 2, bias=False))
-        self.key = ConvNorm(Pointwise(context_dim, dim // 2, bias=False))
-        self.value = ConvNorm(Pointwise(dim, dim, bias=False)) if own_value else nn.Identity()
+        self.query = PointwiseNorm(dim, dim // 2)
+        self.key = PointwiseNorm(context_dim, dim // 2)
+        self.value = PointwiseNorm(dim, dim) if own_value else nn.Identity()
         self.kernels = nn.Linear(REGIONS**2, sum(k * k for k in kernel_sizes))
         self.position_bias = nn.ParameterList(
             [nn.Parameter(torch.zeros(groups, 2 * k - 1, 2 * k - 1)) for k in kernel_sizes]
@@ -79,10 +79,10 @@ class ContMix(nn.Module):
         super().__init__()
         sizes = (small_kernel_size, kernel_size)
         self.mixing = ContextMixing(dim, context_dim, sizes, 2 * num_heads, own_value)
-        self.after_mixing = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.after_mixing = PointwiseNorm(dim, dim)
         self.large_kernel = LargeKernel(dim, kernel_size, merged)
         self.excite = squeeze_excite(dim)
-        self.gate = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.gate = PointwiseNorm(dim, dim)
         self.project = NormPointwise(dim, out_dim)
 
     def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:

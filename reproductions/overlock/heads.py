@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from claimbench.reproductions.layers import LayerNorm2d
-from claimbench.reproductions.overlock.layers import ConvNorm, LayerScale, Pointwise
+from claimbench.reproductions.overlock.layers import LayerScale, Pointwise, PointwiseNorm
 
 
 class Head(nn.Module):
@@ -15,7 +15,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.project = ConvNorm(Pointwise(dim, hidden_dim, bias=False))
+        self.project = PointwiseNorm(dim, hidden_dim)
         self.classify = nn.Linear(hidden_dim, num_classes) if num_classes > 0 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

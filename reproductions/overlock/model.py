@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.layers import ConvNorm2d
 from claimbench.reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
 from claimbench.reproductions.overlock.config import Config
 from claimbench.reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
-from claimbench.reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise
+from claimbench.reproductions.overlock.layers import LargeKernel, Pointwise
 from claimbench.reproductions.overlock.stage import Stage
 
 FORMS = ("training", "plain", "merged_aux", "merged")
@@ -28,10 +29,10 @@ class Stem(nn.Sequential):
     def __init__(self, in_dim: int, dim: int) -> None:
         half = dim // 2
         super().__init__(
-            ConvNorm(Conv(in_dim, half, 3, stride=2)),
-            ConvNorm(Conv(half, half, 3)),
-            ConvNorm(Conv(half, dim, 3, stride=2)),
-            ConvNorm(Conv(dim, dim, 3)),
+            ConvNorm2d(in_dim, half, 3, stride=2, bias=False),
+            ConvNorm2d(half, half, 3, bias=False),
+            ConvNorm2d(half, dim, 3, stride=2, bias=False),
+            ConvNorm2d(dim, dim, 3, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,9 +44,9 @@ class Stem(nn.Sequential):
         return x
 
 
-def downsample(in_dim: int, out_dim: int) -> ConvNorm:
-    """Return a 3x3 convolution of stride 2 with BatchNorm."""
-    return ConvNorm(Conv(in_dim, out_dim, 3, stride=2))
+def downsample(in_dim: int, out_dim: int) -> ConvNorm2d:
+    """Return a 3x3 convolution of stride 2 with BatchNorm: (B, I, H, W) to (B, O, ceil(H / 2), ceil(W / 2))."""
+    return ConvNorm2d(in_dim, out_dim, 3, stride=2, bias=False)
 
 
 class OverLoCK(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from claimbench.reproductions.layers import DepthwiseConv2d
 from claimbench.reproductions.overlock.contmix import ContMix
-from claimbench.reproductions.overlock.layers import Depthwise
 from claimbench.reproductions.overlock.model import initialise
 
 __all__ = ["block", "counterpart"]
@@ -20,7 +20,7 @@ class StaticMixing(nn.Module):
     def __init__(self, dim: int, kernel_sizes: tuple[int, int], value: nn.Module) -> None:
         super().__init__()
         self.value = value
-        self.kernels = nn.ModuleList(Depthwise(dim // 2, size) for size in kernel_sizes)
+        self.kernels = nn.ModuleList(DepthwiseConv2d(dim // 2, size) for size in kernel_sizes)
 
     def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:
         """Mix ``value`` (B, C, H, W); the other maps are not looked at."""

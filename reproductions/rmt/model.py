@@ -7,28 +7,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, trunc_normal_
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 from claimbench.reproductions.folding import fold_after
-from claimbench.reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.initialise import linear_layers
+from claimbench.reproductions.layers import ConvNorm2d, ResidualDepthwiseConv2d, channels_last, drop_path_rates
 from claimbench.reproductions.rmt.attention import ManhattanAttention, Position, Positions
 from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
 
 
-class ResidualDepthwise(DepthwiseConv2d):
-    """x + dw3x3(x) on a map (B, H, W, C): one convolution whose middle tap is larger by one."""
+class ResidualDepthwise(ResidualDepthwiseConv2d):
+    """x + dw3x3(x) for maps (B, H, W, C)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 3)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        x = input.permute(0, 3, 1, 2)
-        if x.dtype in (torch.float16, torch.bfloat16):  # one plus a small tap would lose the tap
-            return (x + super().forward(x)).permute(0, 2, 3, 1)
-        weight = self.weight + F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        return self.convolve(x, weight).permute(0, 2, 3, 1)
+        return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class FeedForward(nn.Module):
@@ -144,10 +141,7 @@ class RMT(nn.Module):
         self.token_head: nn.Module | None = None
         if config.get("token_label", False):
             self.token_head = nn.Linear(dims[-1], classes) if classes else nn.Identity()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the map (B, H / 4, W / 4, C), rounded up, that enters the first stage."""

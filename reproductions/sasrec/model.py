@@ -146,7 +146,7 @@ class SASRec(nn.Module):
         self.drop = nn.Dropout(dropout_rate)
         self.blocks = nn.ModuleList(Block(hidden_units, num_heads, dropout_rate, form) for _ in range(num_blocks))
         self.last_norm = nn.LayerNorm(hidden_units, eps=EPS)
-        self.apply(_initialize)
+        self.apply(_initialise)
         with torch.no_grad():
             self.item_emb.weight[0].zero_()
             if self.ported:
@@ -225,7 +225,7 @@ class SASRec(nn.Module):
             raise ValueError(f"sequences must have between 1 and {self.maxlen} slots, found {ids.shape[1]}")
 
 
-def _initialize(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     """Draw matrices from Xavier's normal distribution, the tables too: it converges more slowly otherwise."""
     if isinstance(module, nn.Linear):
         # Queries, keys and values are one matrix here: each gets the spread of its own.

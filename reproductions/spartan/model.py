@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import sqrt
 from typing import Any
 
 import torch
-from timm.layers import DropPath, LayerScale2d, trunc_normal_
+from timm.layers import DropPath, LayerScale2d
 from torch import Tensor, nn
 
 from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.layers import channels_last
 from claimbench.reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
 
-__all__ = ["SpaRTAN", "build", "initialise"]
+__all__ = ["SpaRTAN", "build"]
 
 
 class Block(nn.Module):
@@ -101,7 +101,7 @@ class SpaRTAN(nn.Module):
             self.stages.append(nn.Sequential(*[Block(widths[i], expand_ratios[i], late, rate) for rate in rates]))
             count += depth
         self.head = nn.Linear(widths[-1], num_classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map of every stage for pictures (B, 3, H, W)."""
@@ -120,17 +120,6 @@ class SpaRTAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.forward_head(self.forward_features(x)[-1])
-
-
-def initialise(module: nn.Module) -> None:
-    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
-    if isinstance(module, nn.Conv2d):
-        fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
-    elif isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> SpaRTAN:

@@ -6,7 +6,7 @@ Officially all blocks and the convolutions between stages stand in one list, ``l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from claimbench.reproductions.layout import Rule, load_official
 from claimbench.reproductions.spartan.mixers import ChannelMixer, SpatialMixer
 from claimbench.reproductions.spartan.model import SpaRTAN, build
+from claimbench.reproductions.watching import watched
 
 __all__ = ["from_official", "outputs"]
 
@@ -87,24 +88,12 @@ def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     assert isinstance(model, SpaRTAN)
     depths = [len(list(stage.children())) for stage in model.stages]
     ends = [end - 1 for end in accumulate(depth + 1 for depth in depths)]
-    watched: dict[str, nn.Module] = {
+    inside: dict[str, nn.Module] = {
         "conv": model.stem,
         "layers.0": model.get_submodule("stages.0.0"),
         "layers.0.smixer": model.get_submodule("stages.0.0.spatial"),
         "layers.0.cmixer": model.get_submodule("stages.0.0.channel"),
     } | {f"layers.{end}": down for end, down in zip(ends, model.downs, strict=False)}
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Tensor) -> None:
-            found[name] = result
-
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in watched.items()]
-    try:
+    with watched(inside) as found:
         last = model.forward_features(*inputs)[-1]
-    finally:
-        for handle in handles:
-            handle.remove()
     return found | {"layers.last": last, "logits": model.forward_head(last)}

@@ -6,11 +6,12 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 
 from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.inplace import gelu
 from claimbench.reproductions.layers import channels_last
 from claimbench.reproductions.small_networks import same_size
 from claimbench.reproductions.spartan.mixers import ConvNorm, convolution
-from claimbench.reproductions.spartan.model import Block, initialise
+from claimbench.reproductions.spartan.model import Block
 
 __all__ = ["network"]
 
@@ -64,7 +65,7 @@ class SmallSpaRTAN(nn.Module):
         self.down = nn.Sequential(ConvNorm(nn.Conv2d(first, second, 2, 2, bias=False)), nn.SiLU())
         self.late = _stage(second, _EXPAND[1], _DEPTHS[1], late=True, wave=wave)
         self.head = nn.Linear(second, classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, classes) for pictures (B, channels, H, W)."""

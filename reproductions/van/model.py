@@ -6,21 +6,21 @@ Guo et al., "Visual Attention Network", arXiv 2202.09741.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Any
 
 import torch
-from timm.layers import DropPath, trunc_normal_
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from claimbench.kernels.large_kernel_attention import large_kernel_attention
 from claimbench.reproductions.folding import affine, conv_norm, fold_before, is_affine
 from claimbench.reproductions.inference import by_pieces, pointwise
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.inplace import gelu
 from claimbench.reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
-__all__ = ["VAN", "LargeKernelAttention", "build", "initialise"]
+__all__ = ["VAN", "LargeKernelAttention", "build"]
 
 
 class LargeKernelAttention(nn.Module):
@@ -180,7 +180,7 @@ class VAN(nn.Module):
             channels = dim
         self.stages = nn.ModuleList(stages)
         self.head = nn.Linear(channels, num_classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the normalised map of every stage for pictures (B, 3, H, W)."""
@@ -194,18 +194,6 @@ class VAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.head(self.forward_features(x)[-1].mean((2, 3)))
-
-
-def initialise(module: nn.Module) -> None:
-    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
-    if isinstance(module, nn.Conv2d):
-        fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> VAN:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import add_feed_forward, channels_last, drop_path_rates
 from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
 from claimbench.reproductions.volo.outlook import OutlookAttention
@@ -160,11 +161,7 @@ class VOLO(nn.Module):
         self.token_head = nn.Linear(dims[-1], classes) if classes else nn.Identity()
         trunc_normal_(self.cls_token, std=0.02)
         trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the fine map (B, H / 8, W / 8, C) that enters the outlookers."""

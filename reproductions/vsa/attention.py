@@ -8,15 +8,9 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from claimbench.kernels.varied_window_attention import varied_window_attention
+from claimbench.reproductions.map_attention import relative_position_index
 
 LEAK = 0.01
-
-
-def relative_position_index(window: int) -> Tensor:
-    """Return which of the (2 w - 1)^2 relative positions every pair of a window's w * w positions has."""
-    place = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
-    row, column = place[:, :, None] - place[:, None, :] + window - 1
-    return row * (2 * window - 1) + column
 
 
 class WindowAttention(nn.Module):
@@ -37,7 +31,8 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim_out)
         self.proj = nn.Linear(dim_out, dim_out)
         self.bias_table = nn.Parameter(torch.empty((2 * window_size - 1) ** 2, num_heads))
-        self.register_buffer("position_index", relative_position_index(window_size), persistent=False)
+        index = relative_position_index(window_size).T  # Swin's table counts query minus key positions
+        self.register_buffer("position_index", index, persistent=False)
         trunc_normal_(self.bias_table, std=0.02)
 
     def bias(self) -> Tensor:
