@@ -1,4 +1,4 @@
-"""What saves time and memory where nothing is recorded for a backward pass: one product over positions, and pieces."""
+"""Ways to save time and memory in inference: one matrix product over positions, and a batch computed in pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claimbench.kernels import backend
 __all__ = ["by_pieces", "is_counted", "is_plain_inference", "pointwise"]
 
 _PIECE_BYTES = 8 << 20
-"""How much of a stage's widest map is computed at a time; larger pieces leave the processor's cache."""
+"""The bytes of a stage's widest map that are computed at a time; larger pieces leave the processor's cache."""
 
 
 def is_counted(x: Tensor) -> bool:
@@ -26,20 +26,20 @@ def is_plain_inference(x: Tensor) -> bool:
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve (B, C, H, W) in channels-last memory with a 1x1 kernel (O, C, 1, 1), as one product over positions."""
+    """Convolve (B, C, H, W) in channels-last memory with a 1x1 kernel (O, C, 1, 1) or (O, C): one matrix product."""
     batch, channels, height, width = x.shape
     rows = F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), weight.flatten(1), bias)
     return rows.view(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
 def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
-    """Return ``module(x)``, in plain inference computed for as many samples at a time as the caches hold.
+    """Return ``module(x)``; plain inference computes as many samples at a time as the caches hold.
 
-    The batch is cut only where the widest map of the whole batch would have to go to memory and back, and where no
-    forward hook expects to see all samples.
+    The batch is cut only if the widest map of the whole batch would have to go to memory and back, and if no forward
+    hook expects to see all samples.
 
     Args:
-        module: treats samples apart.
+        module: treats each sample by itself.
         x: (B, C, H, W) or (B, H, W, C).
         widest: the channels of the widest map inside.
     """

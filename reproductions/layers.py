@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _PIECE_BYTES = 12 << 20
-"""How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
+"""The bytes of an MLP's hidden layer that are computed at a time; larger pieces leave the processor's cache."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -66,7 +66,7 @@ class ResidualDepthwiseConv2d(DepthwiseConv2d):
 
 
 class ConvNorm2d(nn.Module):
-    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
+    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'), one convolution in evaluation.
 
     Args:
         in_channels, out_channels: C_in and C_out.
@@ -119,8 +119,7 @@ def channels_last(x: Tensor) -> Tensor:
 def only_result_counts(x: Tensor, module: nn.Module) -> bool:
     """Return whether ``module`` may reach its result for ``x`` by another way than its definition.
 
-    It may not where gradients are wanted, in training, and where the cost of the definition is counted (meta tensors,
-    the reference backend).
+    It may not in training, while gradients are recorded, and while the cost of the definition is counted.
     """
     return not (is_counted(x) or module.training or torch.is_grad_enabled())
 
@@ -128,8 +127,8 @@ def only_result_counts(x: Tensor, module: nn.Module) -> bool:
 def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module) -> Tensor:
     """Return x + drop_path(mlp(norm(x))), the second half of a pre-norm transformer block.
 
-    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``: the hidden layer then stays in the
-    cache, where a whole one costs as much to write and read as to compute.
+    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``. The hidden layer then stays in the
+    cache; a whole one would cost as much to write and read as to compute.
 
     Args:
         x: (..., C), made by the caller for this call alone.

@@ -46,7 +46,7 @@ class GatedFeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + ATConv(LN(x)), then x + GatedFeedForward(LN(x)), with layer scales where the model has them."""
+    """x + ATConv(LN(x)), then x + GatedFeedForward(LN(x)), with layer scales if ``scale`` is set."""
 
     def __init__(
         self, dim: int, hidden: int, kernel_size: int, bias: bool, norm: bool, scale: bool, drop_path: float
@@ -61,7 +61,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H, W, C)."""
+        """Map (B, H, W, C) to (B, H, W, C)."""
         x = x + self.drop_path(self.scale1(self.mixer(self.norm1(x))))
         return x + self.drop_path(self.scale2(self.feed_forward(self.norm2(x))))
 
@@ -145,9 +145,8 @@ def build(config: Mapping[str, Any], form: str = "model") -> AttNet | SiT:
     """Return a randomly initialised model.
 
     Args:
-        config: the arguments of :class:`AttNet`, or of :class:`~claimbench.reproductions.attnet.sit.SiT` where
-        ``architecture``
-            is ``sit``.
+        config: the arguments of :class:`AttNet`, or of :class:`~claimbench.reproductions.attnet.sit.SiT` if
+            ``architecture`` is ``sit``.
         form: ``model``.
 
     Raises:

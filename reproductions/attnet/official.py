@@ -49,7 +49,7 @@ _SIT: tuple[Rule, ...] = (
 
 
 def _convolution_shapes(model: AttNet) -> dict[str, tuple[int, ...]]:
-    """AttNet's linear maps over channels are 1x1 convolutions officially; those over bands and classes are not."""
+    """Return the shapes of AttNet's linear maps over channels, which are 1x1 convolutions in the official code."""
     return {
         f"{name}.weight": (*module.weight.shape, 1, 1)
         for name, module in model.named_modules()
@@ -72,8 +72,8 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name, under their official names.
 
-    SiT, given latent pictures, times and classes: ``output``. AttNet: ``logits``, and the maps that every
-    ``downsample_layers.i``, every ``stages.i`` and the first token mixer give.
+    SiT takes latent pictures, times and classes and gives ``output``. AttNet gives ``logits`` and the maps of every
+    ``downsample_layers.i``, of every ``stages.i`` and of the first token mixer.
     """
     if not isinstance(model, AttNet):
         return {"output": model(*inputs)}

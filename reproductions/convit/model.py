@@ -87,7 +87,7 @@ class ConViT(nn.Module):
             )
         patches = self.patch_embed(x)
         grid = patches.shape[-2:]
-        # Once in memory token by token, all blocks keep it so.
+        # All blocks keep the layout token by token.
         tokens = patches.flatten(2).transpose(1, 2).contiguous()
         if self.pos_embed is not None:
             tokens = tokens + self.pos_embed

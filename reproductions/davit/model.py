@@ -36,7 +36,7 @@ class Block(nn.Module):
         attention: maps (B, H, W, C) to (B, H, W, C).
         dim: C.
         mlp_ratio: hidden channels of the MLP over C; 0 leaves the MLP out.
-        eps: of the LayerNorms.
+        eps: the eps of the LayerNorms.
         drop_path: rate of stochastic depth.
         encoding_act: whether the encodings have an activation.
     """
@@ -65,8 +65,8 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """A strided convolution with its LayerNorm: after it in the stem, before it between stages.
 
-    Maps (B, H, W, C) to (B, H / stride, W / stride, dim); sides that the stride does not divide are first filled up
-    with zeros at the right and the bottom.
+    Maps (B, H, W, C) to (B, H / stride, W / stride, dim); zeros at the right and the bottom complete sides that the
+    stride does not divide.
     """
 
     def __init__(self, channels: int, dim: int, kernel: int, stride: int, eps: float, norm_first: bool) -> None:

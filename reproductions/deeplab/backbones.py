@@ -17,7 +17,7 @@ from claimbench.reproductions.layers import ConvNorm2d
 __all__ = ["STRIDE", "VGG16", "ResNet"]
 
 STRIDE = 8
-"""Of every map of features: pixels of the picture from one position to the next."""
+"""Pixels of the picture from one position of the features to the next."""
 
 VGG_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of conv1_x to conv5_x."""
@@ -49,7 +49,7 @@ class VGG16(nn.Module):
         self.channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, 512, ceil(H / 8), ceil(W / 8)) or one more a side, for pictures (B, 3, H, W)."""
+        """Return features (B, 512, h, w) for pictures (B, 3, H, W), h = ceil(H / 8) or one more."""
         for stage, pool in zip(self.stages, self.pools, strict=True):
             assert isinstance(stage, nn.ModuleList)
             for convolution in stage:
@@ -70,7 +70,7 @@ class Bottleneck(nn.Module):
         self.shortcut = ConvNorm2d(in_channels, out_channels, 1, stride, bias=False) if project else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
+        """Map (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
         inner = F.relu(self.atrous(F.relu(self.reduce(x), inplace=True)), inplace=True)
         return F.relu(add(self.expand(inner), self.shortcut(x)), inplace=True)
 
@@ -78,8 +78,8 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """ResNet with bottlenecks whose last two stages keep the resolution, at rates 2 and 4.
 
-    Its BatchNorms always use their running statistics, in training too: so few pictures fit into a batch that the
-    public training code freezes them.
+    Its BatchNorms use their running statistics in training too. The public training code freezes them, because few
+    pictures fit into a batch.
 
     Args:
         n_blocks: the blocks of each of the four stages: 3, 4, 23 and 3 for ResNet-101.

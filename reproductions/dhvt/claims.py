@@ -10,14 +10,14 @@ from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
 
 LITTLE = 0.1
-"""A part that makes a model larger by less than this share is read as adding little."""
+"""The share below which an addition to a model is read as little."""
 
 TINY = {"embed_dim": 192, "depth": 12, "num_heads": 4, "patch_size": 4, "num_classes": 100}
 SIDE = 32
 
 
 def parts_add_little(context: ClaimContext) -> ClaimResult:
-    """Count what head tokens and the overlapping embedding add to DHVT-T with patches of 4 on CIFAR's size."""
+    """Count the cost that head tokens and the overlapping embedding add to DHVT-T with patches of 4 at CIFAR's size."""
     dim, depth, heads, patch = (TINY[key] for key in ("embed_dim", "depth", "num_heads", "patch_size"))
     tokens = (SIDE // patch) ** 2 + 1
     model = build(TINY)

@@ -1,4 +1,4 @@
-"""NAT, DiNAT, DiNAT_s and their isotropic variants: maps in (B, H, W, C) throughout, neighbourhood attention, MLP."""
+"""NAT, DiNAT, DiNAT_s and their isotropic variants: blocks of neighbourhood attention and MLP on (B, H, W, C) maps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConvTokenizer(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches, the picture enlarged by zeros to whole ones, then LayerNorm."""
+    """Patches that do not overlap, then LayerNorm; zeros complete the picture to whole patches."""
 
     def __init__(self, in_chans: int, dim: int, patch_size: int) -> None:
         super().__init__()
@@ -74,14 +74,14 @@ class PatchMerging(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention, then an MLP, each scaled by a learned vector where ``layer_scale`` is given.
+    """Pre-norm residual block: attention, then an MLP, each scaled by a learned vector if ``layer_scale`` is given.
 
     Args:
         dim: channels C.
         attention: maps (B, H, W, C) to the same shape.
         mlp_ratio: hidden over outer channels of the MLP.
         drop_path: probability of leaving a branch out in training.
-        layer_scale: what the scales start at; None for none.
+        layer_scale: the start of the scales; None for no scales.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Block(nn.Module):
 
 
 class Level(nn.Module):
-    """Blocks at one resolution, then the way to the next one (nothing at the last level)."""
+    """Blocks at one resolution, then the reduction to the next one; the last level has none."""
 
     def __init__(self, blocks: Sequence[Block], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class DiNAT(nn.Module):
         return maps
 
     def pool(self, x: Tensor) -> Tensor:
-        """Return the mean over the normed last map (B, h, w, C), (B, C)."""
+        """Return the mean (B, C) over the positions of the normed last map (B, h, w, C)."""
         return self.norm(x).mean((1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ class DiNAT(nn.Module):
 
 
 def _hierarchy(config: Mapping[str, Any]) -> DiNAT:
-    """NAT and DiNAT (convolutions between levels), and DiNAT_s (Swin's patches and merging)."""
+    """Return NAT or DiNAT, with convolutions between levels, or DiNAT_s, with Swin's patches and merging."""
     like_swin = config["family"] == "DiNAT_s"
     in_chans, dims = config.get("in_chans", 3), [config["embed_dim"] * 2**i for i in range(len(config["depths"]))]
     dilations = config.get("dilations") or [[1] * depth for depth in config["depths"]]
@@ -206,7 +206,7 @@ def _hierarchy(config: Mapping[str, Any]) -> DiNAT:
 
 
 def _isotropic(config: Mapping[str, Any]) -> DiNAT:
-    """One level; every second layer dilated, or full attention over the grid where no kernel size is given."""
+    """Return a model of one level: every second layer is dilated; without a kernel size attention is global."""
     dim, heads, patch = config["embed_dim"], config["num_heads"], config.get("patch_size", 16)
     kernel, bias = config.get("kernel_size"), config.get("qkv_bias", True)
     grid = config.get("img_size", 224) // patch

@@ -77,7 +77,7 @@ class JEPA(nn.Module):
 
 
 class SigLIP(nn.Module):
-    """SigLIP: one latent query, and a residual MLP of ratio 4 on what it found."""
+    """SigLIP: one latent query, and a residual MLP of ratio 4 on the pooled vector."""
 
     def __init__(self, dim: int, num_heads: int = 8, *, reorder: bool) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class SigLIP(nn.Module):
 class CAE(nn.Module):
     """CAE: one learned query under a norm, keys and values under norms of their own, no residual.
 
-    ``norm2`` stands in the official head, whose parameters count it, and nothing reads it.
+    ``norm2`` counts among the parameters of the official head, but nothing reads it.
     """
 
     def __init__(self, dim: int, num_heads: int = 8, *, reorder: bool) -> None:

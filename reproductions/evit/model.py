@@ -31,7 +31,7 @@ def class_attention(q: Tensor, k: Tensor) -> Tensor:
 
 
 class Attention(SelfAttention):
-    """Multi-head self-attention that can also tell how much the class token attends to each token."""
+    """Multi-head self-attention that can also return the attention of the class token to each token."""
 
     def attend(self, x: Tensor, with_scores: bool) -> tuple[Tensor, Tensor | None]:
         """Return the attended tokens (B, N, C) and, if asked for, the scores (B, N - 1)."""
@@ -65,10 +65,10 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def kept(self, others: int, keep_rate: float | None = None) -> int:
-        """Return how many of ``others`` tokens, the class token not counted, are kept.
+        """Return the number of ``others`` tokens that are kept; the class token is not counted.
 
-        ``keep_rate`` replaces the block's own while it is being annealed in training; a block built to keep all its
-        tokens keeps them whatever is passed.
+        ``keep_rate`` replaces the block's own while training anneals it. A block built to keep all its tokens keeps
+        them at every rate.
         """
         rate = self.keep_rate if keep_rate is None else keep_rate
         return math.ceil(rate * others) if self.keep_rate < 1 and rate < 1 else others

@@ -1,4 +1,4 @@
-"""The blocks OverLoCK stacks: the static one of the Base- and Overview-Net, the dynamic one of the Focus-Net."""
+"""The blocks of OverLoCK: the static one of the Base- and Overview-Net, the dynamic one of the Focus-Net."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class RepConvBlock(nn.Module):
 class FocusBlock(nn.Module):
     """The dynamic block: mixes the features with kernels made from the features and the top-down context.
 
-    The context is refreshed by ``ctx <- s(ctx) + s'(reference)`` (not in the first block), joined to the features
-    as ``z = [x | ctx]``, and then ``z <- ls(z) + ContMix(LN(z))``, ``z <- ls(z) + FFN(LN(z))``, each after
-    ``z <- z + dw3x3(z)``. Equations: the paper's section on the dynamic block.
+    Every block but the first refreshes the context by ``ctx <- s(ctx) + s'(reference)``. Features and context join as
+    ``z = [x | ctx]``. Then follow ``z <- ls(z) + ContMix(LN(z))`` and ``z <- ls(z) + FFN(LN(z))``, each after
+    ``z <- z + dw3x3(z)`` (the paper's section on the dynamic block).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""ContMix: context-mixing dynamic convolution, the operator OverLoCK is about."""
+"""ContMix, the context-mixing dynamic convolution of OverLoCK."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from claimbench.reproductions.inplace import add
 from claimbench.reproductions.overlock.layers import LargeKernel, NormPointwise, PointwiseNorm, squeeze_excite
 
 REGIONS = 7
-"""The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""
+"""The side of the grid of regions that the context is pooled to; kernels are made from affinities to them."""
 
 
 class ContextMixing(nn.Module):
-    """Convolves half of the channels with a small and half with a large kernel, both made for every position.
+    """Convolution of half of the channels with a small and half with a large kernel, both made for every position.
 
-    For position n and group g: affinity to the 49 regions ``a_r = scale * q_n . k_r``; a linear map of the 49
-    affinities plus a relative position bias gives the logits of the 5x5 and of the K x K kernel; each kernel is the
-    softmax of its own logits and aggregates the values in its window. Windows are shifted inside the map at the border.
+    Position n and group g have the affinities ``a_r = scale * q_n . k_r`` to the 49 regions. A linear map of them plus
+    a relative position bias gives the logits of the 5x5 and of the K x K kernel. Each kernel is the softmax of its
+    logits and sums the values in its window. At the border windows are shifted inside the map.
     """
 
     def __init__(self, dim: int, context_dim: int, kernel_sizes: tuple[int, int], groups: int, own_value: bool) -> None:
@@ -35,7 +35,7 @@ class ContextMixing(nn.Module):
         )
 
     def enlarged_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size at which the map is mixed: the shorter side is at least the large kernel's."""
+        """Return the size at which the map is mixed, whose shorter side is at least the large kernel's."""
         kernel_size = self.kernel_sizes[-1]
         if min(height, width) >= kernel_size:
             return height, width

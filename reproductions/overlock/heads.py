@@ -1,4 +1,4 @@
-"""What follows the last map: the two classification heads, or the norms for dense prediction."""
+"""The ends of OverLoCK: two classification heads, or the norms for dense prediction."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class DenseNorms(nn.Module):
-    """Prepares the four maps of the network for a dense-prediction head."""
+    """LayerNorms of the four maps for a dense-prediction head; for detection the last one also gets the overview."""
 
     def __init__(self, dims: list[int], overview_dim: int, detection: bool) -> None:
         super().__init__()

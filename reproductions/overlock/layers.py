@@ -1,9 +1,8 @@
-"""The layers OverLoCK is made of.
+"""The layers of OverLoCK.
 
 All maps are (B, C, H, W) tensors in channels-last memory, so a 1x1 convolution is one matrix product over positions.
-Where a BatchNorm uses its running statistics it is an affine map, and is folded into the neighbouring convolution's
-weights on every call (cheap, differentiable, never stale). While a BatchNorm gathers batch statistics, and
-where FLOPs are counted, every convolution and norm runs as the paper defines it.
+BatchNorms are folded as :mod:`claimbench.reproductions.folding` says. While one gathers batch statistics, and while
+FLOPs are counted, every convolution and norm runs by its definition.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class NormPointwise(nn.Module):
 class LargeKernel(nn.Module):
     """Large depthwise convolution, trained as a sum of dilated branches with a BatchNorm each, then BatchNorm.
 
-    ``BN(sum_b BN_b(dw_b(x)))``, where branch b has kernel k_b and dilation d_b and the first one is K x K. ``merge``
+    It is ``BN(sum_b BN_b(dw_b(x)))``; branch b has kernel k_b and dilation d_b, and the first one is K x K. ``merge``
     replaces the branches by the one K x K convolution with bias that they add up to. Source: UniRepLKNet,
     arXiv 2311.15599, section 3.
     """
@@ -174,7 +173,7 @@ class GlobalResponseNorm(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """``weight * x + bias`` with one weight and bias a channel."""
+    """``weight * x + bias`` with one weight and one bias for each channel."""
 
     def __init__(self, dim: int, init_value: float) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ class OverLoCK(nn.Module):
         stage_rates = [rates[end - depth : end] for depth, end in zip(depths, ends, strict=True)]
 
         def static(i: int) -> Stage:
-            """Stage i (from 0) of static blocks."""
+            """Return stage i (from 0) of static blocks."""
             blocks = [
                 RepConvBlock(
                     dims[i],
@@ -86,7 +86,7 @@ class OverLoCK(nn.Module):
             return Stage(blocks, config.use_checkpoint[i])
 
         def dynamic(i: int) -> Stage:
-            """Focus-Net stage i (from 0), with the width and kernel size of stage i + 2."""
+            """Return Focus-Net stage i (from 0), with the width and kernel size of stage i + 2."""
             blocks = [
                 FocusBlock(
                     dims[i + 2],
@@ -146,7 +146,7 @@ class OverLoCK(nn.Module):
         return [x1, x2, x3, torch.cat([x, context], dim=1)], overview
 
     def forward_features(self, image: Tensor) -> list[Tensor]:
-        """Return the four maps that a dense-prediction head takes, normed where the model is built for it."""
+        """Return the four maps that a dense-prediction head takes, normed if the model is built for it."""
         maps, overview = self.forward_maps(image)
         return maps if self.dense is None else self.dense(maps, overview)
 
@@ -176,7 +176,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def build(config: Mapping[str, Any], form: str) -> nn.Module:
-    """Return the network, or the plug-in ContMix block where ``config`` gives ``dim``, randomly initialised.
+    """Return the network, or the plug-in ContMix block if ``config`` gives ``dim``, randomly initialised.
 
     Args:
         config: see :class:`~.config.Config`; for the block, the arguments of :class:`~.blocks.ContMixBlock`.
@@ -189,16 +189,16 @@ def build(config: Mapping[str, Any], form: str) -> nn.Module:
         raise ValueError(f"unknown form {form!r}: use one of {', '.join(FORMS)}")
     merged, auxiliary = form.startswith("merged"), form in ("training", "merged_aux")
     if "dim" in config:
-        how_it_runs = ("use_gemm", "deploy")  # choices of the official code that do not change what it computes
-        return ContMixBlock(**{k: v for k, v in config.items() if k not in how_it_runs}, merged=merged)
+        without_effect = ("use_gemm", "deploy")  # options of the official code that do not change the result
+        return ContMixBlock(**{k: v for k, v in config.items() if k not in without_effect}, merged=merged)
     return OverLoCK(Config.read(config), merged, auxiliary)
 
 
 def convert(model: nn.Module, form: str) -> nn.Module:
-    """Turn a model into ``form`` in place and return it; what a form lacks is merged or dropped, never invented.
+    """Turn a model into ``form`` in place and return it; parts that the form lacks are merged or dropped.
 
     Raises:
-        ValueError: the form is unknown, or needs what the model no longer has.
+        ValueError: the form is unknown, or needs branches that the model no longer has.
     """
     if form not in FORMS:
         raise ValueError(f"unknown form {form!r}: use one of {', '.join(FORMS)}")

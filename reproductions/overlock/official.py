@@ -1,7 +1,7 @@
-"""The official checkpoint layout (github.com/LMMMEng/OverLoCK): its names and shapes for everything of ours.
+"""The official checkpoint layout (github.com/LMMMEng/OverLoCK).
 
-A name of ours is translated in three steps: where in the network, where in the block, where in the layer. Each step
-replaces the longest leading part of the name that its table knows.
+A name of ours is translated in three steps: the place in the network, in the block and in the layer. Each step replaces
+the longest leading part of the name that its table knows.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def official_name(name: str, plug_in: bool = False) -> str:
 
 
 def official_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the official shape of every entry of our state dict whose shape differs: 1x1 convolutions and scales."""
+    """Return the official shapes of the entries of our state dict that differ there: 1x1 convolutions and scales."""
     shapes: dict[str, tuple[int, ...]] = {}
     for prefix, module in model.named_modules():
         if isinstance(module, Pointwise | nn.Linear):
@@ -155,8 +155,8 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return every output that a golden record names, under its official name, for an input (B, C, H, W).
 
-    The plug-in block gives its ``output``; the network its logits (or dense maps), those of the auxiliary head, and
-    what the stem, the context projection and every block give.
+    The plug-in block gives its ``output``. The network gives its logits (or dense maps), those of the auxiliary head,
+    and the outputs of the stem, of the context projection and of every block.
     """
     if not isinstance(model, OverLoCK):
         return {"output": model(x)}

@@ -1,4 +1,4 @@
-"""RMT: four stages of blocks with Manhattan self-attention, decomposed along the axes where maps are large."""
+"""RMT: four stages of blocks with Manhattan self-attention, decomposed along the axes on large maps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Block(nn.Module):
         num_heads: attention heads.
         hidden: channels inside the feed-forward.
         drop_path: rate of stochastic depth.
-        layer_scale: where the scales of both branches start; None for no scales.
+        layer_scale: the start of the scales of both branches; None for no scales.
     """
 
     def __init__(self, dim: int, num_heads: int, hidden: int, drop_path: float, layer_scale: float | None) -> None:
@@ -112,8 +112,8 @@ class Stage(nn.Module):
 class RMT(nn.Module):
     """The network: (B, 3, H, W) of any size to logits (B, num_classes).
 
-    With ``token_label`` every position of the last stage has logits of its own: evaluation adds half of the highest of
-    each class to the picture's, train mode mixes the pictures (MixToken) and returns :class:`TokenLabels`.
+    With ``token_label`` every position of the last stage has logits of its own. Evaluation adds half of the highest of
+    each class to the picture's logits; train mode mixes the pictures (MixToken) and returns :class:`TokenLabels`.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

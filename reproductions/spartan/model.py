@@ -38,7 +38,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         if self.training:
             x = x + self.drop_path(self.scale1(self.spatial(self.norm1(x))))
             return x + self.drop_path(self.scale2(self.channel(self.norm2(x))))
@@ -57,8 +57,8 @@ class SpaRTAN(nn.Module):
         expand_ratios: the expansion of the channel mixer in each stage.
         dims: the channels of the stages after the first.
         init_dim: the channels of the first stage.
-        num_layer: the number of stages, if given.
-        dropout: the rate that stochastic depth would have one block behind the last; it rises linearly from 0.
+        num_layer: the number of stages; None for that of the depths.
+        dropout: the rate of stochastic depth, which rises linearly from 0, one block behind the last.
         num_classes: the width of the output.
         in_channels: the channels of the picture.
     """

@@ -1,6 +1,6 @@
 """The layout of the official SpaRTAN state dicts (henry-pay/SpaRTAN, src/model/spartan.py).
 
-Officially all blocks and the convolutions between stages stand in one list, ``layers``.
+In the official code all blocks and the convolutions between stages are one list, ``layers``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _rules(model: SpaRTAN) -> tuple[Rule, ...]:
 
 
 def _shapes(model: SpaRTAN) -> dict[str, tuple[int, ...]]:
-    """Weights of channels are (1, C, 1, 1) officially, and those of pairs of channels (1, 1, 1, N / 2, 2)."""
+    """Return the official shapes of weights of channels, (1, C, 1, 1), and of pairs of them, (1, 1, 1, N / 2, 2)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, module in model.named_modules():
         if isinstance(module, LayerScale2d):
@@ -82,8 +82,8 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name, under their official names.
 
-    These are ``logits``, ``conv`` (the stem), ``layers.0`` and its two mixers, what each convolution between stages
-    gives, and ``layers.last``.
+    These are ``logits``, ``conv`` (the stem), ``layers.0`` and its two mixers, each convolution between stages, and
+    ``layers.last``.
     """
     assert isinstance(model, SpaRTAN)
     depths = [len(list(stage.children())) for stage in model.stages]

@@ -18,7 +18,7 @@ from claimbench.reproductions.tnt.pyramid import PyramidTNT
 class TNT(nn.Module):
     """The network: (B, 3, H, W) to (B, num_classes), H and W multiples of the patch size.
 
-    The position embedding has one entry a patch, so any H x W with as many patches as ``img_size`` has is accepted;
+    The position embedding has one entry for each patch. Any H x W with as many patches as ``img_size`` is accepted;
     others raise ValueError.
     """
 

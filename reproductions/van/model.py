@@ -26,7 +26,7 @@ __all__ = ["VAN", "LargeKernelAttention", "build"]
 class LargeKernelAttention(nn.Module):
     """LKA(u) = u * pointwise(dilated(local(u))): a 21 x 21 kernel decomposed, used as a gate (section 3.2).
 
-    (B, C, H, W) -> (B, C, H, W).
+    Maps (B, C, H, W) to the same shape.
     """
 
     def __init__(self, dim: int) -> None:
@@ -92,7 +92,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         if is_affine(x, self.norm1, self.norm2, self.drop_path):
             return self._folded_feed_forward(self._folded_attention(x))
         x = x + self.drop_path(self.scale1[:, None, None] * self.attention(self.norm1(x)))
@@ -110,7 +110,7 @@ class Block(nn.Module):
         return torch.addcmul(branch, x, kept) if torch.is_grad_enabled() else branch.addcmul_(x, kept)
 
     def _folded_feed_forward(self, x: Tensor) -> Tensor:
-        """Return x + scale2 * FeedForward(BN(x)), folded likewise."""
+        """Return x + scale2 * FeedForward(BN(x)), the affine norm and the scale folded into the projections."""
         expand, reduce = self.feed_forward.expand, self.feed_forward.reduce
         assert reduce.bias is not None
         hidden = pointwise(x, *fold_before(expand.weight, expand.bias, self.norm2))
@@ -119,7 +119,7 @@ class Block(nn.Module):
 
 
 def _scaled(weight: Tensor, bias: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (O, I, 1, 1) and bias (O,) of a convolution whose outputs are then scaled."""
+    """Return weight (O, I, 1, 1) and bias (O,) of a 1x1 convolution with its outputs multiplied by ``scale`` (O,)."""
     return weight * scale.view(-1, 1, 1, 1), bias * scale
 
 
@@ -137,7 +137,7 @@ class Stage(nn.Module):
         self.norm = LayerNorm2d(dim, eps=norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, C, H, W) to (B, dim, ceil(H / stride), ceil(W / stride))."""
         x = conv_norm(x, self.embed, self.embed_norm)
         return self.norm(by_pieces(self.blocks, x, self.widest))
 
@@ -152,7 +152,7 @@ class VAN(nn.Module):
         num_classes: the width of the output.
         in_channels: the channels of the picture.
         drop_path: the rate of stochastic depth at the last block.
-        layer_scale_init: what the layer scales start at.
+        layer_scale_init: the start of the layer scales.
         stage_norm_eps: the eps of the LayerNorm that ends a stage.
         batchnorm_eps: the eps of every BatchNorm.
     """

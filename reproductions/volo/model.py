@@ -58,7 +58,7 @@ class Stem(nn.Sequential):
 
 
 class MapAttention(SelfAttention):
-    """Multi-head self-attention over all positions of a map (B, H, W, C)."""
+    """Multi-head self-attention over all positions of a map."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""

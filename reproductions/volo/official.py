@@ -42,7 +42,7 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name.
 
-    ``cls_logits`` of the class token, ``aux_logits`` of every position, and ``logits``, what evaluation makes of both.
+    ``cls_logits`` belong to the class token, ``aux_logits`` to every position; ``logits`` join both in evaluation.
     """
     assert isinstance(model, VOLO)
     tokens = model.forward_tokens(model.embed(x))
