@@ -22,18 +22,9 @@ CONVENTIONAL = ("aim", "cae", "cait", "jepa", "siglip", "coca", "clip", "dinovit
 REPEATS = 7
 
 
-def _config(pooling: str, queries: int = 32) -> dict[str, object]:
-    heads = {"aim": 12, "jepa": 12}
-    own: dict[str, object] = {"num_queries": queries} if pooling == "ep" else {}
-    return {"pooling": pooling, "dim": DIM, "tokens": TOKENS, **own, **_if("num_heads", heads.get(pooling))}
-
-
-def _if(name: str, value: object) -> dict[str, object]:
-    return {} if value is None else {name: value}
-
-
 def _head(pooling: str, form: str, queries: int = 32) -> nn.Module:
-    return build(_config(pooling, queries), form).eval()
+    own = {"ep": {"num_queries": queries}, "aim": {"num_heads": 12}, "jepa": {"num_heads": 12}}.get(pooling, {})
+    return build({"pooling": pooling, "dim": DIM, "tokens": TOKENS, **own}, form).eval()
 
 
 def fewer_parameters(context: ClaimContext) -> ClaimResult:

@@ -163,12 +163,8 @@ class VOLO(nn.Module):
         trunc_normal_(self.pos_embed, std=0.02)
         self.apply(linear_layers)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the fine map (B, H / 8, W / 8, C) that enters the outlookers."""
-        return self.stem(x)
-
     def forward_tokens(self, fine: Tensor) -> Tensor:
-        """Return the normed tokens (B, 1 + N, C), class token first, from the fine map."""
+        """Return the normed tokens (B, 1 + N, C), class token first, from the stem's map (B, H / 8, W / 8, C)."""
         x = patches(self.outlookers(fine).permute(0, 3, 1, 2), self.downsample)
         if x.shape[1:3] != self.pos_embed.shape[1:3]:
             wanted = 8 * self.pooling_scale * self.pos_embed.shape[1]
@@ -181,7 +177,7 @@ class VOLO(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | TokenLabels:
         """Return logits in eval mode, :class:`TokenLabels` in train mode (MixToken on the fine map)."""
-        fine = self.embed(x)
+        fine = self.stem(x)
         if not self.training:
             tokens = self.forward_tokens(fine)
             return self.head(tokens[:, 0]) + 0.5 * self.token_head(tokens[:, 1:]).amax(1)

@@ -45,6 +45,6 @@ def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     ``cls_logits`` belong to the class token, ``aux_logits`` to every position; ``logits`` join both in evaluation.
     """
     assert isinstance(model, VOLO)
-    tokens = model.forward_tokens(model.embed(x))
+    tokens = model.forward_tokens(model.stem(x))
     cls, aux = model.head(tokens[:, 0]), model.token_head(tokens[:, 1:])
     return {"cls_logits": cls, "aux_logits": aux, "logits": model(x)}
