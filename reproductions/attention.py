@@ -1,4 +1,4 @@
-"""Multi-head self-attention, as most transformers among the papers have it."""
+"""Multi-head self-attention, shared by most transformers among the papers."""
 
 from __future__ import annotations
 

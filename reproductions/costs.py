@@ -1,4 +1,4 @@
-"""What the experiments behind claims count and time: modules of their own, outside any whole model."""
+"""Counts and times of single modules, for the experiments behind the claims."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def parameters(module: nn.Module) -> int:
 
 
 def macs(module: nn.Module, *shapes: tuple[int, ...], call: Callable[..., Tensor] | None = None) -> int:
-    """Return the multiply-accumulates of a forward pass on inputs of these shapes, as the paper defines the module.
+    """Return the multiply-accumulates of a forward pass, counted on the paper's definition of the module.
 
     Args:
-        module: moved to the meta device, where nothing is computed.
-        shapes: of the inputs, all floating point.
-        call: what to run on the inputs in place of the module.
+        module: is moved to the meta device, on which nothing is computed.
+        shapes: the shape of each input; all inputs are floating point.
+        call: the function to run on the inputs in place of the module.
     """
     module.to("meta").eval()
     inputs = [torch.empty(shape, device="meta") for shape in shapes]
@@ -37,13 +37,13 @@ def macs(module: nn.Module, *shapes: tuple[int, ...], call: Callable[..., Tensor
 
 
 def growth(sizes: tuple[int, ...], costs: tuple[float, ...]) -> float:
-    """Return the power of the size with which the cost grows between the last two sizes: 1 is linear."""
+    """Return the exponent of the cost as a power of the size, between the last two sizes; 1 is linear."""
     return log(costs[-1] / costs[-2]) / log(sizes[-1] / sizes[-2])
 
 
 @torch.no_grad()
 def times(runs: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """Return the median seconds of each run on this machine's CPU; the runs take turns, after one round to warm up."""
+    """Return the median wall-clock seconds of each run; the runs take turns, and a first round warms up."""
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(repeats + 1):
         for name, run in runs.items():

@@ -1,7 +1,7 @@
 """BatchNorm on its running statistics as part of the convolution beside it.
 
-Where a BatchNorm uses its running statistics it is an affine map, and is folded into the convolution's weights on every
-call: cheap, differentiable, never stale.
+A BatchNorm that uses its running statistics is an affine map. It is folded into the weights of the convolution on every
+call, which is cheap and differentiable and never leaves stale weights.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from claimbench.kernels import backend
+from claimbench.reproductions.inference import is_counted
 
 __all__ = ["affine", "conv_norm", "fold_after", "fold_before", "is_affine"]
 
 
 def is_affine(x: Tensor, *norms: nn.Module) -> bool:
-    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps, to be folded into convolutions.
+    """Return whether the BatchNorms on the way of ``x`` are fixed affine maps and may be folded into convolutions.
 
-    Where the cost of the definition is counted (meta tensors, the reference backend) nothing is folded.
+    Nothing is folded while the cost of the definition is counted.
     """
-    return not (x.is_meta or backend.override() == "reference" or any(norm.training for norm in norms))
+    return not (is_counted(x) or any(norm.training for norm in norms))
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -47,9 +47,9 @@ def fold_before(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tu
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """Return ``norm(conv(x))``, as one convolution where the norm is a fixed affine map; the padding is of zeros.
+    """Return ``norm(conv(x))``, computed as one convolution if the norm is a fixed affine map; the padding is zeros.
 
-    Folding writes the weights once more, and not folding the map: where the map is the smaller, nothing is folded.
+    Folding writes the weights once more, a separate norm the map. If the map is the smaller, nothing is folded.
     """
     if not is_affine(x, norm) or _map_is_smaller(x, conv):
         return norm(conv(x))
@@ -61,6 +61,6 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 
 
 def _map_is_smaller(x: Tensor, conv: nn.Conv2d) -> bool:
-    """Tell whether what ``conv`` makes of ``x`` has fewer elements than its weights; by its stride alone."""
+    """Return whether the output of ``conv`` on ``x`` has fewer elements than its weights, by the stride alone."""
     positions = len(x) * x.shape[2] * x.shape[3]
     return positions < conv.weight[0].numel() * conv.stride[0] * conv.stride[1]

@@ -1,4 +1,4 @@
-"""What saves time and memory where nothing is recorded for a backward pass: one product over positions, and pieces."""
+"""Ways to save time and memory in inference: one matrix product over positions, and a batch computed in pieces."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ from torch import Tensor, nn
 
 from claimbench.kernels import backend
 
-__all__ = ["by_pieces", "is_plain_inference", "pointwise"]
+__all__ = ["by_pieces", "is_counted", "is_plain_inference", "pointwise"]
 
 _PIECE_BYTES = 8 << 20
-"""How much of a stage's widest map is computed at a time; larger pieces leave the processor's cache."""
+"""The bytes of a stage's widest map that are computed at a time; larger pieces leave the processor's cache."""
+
+
+def is_counted(x: Tensor) -> bool:
+    """Return whether the definition has to run because its cost is counted: meta tensors, or the reference backend."""
+    return x.is_meta or backend.override() == "reference"
 
 
 def is_plain_inference(x: Tensor) -> bool:
     """Return whether ``x`` is a CPU tensor whose results nothing records: no autograd, tracer, counter or autocast."""
-    watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or backend.override() == "reference"
+    watched = torch.is_grad_enabled() or torch.compiler.is_compiling() or is_counted(x)
     return not watched and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve (B, C, H, W) in channels-last memory with a 1x1 kernel (O, C, 1, 1), as one product over positions."""
+    """Convolve (B, C, H, W) in channels-last memory with a 1x1 kernel (O, C, 1, 1) or (O, C): one matrix product."""
     batch, channels, height, width = x.shape
     rows = F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), weight.flatten(1), bias)
     return rows.view(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
 def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
-    """Return ``module(x)``, in plain inference computed for as many samples at a time as the caches hold.
+    """Return ``module(x)``; plain inference computes as many samples at a time as the caches hold.
 
-    The batch is cut only where the widest map of the whole batch would have to go to memory and back, and where no
-    forward hook expects to see all samples.
+    The batch is cut only if the widest map of the whole batch would have to go to memory and back, and if no forward
+    hook expects to see all samples.
 
     Args:
-        module: treats samples apart.
+        module: treats each sample by itself.
         x: (B, C, H, W) or (B, H, W, C).
         widest: the channels of the widest map inside.
     """

@@ -1,4 +1,4 @@
-"""Elementwise steps in memory that a model has just made itself, where no gradient needs what was there."""
+"""Elementwise steps that overwrite memory of the model's own if no gradient needs its content."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["add", "gelu", "multiply"]
 
 
 def add(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh + other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
+    """Return ``fresh + other``, in ``fresh``'s memory if no gradient needs it; the caller owns ``fresh``."""
     if torch.is_grad_enabled() or fresh.dtype != other.dtype:
         return fresh + other
     return fresh.add_(other)
 
 
 def gelu(fresh: Tensor) -> Tensor:
-    """Return the GELU of ``fresh``, in its memory where no gradient needs it; the caller owns ``fresh``.
+    """Return the GELU of ``fresh``, in its memory if no gradient needs it; the caller owns ``fresh``.
 
-    PyTorch is faster on a channels-last map that is seen as (B, H, W, C), where it is contiguous.
+    PyTorch is faster on a channels-last map seen as (B, H, W, C), because that view is contiguous.
     """
     if fresh.dim() == 4 and fresh.stride(1) == 1:
         last = fresh.permute(0, 2, 3, 1)
@@ -31,7 +31,7 @@ def gelu(fresh: Tensor) -> Tensor:
 
 
 def multiply(fresh: Tensor, other: Tensor) -> Tensor:
-    """Return ``fresh * other``, in ``fresh``'s memory where no gradient needs it; the caller owns ``fresh``."""
+    """Return ``fresh * other``, in ``fresh``'s memory if no gradient needs it; the caller owns ``fresh``."""
     if torch.is_grad_enabled() or fresh.dtype != other.dtype:
         return fresh * other
     return fresh.mul_(other)

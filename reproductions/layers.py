@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from claimbench.kernels import backend
 from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
 from claimbench.kernels.layer_norm_2d import layer_norm_2d
 from claimbench.reproductions.folding import conv_norm
-from claimbench.reproductions.inference import is_plain_inference
+from claimbench.reproductions.inference import is_counted, is_plain_inference
+from claimbench.reproductions.inplace import add
 
 __all__ = [
     "ConvNorm2d",
     "DepthwiseConv2d",
     "LayerNorm2d",
+    "ResidualDepthwiseConv2d",
     "add_feed_forward",
     "channels_last",
     "drop_path_rates",
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 _PIECE_BYTES = 12 << 20
-"""How much of an MLP's hidden layer is computed at a time; larger pieces leave the processor's cache."""
+"""The bytes of an MLP's hidden layer that are computed at a time; larger pieces leave the processor's cache."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -51,26 +53,41 @@ class DepthwiseConv2d(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return depthwise_conv2d(input, weight, bias, int(self.dilation[0]))
 
-    def convolve(self, input: Tensor, weight: Tensor) -> Tensor:
-        """Convolve (B, C, H, W) with ``weight`` in place of the layer's own."""
-        return self._conv_forward(input, weight, self.bias)
+
+class ResidualDepthwiseConv2d(DepthwiseConv2d):
+    """x + depthwise(x) for maps (B, C, H, W): one convolution whose centre tap is larger by one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) and add the input."""
+        if input.dtype.itemsize < 4:  # the sum of one and a small tap would round the tap away
+            return add(super().forward(input), input)
+        one = F.pad(self.weight.new_ones(1, 1, 1, 1), (self.kernel_size[0] // 2,) * 4)
+        return self._conv_forward(input, self.weight + one, self.bias)
 
 
 class ConvNorm2d(nn.Module):
-    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution in evaluation.
+    """Convolution, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'), one convolution in evaluation.
 
     Args:
         in_channels, out_channels: C_in and C_out.
-        kernel_size: the odd side of the square kernel; the padding is half of it.
+        kernel_size: the odd side of the square kernel; zero padding keeps the size of the map at stride 1.
         stride: H' is H over the stride, rounded up.
+        dilation: the distance between two taps.
         bias: whether the convolution has a bias of its own.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        padding = dilation * (kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,18 +119,16 @@ def channels_last(x: Tensor) -> Tensor:
 def only_result_counts(x: Tensor, module: nn.Module) -> bool:
     """Return whether ``module`` may reach its result for ``x`` by another way than its definition.
 
-    It may not where gradients are wanted, in training, and where the cost of the definition is counted (meta tensors,
-    the reference backend).
+    It may not in training, while gradients are recorded, and while the cost of the definition is counted.
     """
-    defined = x.is_meta or backend.override() == "reference"
-    return not (defined or module.training or torch.is_grad_enabled())
+    return not (is_counted(x) or module.training or torch.is_grad_enabled())
 
 
 def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module) -> Tensor:
     """Return x + drop_path(mlp(norm(x))), the second half of a pre-norm transformer block.
 
-    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``: the hidden layer then stays in the
-    cache, where a whole one costs as much to write and read as to compute.
+    In inference on a CPU the tokens go through in pieces and the sum replaces ``x``. The hidden layer then stays in the
+    cache; a whole one would cost as much to write and read as to compute.
 
     Args:
         x: (..., C), made by the caller for this call alone.

@@ -13,7 +13,7 @@ __all__ = ["Rule", "load_official"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-"""A pattern in one of our names and what stands there in the official name, as :func:`re.sub` takes them."""
+"""A pattern in one of our names and its replacement in the official name, as :func:`re.sub` takes them."""
 
 
 def load_official(
@@ -28,14 +28,14 @@ def load_official(
     Args:
         model: the model to fill.
         state: the official state dict; the model takes its floating dtype.
-        rules: applied one after the other, they turn a name of ours into the official name, or into an empty one where
+        rules: applied one after the other, they turn a name of ours into the official name, or into an empty one if
             the checkpoint has no such entry.
-        shapes: the official shapes of entries that have another shape here but as many values, by our name.
-        joined: entries that lie one after the other along the first axis of one of ours, all of one size: a pattern in
-            our name, as in ``rules``, and what stands there in the official name of each.
+        shapes: by our name, the official shapes of entries that have another shape here but as many values.
+        joined: official entries of one size that lie one after the other along the first axis of one of ours: a
+            pattern in our name, as in ``rules``, and its replacement in the official name of each.
 
     Raises:
-        ValueError: entries are missing, unexpected or of another shape; names them as the checkpoint does.
+        ValueError: entries are missing, unexpected or of another shape; the message gives their official names.
     """
     ours = model.state_dict()
     names = {name: found for name in ours if (found := _official_names(name, rules, joined or {}))}
@@ -60,7 +60,7 @@ def load_official(
 
 
 def _official_names(name: str, rules: Sequence[Rule], joined: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the official names of the entries that make up ours, none where the checkpoint has no such entry."""
+    """Return the official names of the entries that make up ours; none if the checkpoint has no such entry."""
     names = [name]
     for pattern, parts in joined.items():
         if re.search(pattern, name):

@@ -1,6 +1,6 @@
 """Attention over maps with a learned bias by relative position: in (dilated) neighbourhoods, and over all positions.
 
-DiNAT is made of them; the studies of other papers have them as counterparts.
+DiNAT is built from these layers; the studies of other papers use them as counterparts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from claimbench.kernels.neighborhood_attention import neighborhood_attention
 __all__ = ["GlobalAttention", "GridAttention", "NeighborhoodAttention", "relative_position_index"]
 
 
-class MapAttention(nn.Module):
-    """What they share: queries, keys and values of a map (B, H, W, C), a relative position bias and the projection.
+class BiasedMapAttention(nn.Module):
+    """Queries, keys and values of a map (B, H, W, C), a bias by relative position, and the output projection.
 
     Args:
         dim: channels C.
         num_heads: heads h, of C / h channels each.
-        reach: how many positions a query can be away from a key along each axis, plus one.
+        reach: the largest distance of a query from a key along each axis, plus one.
         qkv_bias: whether queries, keys and values have a bias.
     """
 
@@ -40,11 +40,11 @@ class MapAttention(nn.Module):
         return q, k, v
 
 
-class NeighborhoodAttention(MapAttention):
-    """Attention of every position to the k x k window around it, every ``dilation``-th position counting.
+class NeighborhoodAttention(BiasedMapAttention):
+    """Attention of every position to a k x k window around it of every ``dilation``-th position.
 
-    A map that is smaller than the window reaches (k * dilation) is enlarged by zeros at its right and bottom edge,
-    which then are keys like any others, and the result is cut to size: what natten did up to 0.14.
+    A map smaller than the reach of the window (k * dilation) is enlarged by zeros at its right and bottom edge, and the
+    result is cut to size. The zeros are keys like any others, as in natten up to 0.14.
     """
 
     def __init__(self, dim: int, num_heads: int, kernel_size: int, dilation: int, qkv_bias: bool) -> None:
@@ -62,7 +62,7 @@ class NeighborhoodAttention(MapAttention):
         return self.proj(out.permute(0, 2, 3, 1, 4).flatten(3)[:, :height, :width])
 
 
-class GridAttention(MapAttention):
+class GridAttention(BiasedMapAttention):
     """Attention among all positions of a ``side`` x ``side`` grid, in PyTorch's fused kernel."""
 
     relative_position_index: Tensor
@@ -79,10 +79,10 @@ class GridAttention(MapAttention):
         return self.proj(out.transpose(1, 2).reshape(x.shape))
 
 
-class GlobalAttention(MapAttention):
-    """What :class:`GridAttention` computes, for training: no (N, N) bias of N = side * side positions is written.
+class GlobalAttention(BiasedMapAttention):
+    """The function of :class:`GridAttention`, without a bias (N, N) of the N = side * side positions in memory.
 
-    PyTorch's fused kernel gives the bias no gradient, so that training there would hold all scores in memory.
+    This form is for training: PyTorch's fused kernel gives the bias no gradient, and its unfused one holds all scores.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ class GlobalAttention(MapAttention):
 
 
 def relative_position_index(side: int) -> Tensor:
-    """Return where each (query, key) pair of a grid finds its bias in a flattened table: (side^2, side^2).
+    """Return the index (side^2, side^2) of each (query, key) pair of a grid in a flattened table of biases.
 
-    Rows and columns of the table are key minus query positions, as natten counts them; Swin counts the other way.
+    Rows and columns of the table are key minus query positions, as in natten; in Swin they are query minus key.
     """
     position = torch.arange(side)
     offset = position[None, :] - position[:, None] + side - 1

@@ -1,7 +1,7 @@
-"""What the token mixers of several small-scale studies share. A mixer maps (B, C, H, W) to the same shape.
+"""Parts of the token mixers of several small-scale studies. A mixer maps (B, C, H, W) to the same shape.
 
-The network around a mixer normalises its input and adds its output to it. Linear layers start as PyTorch has them, by
-their width: the normal of 0.02 that transformers start from suits hundreds of channels and is next to nothing for 32.
+The network around a mixer normalises the input and adds the mixer's output to it. Linear layers keep PyTorch's start,
+which depends on their width: the normal of 0.02 of transformers suits hundreds of channels and is too little for 32.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ __all__ = ["ChannelsFirst", "TwoInTurn", "head_count"]
 
 
 def head_count(dim: int, width: int = 16) -> int:
-    """Return the most heads of an even number of channels, at least ``width`` where possible, that ``dim`` has."""
+    """Return the largest number of heads of an even number of channels, at least ``width`` if possible, for ``dim``."""
     fitting = [heads for heads in range(1, max(dim // width, 1) + 1) if dim % (2 * heads) == 0]
     return fitting[-1] if fitting else 1
 
 
 class ChannelsFirst(nn.Module):
-    """Gives a mixer of (B, H, W, C) maps the (B, C, H, W) maps of a study."""
+    """A mixer of (B, H, W, C) maps as a mixer of (B, C, H, W) maps."""
 
     def __init__(self, mixer: nn.Module) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ChannelsFirst(nn.Module):
 class TwoInTurn(nn.Module):
     """Two mixers, each beside a shortcut: with y = first(x), y + second(LN(x + y)); the network adds x.
 
-    For papers whose layers take turns, so that one kind is tried beside the other.
+    It serves papers whose layers take turns, so that one kind is tried beside the other.
     """
 
     def __init__(self, dim: int, first: nn.Module, second: nn.Module) -> None:

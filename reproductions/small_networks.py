@@ -1,4 +1,4 @@
-"""What the small networks of several studies share: pictures cut into whole patches, and two arms of one size."""
+"""Parts of the small networks of several studies: pictures cut into whole patches, and two arms of one size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Built = TypeVar("Built", bound=nn.Module)
 
 
 def patch_grid(size: int, along: int = 7, least: int = 2) -> tuple[int, int]:
-    """Return the side of a patch, and how many patches there are along a picture of side ``size``.
+    """Return the side of a patch, and the number of patches along a picture of side ``size``.
 
     Args:
         size: the side of the pictures.
@@ -28,16 +28,16 @@ def patch_grid(size: int, along: int = 7, least: int = 2) -> tuple[int, int]:
 
 
 def on_whole_patches(model: nn.Module, size: int, padded: int) -> nn.Module:
-    """Return ``model`` for pictures of side ``size``, completed by zeros at the right and the bottom to ``padded``."""
+    """Return ``model`` for pictures of side ``size``, filled up with zeros at the right and bottom to ``padded``."""
     missing = padded - size
     return nn.Sequential(nn.ZeroPad2d((0, missing, 0, missing)), model) if missing else model
 
 
 def started_by_width(model: Built) -> Built:
-    """Return ``model``, its linear layers and convolutions started as PyTorch has them, by their width.
+    """Return ``model`` with its linear layers and convolutions started by PyTorch's rule, which depends on their width.
 
-    The normal of 0.02 that transformers start from suits hundreds of channels. With 64 it is so little that the few
-    hundred steps of a short study are spent on leaving it.
+    The normal of 0.02 of transformers suits hundreds of channels. For 64 it is so small that a short study spends its
+    few hundred steps on leaving it.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -46,7 +46,7 @@ def started_by_width(model: Built) -> Built:
 
 
 def same_size(build: Callable[[int], Built], wanted: int) -> Built:
-    """Return ``build(width)`` for the width at which it has ``wanted`` parameters, as nearly as a width can.
+    """Return ``build(width)`` for the width that brings its number of parameters nearest to ``wanted``.
 
     Args:
         build: makes a module whose number of parameters is linear in the width.

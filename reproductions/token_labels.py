@@ -1,4 +1,4 @@
-"""Token labelling with MixToken (Jiang et al., NeurIPS 2021, arXiv 2104.10858), as several papers train with it."""
+"""Token labelling with MixToken (Jiang et al., NeurIPS 2021, arXiv 2104.10858), for papers that train with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["MixBox", "TokenLabels", "random_box", "swap_box"]
 
 
 class MixBox(NamedTuple):
-    """Which part of a map was taken from the mirrored batch: rows [top, bottom) and columns [left, right).
+    """The part of a map that was taken from the mirrored batch: rows [top, bottom) and columns [left, right).
 
-    They count positions of the coarse map. Drawn boxes hold integer tensors without axes, so that a compiled model
-    needs no value of theirs.
+    The bounds count positions of the coarse map. Drawn boxes hold integer tensors without axes, so that a compiled
+    model does not depend on their values.
     """
 
     top: Tensor | int
@@ -24,12 +24,12 @@ class MixBox(NamedTuple):
 
 
 class TokenLabels(NamedTuple):
-    """What training with token labelling needs.
+    """The outputs of a model in training with token labelling.
 
     Attributes:
         cls: logits of the picture (B, classes).
         tokens: logits of every position (B, N, classes), the mixing undone.
-        box: where the inputs were mixed.
+        box: the part of the inputs that was mixed.
     """
 
     cls: Tensor
@@ -51,7 +51,7 @@ def random_box(height: int, width: int) -> MixBox:
 
 
 def swap_box(x: Tensor, box: MixBox, scale: int = 1) -> Tensor:
-    """Take ``box``, ``scale`` times enlarged, of the map x (B, H, W, C) from the mirrored batch; twice is nothing."""
+    """Take ``box``, ``scale`` times enlarged, of the map x (B, H, W, C) from the mirrored batch; its own inverse."""
     y, column = (torch.arange(size, device=x.device) for size in x.shape[1:3])
     rows = (y >= scale * box.top) & (y < scale * box.bottom)
     columns = (column >= scale * box.left) & (column < scale * box.right)

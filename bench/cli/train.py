@@ -10,9 +10,9 @@ import typer
 from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, complete_variants, filled
 
 EXAMPLES = (
-    "Examples: `bench train --paper van --variant van_b0 --dry-run` · `torchrun --nproc-per-node 8 -m bench train "
-    "--paper van --variant van_b0 --data imagenet` · `bench train --paper dhvt --data folder --classes 10 --epochs 20 "
-    "--global-batch 128` · `bench train --paper van --variant van_b0 --data imagenet --resume`"
+    "Examples: `bench train --paper van --variant van_b0 --dry-run` · `torchrun --nproc-per-node 8 -m claimbench.bench "
+    "train --paper van --variant van_b0 --data imagenet` · `bench train --paper dhvt --data folder --classes 10 "
+    "--epochs 20 --global-batch 128` · `bench train --paper van --variant van_b0 --data imagenet --resume`"
 )
 
 

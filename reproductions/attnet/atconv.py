@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.kernels import backend
 from claimbench.kernels.dynamic_depthwise_conv2d import dynamic_depthwise_conv2d
+from claimbench.reproductions.inference import is_counted
 
 __all__ = ["ATConv", "attentive_kernel", "pool_bands"]
 
 
 def pool_bands(x: Tensor, bands: int) -> Tensor:
-    """Average the positions of (B, H, W, C), in raster order, in ``bands`` bins: (B, bands, C).
+    """Return the means (B, bands, C) of the positions of (B, H, W, C), in raster order, in ``bands`` bins.
 
-    Bin i of L positions is floor(i L / bands) to ceil((i + 1) L / bands), as in adaptive average pooling: a horizontal
-    band of the map, which may begin and end within a row.
+    Bin i of L positions is floor(i L / bands) to ceil((i + 1) L / bands), as in adaptive average pooling. It is a
+    horizontal band of the map that may begin and end within a row.
     """
     sequence = x.flatten(1, 2).transpose(1, 2).unsqueeze(2)
     return F.adaptive_avg_pool2d(sequence, (1, bands)).squeeze(2).transpose(1, 2)
@@ -25,17 +25,14 @@ def pool_bands(x: Tensor, bands: int) -> Tensor:
 def attentive_kernel(
     bands: Tensor, kernel_size: int, weight: Tensor, bias: Tensor | None, inhibition: Tensor, approximate: str = "none"
 ) -> Tensor:
-    """Generate kernels with lateral inhibition: ``K - sigmoid(d) mean(K)``, ``K = weight GELU(bands) + bias``.
+    """Return kernels (B, C, k, k) with lateral inhibition: K - sigmoid(d) mean(K) for K = weight GELU(bands) + bias.
 
     Args:
-        bands: (B, C, k * k), what each channel found in each band.
+        bands: (B, C, k * k), the mean of each channel in each band.
         kernel_size: k.
         weight, bias: (k * k, k * k) and (k * k,), shared by all channels.
-        inhibition: (C,), the d whose sigmoid says how much of its mean a kernel loses.
-        approximate: GELU's, ``none`` or ``tanh``.
-
-    Returns:
-        (B, C, k, k).
+        inhibition: (C,), the d whose sigmoid is the share of its mean that a kernel loses.
+        approximate: the form of the GELU, ``none`` or ``tanh``.
     """
     mixed = F.linear(F.gelu(bands, approximate=approximate), weight, bias)
     inhibited = mixed - inhibition.sigmoid()[:, None] * mixed.mean(-1, keepdim=True)
@@ -51,8 +48,8 @@ class ATConv(nn.Module):
     Args:
         dim: C.
         kernel_size: k, odd.
-        bias: whether the projections have one.
-        approximate: GELU's, ``none`` or ``tanh``.
+        bias: whether the projections have a bias.
+        approximate: the form of the GELU, ``none`` or ``tanh``.
     """
 
     def __init__(self, dim: int, kernel_size: int = 3, bias: bool = True, approximate: str = "none") -> None:
@@ -66,12 +63,12 @@ class ATConv(nn.Module):
         self.project_out = nn.Linear(dim, dim, bias=bias)
 
     def bands(self, x: Tensor) -> Tensor:
-        """Return what every channel of the projected (B, H, W, C) found in each band: (B, C, k * k).
+        """Return the mean (B, C, k * k) of every channel of the projected (B, H, W, C) in each band.
 
-        The paper projects and then averages. Both are linear, so averaging first gives the same for k * k positions in
-        place of H * W. Where FLOPs are counted (meta tensors, the reference backend) the order is the paper's.
+        The paper projects and then averages. Both steps are linear, so averaging first gives the same with k * k
+        projected positions in place of H * W. The order is the paper's while its cost is counted.
         """
-        if x.is_meta or backend.override() == "reference":
+        if is_counted(x):
             return pool_bands(self.project_kernel(x), self.taps).transpose(1, 2)
         return self.project_kernel(pool_bands(x, self.taps)).transpose(1, 2)
 

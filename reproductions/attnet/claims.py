@@ -20,7 +20,7 @@ SMALL = {"architecture": "sit", "depth": 4, "hidden_size": 192, "num_heads": 3}
 
 
 def cost_is_linear(context: ClaimContext) -> ClaimResult:
-    """Compare how the cost of ATConv and of softmax attention grow with the number of positions."""
+    """Compare the growth of the cost of ATConv and of softmax attention with the number of positions."""
     positions = tuple(side**2 for side in SIDES)
     powers, evidence = {}, []
     for name, make in (("ATConv", lambda: ATConv(WIDTH)), ("attention", lambda: Attention(WIDTH, HEADS))):

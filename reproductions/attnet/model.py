@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attnet.atconv import ATConv
 from claimbench.reproductions.attnet.sit import SiT
-from claimbench.reproductions.folding import conv_norm
 from claimbench.reproductions.inference import by_pieces
 from claimbench.reproductions.inplace import gelu, multiply
-from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
 
 __all__ = ["AttNet", "GatedFeedForward", "build"]
 
@@ -47,7 +46,7 @@ class GatedFeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + ATConv(LN(x)), then x + GatedFeedForward(LN(x)), with layer scales where the model has them."""
+    """x + ATConv(LN(x)), then x + GatedFeedForward(LN(x)), with layer scales if ``scale`` is set."""
 
     def __init__(
         self, dim: int, hidden: int, kernel_size: int, bias: bool, norm: bool, scale: bool, drop_path: float
@@ -62,22 +61,14 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H, W, C)."""
+        """Map (B, H, W, C) to (B, H, W, C)."""
         x = x + self.drop_path(self.scale1(self.mixer(self.norm1(x))))
         return x + self.drop_path(self.scale2(self.feed_forward(self.norm2(x))))
 
 
-class ConvNorm(nn.Module):
-    """A 3x3 convolution of stride 2 without bias, and BatchNorm: (B, C, H, W) -> (B, dim, ceil(H/2), ceil(W/2))."""
-
-    def __init__(self, before: int, dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(before, dim, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Halve the map."""
-        return conv_norm(x, self.conv, self.norm)
+def halve(before: int, dim: int) -> ConvNorm2d:
+    """Return a 3x3 convolution with BatchNorm: (B, before, H, W) to (B, dim, ceil(H / 2), ceil(W / 2))."""
+    return ConvNorm2d(before, dim, 3, stride=2, bias=False)
 
 
 class AttNet(nn.Module):
@@ -110,8 +101,8 @@ class AttNet(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        stem = nn.Sequential(ConvNorm(in_channels, dims[0] // 2), nn.GELU(), ConvNorm(dims[0] // 2, dims[0]))
-        later = [ConvNorm(before, dim) for before, dim in pairwise(dims)]
+        stem = nn.Sequential(halve(in_channels, dims[0] // 2), nn.GELU(), halve(dims[0] // 2, dims[0]))
+        later = [halve(before, dim) for before, dim in pairwise(dims)]
         self.downs = nn.ModuleList([stem, *later])
         self.stages = nn.ModuleList()
         self.widest = []
@@ -154,9 +145,8 @@ def build(config: Mapping[str, Any], form: str = "model") -> AttNet | SiT:
     """Return a randomly initialised model.
 
     Args:
-        config: the arguments of :class:`AttNet`, or of :class:`~claimbench.reproductions.attnet.sit.SiT` where
-        ``architecture``
-            is ``sit``.
+        config: the arguments of :class:`AttNet`, or of :class:`~claimbench.reproductions.attnet.sit.SiT` if
+            ``architecture`` is ``sit``.
         form: ``model``.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attnet.model import AttNet, build
 from claimbench.reproductions.layout import Rule, load_official
+from claimbench.reproductions.watching import watched
 
 __all__ = ["from_official", "golden_call", "outputs"]
 
@@ -48,7 +49,7 @@ _SIT: tuple[Rule, ...] = (
 
 
 def _convolution_shapes(model: AttNet) -> dict[str, tuple[int, ...]]:
-    """AttNet's linear maps over channels are 1x1 convolutions officially; those over bands and classes are not."""
+    """Return the shapes of AttNet's linear maps over channels, which are 1x1 convolutions in the official code."""
     return {
         f"{name}.weight": (*module.weight.shape, 1, 1)
         for name, module in model.named_modules()
@@ -71,30 +72,16 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name, under their official names.
 
-    SiT, given latent pictures, times and classes: ``output``. AttNet: ``logits``, and the maps that every
-    ``downsample_layers.i``, every ``stages.i`` and the first token mixer give.
+    SiT takes latent pictures, times and classes and gives ``output``. AttNet gives ``logits`` and the maps of every
+    ``downsample_layers.i``, of every ``stages.i`` and of the first token mixer.
     """
     if not isinstance(model, AttNet):
         return {"output": model(*inputs)}
-    watched = {f"downsample_layers.{i}": module for i, module in enumerate(model.downs)}
-    watched["stages.0.0.token_mixer"] = model.get_submodule("stages.0.0.mixer")
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, channels: int) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Tensor) -> None:
-            found[name] = result.movedim(channels, 1)
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(keep(name, -1 if name.endswith("mixer") else 1))
-        for name, module in watched.items()
-    ]
-    try:
+    mixer = "stages.0.0.token_mixer"
+    inside = {f"downsample_layers.{i}": module for i, module in enumerate(model.downs)}
+    with watched(inside | {mixer: model.get_submodule("stages.0.0.mixer")}) as found:
         maps = model.forward_features(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    found[mixer] = found[mixer].movedim(-1, 1)
     found |= {f"stages.{i}": each for i, each in enumerate(maps)}
     return found | {"logits": model.forward_head(maps[-1])}
 

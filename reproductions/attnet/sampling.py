@@ -10,7 +10,7 @@ from claimbench.reproductions.attnet.sit import SiT
 __all__ = ["guided_velocity", "sample"]
 
 GUIDED_CHANNELS = 3
-"""As in the official code, guidance acts on the first three channels only."""
+"""The number of leading channels that guidance acts on; the official code has the same."""
 
 
 def guided_velocity(model: SiT, x: Tensor, t: Tensor, y: Tensor, guidance: float) -> Tensor:
@@ -29,7 +29,7 @@ def sample(model: SiT, noise: Tensor, y: Tensor, steps: int, guidance: float = 1
         model: in eval mode.
         noise: (B, C, H, W), standard normal.
         y: (B,) classes.
-        steps: how many evaluations of the velocity; guidance doubles the batch of each.
+        steps: the number of evaluations of the velocity; guidance doubles the batch of each.
         guidance: 1 for none.
 
     Returns:

@@ -36,14 +36,14 @@ class Attention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H, W, C)."""
+        """Map (B, H, W, C) to (B, H, W, C)."""
         query, key, value = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         return self.project(mixed).view_as(x)
 
 
 class TimeEmbedding(nn.Module):
-    """A two-layer network on sines and cosines of the time; these are computed in float32 whatever the dtype."""
+    """A two-layer network on sines and cosines of the time, which are computed in float32 for every dtype."""
 
     def __init__(self, dim: int, frequencies: int = 128) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class TimeEmbedding(nn.Module):
         self.fc2 = nn.Linear(dim, dim)
 
     def forward(self, t: Tensor) -> Tensor:
-        """(B,) in [0, 1] -> (B, dim)."""
+        """Map times (B,) in [0, 1] to (B, dim)."""
         steps = torch.arange(self.frequencies, device=t.device, dtype=torch.float32)
         angles = t[:, None].float() * torch.exp(-log(10000.0) * steps / self.frequencies)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.fc1.weight.dtype)
@@ -60,7 +60,7 @@ class TimeEmbedding(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """LayerNorm without weights, then scaled and shifted by each sample's (B, C) vectors: (B, H, W, C)."""
+    """Return LN(x) * (1 + scale) + shift for x (B, H, W, C) and vectors (B, C); the LayerNorm has no weights."""
     normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
     return normed * (1 + scale[:, None, None]) + shift[:, None, None]
 
@@ -75,7 +75,7 @@ class Block(nn.Module):
         self.condition = nn.Linear(dim, 6 * dim)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, H, W, C) and (B, C) -> (B, H, W, C)."""
+        """Map (B, H, W, C) and (B, C) to (B, H, W, C)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.condition(F.silu(condition)).chunk(6, dim=1)
         x = x + gate1[:, None, None] * self.mixer(modulate(x, shift1, scale1))
         return x + gate2[:, None, None] * self.mlp(modulate(x, shift2, scale2))
@@ -85,15 +85,15 @@ class SiT(nn.Module):
     """Predicts the velocity of a latent picture at time t, given its class.
 
     Args:
-        depth, hidden_size, num_heads: of the transformer.
+        depth, hidden_size, num_heads: the blocks, channels and attention heads.
         mixer: ``attention``, ``atconv``, or ``hybrid``: attention in the first, third, ... block, ATConv in the others.
-        input_size: the side of the latent picture; where there is attention the position embedding is made for it.
+        input_size: the side of the latent picture; models with attention have a position embedding for it alone.
         patch_size: the side of a patch.
         in_channels: the channels of the latent picture.
         mlp_ratio: the expansion of the MLP.
         num_classes: the classes; one more embedding stands for no class.
-        class_dropout: how often training forgets the class.
-        learn_sigma: whether as many outputs again are computed, which are then left out.
+        class_dropout: the share of samples whose class training leaves out.
+        learn_sigma: whether the head has as many outputs again, which are left out of the result.
     """
 
     def __init__(

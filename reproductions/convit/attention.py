@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from claimbench.kernels.biased_attention import biased_attention, quadratic
 
+__all__ = ["GatedPositionalAttention"]
+
 
 class GatedPositionalAttention(nn.Module):
     """A convex mix, head by head, of a content softmax and a positional softmax.
@@ -21,7 +23,7 @@ class GatedPositionalAttention(nn.Module):
     Args:
         dim: channels C of the tokens, shape (B, N, C).
         num_heads: attention heads h; C is divided among them.
-        locality_strength: how sharply each head starts at its own offset (the paper's alpha).
+        locality_strength: the paper's alpha; the larger, the sharper a head starts at its own offset.
     """
 
     def __init__(self, dim: int, num_heads: int, locality_strength: float = 1.0) -> None:

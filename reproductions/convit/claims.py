@@ -14,7 +14,7 @@ SHARP = 40.0  # a locality strength at which softmax leaves one offset only
 
 @torch.no_grad()
 def local_start(context: ClaimContext) -> ClaimResult:
-    """Compare an attention layer at initialisation, its gates at one, with the 3x3 convolution it is said to be."""
+    """Compare an attention layer at its start, with its gates at one, with the 3x3 convolution that it stands for."""
     torch.manual_seed(0)
     dim = HEADS * HEAD_DIM
     attention = GatedPositionalAttention(dim, HEADS, locality_strength=SHARP).double()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.convit.attention import GatedPositionalAttention
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import add_feed_forward, drop_path_rates
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
@@ -71,11 +72,7 @@ class ConViT(nn.Module):
         trunc_normal_(self.cls_token, std=0.02)
         if self.pos_embed is not None:
             trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
         # After the general rule, because it overwrites the value and position projections.
         for module in self.modules():
             if isinstance(module, GatedPositionalAttention):
@@ -90,7 +87,7 @@ class ConViT(nn.Module):
             )
         patches = self.patch_embed(x)
         grid = patches.shape[-2:]
-        # Once in memory token by token, all blocks keep it so.
+        # All blocks keep the layout token by token.
         tokens = patches.flatten(2).transpose(1, 2).contiguous()
         if self.pos_embed is not None:
             tokens = tokens + self.pos_embed

@@ -19,7 +19,7 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
 
     Args:
         arm: ``block`` has gated positional attention in all blocks but the last, ``counterpart`` in none.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     patch, along = patch_grid(size)

@@ -13,9 +13,9 @@ from claimbench.reproductions.layers import only_result_counts
 class WindowAttention(SelfAttention):
     """Self-attention within windows that tile the map: no shift, no relative position bias (section 3.2).
 
-    A map whose sides are no multiples of the window is filled up with zeros at the right and the bottom. Those
-    positions are attended to as well: their keys and values are the biases. PyTorch's fused attention, with the copies
-    that it needs, was measured to be as fast on a CPU as ``local_block_attention`` without a halo.
+    Zeros at the right and the bottom complete a map to whole windows. Those positions are attended to as well: their
+    keys and values are the biases. PyTorch's fused attention, with the copies that it needs, was measured to be as fast
+    on a CPU as ``local_block_attention`` without a halo.
 
     Args:
         dim: channels C.
@@ -43,7 +43,7 @@ class ChannelAttention(SelfAttention):
         out = softmax(K^T V / sqrt(d)) Q^T, transposed
 
     for Q, K, V (N, d) of a head. The score matrix is d x d, so the cost grows linearly with N. As in the official code,
-    what the weights call queries plays the part of the values.
+    the projection to queries plays the part of the values.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,15 +61,15 @@ class ChannelAttention(SelfAttention):
     def _projected_once(self, tokens: Tensor) -> Tensor:
         """Return the output for tokens (B, N, C) by one linear map of the tokens for each picture.
 
-        Scores do not depend on the position, so that projecting to queries, mixing the channels of each head and
-        projecting again is one C x C matrix: less work where N > C.
+        Scores do not depend on the position. The projection to queries, the mixing of each head's channels and the
+        output projection are therefore one C x C matrix, which is less work if N > C.
         """
         query, rest = self.qkv.weight.split((tokens.shape[-1], 2 * tokens.shape[-1]))
         bias = None if self.qkv.bias is None else self.qkv.bias[len(query) :]
         k, v = F.linear(tokens, rest, bias).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         scores = self._scores(k, v)  # (B, h, d, d)
         mix = self.proj.weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1) @ scores  # (B, h, C, d)
-        mix = mix.transpose(1, 2).flatten(2)  # (B, C, C): of the projected output, out of the queries
+        mix = mix.transpose(1, 2).flatten(2)  # (B, C, C), from queries to the projected output
         shift = self.proj.bias
         if self.qkv.bias is not None:
             shift = shift + mix @ self.qkv.bias[: len(query)]

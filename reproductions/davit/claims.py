@@ -16,7 +16,7 @@ from claimbench.reproductions.davit.attention import ChannelAttention, WindowAtt
 DIM, HEADS, WINDOW = 96, 3, 7  # of the first stage of DaViT-T, at 56 x 56 for pictures of 224
 SIDES = (28, 56, 112)
 LINEAR = 0.02
-"""How far a power of growth may be from one."""
+"""The largest distance from one of an exponent that counts as linear growth."""
 
 
 def _channel() -> nn.Module:
@@ -69,7 +69,7 @@ def _reach(attention: nn.Module, side: int) -> float:
 
 
 def receptive_field(context: ClaimContext) -> ClaimResult:
-    """Find by the gradient which positions of a 28 x 28 map one output position of each attention depends on."""
+    """Find by the gradient the positions of a 28 x 28 map that one output position of each attention depends on."""
     torch.manual_seed(0)
     side = 28
     channel, window = _reach(_channel(), side), _reach(_window(), side)

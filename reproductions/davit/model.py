@@ -7,16 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
-from timm.layers import DropPath, Mlp, trunc_normal_
+from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
 from claimbench.reproductions.davit.attention import ChannelAttention, WindowAttention
-from claimbench.reproductions.layers import DepthwiseConv2d, add_feed_forward, channels_last, drop_path_rates
+from claimbench.reproductions.initialise import linear_layers
+from claimbench.reproductions.layers import ResidualDepthwiseConv2d, add_feed_forward, channels_last, drop_path_rates
 
 
-class PositionalEncoding(DepthwiseConv2d):
-    """x + depthwise3x3(x), then a GELU on the second term if ``act`` (the conditional encoding of CPVT)."""
+class PositionalEncoding(ResidualDepthwiseConv2d):
+    """x + depthwise3x3(x), with a GELU on the second term if ``act`` is set (the conditional encoding of CPVT)."""
 
     def __init__(self, dim: int, act: bool) -> None:
         super().__init__(dim, 3)
@@ -25,13 +25,8 @@ class PositionalEncoding(DepthwiseConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Encode the map (B, H, W, C)."""
         x = x.permute(0, 3, 1, 2)
-        if self.act:
-            return (x + F.gelu(super().forward(x))).permute(0, 2, 3, 1)
-        if x.dtype.itemsize < 4:  # a centre of one and a bit would lose the bit
-            return (x + super().forward(x)).permute(0, 2, 3, 1)
-        # The centre of a kernel sees the position itself: one more there adds x.
-        weight = self.weight + F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        return depthwise_conv2d(x, weight, self.bias).permute(0, 2, 3, 1)
+        encoded = x + F.gelu(self._conv_forward(x, self.weight, self.bias)) if self.act else super().forward(x)
+        return encoded.permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):
@@ -41,7 +36,7 @@ class Block(nn.Module):
         attention: maps (B, H, W, C) to (B, H, W, C).
         dim: C.
         mlp_ratio: hidden channels of the MLP over C; 0 leaves the MLP out.
-        eps: of the LayerNorms.
+        eps: the eps of the LayerNorms.
         drop_path: rate of stochastic depth.
         encoding_act: whether the encodings have an activation.
     """
@@ -70,8 +65,8 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """A strided convolution with its LayerNorm: after it in the stem, before it between stages.
 
-    Maps (B, H, W, C) to (B, H / stride, W / stride, dim); sides that the stride does not divide are first filled up
-    with zeros at the right and the bottom.
+    Maps (B, H, W, C) to (B, H / stride, W / stride, dim); zeros at the right and the bottom complete sides that the
+    stride does not divide.
     """
 
     def __init__(self, channels: int, dim: int, kernel: int, stride: int, eps: float, norm_first: bool) -> None:
@@ -123,7 +118,7 @@ class DaViT(nn.Module):
         self.norm = nn.LayerNorm(dims[-1], eps)
         classes = config.get("num_classes", 1000)
         self.head = nn.Linear(dims[-1], classes) if classes else nn.Identity()
-        self.apply(_initialise)
+        self.apply(linear_layers)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map (B, C, H, W) that each stage gives for pictures (B, 3, H, W); none is normalised."""
@@ -152,13 +147,6 @@ def _block(config: Mapping[str, Any], kind: str, dim: int, heads: int, eps: floa
         raise ValueError(f"davit: attention_types are 'spatial' and 'channel', got {kind!r}")
     ratio = config.get("mlp_ratio", 4.0) if config.get("ffn", True) else 0.0
     return Block(attention, dim, ratio, eps, drop_path, config.get("cpe_act", False))
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

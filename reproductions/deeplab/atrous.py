@@ -1,7 +1,7 @@
-"""Atrous convolution and the two forms that it is equal to (section 3.1).
+"""Two forms that atrous convolution is equal to, and its field of view (section 3.1).
 
-Everywhere else in this package an atrous convolution is torch's own, ``Conv2d(..., dilation=rate)``. The forms here say
-what it computes: they are for tests and for the experiments behind the claims.
+The model uses torch's own atrous convolution, ``Conv2d(..., dilation=rate)``. The forms here define it, for tests and
+for the experiments behind the claims.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["by_phases", "span", "with_holes_as_zeros"]
+__all__ = ["by_phases", "gradient_span", "span", "with_holes_as_zeros"]
 
 
 def span(kernel: int, rate: int) -> int:
-    """Return how many pixels a side a kernel x kernel filter covers at a rate: k + (k - 1)(r - 1)."""
+    """Return the side, in pixels, that a kernel x kernel filter covers at a rate: k + (k - 1)(r - 1)."""
     return kernel + (kernel - 1) * (rate - 1)
 
 
@@ -40,7 +40,7 @@ def by_phases(x: Tensor, weight: Tensor, rate: int, padding: int) -> Tensor:
 
 
 def gradient_span(layer: torch.nn.Module, channels: int, size: int) -> int:
-    """Return how many pixels a side of a (1, channels, size, size) map the middle output of ``layer`` depends on."""
+    """Return the side, in pixels, of the part of a (1, channels, size, size) map that the middle output depends on."""
     x = torch.ones(1, channels, size, size, requires_grad=True)
     out = layer(x)
     out[0, :, out.shape[2] // 2, out.shape[3] // 2].sum().backward()

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.reproductions.folding import conv_norm
 from claimbench.reproductions.inplace import add
+from claimbench.reproductions.layers import ConvNorm2d
 
 __all__ = ["STRIDE", "VGG16", "ResNet"]
 
 STRIDE = 8
-"""Of every map of features: pixels of the picture from one position to the next."""
+"""Pixels of the picture from one position of the features to the next."""
 
 VGG_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of conv1_x to conv5_x."""
@@ -49,7 +49,7 @@ class VGG16(nn.Module):
         self.channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, 512, ceil(H / 8), ceil(W / 8)) or one more a side, for pictures (B, 3, H, W)."""
+        """Return features (B, 512, h, w) for pictures (B, 3, H, W), h = ceil(H / 8) or one more."""
         for stage, pool in zip(self.stages, self.pools, strict=True):
             assert isinstance(stage, nn.ModuleList)
             for convolution in stage:
@@ -58,34 +58,19 @@ class VGG16(nn.Module):
         return self.average(x)
 
 
-class ConvNorm(nn.Module):
-    """Convolution without bias, then BatchNorm: (B, C_in, H, W) to (B, C_out, H', W'); one convolution where frozen."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0, rate: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, rate, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve and normalise."""
-        return conv_norm(x, self.conv, self.norm)
-
-
 class Bottleneck(nn.Module):
     """relu(x + expand(relu(atrous(relu(reduce(x)))))); the stride is in the first 1x1 convolution, as in Caffe."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, rate: int, project: bool) -> None:
         super().__init__()
         inner = out_channels // 4
-        self.reduce = ConvNorm(in_channels, inner, 1, stride)
-        self.atrous = ConvNorm(inner, inner, 3, 1, rate, rate)
-        self.expand = ConvNorm(inner, out_channels, 1)
-        self.shortcut = ConvNorm(in_channels, out_channels, 1, stride) if project else nn.Identity()
+        self.reduce = ConvNorm2d(in_channels, inner, 1, stride, bias=False)
+        self.atrous = ConvNorm2d(inner, inner, 3, dilation=rate, bias=False)
+        self.expand = ConvNorm2d(inner, out_channels, 1, bias=False)
+        self.shortcut = ConvNorm2d(in_channels, out_channels, 1, stride, bias=False) if project else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
+        """Map (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
         inner = F.relu(self.atrous(F.relu(self.reduce(x), inplace=True)), inplace=True)
         return F.relu(add(self.expand(inner), self.shortcut(x)), inplace=True)
 
@@ -93,8 +78,8 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """ResNet with bottlenecks whose last two stages keep the resolution, at rates 2 and 4.
 
-    Its BatchNorms always use their running statistics, in training too: so few pictures fit into a batch that the
-    public training code freezes them.
+    Its BatchNorms use their running statistics in training too. The public training code freezes them, because few
+    pictures fit into a batch.
 
     Args:
         n_blocks: the blocks of each of the four stages: 3, 4, 23 and 3 for ResNet-101.
@@ -102,7 +87,7 @@ class ResNet(nn.Module):
 
     def __init__(self, n_blocks: Sequence[int]) -> None:
         super().__init__()
-        self.stem = ConvNorm(3, 64, 7, 2, 3)
+        self.stem = ConvNorm2d(3, 64, 7, 2, bias=False)
         self.pool = nn.MaxPool2d(3, 2, 1, ceil_mode=True)
         stages, channels = [], 64
         for i, depth in enumerate(n_blocks):

@@ -1,7 +1,7 @@
-"""Real pictures with masks made by a rule, for the claim about the CRF: scikit-image's, thresholded.
+"""Pictures of scikit-image with masks made by thresholds, for the claim about the CRF.
 
-What a network of output stride 8 would say is imitated: the share of each 8x8 neighbourhood that is object, softened,
-is upsampled bilinearly. The CRF then has to find the outlines again.
+The scores of a network of output stride 8 are imitated: the share of object in each 8x8 neighbourhood, softened, is
+upsampled bilinearly. The CRF then has to find the outlines again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from claimbench.reproductions.deeplab.overlap import distance_to_boundary, mean_
 __all__ = ["EVERYWHERE", "WIDTHS", "Scene", "blurred", "gains", "scenes"]
 
 SIDE = 193
+"""The side of a picture, in pixels."""
 WIDTHS = (2, 4, 8, 16)
-"""Of the bands around boundaries, in pixels."""
+"""The widths of the bands around boundaries, in pixels."""
 EVERYWHERE = 10**6
+"""The width of a band that holds the whole picture."""
 SURE = 0.9
 """The probability that the imitated network gives to a class that fills a neighbourhood."""
 LEAST_AREA = 64
+"""Pixels of the largest object or hole that is removed from a mask."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,14 @@ def scenes() -> dict[str, Scene]:
 
 
 def blurred(mask: Tensor) -> Tensor:
-    """Return what a network of output stride 8 could know of a mask (H, W): scores (2, H, W), upsampled bilinearly."""
+    """Return the scores (2, H, W) that a network of output stride 8 could give for a mask (H, W)."""
     objects = F.avg_pool2d(mask[None, None].float(), STRIDE + 1, STRIDE, STRIDE // 2, count_include_pad=False)
     share = (1 - SURE) + (2 * SURE - 1) * objects
     return upsample(torch.cat([1 - share, share], 1).log(), mask.shape)[0]
 
 
 def gains(scene: Scene, parameters: CrfParameters) -> dict[int, tuple[float, float]]:
-    """Return mean intersection over union before and after the CRF, by the width of the band; all of it last."""
+    """Return mean intersection over union before and after the CRF for each band, the whole picture last."""
     scores = blurred(scene.mask)
     after = dense_crf(-scores.log_softmax(0), scene.picture, parameters)
     distance = distance_to_boundary(scene.mask)

@@ -17,7 +17,7 @@ from claimbench.reproductions.deeplab.crf import CrfParameters, dense_crf
 from claimbench.reproductions.deeplab.model import build
 
 SMALLEST_FIELD = 32
-"""Pixels that one position of VGG's last features stands for, before any hole: Table 1 counts fields from there."""
+"""The field of view of VGG's last features without holes, in pixels; Table 1 counts fields from there."""
 ROWS = {
     "7x7, rate 4": (7, 4, 224),
     "4x4, rate 4": (4, 4, 128),
@@ -32,11 +32,11 @@ TEST_PICTURES = 240
 RESNET_CRF = CrfParameters(
     bilateral_weight=4, position_width=67, colour_width=3, spatial_weight=3, spatial_width=1, iterations=10
 )
-"""Of the PyTorch port for ResNet-101."""
+"""The parameters of the PyTorch port for ResNet-101."""
 
 
 def field_of_view_is_free(context: ClaimContext) -> ClaimResult:
-    """Count what rates cost, compare fields of view with Table 1, and atrous convolution with what it is equal to."""
+    """Count the cost of rates, and compare fields of view with Table 1 and atrous convolution with its equal forms."""
     evidence, agree = [], True
     cost = {}
     for name, (kernel, rate, reported) in ROWS.items():
@@ -66,7 +66,7 @@ def _cost(rate: int) -> tuple[int, int]:
 
 
 def _largest_difference() -> float:
-    """Return how far the two other forms of an atrous convolution are from torch's, over several kernels and rates."""
+    """Return the largest difference of the two other forms from torch's convolution, over several kernels and rates."""
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for kernel, rate, _ in ROWS.values():
@@ -113,7 +113,7 @@ def pyramid_beats_single_rate(context: ClaimContext) -> ClaimResult:
 
 
 def crf_sharpens_boundaries(context: ClaimContext) -> ClaimResult:
-    """Blur masks as a network of stride 8 does, run the CRF with the port's parameters, and compare band by band."""
+    """Blur masks to the detail of stride 8, run the CRF with the port's parameters, and compare band by band."""
     runs = {name: boundaries.gains(scene, RESNET_CRF) for name, scene in boundaries.scenes().items()}
     gain = {w: 100 * mean(run[w][1] - run[w][0] for run in runs.values()) for w in next(iter(runs.values()))}
     evidence = []

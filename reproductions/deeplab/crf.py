@@ -21,8 +21,9 @@ from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
 from claimbench.kernels.permutohedral_filter import permutohedral_lattice
 
 MOST_EXACT_PIXELS = 64 * 64
+"""The largest picture that :func:`dense_crf_exact` takes, in pixels."""
 _LANES = 8
-"""Labels are filtered in vectors of so many."""
+"""The number of labels in the vectors that are filtered at a time."""
 
 Normalization = Literal["after", "symmetric", "none"]
 Filter = Callable[[Tensor], Tensor]
@@ -39,7 +40,7 @@ class CrfParameters:
         colour_width: s_beta, in units of RGB from 0 to 255.
         spatial_weight: w2; a tensor of one number can be learnt.
         spatial_width: s_gamma, in pixels.
-        iterations: of mean field.
+        iterations: steps of mean field.
     """
 
     bilateral_weight: float | Tensor = 4.0
@@ -70,7 +71,7 @@ def dense_crf(
 ) -> Tensor:
     """Return the label probabilities that mean field finds, with the bilateral filter on the permutohedral lattice.
 
-    The spatial filter is a convolution, which on a grid of pixels is exact; it ends at four widths.
+    The spatial filter is a convolution, which is exact on a grid of pixels; it ends at four widths.
 
     Args:
         unary: (C, H, W), ``-log`` of the probabilities at the picture's resolution; differentiable.
@@ -99,7 +100,7 @@ def dense_crf_exact(
     normalization: Normalization = "after",
     own: bool = True,
 ) -> Tensor:
-    """Return what :func:`dense_crf` approximates, from all pairs of pixels: its cost grows with their number squared.
+    """Return the probabilities that :func:`dense_crf` approximates, at a cost that is quadratic in the pixels.
 
     Raises:
         ValueError: as :func:`dense_crf`, or the picture has more than 64 x 64 pixels.
@@ -168,7 +169,7 @@ def _all_pairs(features: Tensor, own: bool) -> Filter:
 def _factors(
     filtered: Filter, weight: float | Tensor, like: Tensor, normalization: Normalization
 ) -> tuple[Tensor | None, Tensor]:
-    """Return what to multiply the probabilities with before a filter (None: nothing) and its output with after it."""
+    """Return the factors of the probabilities before a filter (None for one) and of its output."""
     weight = torch.as_tensor(weight).to(like)
     if normalization == "none":
         return None, weight

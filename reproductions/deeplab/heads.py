@@ -1,4 +1,4 @@
-"""What turns features into scores: one or several parallel branches of different rates, summed (section 3.2)."""
+"""The heads that score features: one or several parallel branches of different rates, summed (section 3.2)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Branch(nn.Module):
     """fc6 (atrous) - ReLU - dropout - fc7 (1x1) - ReLU - dropout - fc8 (1x1): VGG's classifier as convolutions.
 
     Args:
-        channels: of the features.
+        channels: the channels of the features.
         hidden: the filters of fc6 and fc7.
         n_classes: the width of the scores.
-        kernel, rate: of fc6; its padding keeps the size of the map.
+        kernel, rate: the side and the rate of fc6; its padding keeps the size of the map.
     """
 
     def __init__(self, channels: int, hidden: int, n_classes: int, kernel: int, rate: int) -> None:
@@ -31,7 +31,7 @@ class Branch(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> scores (B, n_classes, h, w)."""
+        """Map (B, C, h, w) to scores (B, n_classes, h, w)."""
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
         x = self.dropout(F.relu(self.fc7(x), inplace=True))
         return self.fc8(x)
@@ -45,7 +45,7 @@ class AtrousPyramid(nn.Module):
         self.branches = nn.ModuleList(Branch(channels, hidden, n_classes, kernel, rate) for rate in rates)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> scores (B, n_classes, h, w)."""
+        """Map (B, C, h, w) to scores (B, n_classes, h, w)."""
         return _total(self.branches, x)
 
 
@@ -59,7 +59,7 @@ class LinearPyramid(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> scores (B, n_classes, h, w)."""
+        """Map (B, C, h, w) to scores (B, n_classes, h, w)."""
         return _total(self.branches, x)
 
 

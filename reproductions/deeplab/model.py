@@ -1,4 +1,4 @@
-"""DeepLab v2: a classification network whose strides became holes, an atrous pyramid, scores at an eighth of the size.
+"""DeepLab v2: a classification network with holes in place of its last strides, and an atrous pyramid.
 
 Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully Connected
 CRFs", arXiv 1606.00915. The CRF is a stage of its own: :mod:`claimbench.reproductions.deeplab.crf`.
@@ -27,9 +27,8 @@ class DeepLab(nn.Module):
     """Features of output stride 8, and a head that scores each position.
 
     Args:
-        backbone: :class:`~claimbench.reproductions.deeplab.backbones.VGG16` or
-        :class:`~claimbench.reproductions.deeplab.backbones.ResNet`.
-        head: maps its features to scores.
+        backbone: maps pictures to features.
+        head: maps the features to scores.
     """
 
     def __init__(self, backbone: VGG16 | ResNet, head: nn.Module) -> None:
@@ -51,7 +50,7 @@ class MultiScale(nn.Module):
 
     Args:
         network: scores one scale.
-        scales: of the smaller copies.
+        scales: the sizes of the smaller copies over the picture's.
     """
 
     def __init__(self, network: nn.Module, scales: Sequence[float] = (0.5, 0.75)) -> None:
@@ -78,12 +77,12 @@ def upsample(scores: Tensor, size: Sequence[int], *, aligned: bool = True) -> Te
     """Return scores (B, C, h, w) at a picture's size (H, W), bilinearly.
 
     Args:
-        scores: at an eighth of the size.
-        size: of the picture.
-        aligned: as the authors do: each position goes to every eighth pixel and what stands over is cut off. The first
-            goes to the first pixel; but the padding of 2x2 pools puts one position more before it, of which 7 pixels
-            are cut off. Such maps stand over by 8 pixels at least, others by 7 at most. Else as the PyTorch port does:
-            the map is stretched over the picture.
+        scores: (B, C, h, w) at an eighth of the size.
+        size: (H, W) of the picture.
+        aligned: whether each position goes to every eighth pixel and the surplus is cut off, as in the authors' code.
+            The first position goes to the first pixel. The padding of 2x2 pools puts one more before it, of which 7
+            pixels are cut off; such maps are too large by 8 pixels at least, others by 7 at most. Without it the map
+            is stretched over the picture, as in the PyTorch port.
     """
     if not aligned:
         return F.interpolate(scores, size=tuple(size), mode="bilinear", align_corners=False)

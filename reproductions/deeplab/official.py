@@ -30,13 +30,13 @@ _RESNET: tuple[Rule, ...] = (
     (r"\.norm\.", ".bn."),
 )
 _ONE_BY_ONE: tuple[Rule, ...] = ((r"^(network\.)?head\.branches\.0\.", r"\1fc."),)
-"""What the port calls the head of its ``DeepLabV1``."""
+"""The port's name for the head of its ``DeepLabV1``."""
 
 
 def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: str | None = None) -> nn.Module:
     """Return the model of ``config`` with the weights of an official state dict.
 
-    Without ``form`` it is the multi-scale model where the names begin with ``base.``, else the single-scale one.
+    If ``form`` is None, names that begin with ``base.`` give the multi-scale model, others the single-scale one.
 
     Raises:
         ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form does not exist.

@@ -1,8 +1,8 @@
 """A small real segmentation task with objects of several scales, for the claim about ASPP: digits on textures.
 
 Each picture has one handwritten 0 or 1 (scikit-learn's, 8x8 pixels), enlarged and laid on a piece of a photographed
-texture (scikit-image's); its strokes are to be labelled with the digit, everything else with background. Strokes of the
-two look alike from near: to tell them apart takes a view of the whole digit, whatever its size.
+texture (scikit-image's). Its strokes are labelled with the digit, all else with background. Strokes of the two look
+alike from near; only a view of the whole digit tells them apart, at every size.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from claimbench.reproductions.deeplab.overlap import mean_iou
 __all__ = ["SIDES", "Scenes", "by_side", "scenes", "small_network", "trained"]
 
 SIZE = 49
-"""Of a picture, in pixels; 13 scores a side at a stride of 4."""
+"""The side of a picture, in pixels; it has 13 scores a side at a stride of 4."""
 SIDES = (10, 20, 40)
-"""Of the digits, in pixels."""
+"""The sides of the digits, in pixels."""
 KINDS = 2
 CLASSES = KINDS + 1
 STROKE = 0.4
-"""How bright a pixel of a digit must be to belong to it."""
+"""The least brightness of a pixel that belongs to a digit."""
 TRAINING_SHARE = 0.7
 TEXTURES = ("brick", "grass", "gravel")
 PICTURES, STEPS, BATCH, RATE, WIDTH = 900, 300, 16, 1e-2, 16
@@ -35,7 +35,7 @@ PICTURES, STEPS, BATCH, RATE, WIDTH = 900, 300, 16, 1e-2, 16
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures (N, 1, SIZE, SIZE), their labels (N, SIZE, SIZE) and which of :data:`SIDES` their digit has (N,)."""
+    """Pictures (N, 1, SIZE, SIZE), labels (N, SIZE, SIZE) and the index (N,) of their digit's side in :data:`SIDES`."""
 
     pictures: Tensor
     labels: Tensor
@@ -43,7 +43,7 @@ class Scenes:
 
 
 def scenes(number: int, seed: int, *, training: bool) -> Scenes:
-    """Return as many pictures; those for training share neither digits nor pieces of texture with the others."""
+    """Return ``number`` pictures; those for training share neither digits nor pieces of texture with the others."""
     generator = torch.Generator().manual_seed(seed)
     digits, kinds = _digits()
     cut = int(TRAINING_SHARE * len(digits))
@@ -79,7 +79,7 @@ def small_network(rates: Sequence[int]) -> nn.Module:
 
 
 def trained(rates: Sequence[int], data: Scenes, seed: int, steps: int = STEPS) -> nn.Module:
-    """Return a :func:`small_network` trained as the paper trains: labels subsampled, the poly learning rate."""
+    """Return a :func:`small_network` trained by the paper's rules: subsampled labels, the poly learning rate."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = small_network(rates)
@@ -98,7 +98,7 @@ def trained(rates: Sequence[int], data: Scenes, seed: int, steps: int = STEPS) -
 
 @torch.no_grad()
 def by_side(network: nn.Module, data: Scenes) -> dict[int, float]:
-    """Return mean intersection over union at full size by the side of the digit; under 0 that of all pictures."""
+    """Return mean intersection over union at full size, by the side of the digit; key 0 is for all pictures."""
     scores = torch.cat([network(part) for part in data.pictures.split(BATCH)])
     found = F.interpolate(scores, size=data.labels.shape[1:], mode="bilinear", align_corners=True).argmax(1)
     parts = {0: data.sides >= 0, **{side: data.sides == i for i, side in enumerate(SIDES)}}
@@ -121,9 +121,9 @@ def _textures() -> Mapping[str, Tensor]:
 
 
 def _texture(generator: torch.Generator, training: bool) -> Tensor:
-    """Return a piece (SIZE, SIZE) of a texture: of its left half for training, else of its right half."""
-    which, row, column = torch.rand(3, generator=generator).tolist()
-    whole = _textures()[TEXTURES[int(which * len(TEXTURES))]]
+    """Return a piece (SIZE, SIZE) of a texture, from its left half for training and its right half otherwise."""
+    choice, row, column = torch.rand(3, generator=generator).tolist()
+    whole = _textures()[TEXTURES[int(choice * len(TEXTURES))]]
     height, half = whole.shape[0], whole.shape[1] // 2
     top = int(row * (height - SIZE))
     left = int(column * (half - SIZE)) + (0 if training else half)

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
 
 LITTLE = 0.1
-"""A part that makes a model larger by less than this share is read as adding little."""
+"""The share below which an addition to a model is read as little."""
 
 TINY = {"embed_dim": 192, "depth": 12, "num_heads": 4, "patch_size": 4, "num_classes": 100}
 SIDE = 32
 
 
-class PlainAttention(nn.Module):
-    """The same attention without head tokens."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.project = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
-
-
 def parts_add_little(context: ClaimContext) -> ClaimResult:
-    """Count what head tokens and the overlapping embedding add to DHVT-T with patches of 4 on CIFAR's size."""
+    """Count the cost that head tokens and the overlapping embedding add to DHVT-T with patches of 4 at CIFAR's size."""
     dim, depth, heads, patch = (TINY[key] for key in ("embed_dim", "depth", "num_heads", "patch_size"))
     tokens = (SIDE // patch) ** 2 + 1
     model = build(TINY)
     size, work = parameters(model), macs(model, (1, 3, SIDE, SIDE))
-    with_heads, without = Attention(dim, heads, True), PlainAttention(dim, heads)
+    with_heads, without = Attention(dim, heads, True), SelfAttention(dim, heads, True)
     overlapping, plain = SequentialOverlappingEmbed(3, dim, patch), nn.Conv2d(3, dim, patch, stride=patch)
     picture, sequence = (1, 3, SIDE, SIDE), (1, tokens, dim)
     added = {

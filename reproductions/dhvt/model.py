@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from claimbench.reproductions.folding import conv_norm, fold_after, is_affine
 from claimbench.reproductions.inference import pointwise
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.inplace import add, gelu
 from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
@@ -33,18 +34,18 @@ class Affine(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
 class SequentialOverlappingEmbed(nn.Module):
     """SOPE: Affine, log2(patch_size) strided 3x3 convolutions with BatchNorm, Affine (section 3.2).
 
-    A GELU stands between the convolutions; as in the official code the last one has a GELU for patches of 2 only.
+    A GELU stands between the convolutions. As in the official code, the last one has a GELU for patches of 2 only.
 
     Args:
         channels: the channels of the picture.
-        dim: the channels of the map it returns; each earlier convolution has half of the next one's.
+        dim: the channels of the output; each earlier convolution has half of the next one's.
         patch_size: 2, 4 or 16.
     """
 
@@ -62,7 +63,7 @@ class SequentialOverlappingEmbed(nn.Module):
         self.after = Affine(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) -> (B, dim, ceil(H / patch_size), ceil(W / patch_size))."""
+        """Map (B, channels, H, W) to (B, dim, ceil(H / patch_size), ceil(W / patch_size))."""
         x = self.before(x)
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             assert isinstance(conv, nn.Conv2d)
@@ -76,8 +77,8 @@ class SequentialOverlappingEmbed(nn.Module):
 class HeadTokens(nn.Module):
     """One token for each attention head, made from that head's channels of all tokens (section 3.4).
 
-    (B, N, C) -> (B, heads, C): the mean over tokens of each head's C / heads channels, projected to C, normalised and
-    activated in pieces of C / heads, plus a learned embedding.
+    Maps (B, N, C) to (B, heads, C). The mean over tokens of each head's C / heads channels is projected to C,
+    normalised and activated in pieces of C / heads, and a learned embedding is added.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -106,7 +107,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1 + N, C) -> (B, 1 + N, C), class token first."""
+        """Map (B, 1 + N, C) to (B, 1 + N, C), class token first."""
         tokens = x.shape[1]
         qkv = self.qkv(torch.cat([x, self.head_tokens(x)], dim=1))
         query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -134,7 +135,7 @@ class DynamicAggregationFeedForward(nn.Module):
         self.excite = nn.Linear(dim // reduction, dim)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        """(B, 1 + N, C) -> (B, 1 + N, C), class token first, the N patches in rows of ``grid``."""
+        """Map (B, 1 + N, C) to (B, 1 + N, C), class token first, the N patches in rows of ``grid``."""
         cls, patches = x[:, :1], x[:, 1:]
         pieces = patches.transpose(1, 2).unflatten(2, grid)
         if is_affine(x, self.norm1, self.norm2, self.norm3):
@@ -162,7 +163,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        """(B, 1 + N, C) -> (B, 1 + N, C)."""
+        """Map (B, 1 + N, C) to (B, 1 + N, C)."""
         x = x + self.drop_path(self.attention(self.norm1(x)))
         return x + self.drop_path(self.feed_forward(self.norm2(x), grid))
 
@@ -206,7 +207,7 @@ class DHVT(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, hidden, qkv_bias, rate, norm_eps) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.head = nn.Linear(embed_dim, num_classes)
-        self.apply(_initialise)
+        self.apply(linear_layers)
         trunc_normal_(self.cls_token, std=0.02)
 
     def forward_tokens(self, x: Tensor) -> tuple[Tensor, Grid]:
@@ -226,13 +227,6 @@ class DHVT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.head(self.forward_tokens(x)[0][:, 0])
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> DHVT:

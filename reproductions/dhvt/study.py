@@ -20,7 +20,7 @@ _PATCHES = (2, 4, 16)
 
 
 class PatchEmbed(nn.Module):
-    """Patches that do not overlap, with a learned position embedding: (B, channels, H, W) -> (B, dim, h, w)."""
+    """Patches that do not overlap, with a learned position embedding: (B, channels, H, W) to (B, dim, h, w)."""
 
     def __init__(self, channels: int, dim: int, patch: int, along: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class FeedForward(nn.Module):
         self.mlp = Mlp(dim, hidden)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        """(B, 1 + N, C) -> (B, 1 + N, C)."""
+        """Map (B, 1 + N, C) to (B, 1 + N, C)."""
         mixed: Tensor = self.mlp(x)
         return mixed
 
@@ -51,7 +51,7 @@ def _dhvt(channels: int, patch: int, classes: int) -> DHVT:
 
 
 def _deit(channels: int, patch: int, along: int, classes: int, hidden: int) -> DHVT:
-    """Return a DHVT with its three novelties replaced by what a DeiT has there."""
+    """Return a DHVT whose three novelties are replaced by the parts of a DeiT."""
     model = _dhvt(channels, patch, classes)
     embed = PatchEmbed(channels, _DIM, patch, along)
     model.embed = embed  # type: ignore[assignment]
@@ -68,7 +68,7 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     Args:
         arm: ``block`` is a DHVT; ``counterpart`` a DeiT: patches that do not overlap and a position embedding,
             attention without head tokens, and MLPs so wide that there are as many parameters.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     wanted, _ = patch_grid(size)

@@ -52,7 +52,7 @@ def dilation_cost(context: ClaimContext) -> ClaimResult:
 def receptive_field(context: ClaimContext) -> ClaimResult:
     """Count how many positions along one axis reach the middle of a line through 1 to 4 layers, by input gradients."""
     plain = [_reach([1] * depth) for depth in range(1, 5)]
-    # Dilated by as many positions as the layers before it see, a layer lays their windows side by side.
+    # A layer that is dilated by the reach of the layers before it lays their windows side by side.
     dilated = [_reach([3**i for i in range(depth)]) for depth in range(1, 5)]
     alternating = [_reach([1, 3] * depth) for depth in range(1, 4)]
     evidence = [
@@ -75,7 +75,7 @@ def receptive_field(context: ClaimContext) -> ClaimResult:
 
 
 def _reach(dilations: list[int]) -> int:
-    """Return how many positions of a line a stack of layers of kernel 3 sees from its middle."""
+    """Return the number of positions of a line that reach its middle through layers of kernel 3."""
     x = torch.randn(1, 1, LENGTH, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     out = x
     for dilation in dilations:

@@ -1,4 +1,4 @@
-"""NAT, DiNAT, DiNAT_s and their isotropic variants: maps in (B, H, W, C) throughout, neighbourhood attention, MLP."""
+"""NAT, DiNAT, DiNAT_s and their isotropic variants: blocks of neighbourhood attention and MLP on (B, H, W, C) maps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, Mlp, trunc_normal_
+from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import channels_last, drop_path_rates
 from claimbench.reproductions.map_attention import GridAttention, NeighborhoodAttention
 
@@ -30,7 +31,7 @@ class ConvTokenizer(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches, the picture enlarged by zeros to whole ones, then LayerNorm."""
+    """Patches that do not overlap, then LayerNorm; zeros complete the picture to whole patches."""
 
     def __init__(self, in_chans: int, dim: int, patch_size: int) -> None:
         super().__init__()
@@ -73,14 +74,14 @@ class PatchMerging(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention, then an MLP, each scaled by a learned vector where ``layer_scale`` is given.
+    """Pre-norm residual block: attention, then an MLP, each scaled by a learned vector if ``layer_scale`` is given.
 
     Args:
         dim: channels C.
         attention: maps (B, H, W, C) to the same shape.
         mlp_ratio: hidden over outer channels of the MLP.
         drop_path: probability of leaving a branch out in training.
-        layer_scale: what the scales start at; None for none.
+        layer_scale: the start of the scales; None for no scales.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Block(nn.Module):
 
 
 class Level(nn.Module):
-    """Blocks at one resolution, then the way to the next one (nothing at the last level)."""
+    """Blocks at one resolution, then the reduction to the next one; the last level has none."""
 
     def __init__(self, blocks: Sequence[Block], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -138,11 +139,7 @@ class DiNAT(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
         self.grid = grid
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the map that enters the first level.
@@ -172,7 +169,7 @@ class DiNAT(nn.Module):
         return maps
 
     def pool(self, x: Tensor) -> Tensor:
-        """Return the mean over the normed last map (B, h, w, C), (B, C)."""
+        """Return the mean (B, C) over the positions of the normed last map (B, h, w, C)."""
         return self.norm(x).mean((1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -184,7 +181,7 @@ class DiNAT(nn.Module):
 
 
 def _hierarchy(config: Mapping[str, Any]) -> DiNAT:
-    """NAT and DiNAT (convolutions between levels), and DiNAT_s (Swin's patches and merging)."""
+    """Return NAT or DiNAT, with convolutions between levels, or DiNAT_s, with Swin's patches and merging."""
     like_swin = config["family"] == "DiNAT_s"
     in_chans, dims = config.get("in_chans", 3), [config["embed_dim"] * 2**i for i in range(len(config["depths"]))]
     dilations = config.get("dilations") or [[1] * depth for depth in config["depths"]]
@@ -209,7 +206,7 @@ def _hierarchy(config: Mapping[str, Any]) -> DiNAT:
 
 
 def _isotropic(config: Mapping[str, Any]) -> DiNAT:
-    """One level; every second layer dilated, or full attention over the grid where no kernel size is given."""
+    """Return a model of one level: every second layer is dilated; without a kernel size attention is global."""
     dim, heads, patch = config["embed_dim"], config["num_heads"], config.get("patch_size", 16)
     kernel, bias = config.get("kernel_size"), config.get("qkv_bias", True)
     grid = config.get("img_size", 224) // patch

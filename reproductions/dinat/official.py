@@ -52,7 +52,7 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 
 
 def _without_indices(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Leave out the constant indices of full attention, which a checkpoint may hold, after a look at them."""
+    """Return the state without the constant indices of full attention, after a check of their values."""
     assert isinstance(model, DiNAT)
     expected = None if model.grid is None else relative_position_index(model.grid)
     for name, index in state.items():

@@ -10,7 +10,7 @@ from claimbench.reproductions.mixers import ChannelsFirst, TwoInTurn, head_count
 __all__ = ["block", "counterpart"]
 
 _KERNEL = 3
-"""Not the paper's 7, which would reach across the smallest maps without any dilation."""
+"""Smaller than the paper's 7, which would reach across the smallest maps without any dilation."""
 
 
 def _layers(dim: int, *dilations: int) -> nn.Module:

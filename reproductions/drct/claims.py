@@ -14,20 +14,20 @@ from claimbench.reproductions.drct.model import DRCT
 SEEDS = (0, 1, 2)
 STEPS = 100
 DROP = 0.5
-"""The last intensity over the highest, below which it counts as an abrupt drop."""
+"""The ratio of the last intensity to the highest below which it counts as an abrupt drop."""
 
 KEPT = 0.9
-"""The same ratio, from which on it counts as staying high."""
+"""The least of these ratios that counts as staying high."""
 
 HAT_M = 20.77
-"""Millions of parameters of HAT, in the paper's Table 2."""
+"""The parameters of HAT in the paper's Table 2, in millions."""
 
 Curves = Mapping[str, list[list[float]]]
-"""By network, for each seed the intensity before the first group and behind each group."""
+"""The intensity before the first group and behind each group, for each network and seed."""
 
 
 def verdict(curves: Curves) -> ClaimVerdict:
-    """Judge curves of ``plain`` and ``dense``: whether, for every seed, one drops and the other has risen."""
+    """Return the verdict on the curves: ``plain`` should drop and ``dense`` have risen, for every seed."""
     drops = all(curve[-1] <= DROP * max(curve) for curve in curves["plain"])
     stays = all(curve[-1] >= KEPT * max(curve) and curve[-1] > curve[0] for curve in curves["dense"])
     return "holds" if drops and stays else "partly" if drops or stays else "fails"
@@ -61,7 +61,7 @@ def intensity(context: ClaimContext) -> ClaimResult:
 
 
 def _trained() -> tuple[Curves, Curves, Mapping[str, list[float]]]:
-    """Return what the networks give after training: intensities, those of channel 0 alone, and PSNR in dB."""
+    """Return intensities after training, those of channel 0 alone, and PSNR in dB."""
     scale = int(small_scale.CONFIG["upscale"])
     data = small_scale.pictures(scale)
     curves: dict[str, list[list[float]]] = {"dense": [], "plain": []}

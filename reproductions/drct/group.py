@@ -1,4 +1,4 @@
-"""The residual dense group of DRCT, section 3.2 of the paper: five Swin blocks, each fed by all that came before.
+"""The residual dense group of DRCT, section 3.2 of the paper: five Swin blocks, each on all maps before it.
 
 Maps are (B, H, W, C) with H and W multiples of the window.
 """
@@ -23,19 +23,19 @@ BLOCKS = 5
 """Swin blocks in a group; the paper's text says six, the code has five."""
 
 SLOPE = 0.2
-"""Of the LeakyReLU behind each but the last transition."""
+"""The slope of the LeakyReLU behind every transition but the last."""
 
 SHARE = 0.2
-"""Of what a group adds to its input."""
+"""The factor of the sum that a group adds to its input."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the blocks of a network have in common.
+    """The sizes that all blocks of a network share.
 
     Attributes:
         window: side w of a window.
-        shift: how far the windows of every second block are moved; 0 where a window covers the training picture.
+        shift: the shift of the windows of every second block; 0 if a window covers the training picture.
         mlp_ratio: hidden channels over channels in the first three blocks of a group.
         qkv_bias: whether queries, keys and values have a bias.
     """
@@ -52,8 +52,8 @@ class WindowAttention(nn.Module):
     Args:
         dim: channels C, divided among the heads.
         num_heads: heads G.
-        sizes: of the windows.
-        shift: of the windows.
+        sizes: the window and whether queries, keys and values have a bias.
+        shift: the shift of the windows.
     """
 
     def __init__(self, dim: int, num_heads: int, sizes: Sizes, shift: int) -> None:
@@ -77,7 +77,7 @@ class SwinBlock(nn.Module):
     """Pre-norm residual block: window attention, then an MLP.
 
     Args:
-        dim, num_heads, sizes, shift: of the attention.
+        dim, num_heads, sizes, shift: the arguments of the attention.
         mlp_ratio: hidden channels of the MLP over ``dim``.
         drop_path: rate of stochastic depth.
     """
@@ -100,8 +100,8 @@ class SwinBlock(nn.Module):
     def through(self, transition: nn.Linear, x: Tensor) -> Tensor:
         """Return ``transition(self(x))``.
 
-        Nothing else reads the block's output, so where only the result counts the last layer of the MLP and the
-        transition are multiplied into one: from the hidden channels straight to the few that go on.
+        Nothing else reads the block's output. If only the result counts, the last layer of the MLP and the transition
+        are multiplied into one layer, from the hidden channels straight to the few that go on.
         """
         if not only_result_counts(x, self) or x.dtype.itemsize < 4 or torch.is_autocast_enabled(x.device.type):
             return transition(self(x))
@@ -115,8 +115,8 @@ class SwinBlock(nn.Module):
 class ResidualDenseGroup(nn.Module):
     """x + 0.2 t5(b5([x, x1, x2, x3, x4])) with xi = LeakyReLU(ti(bi([x, ..., x(i-1)]))).
 
-    The b are Swin blocks, of which the second and the fourth have shifted windows, and the t 1x1 convolutions: to
-    ``growth`` channels, the last one back to ``dim``.
+    The b are Swin blocks; the second and the fourth have shifted windows. The t are 1x1 convolutions to ``growth``
+    channels; the last one goes back to ``dim``.
 
     Args:
         dim: channels of the group's input and output.

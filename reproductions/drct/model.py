@@ -1,4 +1,4 @@
-"""DRCT: a convolution, residual dense groups of Swin blocks, and pixel shuffle to the size that is wanted."""
+"""DRCT: a convolution, residual dense groups of Swin blocks, and pixel shuffle to the wanted size."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from math import ceil
 from typing import Any
 
 import torch
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from claimbench.reproductions.drct.group import ResidualDenseGroup, Sizes
+from claimbench.reproductions.initialise import linear_layers
 
 __all__ = ["DRCT", "build", "needed_overlap", "reflected"]
 
 MEAN = (0.4488, 0.4371, 0.4040)
-"""Of the RGB values of DIV2K, taken off the input and added to the output."""
+"""The mean RGB of DIV2K, subtracted from the input and added to the output."""
 
 FEATURES = 64
 """Channels of the maps that are shuffled into pixels."""
 
 
 def reflected(length: int, to: int, device: torch.device) -> Tensor:
-    """Return which of ``length`` places to read for each of ``to``, going back and forth between the two ends."""
+    """Return the place among ``length`` of each of ``to`` positions that go back and forth between the two ends."""
     period = max(2 * (length - 1), 1)
     return (length - 1) - (torch.arange(to, device=device) % period - (length - 1)).abs()
 
 
 def needed_overlap(config: Mapping[str, Any]) -> int:
-    """Return how far a tile of a picture must reach beyond what is kept of it, for that to be as in the whole picture.
+    """Return the margin, in pixels of the input, with which a tile gives the result of the whole picture.
 
-    In pixels of the input, a multiple of the window side w; tiles begin and end at multiples of w too. At the edge of a
-    tile the windows that a shift cuts in two differ from those of the whole picture, and what differs spreads: with
-    windows that shift, by 3 w in the first group and by 2 w in each further one, which begins where the last one's
-    windows ended; without, by w in all. The convolutions behind the groups add less than four pixels. For six groups
-    of windows of 16 that is 224 pixels.
+    The margin is a multiple of the window side w; tiles begin and end at multiples of w too. At the edge of a tile the
+    windows that a shift cuts in two differ from those of the whole picture, and the difference spreads. Windows that
+    shift spread it by 3 w in the first group and by 2 w in each further one, which begins where the last one's windows
+    ended; others spread it by w in all. The convolutions behind the groups add less than four pixels. Six groups of
+    windows of 16 need 224 pixels.
     """
     size, groups = config.get("img_size", 64), len(config["depths"])
     window = min(config["window_size"], size)
@@ -75,13 +75,13 @@ class DRCT(nn.Module):
     Args:
         config: ``upscale``; ``embed_dim``; ``gc`` (growth); ``depths`` (one entry for each group; its values set the
             rates of stochastic depth only); ``num_heads`` (of each group); ``window_size``; ``mlp_ratio``; ``img_size``
-            (of the pictures in training: where it is no larger than a window, no window shifts); ``qkv_bias``;
+            (of the pictures in training; if it is no larger than a window, no window shifts); ``qkv_bias``;
             ``img_range``; ``in_chans``; ``resi_connection`` (``1conv`` or ``identity``); ``patch_norm``;
             ``drop_path_rate``.
 
     Attributes:
-        tile_multiple, tile_overlap: where tiles of a large picture may begin, and how far they must reach beyond what
-            is kept of them for the result to be that of the whole picture (:func:`needed_overlap`).
+        tile_multiple: the side that divides the positions of tiles of a large picture, in pixels.
+        tile_overlap: the margin of a tile, in pixels, that gives the result of the whole picture.
     """
 
     mean: Tensor
@@ -111,7 +111,7 @@ class DRCT(nn.Module):
         self.before_upsample = nn.Sequential(nn.Conv2d(dim, FEATURES, 3, padding=1), nn.LeakyReLU())
         self.upsample = Upsample(self.scale, FEATURES)
         self.last = nn.Conv2d(FEATURES, channels, 3, padding=1)
-        self.apply(_initialise)
+        self.apply(linear_layers)
 
     def whole_windows(self, x: Tensor) -> Tensor:
         """Return the pictures filled up by reflection to whole windows."""
@@ -122,7 +122,7 @@ class DRCT(nn.Module):
         return x
 
     def body(self, x: Tensor) -> list[Tensor]:
-        """Return what each group makes of the shallow map (B, C, H, W): maps (B, H, W, C)."""
+        """Return the map (B, H, W, C) behind each group, for the shallow map (B, C, H, W)."""
         x = self.embed_norm(x.permute(0, 2, 3, 1).contiguous())
         maps = []
         for group in self.groups:
@@ -152,13 +152,6 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         raise ValueError(f"drct: resi_connection is '1conv' or 'identity', got {config['resi_connection']!r}")
     if config.get("ape"):
         raise ValueError("drct: no model of the paper has absolute position embeddings (ape)")
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

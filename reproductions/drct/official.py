@@ -23,10 +23,10 @@ _RULES: tuple[Rule, ...] = (
     (r"\.attn\.table$", ".attn.relative_position_bias_table"),
 )
 _CONSTANTS = (".attn_mask", ".relative_position_index")
-"""Buffers that the official constructor fills: what the windows of a picture of ``img_size`` may see, and offsets."""
+"""Buffers that the official constructor fills: the masks of shifted windows at ``img_size``, and offsets."""
 
 _WRAPPERS = ("params_ema", "params")
-"""Under which BasicSR saves a state dict, the averaged one first."""
+"""The entries under which BasicSR saves a state dict, the averaged one first."""
 
 
 def from_official(config: Mapping[str, Any], state: Mapping[str, Any], form: str | None = None) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a claim is tested on: small networks with and without dense connections, trained alike on real pictures."""
+"""Small networks with and without dense connections, trained alike on real pictures, for a claim."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIG: Mapping[str, Any] = {
 """Six groups as in the paper, an eleventh of its width, windows half as wide."""
 
 PLAIN_DIM, PLAIN_HEADS = 28, 4
-"""Of the network without dense connections, which so has as many parameters within 1 %."""
+"""The width and heads that give the network without dense connections as many parameters, within 1 %."""
 
 TRAINING = ("astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "ihc.png")
 HELD_OUT = ("chelsea.png", "camera.png")
@@ -119,8 +119,8 @@ def _batch(pairs: Sequence[tuple[Tensor, Tensor]], scale: int, generator: torch.
     small: list[Tensor] = []
     large: list[Tensor] = []
     for _ in range(BATCH):
-        which, turn = (int(torch.randint(n, (), generator=generator)) for n in (len(pairs), 8))
-        low, high = pairs[which]
+        index, turn = (int(torch.randint(n, (), generator=generator)) for n in (len(pairs), 8))
+        low, high = pairs[index]
         y, x = (int(torch.randint(side - CROP + 1, (), generator=generator)) for side in low.shape[1:])
         for picture, at, crops in ((low, 1, small), (high, scale, large)):
             crop = picture[:, at * y : at * (y + CROP), at * x : at * (x + CROP)]
@@ -132,7 +132,7 @@ def _batch(pairs: Sequence[tuple[Tensor, Tensor]], scale: int, generator: torch.
 def intensities(network: DRCT, data: Pictures, channel: int | None = None) -> list[float]:
     """Return the intensity of the held-out pictures' feature maps: before the first group, and behind each group.
 
-    The mean magnitude over pictures, positions and channels, or of one channel alone.
+    The intensity is the mean magnitude over pictures, positions and channels, or of one channel alone.
     """
     totals: list[float] = []
     for small, _ in data.held_out:

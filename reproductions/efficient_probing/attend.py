@@ -1,9 +1,9 @@
-"""Cross-attention of a few queries over many tokens, in the order that the papers write and in the cheaper one.
+"""Cross-attention of a few queries over many tokens, in the papers' order and in a cheaper one.
 
-Pooling is linear in the values, and a score is linear in the key. So the key projection can be moved to the queries
-(``q . W k`` is ``W^T q . k``), and the value projection behind the pooling (``sum a_n W x_n`` is ``W sum a_n x_n``):
-instead of every token, only the few queries and pooled vectors are projected. A bias of the keys adds the same to all
-scores of a query and drops out; a bias of the values is added once, since weights sum to 1.
+Pooling is linear in the values, and a score is linear in the key. The key projection can therefore be moved to the
+queries (``q . W k`` is ``W^T q . k``), and the value projection behind the pooling (``sum a_n W x_n`` is
+``W sum a_n x_n``). Then only the few queries and pooled vectors are projected, not every token. A bias of the keys adds
+the same to all scores of a query and drops out; a bias of the values is added once, since weights sum to 1.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def attend(
     """Attend from M projected queries to the tokens with multi-head attention.
 
     Args:
-        query: (M, heads * d), or (B, M, heads * d) where every image has its own.
-        tokens: (B, N, D), what keys are projected from.
+        query: (M, heads * d), or (B, M, heads * d) if every image has its own.
+        tokens: (B, N, D), the source of the keys.
         key, value: the projections, (groups * d, D) and (groups * e, D).
         heads: heads of the queries.
-        groups: heads of keys and values, which heads of queries share; None for as many.
-        values: (B, N, D), what values are projected from; None for ``tokens``.
+        groups: heads of keys and values, which heads of queries share; None for as many as ``heads``.
+        values: (B, N, D), the source of the values; None for ``tokens``.
         reorder: whether to move the projections to the queries and behind the pooling.
 
     Returns:
@@ -78,7 +78,7 @@ class TokenNorm(nn.BatchNorm1d):
         return super().forward(x.flatten(0, 1)).view_as(x)
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the standard deviation (D,) to normalise (B, N, D) by, and keep count when training."""
+        """Return mean and standard deviation (D,) for (B, N, D); in training also update the running statistics."""
         assert self.running_mean is not None
         assert self.running_var is not None
         if not self.training:

@@ -22,18 +22,9 @@ CONVENTIONAL = ("aim", "cae", "cait", "jepa", "siglip", "coca", "clip", "dinovit
 REPEATS = 7
 
 
-def _config(pooling: str, queries: int = 32) -> dict[str, object]:
-    heads = {"aim": 12, "jepa": 12}
-    own: dict[str, object] = {"num_queries": queries} if pooling == "ep" else {}
-    return {"pooling": pooling, "dim": DIM, "tokens": TOKENS, **own, **_if("num_heads", heads.get(pooling))}
-
-
-def _if(name: str, value: object) -> dict[str, object]:
-    return {} if value is None else {name: value}
-
-
 def _head(pooling: str, form: str, queries: int = 32) -> nn.Module:
-    return build(_config(pooling, queries), form).eval()
+    own = {"ep": {"num_queries": queries}, "aim": {"num_heads": 12}, "jepa": {"num_heads": 12}}.get(pooling, {})
+    return build({"pooling": pooling, "dim": DIM, "tokens": TOKENS, **own}, form).eval()
 
 
 def fewer_parameters(context: ClaimContext) -> ClaimResult:
@@ -58,7 +49,7 @@ def fewer_parameters(context: ClaimContext) -> ClaimResult:
 def faster_than_attention(context: ClaimContext) -> ClaimResult:
     """Compare multiply-adds and time of EP with those of heads on multi-head attention, as official and reordered.
 
-    All heads take turns on the same tokens, so that their ratios hold even where the machine is shared.
+    All heads take turns on the same tokens, so that their ratios hold on a shared machine too.
     """
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
     runs = {("ep", form): _head("ep", form) for form in ("official", "reordered")}
@@ -97,9 +88,9 @@ def faster_than_attention(context: ClaimContext) -> ClaimResult:
 
 
 def complementary_maps(context: ClaimContext) -> ClaimResult:
-    """Train EP on made-up tokens, four of which carry a part of the class, and see how much its queries' maps overlap.
+    """Train EP on made-up tokens, four of which carry a part of the class; measure the overlap of its queries' maps.
 
-    A figure of what training drives the maps to, not of a real encoder.
+    The figure is about the effect of training on the maps, not about a real encoder.
     """
     torch.manual_seed(0)
     classes, dim, tokens = 8, 64, 49
@@ -108,7 +99,7 @@ def complementary_maps(context: ClaimContext) -> ClaimResult:
     assert isinstance(head.pool, EfficientProbing)
 
     def draw(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens with four marked places, and which of two marks each of them has, as one of 16 classes."""
+        """Return tokens (B, N, D) with four marked places, and the choice of their marks as one of 16 classes (B,)."""
         bits = torch.randint(2, (batch, 4))
         x = 0.5 * torch.randn(batch, tokens, dim) + places
         for part in range(4):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from claimbench.kernels.attentive_pool import attentive_pool
 from claimbench.reproductions.efficient_probing.attend import Projection, TokenNorm, attend, whole
+from claimbench.reproductions.initialise import linear_layers
 
 __all__ = ["CAE", "JEPA", "Aim", "CaiT", "CoCa", "SigLIP"]
 
@@ -62,16 +63,10 @@ class JEPA(nn.Module):
         self.project = nn.Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
-        self.apply(self._initialise)
+        self.apply(linear_layers)
         trunc_normal_(self.queries, std=0.02)
         for last in (self.project, self.mlp.fc2):
             last.weight.data.div_(2**0.5)
-
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
-            trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (B, N, D) to (B, D)."""
@@ -82,7 +77,7 @@ class JEPA(nn.Module):
 
 
 class SigLIP(nn.Module):
-    """SigLIP: one latent query, and a residual MLP of ratio 4 on what it found."""
+    """SigLIP: one latent query, and a residual MLP of ratio 4 on the pooled vector."""
 
     def __init__(self, dim: int, num_heads: int = 8, *, reorder: bool) -> None:
         super().__init__()
@@ -105,7 +100,7 @@ class SigLIP(nn.Module):
 class CAE(nn.Module):
     """CAE: one learned query under a norm, keys and values under norms of their own, no residual.
 
-    ``norm2`` stands in the official head, whose parameters count it, and nothing reads it.
+    ``norm2`` counts among the parameters of the official head, but nothing reads it.
     """
 
     def __init__(self, dim: int, num_heads: int = 8, *, reorder: bool) -> None:

@@ -14,15 +14,15 @@ __all__ = ["EfficientProbing"]
 class EfficientProbing(nn.Module):
     """a_q = softmax(D^-1/2 q . x); the output is a_1 V_1, ..., a_Q V_Q side by side, V_q the q-th slice of V = x W^T.
 
-    Keys are the tokens, in full width: a learned query takes up what a key projection would do (section 3).
+    Keys are the tokens in full width; a learned query absorbs a key projection (section 3).
 
     Args:
         dim: channels D of the tokens.
         num_queries: Q.
-        d_out: how many times narrower than the tokens the output is.
+        d_out: the width of the tokens over that of the output.
         qkv_bias: whether values have a bias.
-        reorder: whether to pool tokens first and project them then, where that takes fewer multiply-adds: 2 Q N D +
-            D^2 / d_out for N tokens in place of Q N D + N D^2 / d_out + N D / d_out.
+        reorder: whether to project after the pooling if that takes fewer multiply-adds: 2 Q N D + D^2 / d_out for N
+            tokens in place of Q N D + N D^2 / d_out + N D / d_out.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ _ATTENTIVE_HEADS = ("aim", "esimpool", "clip", "siglip", "cait", "dinovit", "jep
 
 
 class ProbeHead(nn.Module):
-    """pool -> norm -> classifier, on tokens (B, N, D) (or, for the linear probe, pooled features (B, D))."""
+    """classifier(norm(pool(x))) for tokens (B, N, D), or for pooled features (B, D) in the linear probe."""
 
     def __init__(self, pool: nn.Module, width: int, num_classes: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ProbeHead(nn.Module):
         self.form = ""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, classes)."""
+        """Map (B, N, D) to (B, classes)."""
         return self.classifier(self.norm(self.pool(x)))
 
 
@@ -64,8 +64,8 @@ def build(config: Mapping[str, Any], form: str = "reordered") -> ProbeHead:
     Args:
         config: ``pooling`` (a name of :data:`POOLINGS`), ``dim`` D, ``num_classes`` and the pooling's own
             hyper-parameters; ``tokens`` N matters to the CLIP head alone.
-        form: ``official`` computes what the official code computes; ``reordered`` gives the same output with the
-            projections moved to the queries and behind the pooling, and without outputs that nothing reads.
+        form: ``official`` has the steps of the official code; ``reordered`` gives the same output with the projections
+            moved to the queries and behind the pooling, and without outputs that nothing reads.
 
     Raises:
         ValueError: the pooling or the form does not exist, or a number does not fit another.

@@ -77,7 +77,7 @@ _OPTIONS = {"num_heads": "num_heads", "abmilp_sa": "self_attention", "abmilp_act
 """Options of main_linprobe.py that shape a head and leave no trace in its weights, and our names for them."""
 
 _READ_BY = {"num_heads": ("aim", "jepa"), "abmilp_sa": ("abmilp",), "abmilp_act": ("abmilp",)}
-"""The poolings that heed each of them."""
+"""The poolings that read each option."""
 
 
 def _sizes(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ __all__ = ["CBAM", "CLIP", "DOLG", "AbMILP", "ESimPool", "Mean", "SimPool", "ViT
 
 
 class Mean(nn.Module):
-    """What a linear probe reads: the mean of the tokens, or a feature (B, D) that was pooled before."""
+    """The mean of the tokens, for the linear probe; a feature (B, D) that was pooled before is passed on."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (B, N, D), or pass on (B, D), to (B, D)."""
@@ -99,7 +99,7 @@ class AbMILP(nn.Module):
 
     Args:
         dim: channels D.
-        self_attention: whose input it makes: ``both`` of weights and values, of the weights only (``map``), or none.
+        self_attention: its place: ahead of weights and values (``both``), of the weights only (``map``), or ``none``.
         activation: ``tanh`` or ``relu``.
         depth: layers of the MLP.
     """
@@ -122,7 +122,7 @@ class AbMILP(nn.Module):
         """Pool (B, N, D) to (B, D)."""
         attended = x if self.attention is None else self.attention(x)
         hidden, values = self.hidden(attended), attended if self.on_values else x
-        # The bias adds the same to the scores of all tokens; it is taken along for the sake of its (zero) gradient.
+        # The bias adds the same to the scores of all tokens; it is kept so that it has a (zero) gradient.
         weights = self.score(hidden).softmax(1)
         return (weights.mT @ values.to(weights.dtype)).squeeze(1)
 

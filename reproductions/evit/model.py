@@ -13,12 +13,25 @@ from torch import Tensor, nn
 
 from claimbench.kernels.token_reorganize import token_reorganize
 from claimbench.reproductions.attention import SelfAttention
-from claimbench.reproductions.evit.reorganize import class_attention
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import add_feed_forward, drop_path_rates, only_result_counts
 
 
+def class_attention(q: Tensor, k: Tensor) -> Tensor:
+    """Return the attention of the class token to each other token, averaged over heads: (B, N - 1) (section 3.2).
+
+    Only the class token's row is computed, so that the attention itself may run in a fused kernel that never shows its
+    probabilities.
+
+    Args:
+        q, k: queries and keys (B, heads, N, d), the class token first.
+    """
+    row = (q[:, :, :1] * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    return row.softmax(-1)[:, :, 0, 1:].mean(dim=1)
+
+
 class Attention(SelfAttention):
-    """Multi-head self-attention that can also tell how much the class token attends to each token."""
+    """Multi-head self-attention that can also return the attention of the class token to each token."""
 
     def attend(self, x: Tensor, with_scores: bool) -> tuple[Tensor, Tensor | None]:
         """Return the attended tokens (B, N, C) and, if asked for, the scores (B, N - 1)."""
@@ -52,10 +65,10 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def kept(self, others: int, keep_rate: float | None = None) -> int:
-        """Return how many of ``others`` tokens, the class token not counted, are kept.
+        """Return the number of ``others`` tokens that are kept; the class token is not counted.
 
-        ``keep_rate`` replaces the block's own while it is being annealed in training; a block built to keep all its
-        tokens keeps them whatever is passed.
+        ``keep_rate`` replaces the block's own while training anneals it. A block built to keep all its tokens keeps
+        them at every rate.
         """
         rate = self.keep_rate if keep_rate is None else keep_rate
         return math.ceil(rate * others) if self.keep_rate < 1 and rate < 1 else others
@@ -113,11 +126,7 @@ class EViT(nn.Module):
         self.head = nn.Linear(dim, classes) if classes else nn.Identity()
         trunc_normal_(self.pos_embed, std=0.02)
         trunc_normal_(self.cls_token, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def position_embedding(self, height: int, width: int) -> Tensor:
         """Return the position embedding (1, 1 + height * width, C) for a grid of patches."""

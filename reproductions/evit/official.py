@@ -36,8 +36,8 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name.
 
-    ``kept_idx_<i>``: which tokens the i-th dropping block kept, best first; ``tokens_after_block``: how many tokens,
-    the class token not counted, are left after each block; ``features``: the normed class token; ``logits``.
+    ``kept_idx_<i>`` are the tokens that the i-th dropping block kept, best first; ``tokens_after_block`` the numbers of
+    tokens behind each block, without the class token; ``features`` the normed class token; and ``logits``.
     """
     assert isinstance(model, EViT)
     named: dict[str, Tensor] = {}

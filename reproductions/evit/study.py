@@ -14,9 +14,9 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     """Return the network of an arm, pictures (B, channels, size, size) to logits (B, classes).
 
     Args:
-        arm: ``block`` drops tokens in three of its six blocks, in each a quarter of the depth after the one before;
-            ``counterpart`` drops none. Both have the same parameters.
-        channels, size: of the pictures.
+        arm: ``block`` drops tokens in its second, fourth and fifth of six blocks; ``counterpart`` drops none. Both
+            have the same parameters.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     patch, along = patch_grid(size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 
 CLOSE = 0.9
-"""Throughput of at least this share of Swin's is read as close to it."""
+"""The least share of Swin's throughput that is read as close to it."""
 
 
 def cost_near_window_attention(context: ClaimContext) -> ClaimResult:

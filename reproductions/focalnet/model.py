@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from timm.layers import DropPath, LayerScale, Mlp, trunc_normal_
+from timm.layers import DropPath, LayerScale, Mlp
 from torch import Tensor, nn
 
 from claimbench.kernels.focal_modulation import focal_modulation
 from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.inplace import gelu, multiply
 from claimbench.reproductions.layers import DepthwiseConv2d, channels_last, drop_path_rates
 
@@ -22,13 +23,13 @@ __all__ = ["FocalModulation", "FocalNet", "build"]
 class FocalModulation(nn.Module):
     """y = project_out(query * modulator(focal context)), query, context and gates from one projection of x.
 
-    (B, H, W, C) -> (B, H, W, C).
+    Maps (B, H, W, C) to the same shape (section 3).
 
     Args:
         dim: C.
         window: the kernel of the first level; each further level's is ``factor`` larger.
         levels: L, the number of depthwise levels.
-        factor: by how much the kernel grows from level to level.
+        factor: the growth of the kernel from level to level.
         normalize: whether the summed context is divided by L + 1.
         post_norm: whether the modulated query is normalised before the last projection.
     """
@@ -86,7 +87,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H, W, C)."""
+        """Map (B, H, W, C) to (B, H, W, C)."""
         if self.post_norm:
             x = x + self.drop_path(self.scale1(self.norm1(self.modulation(x))))
             return x + self.drop_path(self.scale2(self.norm2(self._mlp(x))))
@@ -120,13 +121,13 @@ class FocalNet(nn.Module):
         depths: the blocks of each stage; one stage makes an isotropic model.
         focal_levels: the depthwise levels in each stage.
         focal_windows: the kernel of the first level in each stage.
-        patch_size: the stride of the stem, where its patches do not overlap.
-        focal_factor: by how much the kernel grows from level to level.
+        patch_size: the stride of a stem whose patches do not overlap.
+        focal_factor: the growth of the kernel from level to level.
         mlp_ratio: the expansion of the MLP.
         patch_norm: whether patch embeddings end in a LayerNorm.
-        use_conv_embed: overlapping patches: a 7x7 stem of stride 4 and 3x3 convolutions of stride 2.
+        use_conv_embed: whether patches overlap: a 7x7 stem of stride 4 and 3x3 convolutions of stride 2.
         use_layerscale: whether residual branches are scaled.
-        layerscale_init: what the scales start at.
+        layerscale_init: the start of the scales.
         use_postln: whether a block's norms follow its branches.
         use_postln_in_modulation: whether the modulated query is normalised.
         normalize_modulator: whether the summed context is divided by the number of its terms.
@@ -174,7 +175,7 @@ class FocalNet(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         self.norm = nn.LayerNorm(dims[-1])
         self.head = nn.Linear(dims[-1], num_classes)
-        self.apply(_initialise)
+        self.apply(linear_layers)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map (B, C, H, W) that each stage gives for pictures (B, 3, H, W); none is normalised."""
@@ -189,12 +190,6 @@ class FocalNet(nn.Module):
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         tokens = self.forward_features(x)[-1].permute(0, 2, 3, 1)
         return self.head(self.norm(tokens).mean((1, 2)))
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> FocalNet:

@@ -20,6 +20,6 @@ def block(dim: int, size: int) -> nn.Module:
 
 
 def counterpart(dim: int, size: int) -> nn.Module:
-    """Return self-attention of every position to the 7x7 window around it, or to what fits a smaller map."""
+    """Return self-attention of every position to the 7x7 window around it, or to the largest that fits."""
     window = min(_WINDOW, size - (size + 1) % 2)
     return ChannelsFirst(NeighborhoodAttention(dim, head_count(dim), window, dilation=1, qkv_bias=True))

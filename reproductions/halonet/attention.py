@@ -9,18 +9,20 @@ from torch import Tensor, nn
 
 from claimbench.kernels.local_block_attention import local_block_attention
 
+__all__ = ["HaloAttention"]
+
 
 class HaloAttention(nn.Module):
     """Self-attention of (B, C, H, W) maps within blocks and their halos, without an output projection.
 
-    H and W must be multiples of the block size. With stride 2 only every second query of a block attends; where the
+    H and W must be multiples of the block size. With stride 2 only every second query of a block attends; if the
     block's side is odd, or ``pool`` asks for it, all attend and 2 x 2 outputs are averaged.
 
     Args:
         dim: channels C of the input.
         dim_out: channels of the output, divided among the heads.
         num_heads: heads G.
-        block_size, halo_size: a block's side, and how far its keys reach beyond it.
+        block_size, halo_size: a block's side, and the reach of its keys beyond it.
         stride: 1 or 2.
         head_dim: channels of a query and of a key; C_out / G by default.
         pool: whether stride 2 averages.

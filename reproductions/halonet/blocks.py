@@ -1,4 +1,4 @@
-"""What HaloNets are made of: convolutions with BatchNorm, and bottlenecks around attention or a 3x3 convolution."""
+"""The parts of HaloNets: convolutions with BatchNorm, and bottlenecks around attention or a 3x3 convolution."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConvNorm(nn.Module):
 
 
 class HaloMixer(nn.Module):
-    """Halo attention, BatchNorm and activation; the map may be padded to whole blocks first."""
+    """Halo attention, BatchNorm and activation."""
 
     def __init__(self, attention: HaloAttention, dim_out: int, act: str) -> None:
         super().__init__()
@@ -67,14 +67,15 @@ class ConvMixer(nn.Module):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the blocks of a stage have in common.
+    """The settings that all blocks of a stage share.
 
     Attributes:
-        dim_out: channels between blocks; hidden: channels inside them; attended: channels of the values.
-        num_heads, head_dim, block_size, halo_size: of the attention; ``head_dim`` None divides ``hidden`` up.
+        dim_out, hidden, attended: the channels between blocks, inside them, and of the values.
+        num_heads, head_dim, block_size, halo_size: arguments of the attention; ``head_dim`` None divides ``hidden``.
         act: ``relu`` or ``silu``.
-        groups, channel_attention: of the blocks with a 3x3 convolution: its groups; ``se``, ``eca`` or none.
-        pad: whether maps that blocks do not tile are padded, or refused.
+        groups: the groups of a 3x3 convolution.
+        channel_attention: ``se``, ``eca`` or empty, behind a 3x3 convolution.
+        pad: whether maps that blocks do not tile are padded; without it they are refused.
     """
 
     dim_out: int
@@ -91,9 +92,9 @@ class Stage:
 
 
 def pad_to_blocks(x: Tensor, block: int) -> Tensor:
-    """Pad (B, C, H, W) with zeros around, where either side is no multiple of ``block``.
+    """Return (B, C, H, W) padded with zeros on all sides if either side is no multiple of ``block``.
 
-    As kecam does it: a side that is a multiple is then lengthened by a whole block, too.
+    As in kecam, a side that is a multiple is then lengthened by a whole block too.
     """
     height, width = x.shape[2:]
     if height % block == 0 and width % block == 0:

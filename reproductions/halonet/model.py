@@ -21,8 +21,8 @@ class Stem(nn.Module):
     Args:
         width: channels of the output.
         kind: ``7x7`` or ``tiered``.
-        pool: ``max`` for 3x3 max pooling; ``zero_max`` for max pooling of the map padded with zeros, which differs
-            where activations may be negative; ``conv`` for a last convolution at stride 2 instead.
+        pool: ``max`` for 3x3 max pooling; ``zero_max`` for max pooling of the map padded with zeros, which differs for
+            negative activations; ``conv`` for a last convolution at stride 2 instead.
         act: the activation.
     """
 
@@ -53,7 +53,7 @@ class Stem(nn.Module):
 class HaloNet(nn.Module):
     """The network: (B, 3, H, W) to (B, num_classes).
 
-    H and W must be such that blocks tile the map of every stage with attention; models with ``pad`` take any size.
+    Blocks must tile the map of every stage with attention; models with ``pad`` take any H and W.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

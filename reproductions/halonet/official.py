@@ -71,7 +71,7 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 
 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
-    """Return the outputs that golden records name: ``logits``, which is the map itself for the attention layer."""
+    """Return the outputs that golden records name: ``logits`` (the map of an attention layer), ``stem`` and stages."""
     if not isinstance(model, HaloNet):
         return {"logits": model(*inputs)}
     maps = model.forward_features(*inputs)

@@ -1,4 +1,4 @@
-"""Small-scale study: halo attention in a bottleneck, against the 3x3 convolution that it takes the place of."""
+"""Small-scale study: halo attention in a bottleneck, against the 3x3 convolution that it replaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACT = "relu"
 
 
 class WholeBlocks(nn.Module):
-    """Completes a map by zeros at the right and the bottom to whole blocks, mixes it and cuts it to size again."""
+    """A mixer on a map that zeros at the right and the bottom complete to whole blocks; the result is cut to size."""
 
     def __init__(self, mixer: nn.Module, block: int) -> None:
         super().__init__()

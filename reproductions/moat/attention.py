@@ -12,7 +12,7 @@ __all__ = ["WindowAttention", "resize_table"]
 
 
 def _taps(size: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each of ``target`` places, its two neighbours among ``size`` and how far it is from the first."""
+    """Return, for each of ``target`` places, its two neighbours among ``size`` and its distance from the first."""
     place = (torch.arange(target, device=device, dtype=torch.float32) + 0.5) * (size / target) - 0.5
     lower = place.floor()
     fraction = place - lower
@@ -22,8 +22,8 @@ def _taps(size: int, target: int, device: torch.device) -> tuple[Tensor, Tensor,
 def resize_table(table: Tensor, height: int, width: int) -> Tensor:
     """Resize (heads, H, W) to (heads, height, width) bilinearly, with half-pixel centres and no antialiasing.
 
-    As in ``tf.image.resize`` the arithmetic is in float32 whatever the table's dtype, first along the rows; a model in
-    float64 is compared with the official one to more digits than float32 holds.
+    As in ``tf.image.resize``, the arithmetic is in float32 for every dtype, first along the rows. A float64 model then
+    equals the official one to more digits than float32 holds.
     """
     if table.shape[1:] == (height, width):
         return table
@@ -75,7 +75,7 @@ class WindowAttention(nn.Module):
         return biased_attention(query, key, value, table.to(query.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W).
+        """Map (B, C, H, W) to (B, C, H, W).
 
         Raises:
             ValueError: the map is not a whole number of windows.

@@ -25,15 +25,15 @@ _ROUNDING = sqrt(2) / torch.tensor(sqrt(2), dtype=torch.float32).item()
 
 
 class GELU(nn.Module):
-    """TensorFlow's exact GELU: PyTorch's but for float64, where a constant of it has float32's digits only."""
+    """TensorFlow's exact GELU, whose constant has float32's digits in float64 too; otherwise it is PyTorch's."""
 
     def forward(self, fresh: Tensor) -> Tensor:
-        """Activate a tensor of any shape that nobody else needs, in its memory where no gradient does."""
+        """Activate a tensor of any shape, in its memory if no gradient needs it; the caller owns ``fresh``."""
         return F.gelu(fresh * _ROUNDING) / _ROUNDING if fresh.dtype == torch.float64 else inplace.gelu(fresh)
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride)), padded apart only where it must be."""
+    """A convolution (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride)) with TensorFlow's "SAME" padding."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         spans = [
@@ -64,16 +64,16 @@ def average_pool(x: Tensor, size: int, stride: int) -> Tensor:
 class MBConv(nn.Module):
     """shortcut(x) + reduce(SE(GELU(BN(depthwise(GELU(BN(expand(BN(x)))))))).
 
-    The shortcut is average pooling at the stride and, where the width changes, a 1x1 convolution. The expansion and
+    The shortcut is average pooling at the stride and, if the width changes, a 1x1 convolution. The expansion and
     the width of the squeeze-and-excitation follow the width of the output.
 
     Args:
         before, dim: the channels of input and output.
-        stride: of the depthwise convolution.
+        stride: the stride of the depthwise convolution.
         expansion: the inner width over ``dim``.
         se_ratio: the width of the squeeze over ``dim``, or None for no squeeze-and-excitation.
-        kernel_size: of the depthwise convolution.
-        pool_size: of the shortcut's pooling.
+        kernel_size: the side of the depthwise kernel.
+        pool_size: the side of the shortcut's pooling.
         drop_path: the rate of stochastic depth.
     """
 
@@ -111,14 +111,14 @@ class MBConv(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, before, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, before, H, W) to (B, dim, ceil(H / stride), ceil(W / stride))."""
         shortcut = self.shortcut(average_pool(x, self.pool_size, self.stride) if self.stride > 1 else x)
         inner = self.activate(self.widen(x))
         inner = self.activate(conv_norm(inner, self.depthwise, self.depthwise_norm))
         return inplace.add(self.drop_path(self.reduce(self.excite(inner))), shortcut)
 
     def widen(self, x: Tensor) -> Tensor:
-        """BN(expand(BN(x))), (B, before, H, W) -> (B, inner, H, W), in evaluation one product."""
+        """Return BN(expand(BN(x))), (B, before, H, W) to (B, inner, H, W), in evaluation as one product."""
         if not is_affine(x, self.norm, self.expand_norm):
             return self.expand_norm(self.expand(self.norm(x)))
         return pointwise(x, *fold_after(*fold_before(self.expand.weight, None, self.norm), self.expand_norm))
@@ -134,6 +134,6 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, before, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, before, H, W) to (B, dim, ceil(H / stride), ceil(W / stride))."""
         x = by_pieces(self.mbconv, x, self.mbconv.expand.out_channels)
         return x if self.attention is None else x + self.drop_path(self.attention(x))

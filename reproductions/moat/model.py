@@ -34,8 +34,8 @@ class MOAT(nn.Module):
         expansion_rate: the inner width of an MBConv over its output.
         se_ratio: the width of the squeeze over the output's.
         head_size: the channels of an attention head.
-        kernel_size: of the depthwise convolutions.
-        pool_size: of the pooling in the shortcuts: 2 for classification, 3 for dense prediction.
+        kernel_size: the side of the depthwise kernels.
+        pool_size: the side of the pooling in the shortcuts: 2 for classification, 3 for dense prediction.
         window_size: (height, width) of the attention windows in each stage, None for global attention there.
         position_embedding_size: the window side that each stage's table of biases is made for.
         position_embedding: whether attention has a bias for relative positions at all.
@@ -110,7 +110,7 @@ class MOAT(nn.Module):
 
 
 def _stem(channels: int, sizes: Sequence[int]) -> nn.Sequential:
-    """3x3 convolutions, the first of stride 2, with BatchNorm and GELU between them."""
+    """Return 3x3 convolutions, the first of stride 2, with BatchNorm and GELU between them."""
     layers: list[nn.Module] = []
     for i, size in enumerate(sizes):
         if i:

@@ -45,15 +45,15 @@ _BESIDES = ("ExponentialMovingAverage", "global_step")
 
 
 def _stem_name(layer: int) -> str:
-    """The stem is convolution, norm, activation, convolution and so on."""
+    """Return the official name of a layer of the stem: convolution, norm, activation, convolution and so on."""
     return f"{'conv' if layer % 3 == 0 else 'norm'}_{layer // 3}"
 
 
 def from_tensorflow(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the PyTorch-style layout of the official TensorFlow variables, keyed by name (``moat/stem/...``).
 
-    What a training checkpoint holds besides (the step, moving averages of the weights) is left out, as the official
-    loader does; a Keras model in memory names the variables of its stem without the scope.
+    The step and the moving averages of a training checkpoint are left out, as by the official loader. A Keras model in
+    memory names the variables of its stem without the scope, which is added.
     """
     state = {}
     for name, tensor in variables.items():

@@ -20,12 +20,12 @@ _LARGEST = 14
 
 
 class TransformerBlock(nn.Module):
-    """What a MOAT block is made from: x + attention(x), then x + MLP(LN(x)).
+    """The transformer block that MOAT changes: x + attention(x), then x + MLP(LN(x)).
 
     Args:
         shortcut: maps the channels of the input to those of the output, after pooling.
-        stride: of the pooling, as in a MOAT block's shortcut.
-        attention: with its LayerNorm.
+        stride: the stride of the pooling, as in a MOAT block's shortcut.
+        attention: maps (B, C, H, W) to the same shape, with a LayerNorm of its own.
         dim: the channels of the output.
         hidden: the width of the MLP.
     """
@@ -37,7 +37,7 @@ class TransformerBlock(nn.Module):
         self.mlp = Mlp(dim, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, before, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, before, H, W) to (B, dim, ceil(H / stride), ceil(W / stride))."""
         x = self.shortcut(average_pool(x, 2, self.stride) if self.stride > 1 else x)
         x = x + self.attention(x)
         return x + self.mlp(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
@@ -59,7 +59,7 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     Args:
         arm: ``block`` is a MOAT with one stage of MOAT blocks on maps of at most 7x7, and mobile convolutions ahead of
             it; ``counterpart`` has transformer blocks for the MOAT blocks.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     side, strides = -(-size // 2), []  # behind the stem, which halves the picture

@@ -25,7 +25,7 @@ class AttentionBlock(nn.Module):
         self.mlp = Mlp(DIM, HIDDEN)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
+        """Map (B, N, C) to (B, N, C)."""
         query, key, value = self.qkv(self.norm1(x)).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))

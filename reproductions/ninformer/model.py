@@ -19,7 +19,7 @@ __all__ = ["MixerBlock", "MixerGatingUnit", "NiNformer", "build"]
 class MixerBlock(nn.Module):
     """MLP-Mixer: y = x + MLP over tokens of LN(x), then y + MLP over channels of LN(y).
 
-    (B, N, C) -> (B, N, C) with N = ``tokens``.
+    Maps (B, N, C) to the same shape, with N = ``tokens``.
     """
 
     def __init__(self, dim: int, tokens: int, hidden: int, dropout: float) -> None:
@@ -36,7 +36,7 @@ class MixerBlock(nn.Module):
 
 
 class MixerGatingUnit(nn.Module):
-    """project(x) * Mixer(x), neither factor squashed: (B, N, C) -> (B, N, C)."""
+    """project(x) * Mixer(x), without an activation on either factor: (B, N, C) to the same shape."""
 
     def __init__(self, dim: int, tokens: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class MixerGatingUnit(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gate each token by what the Mixer made of all."""
+        """Gate each token of (B, N, C) by the Mixer's output."""
         return self.project(x) * self.mixer(x)
 
 
@@ -58,7 +58,7 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, hidden, drop=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
+        """Map (B, N, C) to (B, N, C)."""
         x = x + self.gate(self.norm(x))
         return x + self.mlp(self.norm(x))
 
@@ -67,7 +67,7 @@ class NiNformer(nn.Module):
     """Patches that do not overlap, the blocks, the mean over tokens, one linear layer; no positions, no last norm.
 
     Args:
-        image_size: the side of the pictures; fixes the number of tokens, which the Mixers are made for.
+        image_size: the side of the pictures, which fixes the number of tokens of the Mixers.
         patch_size: the side of a patch, a divisor of ``image_size``.
         in_channels: the channels of the picture.
         num_classes: the width of the output.

@@ -1,4 +1,4 @@
-"""Small-scale study: a small NiNformer, against the same network whose Mixers gate nothing."""
+"""Small-scale study: a small NiNformer, against the same network without the gate around its Mixers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     """Return the network of an arm, pictures (B, channels, size, size) to logits (B, classes).
 
     Args:
-        arm: ``block`` is a NiNformer; ``counterpart`` uses what its Mixers make as it is instead of as a gate, with
+        arm: ``block`` is a NiNformer; ``counterpart`` uses the output of its Mixers directly instead of as a gate, with
             MLPs so wide that there are as many parameters.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     patch, along = patch_grid(size)

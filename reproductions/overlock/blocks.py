@@ -1,4 +1,4 @@
-"""The blocks OverLoCK stacks: the static one of the Base- and Overview-Net, the dynamic one of the Focus-Net."""
+"""The blocks of OverLoCK: the static one of the Base- and Overview-Net, the dynamic one of the Focus-Net."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from claimbench.reproductions.inplace import add, gelu
-from claimbench.reproductions.layers import LayerNorm2d
+from claimbench.reproductions.layers import LayerNorm2d, ResidualDepthwiseConv2d
 from claimbench.reproductions.overlock.contmix import ContMix
 from claimbench.reproductions.overlock.layers import (
-    ConvNorm,
-    Depthwise,
+    DepthwiseNorm,
     GlobalResponseNorm,
     LargeKernel,
     LayerScale,
     Pointwise,
-    ResidualDepthwise,
     squeeze_excite,
 )
 
@@ -45,7 +43,7 @@ class ConvFFN(nn.Module):
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
         self.expand = Pointwise(dim, hidden_dim)
-        self.position = ResidualDepthwise(hidden_dim, 3)
+        self.position = ResidualDepthwiseConv2d(hidden_dim, 3)
         self.response = GlobalResponseNorm(hidden_dim)
         self.reduce = Pointwise(hidden_dim, dim)
 
@@ -69,7 +67,7 @@ class RepConvBlock(nn.Module):
         merged: bool,
     ) -> None:
         super().__init__()
-        self.position = ResidualDepthwise(dim, 3)
+        self.position = ResidualDepthwiseConv2d(dim, 3)
         self.norm = LayerNorm2d(dim)
         self.large_kernel = LargeKernel(dim, kernel_size, merged)
         self.excite = squeeze_excite(dim)
@@ -85,9 +83,9 @@ class RepConvBlock(nn.Module):
 class FocusBlock(nn.Module):
     """The dynamic block: mixes the features with kernels made from the features and the top-down context.
 
-    The context is refreshed by ``ctx <- s(ctx) + s'(reference)`` (not in the first block), joined to the features
-    as ``z = [x | ctx]``, and then ``z <- ls(z) + ContMix(LN(z))``, ``z <- ls(z) + FFN(LN(z))``, each after
-    ``z <- z + dw3x3(z)``. Equations: the paper's section on the dynamic block.
+    Every block but the first refreshes the context by ``ctx <- s(ctx) + s'(reference)``. Features and context join as
+    ``z = [x | ctx]``. Then follow ``z <- ls(z) + ContMix(LN(z))`` and ``z <- ls(z) + FFN(LN(z))``, each after
+    ``z <- z + dw3x3(z)`` (the paper's section on the dynamic block).
     """
 
     def __init__(
@@ -108,18 +106,18 @@ class FocusBlock(nn.Module):
         joint_dim = dim + context_dim
         self.dim, self.context_dim = dim, context_dim
         self.refresh = None if first else nn.ModuleList([LayerScale(context_dim, 1), LayerScale(context_dim, 1)])
-        self.position1 = ResidualDepthwise(joint_dim, 3)
+        self.position1 = ResidualDepthwiseConv2d(joint_dim, 3)
         self.norm1 = LayerNorm2d(joint_dim)
         self.fusion = nn.ModuleDict(
             {
-                "depthwise": ConvNorm(Depthwise(joint_dim, 3)),
+                "depthwise": DepthwiseNorm(joint_dim, 3, bias=True),
                 "pointwise": Pointwise(joint_dim, dim),
                 "response": GlobalResponseNorm(dim),
             }
         )
         self.contmix = ContMix(dim, context_dim, joint_dim, kernel_size, small_kernel_size, num_heads, merged)
         self.residual1 = Residual(joint_dim, ls_init_value, res_scale, drop_path)
-        self.position2 = ResidualDepthwise(joint_dim, 3)
+        self.position2 = ResidualDepthwiseConv2d(joint_dim, 3)
         self.norm2 = LayerNorm2d(joint_dim)
         self.ffn = ConvFFN(joint_dim, int(dim * mlp_ratio))
         self.residual2 = Residual(joint_dim, ls_init_value, res_scale, drop_path)
@@ -163,13 +161,13 @@ class ContMixBlock(nn.Module):
         merged: bool = False,
     ) -> None:
         super().__init__()
-        self.position1 = ResidualDepthwise(dim, 3)
+        self.position1 = ResidualDepthwiseConv2d(dim, 3)
         self.norm1 = LayerNorm2d(dim)
         self.contmix = ContMix(dim, dim, dim, kernel_size, smk_size, num_heads, merged, own_value=True)
         for bias in self.contmix.mixing.position_bias:
             nn.init.trunc_normal_(bias, std=0.02)
         self.residual1 = Residual(dim, ls_init_value, res_scale, drop_path)
-        self.position2 = ResidualDepthwise(dim, 3)
+        self.position2 = ResidualDepthwiseConv2d(dim, 3)
         self.norm2 = LayerNorm2d(dim)
         self.ffn = ConvFFN(dim, int(dim * mlp_ratio))
         self.residual2 = Residual(dim, ls_init_value, res_scale, drop_path)

@@ -73,7 +73,7 @@ def _as_trained(model: nn.Module, generator: torch.Generator) -> None:
 
 @torch.no_grad()
 def merging_changes_nothing(context: ClaimContext) -> ClaimResult:
-    """Compare logits before and after re-parameterisation, in float64, and what merging saves."""
+    """Compare logits before and after re-parameterisation, in float64, and the cost of both forms."""
     generator = torch.Generator().manual_seed(0)
     model = build(SMALL, "plain").double().eval()
     _as_trained(model, generator)

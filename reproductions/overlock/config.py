@@ -12,20 +12,21 @@ class Config:
     """Hyper-parameters of the network, under their official names.
 
     Attributes:
-        depth, sub_depth: blocks in stages 1-4 (Base-Net 1-3, Overview-Net 4) and in the two Focus-Net stages.
+        depth: blocks in stages 1-4 (Base-Net 1-3, Overview-Net 4).
+        sub_depth: blocks in the two stages of the Focus-Net.
         embed_dim, kernel_size: channels and large-kernel size of stages 1-4; the Focus-Net shares those of 3 and 4.
-        mlp_ratio, sub_mlp_ratio: FFN expansion.
+        mlp_ratio, sub_mlp_ratio: the expansion of the FFN, likewise.
         sub_num_heads: half the number of kernel groups in the Focus-Net stages.
         smk_size: the small dynamic kernel.
         projection: width of the classification head.
         ls_init_value: initial layer scale by stage, None for none.
         res_scale: whether the layer scale sits on the shortcut.
         use_ds: whether the training network has an auxiliary head.
-        deploy: whether the official checkpoint is merged; says nothing about the form to build.
+        deploy: whether the official checkpoint is merged; the form to build does not depend on it.
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0.
         use_checkpoint: in each stage the number of blocks whose activations are recomputed in the backward pass.
-        dense: "" for classification, else the network returns four maps for dense prediction and has no heads:
-            "segmentation" with a LayerNorm each, "detection" with the overview also added to the last one.
+        dense: empty for classification. Otherwise the network has no heads and returns four maps: "segmentation" norms
+            each by a LayerNorm, "detection" also adds the overview to the last one.
     """
 
     depth: tuple[int, ...]

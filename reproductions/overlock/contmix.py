@@ -1,4 +1,4 @@
-"""ContMix: context-mixing dynamic convolution, the operator OverLoCK is about."""
+"""ContMix, the context-mixing dynamic convolution of OverLoCK."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from torch import Tensor, nn
 
 from claimbench.kernels.context_mix import context_mix
 from claimbench.reproductions.inplace import add
-from claimbench.reproductions.overlock.layers import ConvNorm, LargeKernel, NormPointwise, Pointwise, squeeze_excite
+from claimbench.reproductions.overlock.layers import LargeKernel, NormPointwise, PointwiseNorm, squeeze_excite
 
 REGIONS = 7
-"""The context is pooled to REGIONS x REGIONS regions; a kernel is a mixture of what a position has with each."""
+"""The side of the grid of regions that the context is pooled to; kernels are made from affinities to them."""
 
 
 class ContextMixing(nn.Module):
-    """Convolves half of the channels with a small and half with a large kernel, both made for every position.
+    """Convolution of half of the channels with a small and half with a large kernel, both made for every position.
 
-    For position n and group g: affinity to the 49 regions ``a_r = scale * q_n . k_r``; a linear map of the 49
-    affinities plus a relative position bias gives the logits of the 5x5 and of the K x K kernel; each kernel is the
-    softmax of its own logits and aggregates the values in its window. Windows are shifted inside the map at the border.
+    Position n and group g have the affinities ``a_r = scale * q_n . k_r`` to the 49 regions. A linear map of them plus
+    a relative position bias gives the logits of the 5x5 and of the K x K kernel. Each kernel is the softmax of its
+    logits and sums the values in its window. At the border windows are shifted inside the map.
     """
 
     def __init__(self, dim: int, context_dim: int, kernel_sizes: tuple[int, int], groups: int, own_value: bool) -> None:
         super().__init__()
         self.kernel_sizes, self.groups = kernel_sizes, groups
         self.scale = (dim // groups) ** -0.5  # the official scale, although a query has dim / (2 groups) channels
-        self.query = ConvNorm(Pointwise(dim, dim // 2, bias=False))
-        self.key = ConvNorm(Pointwise(context_dim, dim // 2, bias=False))
-        self.value = ConvNorm(Pointwise(dim, dim, bias=False)) if own_value else nn.Identity()
+        self.query = PointwiseNorm(dim, dim // 2)
+        self.key = PointwiseNorm(context_dim, dim // 2)
+        self.value = PointwiseNorm(dim, dim) if own_value else nn.Identity()
         self.kernels = nn.Linear(REGIONS**2, sum(k * k for k in kernel_sizes))
         self.position_bias = nn.ParameterList(
             [nn.Parameter(torch.zeros(groups, 2 * k - 1, 2 * k - 1)) for k in kernel_sizes]
         )
 
     def enlarged_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size at which the map is mixed: the shorter side is at least the large kernel's."""
+        """Return the size at which the map is mixed, whose shorter side is at least the large kernel's."""
         kernel_size = self.kernel_sizes[-1]
         if min(height, width) >= kernel_size:
             return height, width
@@ -79,10 +79,10 @@ class ContMix(nn.Module):
         super().__init__()
         sizes = (small_kernel_size, kernel_size)
         self.mixing = ContextMixing(dim, context_dim, sizes, 2 * num_heads, own_value)
-        self.after_mixing = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.after_mixing = PointwiseNorm(dim, dim)
         self.large_kernel = LargeKernel(dim, kernel_size, merged)
         self.excite = squeeze_excite(dim)
-        self.gate = ConvNorm(Pointwise(dim, dim, bias=False))
+        self.gate = PointwiseNorm(dim, dim)
         self.project = NormPointwise(dim, out_dim)
 
     def forward(self, value: Tensor, features: Tensor, context: Tensor) -> Tensor:

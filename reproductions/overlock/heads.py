@@ -1,4 +1,4 @@
-"""What follows the last map: the two classification heads, or the norms for dense prediction."""
+"""The ends of OverLoCK: two classification heads, or the norms for dense prediction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from claimbench.reproductions.layers import LayerNorm2d
-from claimbench.reproductions.overlock.layers import ConvNorm, LayerScale, Pointwise
+from claimbench.reproductions.overlock.layers import LayerScale, Pointwise, PointwiseNorm
 
 
 class Head(nn.Module):
@@ -15,7 +15,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.project = ConvNorm(Pointwise(dim, hidden_dim, bias=False))
+        self.project = PointwiseNorm(dim, hidden_dim)
         self.classify = nn.Linear(hidden_dim, num_classes) if num_classes > 0 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class DenseNorms(nn.Module):
-    """Prepares the four maps of the network for a dense-prediction head."""
+    """LayerNorms of the four maps for a dense-prediction head; for detection the last one also gets the overview."""
 
     def __init__(self, dims: list[int], overview_dim: int, detection: bool) -> None:
         super().__init__()

@@ -1,22 +1,21 @@
-"""The layers OverLoCK is made of.
+"""The layers of OverLoCK.
 
 All maps are (B, C, H, W) tensors in channels-last memory, so a 1x1 convolution is one matrix product over positions.
-Where a BatchNorm uses its running statistics it is an affine map, and is folded into the neighbouring convolution's
-weights on every call (cheap, differentiable, never stale). While a BatchNorm gathers batch statistics, and
-where FLOPs are counted, every convolution and norm runs as the paper defines it.
+BatchNorms are folded as :mod:`claimbench.reproductions.folding` says. While one gathers batch statistics, and while
+FLOPs are counted, every convolution and norm runs by its definition.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from timm.layers import SEModule
 from torch import Tensor, nn
 
 from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
 from claimbench.kernels.global_response_norm import global_response_norm
-from claimbench.reproductions.folding import fold_after, fold_before, is_affine
-from claimbench.reproductions.inplace import add
+from claimbench.reproductions.folding import conv_norm, fold_after, fold_before, is_affine
+from claimbench.reproductions.inference import pointwise
+from claimbench.reproductions.layers import DepthwiseConv2d
 
 # The parallel branches (kernel size, dilation) beside a K x K kernel, by K (UniRepLKNet's table).
 DILATED_BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -36,76 +35,51 @@ def squeeze_excite(dim: int) -> SEModule:
     return SEModule(dim, rd_channels=max(16, dim // 8), act_layer=nn.GELU, gate_layer=nn.Sigmoid)
 
 
-class Conv(nn.Conv2d):
-    """Dense convolution with "same" padding and no bias."""
-
-    def __init__(self, in_dim: int, out_dim: int, kernel_size: int, stride: int = 1) -> None:
-        super().__init__(in_dim, out_dim, kernel_size, stride, kernel_size // 2, bias=False)
-
-    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve ``x`` with the given kernel."""
-        return F.conv2d(x, weight, bias, self.stride, self.padding)
-
-
 class Pointwise(nn.Linear):
     """1x1 convolution of a channels-last map: one matrix product over all positions."""
 
-    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve ``x`` with the given kernel."""
-        batch, _, height, width = x.shape
-        rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), weight, bias)
-        return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, I, H, W) to (B, O, H, W)."""
+        return pointwise(x, self.weight, self.bias)
+
+
+class PointwiseNorm(nn.Module):
+    """1x1 convolution without bias, then BatchNorm."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.conv = Pointwise(in_dim, out_dim, bias=False)
+        self.norm = nn.BatchNorm2d(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H, W)."""
-        return self.apply_kernel(x, self.weight, self.bias)
+        if is_affine(x, self.norm):
+            return pointwise(x, *fold_after(self.conv.weight, None, self.norm))
+        return self.norm(self.conv(x))
 
 
-class Depthwise(nn.Conv2d):
-    """Depthwise convolution with "same" padding and stride 1."""
+class DepthwiseNorm(nn.Module):
+    """Depthwise convolution of stride 1, then BatchNorm: (B, C, H, W) to the same shape.
 
-    def __init__(self, dim: int, kernel_size: int, dilation: int = 1, bias: bool = True) -> None:
-        self.reach = dilation * (kernel_size // 2)
-        super().__init__(dim, dim, kernel_size, padding=self.reach, dilation=dilation, groups=dim, bias=bias)
+    Args:
+        dim: channels C.
+        kernel_size: the odd side of the square kernel.
+        dilation: the distance between two taps.
+        bias: whether the convolution has a bias of its own.
+    """
 
-    def apply_kernel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve ``x`` with the given kernel."""
-        return depthwise_conv2d(x, weight, bias, self.dilation[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        return self.apply_kernel(x, self.weight, self.bias)
-
-
-class ResidualDepthwise(Depthwise):
-    """``x + dw(x)``: a depthwise convolution whose centre tap is one larger."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        if x.dtype not in (torch.float32, torch.float64):  # 1 + w would round away the digits of a small w
-            return add(super().forward(x), x)
-        identity = self.weight.new_zeros(self.kernel_size)
-        identity[self.kernel_size[0] // 2, self.kernel_size[1] // 2] = 1
-        return self.apply_kernel(x, self.weight + identity, self.bias)
-
-
-class ConvNorm(nn.Module):
-    """A convolution followed by BatchNorm."""
-
-    def __init__(self, conv: Conv | Pointwise | Depthwise) -> None:
+    def __init__(self, dim: int, kernel_size: int, dilation: int = 1, bias: bool = False) -> None:
         super().__init__()
-        self.conv = conv
-        self.norm = nn.BatchNorm2d(conv.weight.shape[0])
+        self.conv = DepthwiseConv2d(dim, kernel_size, dilation, bias)
+        self.norm = nn.BatchNorm2d(dim)
 
     def kernel(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of both as one convolution."""
+        """Return weight (C, 1, k, k) and bias (C,) of both as one convolution."""
         return fold_after(self.conv.weight, self.conv.bias, self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, I, H, W) to (B, O, H', W')."""
-        if is_affine(x, self.norm):
-            return self.conv.apply_kernel(x, *self.kernel())
-        return self.norm(self.conv(x))
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        return conv_norm(x, self.conv, self.norm)
 
 
 class NormPointwise(nn.Module):
@@ -119,14 +93,14 @@ class NormPointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H, W)."""
         if is_affine(x, self.norm):
-            return self.conv.apply_kernel(x, *fold_before(self.conv.weight, self.conv.bias, self.norm))
+            return pointwise(x, *fold_before(self.conv.weight, self.conv.bias, self.norm))
         return self.conv(self.norm(x))
 
 
 class LargeKernel(nn.Module):
     """Large depthwise convolution, trained as a sum of dilated branches with a BatchNorm each, then BatchNorm.
 
-    ``BN(sum_b BN_b(dw_b(x)))``, where branch b has kernel k_b and dilation d_b and the first one is K x K. ``merge``
+    It is ``BN(sum_b BN_b(dw_b(x)))``; branch b has kernel k_b and dilation d_b, and the first one is K x K. ``merge``
     replaces the branches by the one K x K convolution with bias that they add up to. Source: UniRepLKNet,
     arXiv 2311.15599, section 3.
     """
@@ -137,18 +111,18 @@ class LargeKernel(nn.Module):
             raise ValueError(f"kernel_size must be one of {sorted(DILATED_BRANCHES)}, got {kernel_size}")
         self.kernel_size = kernel_size
         self.branches = nn.ModuleDict()
-        self.merged: Depthwise | None = None
+        self.merged: DepthwiseConv2d | None = None
         self.norm = nn.BatchNorm2d(dim)
         if merged:
-            self.merged = Depthwise(dim, kernel_size)
+            self.merged = DepthwiseConv2d(dim, kernel_size)
             return
-        self.branches["main"] = ConvNorm(Depthwise(dim, kernel_size, bias=False))
+        self.branches["main"] = DepthwiseNorm(dim, kernel_size)
         for size, dilation in DILATED_BRANCHES[kernel_size]:
-            self.branches[f"k{size}d{dilation}"] = ConvNorm(Depthwise(dim, size, dilation, bias=False))
+            self.branches[f"k{size}d{dilation}"] = DepthwiseNorm(dim, size, dilation)
 
-    def each_branch(self) -> list[ConvNorm]:
+    def each_branch(self) -> list[DepthwiseNorm]:
         """Return the branches, the K x K one first; none once merged."""
-        return [branch for branch in self.branches.values() if isinstance(branch, ConvNorm)]
+        return [branch for branch in self.branches.values() if isinstance(branch, DepthwiseNorm)]
 
     def kernel(self) -> tuple[Tensor, Tensor]:
         """Return weight (C, 1, K, K) and bias (C,) of all branches as one convolution."""
@@ -159,8 +133,8 @@ class LargeKernel(nn.Module):
         weight, bias = main.kernel()
         for branch in dilated:
             branch_weight, branch_bias = branch.kernel()
-            assert isinstance(branch.conv, Depthwise)
-            step, reach = branch.conv.dilation[0], branch.conv.reach
+            step = branch.conv.dilation[0]
+            reach = step * (branch.conv.kernel_size[0] // 2)
             taps = slice(self.kernel_size // 2 - reach, self.kernel_size // 2 + reach + 1, step)
             weight[..., taps, taps] += branch_weight
             bias = bias + branch_bias
@@ -170,7 +144,7 @@ class LargeKernel(nn.Module):
     def merge(self) -> None:
         """Replace the branches by one convolution, exact for the running statistics at hand."""
         weight, bias = self.kernel()
-        merged = Depthwise(weight.shape[0], self.kernel_size).to(weight).train(self.training)
+        merged = DepthwiseConv2d(weight.shape[0], self.kernel_size).to(weight).train(self.training)
         merged.weight.copy_(weight)
         assert merged.bias is not None
         merged.bias.copy_(bias)
@@ -199,7 +173,7 @@ class GlobalResponseNorm(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """``weight * x + bias`` with one weight and bias a channel."""
+    """``weight * x + bias`` with one weight and one bias for each channel."""
 
     def __init__(self, dim: int, init_value: float) -> None:
         super().__init__()

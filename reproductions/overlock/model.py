@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from claimbench.reproductions.inplace import gelu
+from claimbench.reproductions.layers import ConvNorm2d
 from claimbench.reproductions.overlock.blocks import ContMixBlock, FocusBlock, RepConvBlock
 from claimbench.reproductions.overlock.config import Config
 from claimbench.reproductions.overlock.heads import AuxiliaryHead, DenseNorms, Head
-from claimbench.reproductions.overlock.layers import Conv, ConvNorm, LargeKernel, Pointwise
+from claimbench.reproductions.overlock.layers import LargeKernel, Pointwise
 from claimbench.reproductions.overlock.stage import Stage
 
 FORMS = ("training", "plain", "merged_aux", "merged")
@@ -28,10 +29,10 @@ class Stem(nn.Sequential):
     def __init__(self, in_dim: int, dim: int) -> None:
         half = dim // 2
         super().__init__(
-            ConvNorm(Conv(in_dim, half, 3, stride=2)),
-            ConvNorm(Conv(half, half, 3)),
-            ConvNorm(Conv(half, dim, 3, stride=2)),
-            ConvNorm(Conv(dim, dim, 3)),
+            ConvNorm2d(in_dim, half, 3, stride=2, bias=False),
+            ConvNorm2d(half, half, 3, bias=False),
+            ConvNorm2d(half, dim, 3, stride=2, bias=False),
+            ConvNorm2d(dim, dim, 3, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,9 +44,9 @@ class Stem(nn.Sequential):
         return x
 
 
-def downsample(in_dim: int, out_dim: int) -> ConvNorm:
-    """Return a 3x3 convolution of stride 2 with BatchNorm."""
-    return ConvNorm(Conv(in_dim, out_dim, 3, stride=2))
+def downsample(in_dim: int, out_dim: int) -> ConvNorm2d:
+    """Return a 3x3 convolution of stride 2 with BatchNorm: (B, I, H, W) to (B, O, ceil(H / 2), ceil(W / 2))."""
+    return ConvNorm2d(in_dim, out_dim, 3, stride=2, bias=False)
 
 
 class OverLoCK(nn.Module):
@@ -69,7 +70,7 @@ class OverLoCK(nn.Module):
         stage_rates = [rates[end - depth : end] for depth, end in zip(depths, ends, strict=True)]
 
         def static(i: int) -> Stage:
-            """Stage i (from 0) of static blocks."""
+            """Return stage i (from 0) of static blocks."""
             blocks = [
                 RepConvBlock(
                     dims[i],
@@ -85,7 +86,7 @@ class OverLoCK(nn.Module):
             return Stage(blocks, config.use_checkpoint[i])
 
         def dynamic(i: int) -> Stage:
-            """Focus-Net stage i (from 0), with the width and kernel size of stage i + 2."""
+            """Return Focus-Net stage i (from 0), with the width and kernel size of stage i + 2."""
             blocks = [
                 FocusBlock(
                     dims[i + 2],
@@ -145,7 +146,7 @@ class OverLoCK(nn.Module):
         return [x1, x2, x3, torch.cat([x, context], dim=1)], overview
 
     def forward_features(self, image: Tensor) -> list[Tensor]:
-        """Return the four maps that a dense-prediction head takes, normed where the model is built for it."""
+        """Return the four maps that a dense-prediction head takes, normed if the model is built for it."""
         maps, overview = self.forward_maps(image)
         return maps if self.dense is None else self.dense(maps, overview)
 
@@ -175,7 +176,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def build(config: Mapping[str, Any], form: str) -> nn.Module:
-    """Return the network, or the plug-in ContMix block where ``config`` gives ``dim``, randomly initialised.
+    """Return the network, or the plug-in ContMix block if ``config`` gives ``dim``, randomly initialised.
 
     Args:
         config: see :class:`~.config.Config`; for the block, the arguments of :class:`~.blocks.ContMixBlock`.
@@ -188,16 +189,16 @@ def build(config: Mapping[str, Any], form: str) -> nn.Module:
         raise ValueError(f"unknown form {form!r}: use one of {', '.join(FORMS)}")
     merged, auxiliary = form.startswith("merged"), form in ("training", "merged_aux")
     if "dim" in config:
-        how_it_runs = ("use_gemm", "deploy")  # choices of the official code that do not change what it computes
-        return ContMixBlock(**{k: v for k, v in config.items() if k not in how_it_runs}, merged=merged)
+        without_effect = ("use_gemm", "deploy")  # options of the official code that do not change the result
+        return ContMixBlock(**{k: v for k, v in config.items() if k not in without_effect}, merged=merged)
     return OverLoCK(Config.read(config), merged, auxiliary)
 
 
 def convert(model: nn.Module, form: str) -> nn.Module:
-    """Turn a model into ``form`` in place and return it; what a form lacks is merged or dropped, never invented.
+    """Turn a model into ``form`` in place and return it; parts that the form lacks are merged or dropped.
 
     Raises:
-        ValueError: the form is unknown, or needs what the model no longer has.
+        ValueError: the form is unknown, or needs branches that the model no longer has.
     """
     if form not in FORMS:
         raise ValueError(f"unknown form {form!r}: use one of {', '.join(FORMS)}")

@@ -1,19 +1,21 @@
-"""The official checkpoint layout (github.com/LMMMEng/OverLoCK): its names and shapes for everything of ours.
+"""The official checkpoint layout (github.com/LMMMEng/OverLoCK).
 
-A name of ours is translated in three steps: where in the network, where in the block, where in the layer. Each step
-replaces the longest leading part of the name that its table knows.
+A name of ours is translated in three steps: the place in the network, in the block and in the layer. Each step replaces
+the longest leading part of the name that its table knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from claimbench.reproductions.layout import Rule, load_official
 from claimbench.reproductions.overlock.layers import DILATED_BRANCHES, GlobalResponseNorm, LayerScale, Pointwise
 from claimbench.reproductions.overlock.model import ContMixBlock, OverLoCK, build, convert
+from claimbench.reproductions.watching import watched
 
 _NETWORK = {
     **{f"stem.{i}.conv": f"patch_embed1.{3 * i}" for i in range(4)},
@@ -117,8 +119,8 @@ def official_name(name: str, plug_in: bool = False) -> str:
     return ".".join(filter(None, (place, layer, rest)))
 
 
-def _official_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the official shape of every entry of our state dict whose shape differs: 1x1 convolutions and scales."""
+def official_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the official shapes of the entries of our state dict that differ there: 1x1 convolutions and scales."""
     shapes: dict[str, tuple[int, ...]] = {}
     for prefix, module in model.named_modules():
         if isinstance(module, Pointwise | nn.Linear):
@@ -130,45 +132,6 @@ def _official_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def layout(model: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return the official layout of a model of ours: official name -> (our name, official shape)."""
-    reshaped = _official_shapes(model)
-    plug_in = isinstance(model, ContMixBlock)
-    return {
-        official_name(name, plug_in): (name, reshaped.get(name, tuple(tensor.shape)))
-        for name, tensor in model.state_dict().items()
-    }
-
-
-def _listed(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{what}: {', '.join(names[:5])}{more}" if names else ""
-
-
-def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Copy a state dict in the official layout into a model of the same form, and return the model.
-
-    Raises:
-        ValueError: entries are missing, unexpected or misshapen; the message names them.
-    """
-    expected = layout(model)
-    misshapen = [
-        f"{name} is {tuple(state[name].shape)}, must be {shape}"
-        for name, (_, shape) in expected.items()
-        if name in state and tuple(state[name].shape) != shape
-    ]
-    problems = [
-        _listed("missing", [name for name in expected if name not in state]),
-        _listed("unexpected", [name for name in state if name not in expected]),
-        _listed("misshapen", misshapen),
-    ]
-    if any(problems):
-        raise ValueError(f"not the official layout of this model; {'; '.join(filter(None, problems))}")
-    ours = model.state_dict()
-    model.load_state_dict({name: state[key].reshape(ours[name].shape) for key, (name, _) in expected.items()})
-    return model
-
-
 def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: str | None = None) -> nn.Module:
     """Return a model with the weights of an official checkpoint, plain or re-parameterised, of the network or block.
 
@@ -178,12 +141,13 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
         form: the form to return; None for the one the layout describes (``training`` or ``merged_aux``).
 
     Raises:
-        ValueError: an entry is missing, unexpected or misshapen, or the form cannot be made from this checkpoint.
+        ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form cannot be made from
+            this checkpoint.
     """
-    native = "training" if any(".origin_bn." in name for name in state) else "merged_aux"
-    model = build(config, native)
-    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    load_official(model.to(dtype), state)
+    model = build(config, "training" if any(".origin_bn." in name for name in state) else "merged_aux")
+    plug_in = isinstance(model, ContMixBlock)
+    rules: tuple[Rule, ...] = ((r"^.+$", lambda name: official_name(name[0], plug_in)),)
+    load_official(model, state, rules, official_shapes(model))
     return model if form is None else convert(model, form)
 
 
@@ -191,32 +155,20 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return every output that a golden record names, under its official name, for an input (B, C, H, W).
 
-    The plug-in block gives its ``output``; the network its logits (or dense maps), those of the auxiliary head, and
-    what the stem, the context projection and every block give.
+    The plug-in block gives its ``output``. The network gives its logits (or dense maps), those of the auxiliary head,
+    and the outputs of the stem, of the context projection and of every block.
     """
     if not isinstance(model, OverLoCK):
         return {"output": model(x)}
-    watched: dict[str, nn.Module] = {"patch_embed1": model.stem, "high_level_proj": model.context}
+    inside: dict[str, nn.Module] = {"patch_embed1": model.stem, "high_level_proj": model.context}
     for ours, stage in _STAGES.items():
         blocks = list(model.get_submodule(ours).children())
-        watched |= {f"{stage}.{i}": block for i, block in enumerate(blocks)} | {f"{stage}.last": blocks[-1]}
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Any) -> None:
-            if isinstance(result, tuple):
-                found[f"{name}.x"], found[f"{name}.ctx"] = result
-            else:
-                found[name] = result
-
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in watched.items()]
-    try:
+        inside |= {f"{stage}.{i}": block for i, block in enumerate(blocks)} | {f"{stage}.last": blocks[-1]}
+    with watched(inside) as seen:
         result = model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    found: dict[str, Tensor] = {}
+    for name, output in seen.items():
+        found |= {f"{name}.x": output[0], f"{name}.ctx": output[1]} if isinstance(output, tuple) else {name: output}
     last = "sub_blocks4.last"  # officially the last block leaves features and context joined
     found[f"{last}.x"] = torch.cat([found[f"{last}.x"], found.pop(f"{last}.ctx")], dim=1)
     if model.aux_head is not None:

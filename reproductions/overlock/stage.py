@@ -1,4 +1,4 @@
-"""A run of blocks, the first few of which may be recomputed in the backward pass to save memory."""
+"""A run of blocks; the backward pass may recompute the first of them to save memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stage(nn.Module):
 
     Args:
         blocks: the blocks.
-        checkpointed: how many of the first blocks are recomputed in the backward pass.
+        checkpointed: the number of first blocks that the backward pass recomputes.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], checkpointed: int = 0) -> None:

@@ -14,7 +14,7 @@ __all__ = ["ManhattanAttention", "Position", "Positions", "rotate"]
 
 
 class Position(NamedTuple):
-    """What depends on the size of a map only, shared by the blocks of a stage.
+    """The phases and decays of a map, which depend on its size alone and are shared by the blocks of a stage.
 
     Attributes:
         phases: unit complex numbers (H, W, 1, 1, d / 2) that turn the channel pairs of queries and keys.
@@ -27,7 +27,7 @@ class Position(NamedTuple):
 
 
 class Positions(nn.Module):
-    """Makes a stage's :class:`Position` for any size of map.
+    """The :class:`Position` of a stage for any size of map.
 
     Head n of N decays by ``1 - 2^(-first - range * n / N)`` from one position to the next. Channel pair i turns by
     ``10000^(-i / (d/2 - 1))`` from one position to the next in raster order.
@@ -70,8 +70,8 @@ def rotate(x: Tensor, phases: Tensor) -> Tensor:
 class ManhattanAttention(nn.Module):
     """proj(softmax(q k^T / sqrt(d) + distance * log decay) v + dw5x5(v)), queries and keys turned by their position.
 
-    Decomposed, rows attend within themselves first; what they find are the values of the columns' attention, with the
-    same queries and keys.
+    The decomposed form attends within rows first. The result is the values of the attention within columns, which has
+    the same queries and keys.
 
     Args:
         dim: channels C.

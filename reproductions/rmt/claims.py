@@ -21,7 +21,7 @@ SMALL: Mapping[str, Any] = {
     "depths": (3, 4, 18, 4),
     "chunkwise_recurrents": (True, True, True, False),
 }
-"""What the attention products of RMT-S depend on."""
+"""The hyper-parameters of RMT-S that its attention products depend on."""
 
 
 def whole(query: Tensor, key: Tensor, value: Tensor, decay: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def decomposition_cost(context: ClaimContext) -> ClaimResult:
 
 
 def decay_field(context: ClaimContext) -> ClaimResult:
-    """Compare the weights that both forms give to the tokens where no content distinguishes them."""
+    """Compare the weights that both forms give to tokens without content."""
     height, width = 6, 9
     decay = Positions(HEADS * HEAD_DIM, HEADS, 2, 4, decomposed=True).decay.double()
     silent = torch.zeros(1, HEADS, height, width, 2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""RMT: four stages of blocks with Manhattan self-attention, decomposed along the axes where maps are large."""
+"""RMT: four stages of blocks with Manhattan self-attention, decomposed along the axes on large maps."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, trunc_normal_
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 from claimbench.reproductions.folding import fold_after
-from claimbench.reproductions.layers import ConvNorm2d, DepthwiseConv2d, channels_last, drop_path_rates
+from claimbench.reproductions.initialise import linear_layers
+from claimbench.reproductions.layers import ConvNorm2d, ResidualDepthwiseConv2d, channels_last, drop_path_rates
 from claimbench.reproductions.rmt.attention import ManhattanAttention, Position, Positions
 from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
 
 
-class ResidualDepthwise(DepthwiseConv2d):
-    """x + dw3x3(x) on a map (B, H, W, C): one convolution whose middle tap is larger by one."""
+class ResidualDepthwise(ResidualDepthwiseConv2d):
+    """x + dw3x3(x) for maps (B, H, W, C)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 3)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        x = input.permute(0, 3, 1, 2)
-        if x.dtype in (torch.float16, torch.bfloat16):  # one plus a small tap would lose the tap
-            return (x + super().forward(x)).permute(0, 2, 3, 1)
-        weight = self.weight + F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        return self.convolve(x, weight).permute(0, 2, 3, 1)
+        return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class FeedForward(nn.Module):
@@ -53,7 +50,7 @@ class Block(nn.Module):
         num_heads: attention heads.
         hidden: channels inside the feed-forward.
         drop_path: rate of stochastic depth.
-        layer_scale: where the scales of both branches start; None for no scales.
+        layer_scale: the start of the scales of both branches; None for no scales.
     """
 
     def __init__(self, dim: int, num_heads: int, hidden: int, drop_path: float, layer_scale: float | None) -> None:
@@ -115,8 +112,8 @@ class Stage(nn.Module):
 class RMT(nn.Module):
     """The network: (B, 3, H, W) of any size to logits (B, num_classes).
 
-    With ``token_label`` every position of the last stage has logits of its own: evaluation adds half of the highest of
-    each class to the picture's, train mode mixes the pictures (MixToken) and returns :class:`TokenLabels`.
+    With ``token_label`` every position of the last stage has logits of its own. Evaluation adds half of the highest of
+    each class to the picture's logits; train mode mixes the pictures (MixToken) and returns :class:`TokenLabels`.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -144,10 +141,7 @@ class RMT(nn.Module):
         self.token_head: nn.Module | None = None
         if config.get("token_label", False):
             self.token_head = nn.Linear(dims[-1], classes) if classes else nn.Identity()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        self.apply(linear_layers)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the map (B, H / 4, W / 4, C), rounded up, that enters the first stage."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor, nn
 
 from claimbench.reproductions.layout import Rule, load_official
 from claimbench.reproductions.rmt.model import RMT, build
+from claimbench.reproductions.watching import watched
 
 __all__ = ["from_official", "outputs"]
 
@@ -49,17 +49,12 @@ def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     included), its blocks ``layers.i.blocks.j`` and their attention ``layers.i.blocks.j.retention``: (B, H, W, C).
     """
     assert isinstance(model, RMT)
-    found: dict[str, Tensor] = {}
-    with ExitStack() as hooks:
-
-        def keep(name: str, module: nn.Module) -> None:
-            handle = module.register_forward_hook(lambda _module, _inputs, output: found.update({name: output}))
-            hooks.callback(handle.remove)
-
-        for i, stage in enumerate(model.stages):
-            keep(f"layers.{i}", stage)
-            for j, block in enumerate(stage.get_submodule("blocks").children()):
-                keep(f"layers.{i}.blocks.{j}", block)
-                keep(f"layers.{i}.blocks.{j}.retention", block.get_submodule("attn"))
-        found["logits"] = model(x)
-    return found | {"patch_embed": model.embed(x)}
+    inside: dict[str, nn.Module] = {}
+    for i, stage in enumerate(model.stages):
+        inside[f"layers.{i}"] = stage
+        for j, block in enumerate(stage.get_submodule("blocks").children()):
+            inside[f"layers.{i}.blocks.{j}"] = block
+            inside[f"layers.{i}.blocks.{j}.retention"] = block.get_submodule("attn")
+    with watched(inside) as found:
+        logits = model(x)
+    return found | {"patch_embed": model.embed(x), "logits": logits}

@@ -34,7 +34,7 @@ def block(dim: int, size: int) -> nn.Module:
 
 
 def counterpart(dim: int, size: int) -> nn.Module:
-    """Return the same attention, parameter for parameter, in which distant positions count like near ones."""
+    """Return the same attention, parameter for parameter, without decay by distance."""
     attention = PositionedAttention(dim, decomposed=size > _LARGEST_WHOLE)
     attention.positions.decay.zero_()
     return ChannelsFirst(attention)

@@ -1,7 +1,7 @@
-"""The two baselines of the paper's comparison of speed, at its sizes and under the same training as SASRec.
+"""The two baselines of the paper's comparison of speed, at its sizes and with the same training as SASRec.
 
-Their authors' programs draw their own batches and losses; here every model gets the same, so that only the networks
-differ (section IV-G compares each with its own program).
+Here every model gets the same batches and loss, so that only the networks differ. Section IV-G of the paper compares
+programs that draw their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Pairwise(nn.Module):
         self.targets = nn.Embedding(items + 1, vectors, padding_idx=0)
 
     def training_logits(self, ids: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scores of a positive and a negative item after each real item, as SASRec's do."""
+        """Return the scores (T,) of a positive and a negative item after each of T real items; all ids are (B, n)."""
         real = ids != 0
         embedded = self.targets(torch.stack([positives[real], negatives[real]]))
         good, bad = (self(ids)[real] * embedded).sum(-1).unbind(0)
@@ -37,7 +37,7 @@ class GRU4Rec(_Pairwise):
         self.gru = nn.GRU(width, width, batch_first=True)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, n) -> (B, n, width)."""
+        """Map ids (B, n) to (B, n, width)."""
         found: Tensor = self.gru(self.drop(self.targets(ids)))[0]
         return found
 
@@ -45,8 +45,8 @@ class GRU4Rec(_Pairwise):
 class Caser(_Pairwise):
     """Convolutions over the last five items and over each of their channels (WSDM 2018), for every position.
 
-    Sixteen horizontal filters of each height and four vertical ones, as its program has them. The user's own vector,
-    which SASRec does not have either, is left out.
+    Its sizes are those of its program: sixteen horizontal filters of each height and four vertical ones. The user's own
+    vector, which SASRec does not have either, is left out.
     """
 
     def __init__(self, items: int, width: int = 50, last: int = 5, dropout: float = 0.5) -> None:
@@ -59,7 +59,7 @@ class Caser(_Pairwise):
         self.fc = nn.Linear(16 * last + 4 * width, width)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, n) -> (B, n, width)."""
+        """Map ids (B, n) to (B, n, width)."""
         batch, length = ids.shape
         windows = self.embed(F.pad(ids, (self.last - 1, 0)).unfold(1, self.last, 1)).flatten(0, 1).transpose(1, 2)
         across = [F.relu(convolution(windows)).amax(-1) for convolution in self.horizontal]

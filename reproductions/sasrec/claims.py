@@ -28,7 +28,7 @@ class Step:
         self.ids = torch.randint(1, ITEMS + 1, (3, batch, length), generator=generator).to(device)
 
     def __call__(self) -> Tensor:
-        """Make the step; the loss is waited for."""
+        """Make the step and return its loss; the device has then finished."""
         with torch.enable_grad():
             good, bad = self.model.training_logits(*self.ids)  # type: ignore[operator]
             loss: Tensor = F.softplus(-good).mean() + F.softplus(bad).mean()
@@ -87,7 +87,7 @@ def time_by_length(context: ClaimContext) -> ClaimResult:
 
 
 def attention_by_distance(context: ClaimContext) -> ClaimResult:
-    """Compare how far back models that ``bench train`` made here attend, on sparse and on dense data."""
+    """Compare the reach of attention of models that ``bench train`` made here, on sparse and on dense data."""
     found = {name: _attention(context, name) for name in ("amazon-games", "movielens-100k")}
     evidence = tuple(
         Evidence(f"{name}, block {number}: share of attention on the latest 5 of 15 items", share)
@@ -107,7 +107,7 @@ def attention_by_distance(context: ClaimContext) -> ClaimResult:
 
 
 def _attention(context: ClaimContext, dataset: str) -> list[float]:
-    """Return the shares that a training on a data set left, a block each; none without one."""
+    """Return the share in each block that a training on a data set left; none if there was no training."""
     for model in context.trained():
         if model.dataset == dataset and (profiles := model.figures.get("attention_by_distance")):
             return [sum(weights[:5]) / sum(weights[:15]) for weights in profiles]

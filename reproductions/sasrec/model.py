@@ -1,7 +1,7 @@
 """SASRec: a causal transformer over a user's last items that scores the next one (ICDM 2018, section III).
 
-Three placements of its norms go by that name, and the authors' code masks padding where its PyTorch port does not; each
-is a form (:data:`FORMS`).
+Three placements of its norms go by that name, and the authors' code masks padding while its PyTorch port does not. Each
+of the four is a form (:data:`FORMS`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ EPS = 1e-8
 
 @dataclass(frozen=True)
 class Form:
-    """What distinguishes the models that are called SASRec.
+    """The differences between the models that are called SASRec.
 
     Attributes:
-        placement: of the norms, see :class:`Block`.
-        ported: as in the PyTorch port: attention has an output projection, positions are numbered 1..n with a row for
-            padding, and padded slots are attended to. Else as in the authors' code: no projection, positions 0..n-1,
-            padding hidden.
+        placement: the place of the norms, see :class:`Block`.
+        ported: whether the model is that of the PyTorch port: attention has an output projection, positions are
+            numbered 1..n with a row for padding, and padded slots are attended to. In the authors' code there is no
+            projection, positions are 0..n-1, and padding is hidden.
     """
 
     placement: Placement
@@ -50,9 +50,10 @@ class CausalAttention(SelfAttention):
     """softmax(q k^T / sqrt(d)) v over each item and those before it, with dropout on the weights.
 
     Args:
-        dim, num_heads: channels and the heads that they are divided among.
+        dim: channels C.
+        num_heads: heads; C is divided among them.
         project: whether the output is projected.
-        dropout: of the weights, in training.
+        dropout: the rate of dropout on the weights, in training.
     """
 
     def __init__(self, dim: int, num_heads: int, project: bool, dropout: float) -> None:
@@ -73,7 +74,7 @@ class CausalAttention(SelfAttention):
 
 
 class FeedForward(nn.Module):
-    """Two layers of the same width with a ReLU between, for each item by itself, and dropout after both."""
+    """Two layers of the same width with a ReLU between them and dropout after both, for each item by itself."""
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class FeedForward(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., dim) -> (..., dim)."""
+        """Map (..., dim) to (..., dim)."""
         return self.drop(self.fc2(F.relu(self.drop(self.fc1(x)))))
 
 
@@ -90,8 +91,8 @@ class Block(nn.Module):
 
     * ``prenorm``: x + f(LN(x)), as the paper's equations say;
     * ``postnorm``: LN(x + f(x));
-    * ``original``, as the authors' code has it: y + f(y) with y = LN(x), where attention takes only its queries from y
-      and its keys and values from x.
+    * ``original``, in the authors' code: y + f(y) with y = LN(x); attention takes its queries from y and its keys and
+      values from x.
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float, form: Form) -> None:
@@ -102,7 +103,7 @@ class Block(nn.Module):
         self.ffn = FeedForward(dim, dropout)
 
     def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """(..., dim) -> (..., dim), as ``sequences`` lays them out."""
+        """Map (..., dim) to (..., dim), as ``sequences`` lays them out."""
         if self.placement == "prenorm":
             y = self.attn_norm(x)
             x = x + self.attn(y, y, sequences)
@@ -116,14 +117,14 @@ class Block(nn.Module):
 
 
 class SASRec(nn.Module):
-    """The whole model; items are numbered from 1, 0 is padding on the left.
+    """The network; items are numbered from 1, and 0 is padding on the left.
 
     Args:
-        items: how many there are.
+        items: the number of items.
         maxlen: the longest sequence.
         hidden_units: width d.
-        num_blocks, num_heads: of the transformer.
-        dropout_rate: after the embedding, on attention's weights and in the feed-forward layers.
+        num_blocks, num_heads: the blocks, and the heads of each.
+        dropout_rate: the rate after the embedding, on attention's weights and in the feed-forward layers.
         form: see :class:`Form`.
     """
 
@@ -146,20 +147,20 @@ class SASRec(nn.Module):
         self.drop = nn.Dropout(dropout_rate)
         self.blocks = nn.ModuleList(Block(hidden_units, num_heads, dropout_rate, form) for _ in range(num_blocks))
         self.last_norm = nn.LayerNorm(hidden_units, eps=EPS)
-        self.apply(_initialize)
+        self.apply(_initialise)
         with torch.no_grad():
             self.item_emb.weight[0].zero_()
             if self.ported:
                 self.pos_emb.weight[0].zero_()
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return what follows after each item: ids (B, n) -> (B, n, d)."""
+        """Return the feature (B, n, d) behind each item of ids (B, n), which scores the next item."""
         return self._forward(ids, Dense(None if self.ported else ids != 0))
 
     def last_attention(self, ids: Tensor) -> Tensor:
-        """Return how each sequence's last item attends: (B, n) -> (blocks, B, n), the last item's own weight first.
+        """Return the attention weights (blocks, B, n) of the last item of each sequence (B, n), its own weight first.
 
-        Weights are means over heads; they are to be asked for in eval mode.
+        Weights are means over heads and belong to eval mode.
         """
         observed = Observed(None if self.ported else ids != 0)
         self._forward(ids, observed)
@@ -183,10 +184,10 @@ class SASRec(nn.Module):
         """Return the scores of a positive and a negative item after each real item.
 
         Args:
-            ids, positives, negatives: (B, n), zero where padded.
+            ids, positives, negatives: (B, n), zero for padding.
 
         Returns:
-            two tensors (T,), T the number of items that are not padding, in one order.
+            two tensors (T,) in one order, T the number of items that are not padding.
         """
         self._check(ids)
         if self.ported:
@@ -200,7 +201,7 @@ class SASRec(nn.Module):
         return (found * embedded[1:]).sum(-1).unbind(0)
 
     def last(self, ids: Tensor) -> Tensor:
-        """Return what follows after the last item of each sequence: (B, n) -> (B, d)."""
+        """Return the feature (B, d) behind the last item of each sequence of ids (B, n)."""
         self._check(ids)
         if self.ported:
             return self(ids)[:, -1]
@@ -209,7 +210,7 @@ class SASRec(nn.Module):
         return self.encode(self.drop(self._embed(embedded, packed.slots)), packed)[packed.ends]
 
     def scores(self, ids: Tensor, candidates: Tensor | None = None) -> Tensor:
-        """Score the next item: of ``candidates`` (B, C) -> (B, C), or of the whole table -> (B, items + 1)."""
+        """Return the scores (B, C) of ``candidates`` (B, C) as the next item, or (B, items + 1) of the whole table."""
         last = self.last(ids)
         if candidates is None:
             return last @ self.item_emb.weight.T
@@ -225,8 +226,8 @@ class SASRec(nn.Module):
             raise ValueError(f"sequences must have between 1 and {self.maxlen} slots, found {ids.shape[1]}")
 
 
-def _initialize(module: nn.Module) -> None:
-    """Draw matrices from Xavier's normal distribution, the tables too: it converges more slowly otherwise."""
+def _initialise(module: nn.Module) -> None:
+    """Draw matrices and tables from Xavier's normal distribution, which speeds up convergence."""
     if isinstance(module, nn.Linear):
         # Queries, keys and values are one matrix here: each gets the spread of its own.
         for part in module.weight.data.split(module.in_features):
@@ -249,7 +250,7 @@ def build(config: Mapping[str, Any], form: str = "original") -> SASRec:
 
 
 def with_form(model: SASRec, form: str) -> SASRec:
-    """Turn a model of the port into another placement of its norms: their parameters are the same."""
+    """Return a model of the port with another placement of its norms, changed in place; the parameters are the same."""
     if not FORMS[form].ported or not model.ported:
         raise ValueError("only the three forms of the port have the same parameters")
     for block in model.modules():

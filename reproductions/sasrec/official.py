@@ -26,9 +26,9 @@ _RULES: tuple[Rule, ...] = (
 def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: str | None = None) -> nn.Module:
     """Return the model of ``config`` with the weights of an official state dict.
 
-    How many items there are and how long sequences may be follows from the tables. The three placements of the norms
-    have the same layout, so a checkpoint does not say which it was trained in: ``form`` does. The port leaves what is
-    in the rows of padding as drawn unless its training script clears them; they are cleared here.
+    The number of items and the longest sequence follow from the tables. The three placements of the norms have the same
+    layout, so that only ``form`` tells them apart. The port's training script clears the rows of padding and its model
+    does not; they are cleared here.
 
     Raises:
         ValueError: entries of ``state`` are missing, unexpected or of another shape, or the form does not exist.
@@ -50,14 +50,14 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return what follows after each item of the ids (B, n), under the golden records' name."""
+    """Return the output that golden records name: ``log_feats``, the features behind each item of the ids (B, n)."""
     return {"log_feats": model(x)}
 
 
 def golden_inputs(golden: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the item sequences, positives and negatives (B, n) and candidates (B, 101) of a golden record.
 
-    A record's inputs are integers given by a formula of the row, the slot and the number of items.
+    The inputs are integers that follow from the row, the slot and the number of items.
     """
     batch, n = golden.input_shape
     items = next(shape[0] for name, shape, *_ in golden.state if name == "item_emb.weight") - 1

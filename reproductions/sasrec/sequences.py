@@ -1,4 +1,4 @@
-"""How a batch of item sequences is laid out for attention: with its padding, or packed without it."""
+"""Layouts of a batch of item sequences for attention: with its padding, or packed without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Dense", "Observed", "Packed", "Sequences"]
 
 
 class Sequences(Protocol):
-    """A layout of sequences: everything but attention treats each item by itself and does not ask for it."""
+    """A layout of sequences; only attention depends on it, all else treats each item by itself."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: float) -> Tensor:
         """Return softmax(q k^T / sqrt(d)) v, each item over itself and those before it; all (..., C)."""
@@ -24,14 +24,14 @@ class Dense:
     """Sequences (B, n, C) with their padding on the left.
 
     Args:
-        real: (B, n), False where padded keys are hidden; None to attend to them like to any other.
+        real: (B, n), False for padded keys, which are hidden; None to attend to them like to any other.
     """
 
     def __init__(self, real: Tensor | None) -> None:
         self.real = real
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: float) -> Tensor:
-        """See :meth:`Sequences.attend`; what padded slots give means nothing where they are hidden."""
+        """See :meth:`Sequences.attend`; the outputs of hidden padded slots mean nothing."""
         q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
         if self.real is None:
             return F.scaled_dot_product_attention(q, k, v, None, dropout, is_causal=True).transpose(1, 2).flatten(2)
@@ -42,10 +42,10 @@ class Dense:
 
 
 class Observed(Dense):
-    """As :class:`Dense`, and keeps how the last item of each sequence attends.
+    """A :class:`Dense` layout that keeps the attention weights of each sequence's last item.
 
     Attributes:
-        weights: of each attention so far, the mean over its heads: (B, n), the last item first.
+        weights: the mean weights (B, n) over the heads of each attention so far, the last item first.
     """
 
     def __init__(self, real: Tensor | None) -> None:
@@ -65,11 +65,11 @@ class Observed(Dense):
 class Packed:
     """Sequences without their padding, the shortest first and one after the other: (T, C), T the number of real items.
 
-    Most users have few actions, so that a packed batch of theirs is much smaller. Only attention pads them again, those
-    of similar length together and on the right, where the causal mask hides padding by itself.
+    Most users have few actions, so that a packed batch is much smaller. Only attention pads sequences again, those of
+    similar length together and on the right, where the causal mask hides padding by itself.
 
     Args:
-        real: (B, n), False where padded; padding is on the left.
+        real: (B, n), False for padding, which is on the left.
 
     Raises:
         ValueError: a sequence is all padding.

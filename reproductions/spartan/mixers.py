@@ -28,7 +28,7 @@ def convolution(channels: int, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
 
 
 class ConvNorm(nn.Module):
-    """A convolution and BatchNorm: (B, C, H, W) -> (B, C', H', W')."""
+    """A convolution and BatchNorm: (B, C, H, W) to (B, C', H', W')."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SpatialMixer(nn.Module):
     """Two branches of 3x3 convolutions, near and dilated, on features whose contrast to their mean is raised.
 
     ``x' = reduce(x)``, ``x' = x' + contrast * (x' - mean of x')``, then
-    ``project([SE(GELU(near(x'))), SE(GELU(far2(far1(x'))))])``: (B, C, H, W) -> (B, C, H, W).
+    ``project([SE(GELU(near(x'))), SE(GELU(far2(far1(x'))))])``, for (B, C, H, W).
 
     Args:
         dim: C; the branches have C / 2 channels.
@@ -75,7 +75,7 @@ class SpatialMixer(nn.Module):
 
 
 class ChannelMixer(nn.Module):
-    """project(SE(GELU(BN(conv(wave_aggregate(x, theta(x), weight(x)))))): (B, C, H, W) -> (B, C, H, W).
+    """project(SE(GELU(BN(conv(wave_aggregate(x, theta(x), weight(x)))))) for (B, C, H, W).
 
     Args:
         dim: C.

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import sqrt
 from typing import Any
 
 import torch
-from timm.layers import DropPath, LayerScale2d, trunc_normal_
+from timm.layers import DropPath, LayerScale2d
 from torch import Tensor, nn
 
 from claimbench.reproductions.inference import by_pieces
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.layers import channels_last
 from claimbench.reproductions.spartan.mixers import ChannelMixer, ConvNorm, SpatialMixer
 
-__all__ = ["SpaRTAN", "build", "initialise"]
+__all__ = ["SpaRTAN", "build"]
 
 
 class Block(nn.Module):
@@ -38,7 +38,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         if self.training:
             x = x + self.drop_path(self.scale1(self.spatial(self.norm1(x))))
             return x + self.drop_path(self.scale2(self.channel(self.norm2(x))))
@@ -57,8 +57,8 @@ class SpaRTAN(nn.Module):
         expand_ratios: the expansion of the channel mixer in each stage.
         dims: the channels of the stages after the first.
         init_dim: the channels of the first stage.
-        num_layer: the number of stages, if given.
-        dropout: the rate that stochastic depth would have one block behind the last; it rises linearly from 0.
+        num_layer: the number of stages; None for that of the depths.
+        dropout: the rate of stochastic depth, which rises linearly from 0, one block behind the last.
         num_classes: the width of the output.
         in_channels: the channels of the picture.
     """
@@ -101,7 +101,7 @@ class SpaRTAN(nn.Module):
             self.stages.append(nn.Sequential(*[Block(widths[i], expand_ratios[i], late, rate) for rate in rates]))
             count += depth
         self.head = nn.Linear(widths[-1], num_classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the map of every stage for pictures (B, 3, H, W)."""
@@ -120,17 +120,6 @@ class SpaRTAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.forward_head(self.forward_features(x)[-1])
-
-
-def initialise(module: nn.Module) -> None:
-    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
-    if isinstance(module, nn.Conv2d):
-        fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
-    elif isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> SpaRTAN:

@@ -1,12 +1,12 @@
 """The layout of the official SpaRTAN state dicts (henry-pay/SpaRTAN, src/model/spartan.py).
 
-Officially all blocks and the convolutions between stages stand in one list, ``layers``.
+In the official code all blocks and the convolutions between stages are one list, ``layers``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from claimbench.reproductions.layout import Rule, load_official
 from claimbench.reproductions.spartan.mixers import ChannelMixer, SpatialMixer
 from claimbench.reproductions.spartan.model import SpaRTAN, build
+from claimbench.reproductions.watching import watched
 
 __all__ = ["from_official", "outputs"]
 
@@ -56,7 +57,7 @@ def _rules(model: SpaRTAN) -> tuple[Rule, ...]:
 
 
 def _shapes(model: SpaRTAN) -> dict[str, tuple[int, ...]]:
-    """Weights of channels are (1, C, 1, 1) officially, and those of pairs of channels (1, 1, 1, N / 2, 2)."""
+    """Return the official shapes of weights of channels, (1, C, 1, 1), and of pairs of them, (1, 1, 1, N / 2, 2)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, module in model.named_modules():
         if isinstance(module, LayerScale2d):
@@ -81,30 +82,18 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name, under their official names.
 
-    These are ``logits``, ``conv`` (the stem), ``layers.0`` and its two mixers, what each convolution between stages
-    gives, and ``layers.last``.
+    These are ``logits``, ``conv`` (the stem), ``layers.0`` and its two mixers, each convolution between stages, and
+    ``layers.last``.
     """
     assert isinstance(model, SpaRTAN)
     depths = [len(list(stage.children())) for stage in model.stages]
     ends = [end - 1 for end in accumulate(depth + 1 for depth in depths)]
-    watched: dict[str, nn.Module] = {
+    inside: dict[str, nn.Module] = {
         "conv": model.stem,
         "layers.0": model.get_submodule("stages.0.0"),
         "layers.0.smixer": model.get_submodule("stages.0.0.spatial"),
         "layers.0.cmixer": model.get_submodule("stages.0.0.channel"),
     } | {f"layers.{end}": down for end, down in zip(ends, model.downs, strict=False)}
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: Any, result: Tensor) -> None:
-            found[name] = result
-
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in watched.items()]
-    try:
+    with watched(inside) as found:
         last = model.forward_features(*inputs)[-1]
-    finally:
-        for handle in handles:
-            handle.remove()
     return found | {"layers.last": last, "logits": model.forward_head(last)}

@@ -6,11 +6,12 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 
 from claimbench.reproductions.costs import parameters
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.inplace import gelu
 from claimbench.reproductions.layers import channels_last
 from claimbench.reproductions.small_networks import same_size
 from claimbench.reproductions.spartan.mixers import ConvNorm, convolution
-from claimbench.reproductions.spartan.model import Block, initialise
+from claimbench.reproductions.spartan.model import Block
 
 __all__ = ["network"]
 
@@ -19,7 +20,7 @@ _EXPAND = (4, 2)
 _DEPTHS = (1, 2)
 _LARGEST = 14
 _SCALE = 0.1
-"""Where layer scales start: from the paper's 1e-5 a few hundred steps do not lead far."""
+"""The start of layer scales; a few hundred steps do not lead far from the paper's 1e-5."""
 
 
 class PlainChannelMixer(nn.Module):
@@ -46,10 +47,10 @@ class SmallSpaRTAN(nn.Module):
     """Two stages of SpaRTAN's blocks, the first as in its early stages and the second as in its late ones.
 
     Args:
-        channels: of the pictures.
-        halvings: how often the stem halves the pictures ahead of the first stage.
+        channels: the channels of the pictures.
+        halvings: the number of times that the stem halves the pictures.
         classes: the width of the output.
-        wave: whether the channels are mixed as the paper does.
+        wave: whether the channels are mixed as waves.
     """
 
     def __init__(self, channels: int, halvings: int, classes: int, wave: bool) -> None:
@@ -64,7 +65,7 @@ class SmallSpaRTAN(nn.Module):
         self.down = nn.Sequential(ConvNorm(nn.Conv2d(first, second, 2, 2, bias=False)), nn.SiLU())
         self.late = _stage(second, _EXPAND[1], _DEPTHS[1], late=True, wave=wave)
         self.head = nn.Linear(second, classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, classes) for pictures (B, channels, H, W)."""
@@ -89,7 +90,7 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     Args:
         arm: ``block`` mixes channels as waves; ``counterpart`` by a plain inverted bottleneck that is as much wider as
             the parameters of the gate and of the wave allow.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     halvings = 0

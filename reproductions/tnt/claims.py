@@ -12,7 +12,7 @@ CHEAP = 0.25
 
 
 def inner_share(context: ClaimContext) -> ClaimResult:
-    """Count what the inner transformer adds to a block of TNT-S, and compare the whole model with DeiT-S."""
+    """Count the share of the inner transformer in a block of TNT-S, and compare the whole model with DeiT-S."""
     inner = InnerTransformer(WORD_DIM, DIM, WORDS, WORD_HEADS, 4, joint_norm=False)
     whole = Block(DIM, HEADS, 4, 0.0, inner)
     plain = Block(DIM, HEADS, 4, 0.0, None)

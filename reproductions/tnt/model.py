@@ -9,6 +9,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import drop_path_rates, only_result_counts
 from claimbench.reproductions.tnt.block import Block, InnerTransformer
 from claimbench.reproductions.tnt.pyramid import PyramidTNT
@@ -17,7 +18,7 @@ from claimbench.reproductions.tnt.pyramid import PyramidTNT
 class TNT(nn.Module):
     """The network: (B, 3, H, W) to (B, num_classes), H and W multiples of the patch size.
 
-    The position embedding has one entry a patch, so any H x W with as many patches as ``img_size`` has is accepted;
+    The position embedding has one entry for each patch. Any H x W with as many patches as ``img_size`` is accepted;
     others raise ValueError.
     """
 
@@ -53,7 +54,7 @@ class TNT(nn.Module):
         self.head = nn.Linear(dim, classes) if classes else nn.Identity()
         for parameter in (self.cls_token, self.sentence_pos, self.word_pos):
             trunc_normal_(parameter, std=0.02)
-        self.apply(_init_linear)
+        self.apply(linear_layers)
 
     def embed_words(self, x: Tensor) -> Tensor:
         """Return the words (B * N, M, c): a 7x7 convolution on every patch by itself, zeros beyond its border."""
@@ -95,19 +96,12 @@ class TNT(nn.Module):
         return self.head(self.norm(last.class_token(words, sentences))[:, 0])
 
 
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:
     """Build the variant that ``config`` (``paper.yaml``) describes; there is one form, ``model``."""
     if form != "model":
         raise ValueError(f"tnt has the form 'model' only, not {form!r}")
     if "depths" in config:
         model: nn.Module = PyramidTNT(config)
-        model.apply(_init_linear)
+        model.apply(linear_layers)
         return model
     return TNT(config)

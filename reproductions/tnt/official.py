@@ -44,9 +44,9 @@ _PYRAMID: tuple[Rule, ...] = (
 
 
 def _joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of queries, keys and values as one, which are two in the official attention.
+    """Return the state with the weights of queries, keys and values joined, which are two in the official attention.
 
-    TNT has query-key and value, PyramidTNT query and key-value. Where an attention pools its keys they stay two.
+    TNT has query-key and value, PyramidTNT query and key-value. They stay two if the attention pools its keys.
     """
     converted = dict(state)
     for name in state:
@@ -87,5 +87,5 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return the outputs that golden records name: the logits."""
+    """Return the outputs that golden records name: ``logits``."""
     return {"logits": model(x)}

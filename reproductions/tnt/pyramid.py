@@ -16,11 +16,11 @@ from claimbench.reproductions.layers import drop_path_rates
 from claimbench.reproductions.tnt.block import Block, InnerTransformer
 
 WORDS = 4
-"""A sentence has WORDS x WORDS words."""
+"""The side of the grid of words in a sentence."""
 
 
 def conv_norm_relu(in_dim: int, out_dim: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, BatchNorm, ReLU; the weights start by He's rule on the fan-out."""
+    """Return a 3x3 convolution, BatchNorm and ReLU; the weights start by He's rule on the fan-out."""
     conv = nn.Conv2d(in_dim, out_dim, 3, stride, 1)
     _init_conv(conv)
     return nn.Sequential(conv, nn.BatchNorm2d(out_dim), nn.ReLU())
@@ -56,7 +56,7 @@ class Stem(nn.Module):
 
 
 class MergeWords(nn.Module):
-    """Halves the grid: LayerNorm, then a 3x3 stride-2 convolution on the 8x8 words of four neighbouring sentences."""
+    """LayerNorm, then a 3x3 convolution of stride 2 on the 8x8 words of four neighbouring sentences."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class MergeWords(nn.Module):
 
 
 class MergeSentences(nn.Module):
-    """Halves the grid: LayerNorm, then a 3x3 stride-2 convolution on the map of sentences."""
+    """LayerNorm, then a 3x3 convolution of stride 2 on the map of sentences."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Stage(nn.Module):
 
 
 class PyramidTNT(nn.Module):
-    """The network: (B, 3, S, S) to (B, num_classes), S as the position tables were built for."""
+    """The network: (B, 3, S, S) to (B, num_classes), S the size of the position tables."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def _tnt(channels: int, patch: int, along: int, classes: int, hidden: int = _RAT
             "inner_num_heads": 2,
             "inner_stride": -(-patch // 4),
             "depth": 4,
-            "mlp_ratio": (hidden + 0.5) / _DIM,  # what is cut off after the product
+            "mlp_ratio": (hidden + 0.5) / _DIM,  # the half guards int() of the product against rounding
             "patch_size": patch,
             "img_size": patch * along,
             "in_chans": channels,
@@ -47,7 +47,7 @@ def network(arm: str, channels: int, size: int, classes: int) -> nn.Module:
     Args:
         arm: ``block`` is a TNT; ``counterpart`` embeds its words into sentences likewise and then has ordinary
             transformer blocks, their MLPs so wide that there are as many parameters.
-        channels, size: of the pictures.
+        channels, size: the channels and the side of the pictures.
         classes: the width of the output.
     """
     patch, along = patch_grid(size, along=4, least=4)

@@ -26,7 +26,7 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, H * W, C)."""
+        """Map (B, C, H, W) to (B, H * W, C)."""
         tokens = self.qkv(x.flatten(2).transpose(1, 2))
         query, key, value = tokens.unflatten(-1, (3, -1, 32)).permute(2, 0, 3, 1, 4)
         return self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
@@ -59,7 +59,7 @@ def decomposition_is_cheap(context: ClaimContext) -> ClaimResult:
 
 
 def cost_is_linear(context: ClaimContext) -> ClaimResult:
-    """Compare how the cost of large kernel attention and of self-attention grow with the number of positions."""
+    """Compare the growth of the cost of large kernel attention and of self-attention with the number of positions."""
     width = WIDTHS[0]
     positions = tuple(side**2 for side in SIDES)
     powers = {}

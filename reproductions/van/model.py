@@ -6,27 +6,27 @@ Guo et al., "Visual Attention Network", arXiv 2202.09741.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Any
 
 import torch
-from timm.layers import DropPath, trunc_normal_
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from claimbench.kernels.large_kernel_attention import large_kernel_attention
 from claimbench.reproductions.folding import affine, conv_norm, fold_before, is_affine
 from claimbench.reproductions.inference import by_pieces, pointwise
+from claimbench.reproductions.initialise import by_fan_out
 from claimbench.reproductions.inplace import gelu
 from claimbench.reproductions.layers import DepthwiseConv2d, LayerNorm2d, channels_last, drop_path_rates
 
-__all__ = ["VAN", "LargeKernelAttention", "build", "initialise"]
+__all__ = ["VAN", "LargeKernelAttention", "build"]
 
 
 class LargeKernelAttention(nn.Module):
     """LKA(u) = u * pointwise(dilated(local(u))): a 21 x 21 kernel decomposed, used as a gate (section 3.2).
 
-    (B, C, H, W) -> (B, C, H, W).
+    Maps (B, C, H, W) to the same shape.
     """
 
     def __init__(self, dim: int) -> None:
@@ -92,7 +92,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         if is_affine(x, self.norm1, self.norm2, self.drop_path):
             return self._folded_feed_forward(self._folded_attention(x))
         x = x + self.drop_path(self.scale1[:, None, None] * self.attention(self.norm1(x)))
@@ -110,7 +110,7 @@ class Block(nn.Module):
         return torch.addcmul(branch, x, kept) if torch.is_grad_enabled() else branch.addcmul_(x, kept)
 
     def _folded_feed_forward(self, x: Tensor) -> Tensor:
-        """Return x + scale2 * FeedForward(BN(x)), folded likewise."""
+        """Return x + scale2 * FeedForward(BN(x)), the affine norm and the scale folded into the projections."""
         expand, reduce = self.feed_forward.expand, self.feed_forward.reduce
         assert reduce.bias is not None
         hidden = pointwise(x, *fold_before(expand.weight, expand.bias, self.norm2))
@@ -119,7 +119,7 @@ class Block(nn.Module):
 
 
 def _scaled(weight: Tensor, bias: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (O, I, 1, 1) and bias (O,) of a convolution whose outputs are then scaled."""
+    """Return weight (O, I, 1, 1) and bias (O,) of a 1x1 convolution with its outputs multiplied by ``scale`` (O,)."""
     return weight * scale.view(-1, 1, 1, 1), bias * scale
 
 
@@ -137,7 +137,7 @@ class Stage(nn.Module):
         self.norm = LayerNorm2d(dim, eps=norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, dim, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, C, H, W) to (B, dim, ceil(H / stride), ceil(W / stride))."""
         x = conv_norm(x, self.embed, self.embed_norm)
         return self.norm(by_pieces(self.blocks, x, self.widest))
 
@@ -152,7 +152,7 @@ class VAN(nn.Module):
         num_classes: the width of the output.
         in_channels: the channels of the picture.
         drop_path: the rate of stochastic depth at the last block.
-        layer_scale_init: what the layer scales start at.
+        layer_scale_init: the start of the layer scales.
         stage_norm_eps: the eps of the LayerNorm that ends a stage.
         batchnorm_eps: the eps of every BatchNorm.
     """
@@ -180,7 +180,7 @@ class VAN(nn.Module):
             channels = dim
         self.stages = nn.ModuleList(stages)
         self.head = nn.Linear(channels, num_classes)
-        self.apply(initialise)
+        self.apply(by_fan_out)
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Return the normalised map of every stage for pictures (B, 3, H, W)."""
@@ -194,18 +194,6 @@ class VAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, 3, H, W)."""
         return self.head(self.forward_features(x)[-1].mean((2, 3)))
-
-
-def initialise(module: nn.Module) -> None:
-    """Start convolutions from a normal of variance 2 / fan-out, linear layers from a truncated one, as officially."""
-    if isinstance(module, nn.Conv2d):
-        fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> VAN:

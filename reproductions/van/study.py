@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from claimbench.reproductions.van.model import Attention, LargeKernelAttention, initialise
+from claimbench.reproductions.initialise import by_fan_out
+from claimbench.reproductions.van.model import Attention, LargeKernelAttention
 
 __all__ = ["block", "counterpart"]
 
@@ -19,11 +20,11 @@ class LargeKernelSum(LargeKernelAttention):
 
 def block(dim: int, size: int) -> nn.Module:
     """Return VAN's attention module for (B, dim, size, size) maps."""
-    return Attention(dim).apply(initialise)
+    return Attention(dim).apply(by_fan_out)
 
 
 def counterpart(dim: int, size: int) -> nn.Module:
     """Return the same module, parameter for parameter, with a sum for the product."""
     mixer = Attention(dim)
     mixer.lka = LargeKernelSum(dim)
-    return mixer.apply(initialise)
+    return mixer.apply(by_fan_out)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.initialise import linear_layers
 from claimbench.reproductions.layers import add_feed_forward, channels_last, drop_path_rates
 from claimbench.reproductions.token_labels import TokenLabels, random_box, swap_box
 from claimbench.reproductions.volo.outlook import OutlookAttention
@@ -57,7 +58,7 @@ class Stem(nn.Sequential):
 
 
 class MapAttention(SelfAttention):
-    """Multi-head self-attention over all positions of a map (B, H, W, C)."""
+    """Multi-head self-attention over all positions of a map."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
@@ -160,18 +161,10 @@ class VOLO(nn.Module):
         self.token_head = nn.Linear(dims[-1], classes) if classes else nn.Identity()
         trunc_normal_(self.cls_token, std=0.02)
         trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the fine map (B, H / 8, W / 8, C) that enters the outlookers."""
-        return self.stem(x)
+        self.apply(linear_layers)
 
     def forward_tokens(self, fine: Tensor) -> Tensor:
-        """Return the normed tokens (B, 1 + N, C), class token first, from the fine map."""
+        """Return the normed tokens (B, 1 + N, C), class token first, from the stem's map (B, H / 8, W / 8, C)."""
         x = patches(self.outlookers(fine).permute(0, 3, 1, 2), self.downsample)
         if x.shape[1:3] != self.pos_embed.shape[1:3]:
             wanted = 8 * self.pooling_scale * self.pos_embed.shape[1]
@@ -184,7 +177,7 @@ class VOLO(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | TokenLabels:
         """Return logits in eval mode, :class:`TokenLabels` in train mode (MixToken on the fine map)."""
-        fine = self.embed(x)
+        fine = self.stem(x)
         if not self.training:
             tokens = self.forward_tokens(fine)
             return self.head(tokens[:, 0]) + 0.5 * self.token_head(tokens[:, 1:]).amax(1)

@@ -42,9 +42,9 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return the outputs that golden records name.
 
-    ``cls_logits`` of the class token, ``aux_logits`` of every position, and ``logits``, what evaluation makes of both.
+    ``cls_logits`` belong to the class token, ``aux_logits`` to every position; ``logits`` join both in evaluation.
     """
     assert isinstance(model, VOLO)
-    tokens = model.forward_tokens(model.embed(x))
+    tokens = model.forward_tokens(model.stem(x))
     cls, aux = model.head(tokens[:, 0]), model.token_head(tokens[:, 1:])
     return {"cls_logits": cls, "aux_logits": aux, "logits": model(x)}

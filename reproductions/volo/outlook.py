@@ -7,9 +7,20 @@ from torch import Tensor, nn
 
 from claimbench.kernels.outlook_attention import outlook_attention
 
+__all__ = ["OutlookAttention"]
+
 
 class OutlookAttention(nn.Module):
-    """Attention within k x k windows, its weights read off each window's (pooled) centre by one linear layer."""
+    """Attention within k x k windows whose weights one linear layer makes from each window's pooled centre.
+
+    Args:
+        dim: channels C.
+        num_heads: heads; C is divided among them.
+        kernel_size: k.
+        stride: the distance between two windows.
+        padding: the zeros around the map.
+        qkv_bias: whether values have a bias.
+    """
 
     def __init__(self, dim: int, num_heads: int, kernel_size: int, stride: int, padding: int, qkv_bias: bool) -> None:
         super().__init__()

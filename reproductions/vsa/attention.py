@@ -8,15 +8,12 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from claimbench.kernels.varied_window_attention import varied_window_attention
+from claimbench.reproductions.map_attention import relative_position_index
+
+__all__ = ["VariedWindowAttention", "WindowAttention"]
 
 LEAK = 0.01
-
-
-def relative_position_index(window: int) -> Tensor:
-    """Return which of the (2 w - 1)^2 relative positions every pair of a window's w * w positions has."""
-    place = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
-    row, column = place[:, :, None] - place[:, None, :] + window - 1
-    return row * (2 * window - 1) + column
+"""The slope of the LeakyReLU ahead of the predictions."""
 
 
 class WindowAttention(nn.Module):
@@ -32,12 +29,13 @@ class WindowAttention(nn.Module):
     def __init__(self, dim: int, dim_out: int, num_heads: int, window_size: int) -> None:
         super().__init__()
         self.num_heads, self.window_size = num_heads, window_size
-        # The official scale is that of the input's channels, also where the output has more or fewer.
+        # The official scale follows from the input's channels, even if the output has more or fewer.
         self.scale = (dim // num_heads) ** -0.5
         self.qkv = nn.Linear(dim, 3 * dim_out)
         self.proj = nn.Linear(dim_out, dim_out)
         self.bias_table = nn.Parameter(torch.empty((2 * window_size - 1) ** 2, num_heads))
-        self.register_buffer("position_index", relative_position_index(window_size), persistent=False)
+        index = relative_position_index(window_size).T  # Swin's table counts query minus key positions
+        self.register_buffer("position_index", index, persistent=False)
         trunc_normal_(self.bias_table, std=0.02)
 
     def bias(self) -> Tensor:
@@ -74,9 +72,9 @@ class WindowAttention(nn.Module):
 class VariedWindowAttention(WindowAttention):
     """Attention in windows whose keys come from predicted places.
 
-    Each head of each window averages the map over the default window and predicts from that by how much the window's
-    keys are shifted and stretched. The shift is in units of the number of whole windows, so that no side of a map may
-    be shorter than a window.
+    Each head of each window averages the map over the default window and predicts from it the shift and the stretch of
+    the window's keys. The shift is in units of the number of whole windows, so that no side of a map may be shorter
+    than a window.
     """
 
     def __init__(self, dim: int, dim_out: int, num_heads: int, window_size: int) -> None:

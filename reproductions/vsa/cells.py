@@ -19,7 +19,7 @@ from claimbench.reproductions.layers import DepthwiseConv2d, LayerNorm2d, add_fe
 from claimbench.reproductions.vsa.attention import VariedWindowAttention, WindowAttention
 
 CELL_EPS = {"reduction": 1e-5, "normal": 1e-6}
-"""Of the LayerNorms, as the official code has them."""
+"""The eps of the LayerNorms in each kind of cell, as in the official code."""
 
 
 def window_attention(dim: int, dim_out: int, num_heads: int, window_size: int, fixed: bool) -> WindowAttention:
@@ -37,8 +37,8 @@ class ConvBranch(nn.Module):
 
     Args:
         dims: channels before, between and after the convolutions.
-        strides: of each convolution.
-        groups: of all of them.
+        strides: the stride of each convolution.
+        groups: the groups of each convolution.
     """
 
     def __init__(self, dims: Sequence[int], strides: Sequence[int], groups: int) -> None:
@@ -63,9 +63,10 @@ class PyramidReduction(nn.Module):
     """The pyramid reduction module (PRM): strided convolutions of growing dilation, GELU, side by side.
 
     Args:
-        dim: channels of the input; each convolution has ``width`` outputs.
-        width: as above.
-        kernel_size, stride, dilations: of the convolutions.
+        dim: channels of the input.
+        width: output channels of each convolution.
+        kernel_size, stride: the side and the stride of the convolutions.
+        dilations: the dilation of each convolution.
     """
 
     def __init__(self, dim: int, width: int, kernel_size: int, stride: int, dilations: Sequence[int]) -> None:
@@ -97,17 +98,17 @@ class Attend(nn.Module):
 
 
 class ReductionCell(nn.Module):
-    """Downsample: attention over the pyramid's map, beside convolutions of the input, then an MLP.
+    """Attention over the pyramid's map beside convolutions of the input, both at a stride, then an MLP.
 
     Args:
         dim: channels of the input.
         width: channels of each convolution of the pyramid.
         dim_out: channels of the output.
         stride: 4 or 2.
-        kernel_size, dilations: of the pyramid.
-        num_heads, window_size, fixed: of the attention.
-        groups, wide: of the convolutions beside it: their groups, and whether twice ``dim_out`` channels are between
-            them instead of ``width``.
+        kernel_size, dilations: the arguments of the pyramid.
+        num_heads, window_size, fixed: the arguments of the attention.
+        groups: the groups of the convolutions beside the attention.
+        wide: whether these have twice ``dim_out`` channels between them instead of ``width``.
         mlp_ratio: inner width of the MLP over ``dim_out``.
         cpe: whether a 7x7 depthwise convolution embeds positions.
     """
@@ -155,8 +156,8 @@ class NormalCell(nn.Module):
 
     Args:
         dim: channels.
-        num_heads, window_size, fixed: of the attention.
-        groups: of the convolutions.
+        num_heads, window_size, fixed: the arguments of the attention.
+        groups: the groups of the convolutions.
         mlp_ratio: inner width over ``dim``, of the MLP and of the convolutions.
         cpe: whether a 7x7 depthwise convolution embeds positions.
         drop_path: rate of stochastic depth, drawn for each of the three branches.

@@ -14,11 +14,11 @@ STAGES = ((56, 64, 2), (28, 128, 4), (14, 256, 8), (7, 512, 16))
 """Side of the map, channels and heads in the normal cells of the S model, stage by stage, for pictures of 224."""
 WINDOW = 7
 NEGLIGIBLE = 0.05
-"""Up to which share of the whole model's multiply-adds an overhead passes as negligible."""
+"""The largest share of the whole model's multiply-adds that counts as negligible."""
 
 
 def overhead(context: ClaimContext) -> ClaimResult:
-    """Compare varied-size with fixed windows: the attention layers of ViTAEv2-S, and the whole model where measured."""
+    """Compare varied-size with fixed windows: the attention layers of ViTAEv2-S, and the whole model if measured."""
     evidence = []
     for side, dim, heads in STAGES:
         layers = {

@@ -15,10 +15,10 @@ from claimbench.reproductions.vsa.swin import SwinVSA
 
 
 def official_drop_path_rates(rate: float, depths: list[int]) -> list[list[float]]:
-    """Return the rate of every normal cell, stage by stage, as the official code takes them.
+    """Return the rate of every normal cell, stage by stage, by the rule of the official code.
 
-    Rates rise linearly from 0 to ``rate``, but a stage takes those that begin at the depth of the stage before it
-    instead of the depth of all stages before it.
+    Rates rise linearly from 0 to ``rate``. A stage takes those that begin at the depth of the one stage before it, not
+    at the depth of all stages before it.
     """
     (rates,) = drop_path_rates(rate, [sum(depths)])
     starts = [0, *depths[:-1]]
@@ -28,7 +28,7 @@ def official_drop_path_rates(rate: float, depths: list[int]) -> list[list[float]
 class ViTAEv2VSA(nn.Module):
     """The network: (B, 3, H, W) to (B, num_classes).
 
-    H and W must be multiples of 32 and such that the last map is no smaller than a window: 224 for windows of 7.
+    H and W must be multiples of 32, and the last map no smaller than a window: at least 224 for windows of 7.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ _RULES: tuple[Rule, ...] = (
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The linear maps of the attention are 1x1 convolutions officially; those of MLPs and head are not."""
+    """Return the shapes of the linear maps of the attention, which are 1x1 convolutions in the official code."""
     return {
         f"{name}.{child}.weight".removeprefix("."): (*module.get_submodule(child).weight.shape, 1, 1)  # type: ignore[misc]
         for name, module in model.named_modules()
@@ -43,7 +43,7 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _attention_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A checkpoint of the attention layer alone tells its sizes."""
+    """Return the configuration of an attention layer with the sizes of its checkpoint."""
     entries, heads = state["relative_position_bias_table"].shape
     total, dim = state["qkv.weight"].shape[:2]
     window = (round(entries**0.5) + 1) // 2
@@ -66,7 +66,7 @@ def from_official(config: Mapping[str, Any], state: Mapping[str, Tensor], form: 
 
 
 def outputs(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
-    """Return the outputs that golden records name: ``logits``, which is the map itself for the attention layer."""
+    """Return the outputs that golden records name: ``logits`` (the map of an attention layer) and the stages."""
     if not isinstance(model, ViTAEv2VSA):
         return {"logits": model(*inputs)}
     maps = model.forward_features(*inputs)

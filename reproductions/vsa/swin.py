@@ -1,4 +1,4 @@
-"""Swin with varied-size windows in place of shifted ones, as the paper's tables have it; no code was released."""
+"""Swin with varied-size windows in place of shifted ones, after the paper's tables; no code was released."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """The four positions of a 2x2 patch side by side, normed, then projected to twice the channels."""
+    """LayerNorm over the channels of every 2x2 patch, then a linear layer to twice the channels."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

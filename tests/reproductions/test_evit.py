@@ -6,7 +6,7 @@ import torch
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.reproductions.evit import claims
 from claimbench.reproductions.evit import model as evit
-from claimbench.reproductions.evit.reorganize import class_attention
+from claimbench.reproductions.evit.model import class_attention
 from tests.reproductions import support
 
 VERDICTS = {"faster": {"untested"}, "no-parameters": {"untested"}}

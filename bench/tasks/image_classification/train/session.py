@@ -81,7 +81,8 @@ def train(
     """
     if shard and distributed.processes() == 1:
         raise UserError(
-            "--fsdp shards the weights over processes: start them with torchrun --nproc-per-node N -m bench ..."
+            "--fsdp shards the weights over processes: "
+            "start them with torchrun --nproc-per-node N -m claimbench.bench ..."
         )
     pictures = data.open_pictures(_data(plan), plan.wish.dataset)
     check_classes(plan, pictures)
