@@ -12,7 +12,7 @@ from claimbench.bench.papers.registry import short_venue
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import ClaimRow, Report
-from claimbench.bench.report.rows import Row
+from claimbench.bench.report.rows import Row, conditions
 from claimbench.bench.report.speed import TIMES, TimedPair
 from claimbench.bench.report.verdicts import Degree
 
@@ -175,12 +175,12 @@ class _Table:
 
     def _pairs(self) -> list[TimedPair]:
         """Return the comparisons with models that are not the paper's own, under the conditions of the times shown."""
-        conditions = {(row.subject, row.conditions) for row in self._timed.values()}
+        timed = {(row.subject, conditions(row.figure)) for row in self._timed.values() if row.figure is not None}
         return [
             turned
             for pair in self._report.pairs
             if (turned := _variant_first(pair, self._report.variants)) is not None
-            and (turned.subject(0), turned.conditions) in conditions
+            and (turned.subject(0), turned.conditions) in timed
             and turned.title == "Throughput"
         ]
 

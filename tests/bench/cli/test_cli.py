@@ -98,13 +98,38 @@ def test_shell_completion_knows_papers_variants_and_metrics(bench):
     assert complete("bench sho") == ["show"]
 
 
-def test_list_shows_papers_and_variants(bench):
-    out = bench("list").stdout
-    assert "fake_s, fake_m" in out
-    assert "overlock" in out
+def test_list_has_a_line_a_paper_and_names_the_variants_of_one_that_is_named(bench):
+    out = bench("list", COLUMNS="80").stdout
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(out.splitlines()) == 1 + len(json.loads(bench("list", "--json").stdout))
+    assert "fake_s, fake_m" in bench("list", "fake").stdout
+    assert "overlock_xt" not in bench("list", "fake").stdout
     listed = {entry["id"]: entry for entry in json.loads(bench("list", "--json").stdout)}
     assert listed["fake"]["variants"] == ["fake_s", "fake_m", "fake_abort", "fake_oom"]
     assert bench("list", "--check").returncode == 0
+
+
+def test_what_is_stored_is_in_the_list_and_a_card_begins_the_facts(bench):
+    done = bench("run", "fake", "--metrics", "params", "--no-claims", "--baseline", "none", fast=True)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in bench("list").stdout.splitlines() if line.startswith("fake ")]
+    assert "hold" in line
+    assert "not measured" not in line
+    shown = bench("show", "fake", COLUMNS="80").stdout
+    assert shown.index("parameters M") < shown.index("Table 1")
+
+
+def test_a_run_and_a_comparison_end_with_the_same_card(bench):
+    ran = bench("run", "fake", "--metrics", "params,parity", "--baseline", "none", COLUMNS="80").stdout
+    compared = bench("compare", "fake", COLUMNS="80").stdout
+    card = compared[compared.index("A paper that exists for tests", 10) :].splitlines()
+    assert len(card) <= 24
+    assert ran.splitlines()[-len(card) :] == card
+    filtered = bench("compare", "fake", "--metric", "params", "--verdict", "holds")
+    assert "records:" not in filtered.stdout
+    wrong = bench("compare", "fake", "--verdict", "hold")
+    assert wrong.returncode == 2
+    assert "did you mean holds" in wrong.stderr
 
 
 def test_show_prints_reported_figures_with_their_places(bench):

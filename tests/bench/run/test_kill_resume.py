@@ -16,7 +16,7 @@ from claimbench.bench.store.store import Store
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "8"))
 """Set to 50 for the long version."""
 
-PLAN = ("run", "--paper", "fake", "--variant", "fake_s", "fake_m", "--rounds", "3", "--baseline", "none")
+PLAN = ("run", "--paper", "fake", "--all", "--variant", "fake_s", "fake_m", "--rounds", "3", "--baseline", "none")
 
 
 def lines(root):
