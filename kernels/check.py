@@ -88,7 +88,7 @@ def check(
     with backends.use(backend):
         found, found_grads = _run(operator, args, grad)
     tolerance = TOLERANCE[dtype]
-    names = [operator.argument_names[i] for i in operator.tensor_positions]
+    names = [operator.arguments._fields[i] for i in operator.tensor_positions]
     rows = [_difference("output", found, expected, tolerance)]
     for name, found_grad, expected_grad in zip(names, found_grads, expected_grads, strict=True):
         if found_grad is not None and expected_grad is not None:

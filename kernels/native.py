@@ -6,9 +6,11 @@ is imported first so that both share one OpenMP runtime, and with it one pool of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -58,7 +60,7 @@ def unavailable() -> str | None:
     return None
 
 
-def refuses(*args: object) -> str | None:
+def refuses(args: Iterable[object]) -> str | None:
     """Return why the native backend cannot take these arguments (device or dtype), or None if it can."""
     for arg in args:
         if isinstance(arg, torch.Tensor):
@@ -82,3 +84,8 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 def share(tensor: torch.Tensor) -> torch.Tensor:
     """Return the tensor as the native operators take it: off the autograd graph, in its compute dtype."""
     return tensor.detach().to(compute_dtype(tensor.dtype))
+
+
+def shared(args: Iterable[object]) -> list[Any]:
+    """Return the tensors among an operator's arguments as :func:`share` does, None for one that is left out."""
+    return [None if arg is None else share(arg) for arg in args if arg is None or isinstance(arg, torch.Tensor)]

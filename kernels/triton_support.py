@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -30,8 +30,13 @@ def unavailable() -> str | None:
     )
 
 
-def refuses(*args: object) -> str | None:
-    """Return why the Triton backend cannot take these arguments, or None if it can."""
+def refuses(args: Iterable[object], *maps: Tensor) -> str | None:
+    """Return why the Triton backend cannot take these arguments, or None if it can.
+
+    Args:
+        args: the operator's arguments; every tensor has to be of a known dtype and on the right device.
+        maps: (B, G, ...) tensors that a kernel indexes with 32 bits inside one (batch, group).
+    """
     device = "cpu" if interpreted() else "cuda"
     for arg in args:
         if not isinstance(arg, Tensor):
@@ -41,15 +46,11 @@ def refuses(*args: object) -> str | None:
             return f"{where}, got a tensor on {arg.device}"
         if arg.dtype not in _DTYPES:
             return f"Triton operators take float32, float64, bfloat16 or float16, got {arg.dtype}"
+    for tensor in maps:
+        reach = sum((size - 1) * stride for size, stride in zip(tensor.shape[2:], tensor.stride()[2:], strict=True))
+        if reach >= 2**31:
+            return f"one map of shape {tuple(tensor.shape[2:])} spans {reach} elements, more than 32-bit offsets reach"
     return None
-
-
-def map_too_large(tensor: Tensor) -> str | None:
-    """Return why a (B, G, ...) tensor cannot be indexed with 32 bits inside one (batch, group), or None if it can."""
-    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape[2:], tensor.stride()[2:], strict=True))
-    if reach < 2**31:
-        return None
-    return f"one map of shape {tuple(tensor.shape[2:])} spans {reach} elements, more than 32-bit offsets reach"
 
 
 def accumulator(*tensors: Tensor) -> Any:

@@ -123,10 +123,9 @@ def _spread_kernel(
     tl.store(where, (total * factor).to(tokens.dtype.element_ty), mask=inside[:, None] & there[None, :])
 
 
-def refuses(query, key, value, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    tokens = (tensor.transpose(1, 2) for tensor in (key, value))
-    return support.refuses(query, key, value) or next(filter(None, map(support.map_too_large, tokens)), None)
+    return support.refuses(args, args.key.transpose(1, 2), args.value.transpose(1, 2))
 
 
 def _sizes(query, tokens, run):
@@ -180,8 +179,9 @@ def _spread(scores, vectors, like, factor):
     return tokens
 
 
-def forward(query, key, value, scale):
+def forward(args):
     """Return the pooled values and the logarithm of each softmax's sum, (B, Q)."""
+    query, key, value, scale = args
     batch, queries = key.shape[0], query.shape[1]
     out = value.new_empty(batch, queries, value.shape[3])
     logs = torch.empty(batch, queries, dtype=support.storage(query, key, value), device=value.device)
@@ -193,8 +193,9 @@ def forward(query, key, value, scale):
     return out, logs
 
 
-def backward(grad, saved, query, key, value, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of query, key and value, None where ``needs`` is False."""
+    query, key, value, scale = args
     logs, batch = saved[-1], key.shape[0]
     if not batch:
         return tuple(torch.zeros_like(t) if need else None for t, need in zip((query, key, value), needs, strict=True))

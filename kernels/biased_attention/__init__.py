@@ -25,9 +25,9 @@ Axis = Literal["both", "width", "height"]
 
 OPERATOR = Operator(
     name="biased_attention",
-    arguments="Tensor query, Tensor key, Tensor value, Tensor table, Tensor? gate, float scale",
+    arguments=reference.Arguments,
     reference=reference.biased_attention,
-    fake=lambda query, key, value, table, gate, scale: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 

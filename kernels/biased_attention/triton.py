@@ -327,8 +327,9 @@ def _table_kernel(
     tl.store(to, share * total, mask=exists)
 
 
-def _constants(query, value, gate, scale):
+def _constants(args):
     """Return the kernels' compile-time arguments: tiles of positions, powers of two that cover the channels, dtypes."""
+    query, value = args.query, args.value
     deep, wide = max(16, support.block_of(query.shape[-1])), max(16, support.block_of(value.shape[-1]))
     most = 64 if max(deep, wide) * query.element_size() <= 128 else 32
     positions = max(query.shape[3] * query.shape[4], 1)
@@ -337,8 +338,8 @@ def _constants(query, value, gate, scale):
     if support.interpreted():  # which holds bfloat16 as integers and multiplies them as such
         factors = {}
     return {
-        "SCALE": scale,  # as a run-time argument it would be rounded to float32
-        "GATED": gate is not None,
+        "SCALE": args.scale,  # as a run-time argument it would be rounded to float32
+        "GATED": args.gate is not None,
         "BLOCK": min(most, max(16, support.block_of(positions))),
         "BLOCK_D": deep,
         "BLOCK_C": wide,
@@ -356,20 +357,18 @@ def _sizes(query, value):
     return (*query.shape[1:5], query.shape[5], value.shape[5])
 
 
-def refuses(query, key, value, table, gate, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    refused = support.refuses(query, key, value, table, gate)
-    for tensor in (query, key, value):
-        refused = refused or support.map_too_large(tensor)
-    return refused
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def forward(query, key, value, table, gate, scale):
+def forward(args):
     """Return the attended values, in the order of value's strides."""
+    query, key, value, table, gate, _ = args
     out = torch.empty_like(value)
     if out.numel() == 0:
         return out
-    constants = _constants(query, value, gate, scale)
+    constants = _constants(args)
     grids = query.shape[0] * query.shape[1] * query.shape[2]
     with support.launching(out):
         _forward_kernel[(grids * triton.cdiv(query.shape[3] * query.shape[4], constants["BLOCK"]),)](
@@ -390,8 +389,9 @@ def _along_diagonals(sums, width):
     return (picked * inside).sum(-1)
 
 
-def _table_gradient(grad, query, key, value, table, gate, sums, constants):
+def _table_gradient(grad, args, sums, constants):
     """Return the gradient of the table: sums over pairs of rows, then along the diagonals of each."""
+    query, key, value, table, gate, _ = args
     batch, lines, heads, height, width, _ = query.shape
     block = min(constants["BLOCK"], max(16, support.block_of(width)))
     pieces = heads * (2 * height - 1) * triton.cdiv(width, block) ** 2
@@ -405,13 +405,14 @@ def _table_gradient(grad, query, key, value, table, gate, sums, constants):
     return _along_diagonals(out.sum(0), width)
 
 
-def backward(grad, saved, query, key, value, table, gate, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the five gradients, None where ``needs`` is False."""
+    query, key, value, table, gate, _ = args
     grads = [torch.empty_like(t) if t is not None else None for t in (query, key, value, table, gate)]
     if value.numel() == 0:
         return [g.zero_() if g is not None and need else None for g, need in zip(grads, needs, strict=True)]
     to_query, to_key, to_value, to_table, to_gate = grads
-    constants = _constants(query, value, gate, scale)
+    constants = _constants(args)
     batch, lines, heads, height, width, _ = query.shape
     grids = batch * lines * heads
     kinds = 2 if gate is None else 4
@@ -425,7 +426,7 @@ def backward(grad, saved, query, key, value, table, gate, scale, *, needs):
             targets = (to_key, *to_key.stride(), to_value, *to_value.stride())
             _key_kernel[launch](*maps, *targets, *shared, **constants)
         if needs[3]:
-            to_table.copy_(_table_gradient(grad, query, key, value, table, gate, sums, constants))
+            to_table.copy_(_table_gradient(grad, args, sums, constants))
         if gate is not None and needs[4]:
             change = (sums[3] - sums[1]).view(batch * lines, heads, -1)
             to_gate.copy_(change.sum((0, 2)))

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.neighborhood_aggregate.neighborhood_aggregate`."""
+
+    weights: Tensor
+    value: Tensor
+    kernel_size: int
+    dilation: int
 
 
 def window_index(length: int, kernel_size: int, dilation: int = 1) -> Tensor:
@@ -19,8 +30,9 @@ def window_index(length: int, kernel_size: int, dilation: int = 1) -> Tensor:
     return residue[:, None] + dilation * (start[:, None] + torch.arange(kernel_size))
 
 
-def neighborhood_aggregate(weights: Tensor, value: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
+def neighborhood_aggregate(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.neighborhood_aggregate.neighborhood_aggregate`."""
+    weights, value, kernel_size, dilation = args
     height, width = value.shape[2:4]
     rows = window_index(height, kernel_size, dilation)
     columns = window_index(width, kernel_size, dilation)

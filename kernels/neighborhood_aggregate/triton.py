@@ -173,13 +173,14 @@ def _launch(kernel, first, second, out, channels, kernel_size, dilation):
         )  # fmt: skip
 
 
-def refuses(weights, value, kernel_size, dilation):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return support.refuses(weights, value) or support.map_too_large(weights) or support.map_too_large(value)
+    return support.refuses(args, args.weights, args.value)
 
 
-def forward(weights, value, kernel_size, dilation):
+def forward(args):
     """Return the aggregated values, with value's strides."""
+    weights, value, kernel_size, dilation = args
     out = torch.empty_like(value)
     _launch(_forward_kernel, weights, value, out, value.shape[-1], kernel_size, dilation)
     return out
@@ -195,8 +196,9 @@ def value_gradient(grad, weights, out, kernel_size, dilation):
     _launch(_value_gradient_kernel, grad, weights, out, grad.shape[-1], kernel_size, dilation)
 
 
-def backward(grad, saved, weights, value, kernel_size, dilation, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of weights and value, None where ``needs`` is False."""
+    weights, value, kernel_size, dilation = args
     grad_weights = torch.empty_like(weights) if needs[0] else None
     grad_value = torch.empty_like(value) if needs[1] else None
     if grad_weights is not None:

@@ -12,9 +12,9 @@ __all__ = ["OPERATOR", "outlook_attention", "windows_along"]
 
 OPERATOR = Operator(
     name="outlook_attention",
-    arguments="Tensor scores, Tensor value, int kernel_size, int stride, int padding, float scale",
+    arguments=reference.Arguments,
     reference=reference.outlook_attention,
-    fake=lambda scores, value, kernel_size, stride, padding, scale: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 

@@ -34,7 +34,8 @@ class Lattice:
 
     def __init__(self, operator: Operator, features: Tensor, bridge: bool) -> None:
         self.shape, self._features = features.shape, features
-        backend = operator.select(features.new_empty(features.shape[0], 1, features.shape[2]), features, bridge)
+        values = features.new_empty(features.shape[0], 1, features.shape[2])
+        backend = operator.select(reference.Arguments(values, features, bridge))
         build: Any = reference.Lattice if backend is None else backend.Lattice
         self._images = [build(points, bridge) for points in features] if features.shape[2] else []
         self.vertices = [image.vertices for image in self._images]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,14 @@ as many with integer pixel coordinates do, then fall into the same one however t
 
 LARGEST = 1e6
 """The largest size of a feature: beyond it float64 could not hold the rounded coordinates."""
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`."""
+
+    values: Tensor
+    features: Tensor
+    bridge: bool
 
 
 def validate(features: Tensor) -> None:
@@ -146,8 +155,9 @@ def own_weights(features: Tensor) -> Tensor:
     return amplitude(features.shape[0]) * torch.einsum("nk,kl,nl->n", weights, blurred, weights)
 
 
-def permutohedral_filter(values: Tensor, features: Tensor, bridge: bool) -> Tensor:
+def permutohedral_filter(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`."""
+    values, features, bridge = args
     if values.numel() == 0:
         return values.clone()
     wide = values.to(torch.promote_types(values.dtype, torch.float32))

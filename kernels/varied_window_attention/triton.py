@@ -254,14 +254,14 @@ def _key_kernel(
     tl.store(grad_stretch + place + down * across, tl.sum(size_y, axis=0))
 
 
-def refuses(query, key, value, offset, stretch, bias, window_size, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    too_large = (support.map_too_large(each) for each in (query, key, value))
-    return support.refuses(query, key, value, offset, stretch, bias) or next(filter(None, too_large), None)
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def _launch(query, key, value, offset, stretch, bias, window_size, scale):
+def _launch(args):
     """Return the first and the last arguments that all kernels share, and their launch parameters."""
+    query, key, value, offset, stretch, bias, window_size, scale = args
     first = (
         query, *query.stride(), key, *key.stride(), value, *value.stride(), offset.contiguous(), stretch.contiguous(),
         offset if bias is None else bias.contiguous(),
@@ -274,34 +274,37 @@ def _launch(query, key, value, offset, stretch, bias, window_size, scale):
     }  # fmt: skip
 
 
-def forward(query, key, value, offset, stretch, bias, window_size, scale):
+def forward(args):
     """Return the output and the logarithm of every query's sum of exponentials."""
+    query, value = args.query, args.value
     batch, groups, height, width, _ = query.shape
     out = query.new_empty((batch, height, width, groups, value.shape[-1])).permute(0, 3, 1, 2, 4)
     logarithm = query.new_empty((batch, groups, height, width), dtype=support.storage(query))
     if out.numel() == 0:
         return out, logarithm
     with support.launching(out):
-        first, last, sizes = _launch(query, key, value, offset, stretch, bias, window_size, scale)
-        programs = offset.numel() // 2 * triton.cdiv(window_size**2, sizes["BLOCK"])
+        first, last, sizes = _launch(args)
+        programs = args.offset.numel() // 2 * triton.cdiv(args.window_size**2, sizes["BLOCK"])
         _forward_kernel[(programs,)](*first, out, *out.stride(), logarithm, *last, **sizes)
     return out, logarithm
 
 
-def backward(grad, saved, query, key, value, offset, stretch, bias, window_size, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of the six tensors, None where ``needs`` is False."""
+    *tensors, window_size, _ = args
+    query, bias = args.query, args.bias
     out, logarithm = saved
-    arguments, precise = (query, key, value, offset, stretch, bias), support.storage(query)
-    grads = [None if each is None else torch.empty_like(each) for each in arguments]
+    precise = support.storage(query)
+    grads = [None if each is None else torch.empty_like(each) for each in tensors]
     if out.numel() == 0:
         return [None if g is None else g.zero_() for g in grads]
-    sums = [torch.zeros(each.shape, dtype=precise, device=query.device) for each in arguments[1:5]]
+    sums = [torch.zeros(each.shape, dtype=precise, device=query.device) for each in tensors[1:5]]
     share = None if bias is None else query.new_zeros((len(query), *bias.shape), dtype=precise)
     with support.launching(out):
         delta = (grad.to(precise) * out.to(precise)).sum(-1).contiguous()
-        first, last, sizes = _launch(query, key, value, offset, stretch, bias, window_size, scale)
+        first, last, sizes = _launch(args)
         flow = (*first, grad, *grad.stride(), logarithm, delta)
-        programs = offset.numel() // 2
+        programs = args.offset.numel() // 2
         tiles = triton.cdiv(window_size**2, sizes["BLOCK"])
         _query_kernel[(programs * tiles,)](*flow, grads[0], *grads[0].stride(), *last, **sizes)
         _key_kernel[(programs,)](*flow, *sums, sums[0] if share is None else share, *last, **sizes)
