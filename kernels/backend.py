@@ -1,4 +1,4 @@
-"""Which backend runs an operator: by device, or by the caller's choice.
+"""The choice of the backend that runs an operator: by device, or by the caller.
 
 ``reference`` is the definition in plain PyTorch, ``native`` the compiled C++ operator for CPUs, ``triton`` the GPU
 operator (or Triton's interpreter on a CPU). The environment variable ``BENCH_KERNELS`` sets the choice for a process.

@@ -24,13 +24,13 @@ TOLERANCE = {
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one tensor of a backend is from the float64 reference.
+    """The distance of one tensor of a backend from the float64 reference.
 
     Attributes:
         tensor: ``"output"`` or ``"grad <argument>"``.
         relative: the norm of the difference over the norm of the reference.
         largest: the largest absolute difference of an element.
-        tolerance: what ``relative`` may be; NaN never passes.
+        tolerance: the largest ``relative`` that passes; NaN never does.
     """
 
     tensor: str

@@ -72,7 +72,7 @@ def refuses(args: Iterable[object]) -> str | None:
 
 
 def threads() -> int:
-    """Return how many threads a native operator may use: torch's own setting."""
+    """Return the number of threads that a native operator may use: torch's own setting."""
     return torch.get_num_threads()
 
 

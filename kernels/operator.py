@@ -1,4 +1,4 @@
-"""The frame every operator stands in: schema, fake implementation, autograd, cost formulas and backends.
+"""The frame of every operator: schema, fake implementation, autograd, cost formulas and backends.
 
 An operator's folder holds ``reference.py`` (its ``Arguments`` and the definition), ``native.py`` with ``cpu.cpp``,
 ``triton.py``, ``cost.py`` and ``cases.py``; its ``__init__.py`` makes one :class:`Operator` and the public function

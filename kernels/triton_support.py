@@ -1,4 +1,4 @@
-"""What the Triton backends share: whether they can run here, what they refuse, and their launch parameters."""
+"""The checks and launch parameters that the Triton backends share."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def block_of(size: int) -> int:
 
 
 def positions_per_program(width: int) -> int:
-    """Return how many positions one program takes when each has vectors of ``width`` (a power of two) elements."""
+    """Return the number of positions of a program when each has vectors of ``width`` (a power of two) elements."""
     return min(128, max(16, _TILE_ELEMENTS // width))
 
 
 @contextmanager
 def launching(tensor: Tensor) -> Iterator[None]:
-    """Launch kernels on the tensor's GPU, with autocast off, which would round what an operator keeps in float32."""
+    """Launch kernels on the tensor's GPU with autocast off, which would round an operator's float32 intermediates."""
     device = torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
     with device, torch.autocast(tensor.device.type, enabled=False):
         yield

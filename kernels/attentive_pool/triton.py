@@ -29,14 +29,14 @@ def _dot(a, b, ACC: tl.constexpr):
 
 @triton.jit
 def _block(first, count, BLOCK: tl.constexpr):
-    """The numbers of a block's members and which of them exist."""
+    """Return the numbers of a block's members and whether each exists."""
     index = first + tl.arange(0, BLOCK)
     return index, index < count
 
 
 @triton.jit
 def _load(at, row, row_stride, rows_inside, column, column_stride, columns_inside):
-    """A matrix of these rows and columns, zero where one does not exist."""
+    """Return a matrix of these rows and columns, zero where one does not exist."""
     where = at + row[:, None] * row_stride + column[None, :] * column_stride
     return tl.load(where, mask=rows_inside[:, None] & columns_inside[None, :], other=0)
 
@@ -47,7 +47,7 @@ def _products_kernel(
     count, width, own, runs, run, factor,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """scores[b, q, n] = factor * vectors[b, q] . tokens[b, n, q // own], for a block of tokens and a run of queries."""
+    """Compute factor * vectors[b, q] . tokens[b, n, q // own] for a block of tokens n and a run of queries q."""
     image = (tl.program_id(0) // runs).to(tl.int64)
     first = tl.program_id(0) % runs * run
     q, queried = _block(0, run, QUERIES)
@@ -71,7 +71,7 @@ def _pool_kernel(
     SOFTMAX: tl.constexpr,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """out[b, q] = factor * the sum over n of scores[b, q, n], or their softmax over n, times tokens[b, n, q // own]."""
+    """Compute factor * the sum over n of scores[b, q, n], or their softmax over n, times tokens[b, n, q // own]."""
     image = (tl.program_id(0) // runs).to(tl.int64)
     first = tl.program_id(0) % runs * run
     q, queried = _block(0, run, QUERIES)
@@ -107,7 +107,7 @@ def _spread_kernel(
     count, width, own, groups, factor,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """tokens[b, n, g] = factor * the sum over the queries q of group g of scores[b, q, n] * vectors[b, q]."""
+    """Compute factor * the sum over the queries q of group g of scores[b, q, n] * vectors[b, q]."""
     image = (tl.program_id(0) // groups).to(tl.int64)
     group = tl.program_id(0) % groups
     n, inside = _block(tl.program_id(1) * TOKENS, count, TOKENS)
@@ -135,7 +135,7 @@ def _sizes(query, tokens, run):
 
 
 def _runs(query, key, value):
-    """Return how many queries in a row a program takes, all of one group of keys and one of values."""
+    """Return the number of consecutive queries of a program, all of one group of keys and one of values."""
     run = gcd(query.shape[1] // key.shape[2], query.shape[1] // value.shape[2])
     return gcd(run, _QUERIES) if run > _QUERIES else run
 

@@ -17,12 +17,12 @@ from claimbench.kernels.triton_support import unavailable
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 _PROGRAMS = 2048
-"""How many programs the sums of the table's gradient are divided among at most; each leaves one block of sums."""
+"""The largest number of programs that share the sums of the table's gradient; each leaves one block of sums."""
 
 
 @triton.jit
 def _grid_of(program, lines, heads):
-    """The image, the line and the head (64 bits wide, for large tensors) of the program's grid."""
+    """Return the image, the line and the head (64 bits wide, for large tensors) of the program's grid."""
     return (
         (program // heads // lines).to(tl.int64),
         (program // heads % lines).to(tl.int64),
@@ -32,7 +32,7 @@ def _grid_of(program, lines, heads):
 
 @triton.jit
 def _positions_from(first, positions, width, BLOCK: tl.constexpr):
-    """The rows, the columns and whether they exist, of BLOCK positions from ``first`` on; others stand at (0, 0)."""
+    """Return the rows, the columns and the existence of BLOCK positions from ``first`` on; others stand at (0, 0)."""
     index = first + tl.arange(0, BLOCK)
     inside = index < positions
     index = tl.where(inside, index, 0)
@@ -41,7 +41,7 @@ def _positions_from(first, positions, width, BLOCK: tl.constexpr):
 
 @triton.jit
 def _vectors(at, sh, sw, sc, h, w, inside, channels, BLOCK_C: tl.constexpr):
-    """The vectors of some positions, (positions, BLOCK_C), zero outside."""
+    """Return the vectors of some positions, (positions, BLOCK_C), zero outside."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     return tl.load(at + (h * sh + w * sw)[:, None] + channel[None, :] * sc, mask=mask, other=0)
@@ -58,13 +58,13 @@ def _store_vectors(at, sh, sw, sc, h, w, inside, channels, x, BLOCK_C: tl.conste
 
 @triton.jit
 def _product(a, b, FACTOR: tl.constexpr, ACC: tl.constexpr):
-    """The matrix product of factors rounded to FACTOR."""
+    """Return the matrix product of factors rounded to FACTOR."""
     return tl.dot(a.to(FACTOR), b.to(FACTOR), input_precision="ieee", out_dtype=ACC)
 
 
 @triton.jit
 def _biases(table, ty, tx, h, w, y, x, height, width, seen, ACC: tl.constexpr):
-    """The biases of queries (h, w) for keys (y, x), minus infinity where there is no key."""
+    """Return the biases of queries (h, w) for keys (y, x), minus infinity where there is no key."""
     row = y[None, :] - h[:, None] + height - 1
     column = x[None, :] - w[:, None] + width - 1
     found = tl.load(table + row * ty + column * tx).to(ACC)
@@ -73,7 +73,7 @@ def _biases(table, ty, tx, h, w, y, x, height, width, seen, ACC: tl.constexpr):
 
 @triton.jit
 def _raised(peak, norm, scores):
-    """Take new scores into a running softmax: the new peak and norm, the factor of old sums, the new numerators."""
+    """Take new scores into a running softmax; return its peak and norm, the factor of old sums, the new numerators."""
     higher = tl.maximum(peak, tl.max(scores, axis=1))
     keep = tl.exp(peak - higher)
     numerators = tl.exp(scores - higher[:, None])
@@ -140,10 +140,10 @@ def _query_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a tile of queries and, in ``sums`` (kinds, grids, positions), what other passes need of each.
+    """Compute the gradient of a tile of queries and, for the other passes, ``sums`` (kinds, grids, positions).
 
-    The kinds: the logarithm of the softmax's denominator, the mean of the weights' gradients under the softmax, and
-    with a gate both of the positional softmax.
+    The kinds are the logarithm of the softmax's denominator, the mean of the weights' gradients under the softmax,
+    and with a gate both of the positional softmax.
     """
     positions = height * width
     tiles = tl.cdiv(positions, BLOCK)
@@ -215,7 +215,7 @@ def _key_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of a tile of keys and values."""
+    """Compute the gradients of a tile of keys and values."""
     positions = height * width
     tiles = tl.cdiv(positions, BLOCK)
     task = tl.program_id(0) // tiles
@@ -271,7 +271,7 @@ def _table_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of the biases between two pieces of rows at one distance, summed over rows and a part of the grids.
+    """Compute the biases' gradients between pieces of rows at one distance, summed over rows and a part of the grids.
 
     ``out`` is (parts, heads, 2 height - 1, width, width): distance of the rows, column of the query, of the key.
     """
@@ -349,7 +349,7 @@ def _constants(args):
 
 
 def _gate(gate):
-    """Return what a kernel takes for the gate: a pointer, which may be None, and its stride."""
+    """Return the gate as a kernel takes it: a pointer, None without a gate, and its stride."""
     return (None, 0) if gate is None else (gate, gate.stride(0))
 
 

@@ -28,12 +28,12 @@ from claimbench.kernels.triton_support import unavailable
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 _SLAB_SCORES = 2**24
-"""How many scores the backward pass holds at a time, in two copies: 128 MB in float32."""
+"""The number of scores that the backward pass holds at a time, in two copies: 128 MB in float32."""
 
 
 @triton.jit
 def _score(query, folded, bias, table, ACC: tl.constexpr, inside, shown):
-    """The score of one tap for each query: with the tap's folded key, its bias and the bias of the offset."""
+    """Return the score of one tap for each query, from the tap's folded key, its bias and the bias of the offset."""
     row = tl.load(folded, mask=shown, other=0).to(ACC)
     offset = tl.load(table, mask=inside, other=0).to(ACC)
     return tl.sum(query * row[None, :], axis=1) + tl.load(bias).to(ACC) + offset
@@ -131,13 +131,13 @@ def _weights_kernel(
 
 @triton.jit
 def _first_with(offset, length, KERNEL: tl.constexpr):
-    """The first position whose window holds the position ``offset`` further on."""
+    """Return the first position whose window holds the position ``offset`` further on."""
     return tl.where(offset < -(KERNEL // 2), length - KERNEL - offset, tl.maximum(0, -offset))
 
 
 @triton.jit
 def _last_with(offset, length, KERNEL: tl.constexpr):
-    """The last position whose window holds the position ``offset`` further on."""
+    """Return the last position whose window holds the position ``offset`` further on."""
     return tl.where(offset > KERNEL // 2, KERNEL - 1 - offset, tl.minimum(length - 1, length - 1 - offset))
 
 
@@ -146,7 +146,7 @@ def _table_gradient_kernel(
     grad, gg, gh, gw, gt, out, og, os, height, width,
     KERNEL: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """One program sums what one offset of one group contributed to, over the rectangle of queries that see it."""
+    """Sum the gradients of one offset of one group, over the rectangle of queries that see it, in each program."""
     SPAN: tl.constexpr = 2 * KERNEL - 1
     offset = tl.program_id(0) % (SPAN * SPAN)
     group = (tl.program_id(0) // (SPAN * SPAN)).to(tl.int64)
@@ -189,7 +189,7 @@ def _branches(args, folded):
 
 
 def _launch(kernel, query, terms, tensors, kernel_size, **blocks):
-    """Launch a kernel over all positions of the query, (B, G, H, W, d); ``terms`` are what scores are made of."""
+    """Launch a kernel over all positions of the query, (B, G, H, W, d); ``terms`` make up the scores."""
     batch, groups, height, width, depth = query.shape
     block_d = support.block_of(depth)
     block = support.positions_per_program(max(block_d, *blocks.values()) if blocks else block_d)

@@ -121,7 +121,7 @@ def forward(args: Arguments) -> Tensor:
 
 
 def image_gradients(grad: Tensor, x: Tensor, kh: int, kw: int, dilation: int) -> Tensor:
-    """Return what each image adds to the gradient of the weight: (B, kh * kw, C)."""
+    """Return each image's share of the gradient of the weight: (B, kh * kw, C)."""
     batch, channels, height, width = x.shape
     tile = _tile(x)
     partial = torch.empty((batch, kh * kw, channels), dtype=support.storage(x), device=x.device)

@@ -17,7 +17,7 @@ def forward_flops(args: Arguments) -> int:
 
 
 def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 3) -> int:
-    """Return the FLOPs of the backward pass: the convolutions' for their weights and for what the levels read.
+    """Return the FLOPs of the backward pass: the convolutions' for their weights and for the inputs of the levels.
 
     The first level's input needs a gradient only where the context does. Recomputed levels do not count.
     """

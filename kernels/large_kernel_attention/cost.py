@@ -24,7 +24,7 @@ def forward_flops(args: Arguments) -> int:
 
 
 def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 7) -> int:
-    """Return the FLOPs of the backward pass: those of each weight's gradient, and of what each convolution reads.
+    """Return the FLOPs of the backward pass: those of the gradients of each convolution's weight and input.
 
     The recomputation does not count.
     """

@@ -77,7 +77,7 @@ def local_block_attention(
         value: (B, G, H, W, E), any strides.
         tables: position embeddings of rows and of columns, each (2 w - 1, D), or None for none.
         block_size: b, a multiple of s.
-        halo_size: how far a window reaches beyond its block.
+        halo_size: the number of positions by which a window reaches beyond its block on each side.
         scale: of the content scores, D ** -0.5 by default.
 
     Returns:

@@ -21,7 +21,7 @@ _SMALLEST_DOT = 16  # the least extent of a tensor core's operands
 
 @triton.jit
 def _load_rows(pointer, offsets, channel_stride, channels, inside, BLOCK_C: tl.constexpr, ACC: tl.constexpr):
-    """The vectors at these offsets, zero where they do not exist: (rows, BLOCK_C)."""
+    """Return the vectors at these offsets, zero where they do not exist: (rows, BLOCK_C)."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     return tl.load(pointer + offsets[:, None] + channel[None, :] * channel_stride, mask=mask, other=0).to(ACC)
@@ -37,7 +37,7 @@ def _scores(
     query, keys, positions, key_row, key_column, i, j, scale,
     SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The scores of queries at places (i, j) of their block and of the keys of one row of their window.
+    """Return the scores of queries at places (i, j) of their block and of the keys of one row of their window.
 
     ``positions`` points at each query's products with the row table, followed by those with the column table.
     """
@@ -54,7 +54,7 @@ def _scores(
 
 @triton.jit
 def _block_of_queries(groups, down, across, QUERIES: tl.constexpr, BLOCK_M: tl.constexpr):
-    """The map and block of this program, and each query's place in the block; a place of QUERIES rows is no query."""
+    """Return the map and block of this program, and each query's place in the block; row QUERIES is no query."""
     program = tl.program_id(0)
     index = program // (down * across)
     block = program % (down * across)
@@ -115,7 +115,7 @@ def _query_kernel(
     BLOCK: tl.constexpr, HALO: tl.constexpr, SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the queries (through the keys alone) and of their products with the position tables."""
+    """Compute the gradients of the queries (through the keys alone) and of their products with the position tables."""
     down, across = height // BLOCK, width // BLOCK
     batch, group, y, x, i, j = _block_of_queries(groups, down, across, QUERIES, BLOCK_M)
     queried = i < QUERIES
@@ -162,7 +162,7 @@ def _key_kernel(
     BLOCK: tl.constexpr, HALO: tl.constexpr, SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the keys and values of one row of one block, from all blocks whose windows hold them."""
+    """Compute the gradients of the keys and values of a block's row, from all blocks whose windows hold them."""
     down, across = height // BLOCK, width // BLOCK
     program = tl.program_id(0)
     index = program // (height * across)

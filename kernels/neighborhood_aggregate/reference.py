@@ -18,7 +18,7 @@ class Arguments(NamedTuple):
 
 
 def window_index(length: int, kernel_size: int, dilation: int = 1) -> Tensor:
-    """Return the positions each query sees along one axis, shape (length, kernel_size).
+    """Return the positions that each query sees along one axis, shape (length, kernel_size).
 
     The window of position i is centred on i and shifted inwards where it would leave the map. With dilation d,
     position i sees only positions of its own residue class modulo d (the neighbourhood-attention rule).

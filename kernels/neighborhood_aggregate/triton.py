@@ -18,19 +18,19 @@ __all__ = ["backward", "forward", "refuses", "unavailable", "value_gradient", "w
 
 @triton.jit
 def members_of(residue, length, dilation):
-    """How many positions of an axis leave ``residue`` when divided by ``dilation``."""
+    """Return the number of positions of an axis that leave ``residue`` when divided by ``dilation``."""
     return (length - residue + dilation - 1) // dilation
 
 
 @triton.jit
 def window_start(rank, members, KERNEL: tl.constexpr):
-    """The first rank in the window of the position of that rank, shifted inwards at both ends."""
+    """Return the first rank in the window of the position of that rank, shifted inwards at both ends."""
     return tl.minimum(tl.maximum(rank - KERNEL // 2, 0), members - KERNEL)
 
 
 @triton.jit
 def first_position(position, length, dilation, KERNEL: tl.constexpr):
-    """The first position in the window of each position."""
+    """Return the first position in the window of each position."""
     residue = position % dilation
     members = members_of(residue, length, dilation)
     return residue + dilation * window_start(position // dilation, members, KERNEL)
@@ -38,19 +38,19 @@ def first_position(position, length, dilation, KERNEL: tl.constexpr):
 
 @triton.jit
 def first_query(rank, KERNEL: tl.constexpr):
-    """The first rank whose window holds ``rank``."""
+    """Return the first rank whose window holds ``rank``."""
     return tl.where(rank < KERNEL, 0, rank - KERNEL + 1 + KERNEL // 2)
 
 
 @triton.jit
 def last_query(rank, members, KERNEL: tl.constexpr):
-    """The last rank whose window holds ``rank``."""
+    """Return the last rank whose window holds ``rank``."""
     return tl.where(rank >= members - KERNEL, members - 1, rank + KERNEL // 2)
 
 
 @triton.jit
 def tile_of(groups, positions, BLOCK: tl.constexpr):
-    """The batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
+    """Return the batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
     tiles = tl.cdiv(positions, BLOCK)
     program = tl.program_id(0)
     map_index = program // tiles

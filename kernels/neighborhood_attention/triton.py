@@ -29,7 +29,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 @triton.jit
 def _products(vectors, at, mask, ACC: tl.constexpr):
-    """The product of each vector with the one that is stored at its place."""
+    """Return the product of each vector with the one that is stored at its place."""
     return tl.sum(vectors * tl.load(at, mask=mask, other=0).to(ACC), axis=1)
 
 
@@ -94,7 +94,7 @@ def _query_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Also keeps, for each query, the log of the sum of its exponentials and the mean gradient of its weights."""
+    """Compute the queries' gradients; keep each one's log-sum of exponentials and mean gradient of its weights."""
     batch, group, position = tile_of(groups, height * width, BLOCK)
     inside = position < height * width
     h = tl.where(inside, position, 0) // width
@@ -161,7 +161,10 @@ def _key_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The queries that see a position are, along each axis, consecutive ranks of its own residue class."""
+    """Compute the gradients of keys and values.
+
+    The queries that see a position are, along each axis, consecutive ranks of its own residue class.
+    """
     batch, group, position = tile_of(groups, height * width, BLOCK)
     inside = position < height * width
     y = tl.where(inside, position, 0) // width
@@ -226,7 +229,7 @@ def _bias_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """One program sums what one offset of one (batch, group) contributed to, over the queries that see that far."""
+    """Sum the gradients of one offset of one (batch, group), over the queries that see that far, in each program."""
     SPAN: tl.constexpr = (2 * KH - 1) * (2 * KW - 1)
     offset = tl.program_id(0) % SPAN
     map_index = (tl.program_id(0) // SPAN).to(tl.int64)

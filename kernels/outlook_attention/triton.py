@@ -18,7 +18,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 @triton.jit
 def _tile(groups, count, BLOCK: tl.constexpr):
-    """The batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
+    """Return the batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
     tiles = tl.cdiv(count, BLOCK)
     program = tl.program_id(0)
     map_index = program // tiles
@@ -28,7 +28,7 @@ def _tile(groups, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def _covering(position, windows, step, stride, padding, KERNEL: tl.constexpr):
-    """The step-th window, from the last one on, that may cover a position; whether it does; and the place in it."""
+    """Return the step-th window, from the last one on, that may cover a position, the place in it, whether it does."""
     window = (position + padding) // stride - step
     place = position + padding - window * stride
     covers = (window >= 0) & (window < windows) & (place < KERNEL)

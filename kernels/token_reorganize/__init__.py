@@ -37,7 +37,7 @@ def token_reorganize(tokens: Tensor, scores: Tensor, keep: int, fuse: bool = Tru
     Args:
         tokens: (B, N, C), floating point, any strides, the class token first.
         scores: (B, N - 1), the same dtype, one for each token but the first.
-        keep: how many of the N - 1 tokens to keep, at least 1.
+        keep: the number of tokens to keep of the N - 1, at least 1.
         fuse: whether to append the fused token; where none is dropped it is zero.
 
     Returns:

@@ -1,7 +1,7 @@
 """Token reorganisation on a GPU: a program ranks some tokens of one image, or moves some channels of them.
 
-No pass uses atomics, so every result has the same bits on each run. What a token becomes is a table of rows: the row of
-the output that it goes to, or 0 (the class token's) if it is dropped.
+No pass uses atomics, so every result has the same bits on each run. A table says for each
+token the row of the output that it goes to, or 0 (the class token's) if it is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHANNELS = 128
 
 @triton.jit
 def _load_scores(scores, sn, token, count):
-    """Scores as they are ranked: NaN, which has no order, as infinity; beyond the last one minus infinity."""
+    """Return the scores as they are ranked: infinity for NaN, which has no order, minus infinity beyond the last."""
     score = tl.load(scores + token * sn, mask=token < count, other=-float("inf")).to(tl.float64)
     return tl.where(score != score, float("inf"), score)
 

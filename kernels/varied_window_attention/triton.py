@@ -27,7 +27,7 @@ def _dot(a, b, ACC: tl.constexpr):
 
 @triton.jit
 def _axis(offset, stretch, window_at, place, real, length, WINDOW: tl.constexpr):
-    """Of real keys along an axis: the position before, whether that and the next are on the map, their weights."""
+    """Return the position before each key of an axis, whether it and the next are on the map, and their weights."""
     middle = (WINDOW - 1) / 2
     coordinate = window_at * WINDOW + middle + offset + stretch * (place - middle)
     low = tl.floor(tl.minimum(tl.maximum(coordinate, -2.0), length + 1.0))
@@ -41,7 +41,7 @@ def _axis(offset, stretch, window_at, place, real, length, WINDOW: tl.constexpr)
 @triton.jit
 def _tap(pointer, row, column, row_stride, column_stride, channel_stride, inside, channels, BLOCK_C: tl.constexpr,
          ACC: tl.constexpr):  # fmt: skip
-    """The vectors of the map at these positions, zero where they do not exist: (keys, BLOCK_C)."""
+    """Return the vectors of the map at these positions, zero where they do not exist: (keys, BLOCK_C)."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     at = (row * row_stride + column * column_stride)[:, None] + channel[None, :] * channel_stride
@@ -51,7 +51,7 @@ def _tap(pointer, row, column, row_stride, column_stride, channel_stride, inside
 @triton.jit
 def _sample(pointer, rows, columns, row_stride, column_stride, channel_stride, channels, BLOCK_C: tl.constexpr,
             ACC: tl.constexpr):  # fmt: skip
-    """The map interpolated at the keys of these axes: (keys, BLOCK_C)."""
+    """Return the map interpolated at the keys of these axes: (keys, BLOCK_C)."""
     r, r0, r1, above, below = rows
     c, c0, c1, left, right = columns
     strides = (row_stride, column_stride, channel_stride)
@@ -196,7 +196,7 @@ def _key_kernel(
     WINDOW: tl.constexpr, BIASED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr,
     ACC: tl.constexpr,
 ):  # fmt: skip
-    """All gradients but the queries', of one window."""
+    """Compute all gradients but the queries', of one window."""
     COUNT: tl.constexpr = WINDOW * WINDOW
     program = tl.program_id(0)
     index = program // (down * across)

@@ -19,7 +19,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 @triton.jit
 def _normal(x):
-    """The standard normal's distribution function at x."""
+    """Return the standard normal's distribution function at x."""
     return 0.5 * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -30,7 +30,7 @@ def _gelu_slope(x):
 
 @triton.jit
 def _strongest(x, xc, channels, inside, BLOCK_C: tl.constexpr, ACC: tl.constexpr):
-    """The first channel at which x is largest, at each position."""
+    """Return the first channel at which x is largest, at each position."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     values = tl.load(x[:, None] + channel[None, :] * xc, mask=mask, other=float("-inf")).to(ACC)
