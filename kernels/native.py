@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from claimbench.kernels.build import STALE, is_built, is_current
 
@@ -63,7 +64,7 @@ def unavailable() -> str | None:
 def refuses(args: Iterable[object]) -> str | None:
     """Return why the native backend cannot take these arguments (device or dtype), or None if it can."""
     for arg in args:
-        if isinstance(arg, torch.Tensor):
+        if isinstance(arg, Tensor):
             if arg.device.type != "cpu":
                 return f"native operators run on the CPU, got a tensor on {arg.device}"
             if arg.dtype not in _DTYPES:
@@ -81,11 +82,11 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def share(tensor: torch.Tensor) -> torch.Tensor:
+def share(tensor: Tensor) -> Tensor:
     """Return the tensor as the native operators take it: off the autograd graph, in its compute dtype."""
     return tensor.detach().to(compute_dtype(tensor.dtype))
 
 
 def shared(args: Iterable[object]) -> list[Any]:
     """Return the tensors among an operator's arguments as :func:`share` does, None for one that is left out."""
-    return [None if arg is None else share(arg) for arg in args if arg is None or isinstance(arg, torch.Tensor)]
+    return [share(arg) if arg is not None else None for arg in args if isinstance(arg, Tensor) or arg is None]

@@ -26,7 +26,7 @@ def forward(args: Arguments) -> Tensor:
 
 def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, gamma and beta, None where ``needs`` is False."""
-    x, gamma, _ = native.shared(args)
+    x, gamma = native.share(args.x), native.share(args.gamma)
     grads = [torch.empty_like(x), *x.new_empty((2, x.shape[1]))]
     native.module().global_response_norm_backward(
         native.share(grad), x, gamma.contiguous(), *grads, args.eps, native.threads()
