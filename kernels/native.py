@@ -21,7 +21,8 @@ _LEVELS = {
     "AVX512": ("x86_64_v4", "x86_64_v3", "baseline"),
     "AVX2": ("x86_64_v3", "baseline"),
 }
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_COMPUTE_DTYPES = (torch.float32, torch.float64)
+_DTYPES = (*_COMPUTE_DTYPES, torch.bfloat16, torch.float16)
 
 
 @cache
@@ -79,7 +80,7 @@ def threads() -> int:
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype the native operators calculate in: half-precision tensors go through float32."""
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    return dtype if dtype in _COMPUTE_DTYPES else torch.float32
 
 
 def share(tensor: Tensor) -> Tensor:

@@ -94,13 +94,14 @@ class Operator:
 
     def _same_dtype(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         first = args[self.tensor_positions[0]]
-        if all(args[i] is None or args[i].dtype == first.dtype for i in self.tensor_positions):
+        dtype = first.dtype
+        if all(args[i] is None or args[i].dtype == dtype for i in self.tensor_positions):
             return args
         if not torch.is_autocast_enabled(first.device.type):
             names = self.arguments._fields
             found = {names[i]: str(args[i].dtype) for i in self.tensor_positions if args[i] is not None}
             raise TypeError(f"{self.name}: all tensors must have one dtype outside autocast, got {found}")
-        return tuple(a.to(first.dtype) if isinstance(a, Tensor) else a for a in args)
+        return tuple(a.to(dtype) if isinstance(a, Tensor) else a for a in args)
 
     def _register(self) -> None:
         library, name = _LIBRARY, self.name
