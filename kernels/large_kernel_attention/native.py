@@ -17,7 +17,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
 def _shared(args: Arguments) -> Arguments:
-    return Arguments(*native.shared(args), args.dilation)
+    return Arguments._make([*native.shared(args), args.dilation])
 
 
 def forward(args: Arguments) -> Tensor:
