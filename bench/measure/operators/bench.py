@@ -20,7 +20,7 @@ from claimbench.bench.machine.peaks import Peaks
 from claimbench.bench.measure.operators.check import CHECKED, DTYPES, load_cases, names
 from claimbench.bench.measure.operators.rows import BenchRow, Pass, measured
 from claimbench.bench.measure.operators.timing import Question, layouts, shaped
-from claimbench.kernels import operator_names
+from claimbench.kernels import find_operator, operator_names
 
 Ask = Callable[[Question], dict[str, Any]]
 
@@ -174,12 +174,11 @@ class _Bench:
     def _blank(self, question: Question, args: tuple[Any, ...], ceiling: Peaks | str) -> BenchRow:
         """Return a row with the facts known before any timing: the problem and its roofline."""
         cost = import_module(f"claimbench.kernels.{question.operator}.cost")
-        shapes = [tuple(a.shape) if hasattr(a, "shape") else a for a in args]
-        itemsize = DTYPES[question.dtype].itemsize
-        flops, moved = cost.forward_flops(*shapes), cost.forward_bytes(*shapes, itemsize)
+        arguments = find_operator(question.operator).arguments(*args)
+        flops, moved = cost.forward_flops(arguments), cost.forward_bytes(arguments)
         if question.backward:
-            flops += cost.backward_flops(*shapes)
-            moved += cost.backward_bytes(*shapes, itemsize)
+            flops += cost.backward_flops(arguments)
+            moved += cost.backward_bytes(arguments)
         row = BenchRow(
             question.operator,
             question.case,

@@ -95,7 +95,7 @@ def layouts(x: Any) -> list[str]:
 def shaped(question: Question) -> tuple[Any, ...]:
     """Return the arguments of the problem as tensors that have shape and strides but no data."""
     with FakeTensorMode():
-        return _case(question).make(torch.Generator())
+        return _case(question).arguments(DTYPES[question.dtype], "cpu")
 
 
 def _case(question: Question) -> Case:
@@ -112,19 +112,17 @@ def make_call(operator: Operator, implementation: str, args: tuple[Any, ...], ba
     if implementation in _LAYOUTS:
         form = _LAYOUTS[implementation]
         args = tuple(a.contiguous(memory_format=form) if isinstance(a, Tensor) and a.dim() == 4 else a for a in args)
-    function: Callable[..., Tensor] = operator.reference
+    plain = operator.reference
     if implementation == "compiled":
-        function = torch.compile(operator.reference, fullgraph=True, dynamic=False)
-    elif implementation not in BASELINES:
-        function = operator
+        plain = torch.compile(operator.reference, fullgraph=True, dynamic=False)
     backend = implementation if implementation not in BASELINES else None
-    leaves = [a.detach().requires_grad_(backward) if isinstance(a, Tensor) else a for a in args]
+    leaves = operator.arguments(*(a.detach().requires_grad_(backward) if isinstance(a, Tensor) else a for a in args))
     wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
     grad: list[Tensor] = []
 
     def call() -> list[Tensor]:
         with backends.use(backend), torch.set_grad_enabled(backward):
-            out = function(*leaves)
+            out = plain(leaves) if backend is None else operator(*leaves)
             if not backward:
                 return [out]
             if not grad:

@@ -33,15 +33,15 @@ def _arguments(generator: torch.Generator) -> tuple[Any, ...]:
     return draw(2, 4, 6, 7).to(memory_format=torch.channels_last), draw(4, 1, 3, 3), draw(4), 1
 
 
-def reference(*args: Any) -> Tensor:
-    return find_operator(OPERATOR).reference(*args)
+def reference(args: Any) -> Tensor:
+    return find_operator(OPERATOR).reference(args)
 
 
 def backend_from(forward: Any) -> ModuleType:
     module = ModuleType("made_up")
     module.forward = forward
-    module.backward = lambda grad, saved, *args, needs: find_operator(OPERATOR)._reference_backward(grad, args, needs)
-    module.refuses = lambda *args: None
+    module.backward = lambda grad, saved, args, needs: find_operator(OPERATOR)._reference_backward(grad, args, needs)
+    module.refuses = lambda args: None
     return module
 
 
@@ -74,9 +74,9 @@ def run(**options: Any) -> dict[tuple[str, str], BenchRow]:
 def test_a_red_backend_is_not_timed_and_says_why(native):
     called = []
 
-    def wrong(*args: Any) -> Tensor:
+    def wrong(args: Any) -> Tensor:
         called.append(args[0].shape)
-        return reference(*args) * 1.01
+        return reference(args) * 1.01
 
     native(wrong)
     rows = run()
@@ -90,7 +90,7 @@ def test_a_red_backend_is_not_timed_and_says_why(native):
 
 def test_a_backend_that_is_wrong_only_on_the_timed_problem_is_not_timed(native, monkeypatch):
     monkeypatch.setattr(kernel_timing, "_check", lambda question: {"errors": {}, "refused": {}})
-    native(lambda *args: reference(*args) * 1.01)
+    native(lambda args: reference(args) * 1.01)
     row = run()["native", "forward"]
     assert row.status == "failed"
     assert "differs on this very problem: output" in row.reason
@@ -158,9 +158,9 @@ def test_processes_that_disagree_leave_the_verdict_open():
 def test_memory_counts_what_a_call_holds_at_its_peak():
     megabytes = 24
 
-    def hungry(*args: Any) -> Tensor:
+    def hungry(*values: Any) -> Tensor:
         held = torch.ones(megabytes * 2**18)
-        return reference(*args) + 0 * held[0]
+        return find_operator(OPERATOR).inline(*values) + 0 * held[0]
 
     growth = kernel_timing._resident_growth(lambda: [hungry(*Case("tiny", _arguments).arguments(torch.float32, "cpu"))])
     if growth is None:
