@@ -12,7 +12,7 @@ from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.weights.batch import Fetched
-    from claimbench.bench.papers.weights.check import Checked
+    from claimbench.bench.papers.weights.check import WeightsCheck
     from claimbench.bench.papers.weights.listing import Listed
 
 Names = list[str] | None
@@ -153,14 +153,14 @@ def _print_fetched(row: Fetched) -> None:
         typer.echo(f"bench: {row.reason}", err=True)
 
 
-def _print_checked(row: Checked) -> None:
+def _print_checked(row: WeightsCheck) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
         typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
 
 
-def _print_summary(rows: list[Checked], root: Path) -> None:
+def _print_summary(rows: list[WeightsCheck], root: Path) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     here = [row for row in rows if row.status not in (ABSENT, NONE)]

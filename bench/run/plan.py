@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _PlannedSubject:
     """A model to be measured.
 
     Attributes:
@@ -94,26 +94,26 @@ def _process_of(job: Job) -> tuple[object, ...] | None:
     return None
 
 
-def _subjects(request: Resolved) -> Iterator[_Subject]:
+def _subjects(request: Resolved) -> Iterator[_PlannedSubject]:
     for paper, variants in request.papers:
         for variant in variants:
             yield from _variant(request, paper, variant)
     paper, (first, *_) = request.papers[0]
     dataset = request.datasets.get(paper.id, "")
     for name in _baselines(request):
-        yield _Subject("", f"timm:{name}", "", Options(), dataset)
+        yield _PlannedSubject("", f"timm:{name}", "", Options(), dataset)
     own = Options(sample_shape=first.input.sample_shape(), task=paper.task_of(first))
     for model in request.against:
-        yield _Subject("", model, "", own, dataset, first.input.model_dump(mode="json"))
+        yield _PlannedSubject("", model, "", own, dataset, first.input.model_dump(mode="json"))
 
 
-def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Subject]:
+def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_PlannedSubject]:
     known = variant.forms or tuple(form.name for form in paper.forms)
     default = paper.default_form(variant)
     chosen = [form for form in known if form in request.forms] if request.forms else [default]
     key = (paper.id, variant.name)
     for form in chosen:
-        yield _Subject(
+        yield _PlannedSubject(
             *key,
             form,
             replace(tasks.model_options(paper, variant), **request.weights.files.get(key, {})),
@@ -134,7 +134,7 @@ def _baselines(request: Resolved) -> list[str]:
     return list(dict.fromkeys(b.timm for b in named if b.default and b.timm))
 
 
-def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def _once(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     fixed = Settings(input_size=request.settings.input_size, weights=_weights(subject, request))
     shape = subject.counted or subject.options.sample_shape
     for form in (subject.form, *subject.other_forms):
@@ -162,7 +162,7 @@ def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
             yield from _jobs(subject, request, metric)
 
 
-def _is_scored(subject: _Subject, request: Resolved) -> bool:
+def _is_scored(subject: _PlannedSubject, request: Resolved) -> bool:
     """Whether a subject's accuracy is to be measured.
 
     Of models that belong to no paper only where they can have learnt anything: a baseline that the user names, with
@@ -176,7 +176,7 @@ def _is_scored(subject: _Subject, request: Resolved) -> bool:
     return about and _scored(subject, request).data is not None
 
 
-def _scored(subject: _Subject, request: Resolved) -> Options:
+def _scored(subject: _PlannedSubject, request: Resolved) -> Options:
     """Return the options of an accuracy job."""
     asked, batches = request.asked, request.batches
     task = tasks.of(subject.options)
@@ -196,13 +196,13 @@ def _scored(subject: _Subject, request: Resolved) -> Options:
     )
 
 
-def _timed(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def _timed(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     for metric in REPEATED:
         if metric in request.metrics:
             yield from _jobs(subject, request, metric)
 
 
-def _jobs(subject: _Subject, request: Resolved, metric: str) -> Iterator[Job]:
+def _jobs(subject: _PlannedSubject, request: Resolved, metric: str) -> Iterator[Job]:
     options = subject.options
     if request.settings.device == "cpu" and not request.asked.quick and metric != "memory":
         options = replace(options, budget_s=BUDGET_CPU_S)
@@ -212,7 +212,7 @@ def _jobs(subject: _Subject, request: Resolved, metric: str) -> Iterator[Job]:
             yield Job(subject.paper, subject.name, subject.form, metric, settings, options=options)
 
 
-def _default_batch(subject: _Subject, metric: str, request: Resolved) -> int:
+def _default_batch(subject: _PlannedSubject, metric: str, request: Resolved) -> int:
     """Return the batch of a metric where the user gave none; 0 is the best found by search."""
     task = tasks.of(subject.options)
     if metric in ("latency", "memory"):
@@ -220,13 +220,13 @@ def _default_batch(subject: _Subject, metric: str, request: Resolved) -> int:
     return task.cpu_batch if request.settings.device == "cpu" else 0
 
 
-def _settings(subject: _Subject, request: Resolved, batch: int | None) -> Iterator[Settings]:
+def _settings(subject: _PlannedSubject, request: Resolved, batch: int | None) -> Iterator[Settings]:
     settings = replace(request.settings, batch=batch, weights=_weights(subject, request))
     for precision in request.precisions:
         for mode in request.modes:
             yield replace(settings, precision=precision, mode=mode)
 
 
-def _weights(subject: _Subject, request: Resolved) -> str:
+def _weights(subject: _PlannedSubject, request: Resolved) -> str:
     """Return the label of a subject's weights; what has no file of them has random ones, which time the same."""
     return request.settings.weights if subject.options.weights_file else "random"

@@ -1,7 +1,7 @@
 """The evidence in :attr:`~claimbench.bench.core.records.Measurement.detail`: a class for each kind of row.
 
-Who measures fills a class and stores :meth:`Evidence.to_detail`; the rules on submissions take it back by :func:`read`,
-and reports see of every row what :class:`Shown` holds. No key of a detail is spelled elsewhere.
+A metric fills a class and stores :meth:`RowEvidence.to_detail`. The rules on submissions take it back by :func:`read`;
+reports see the fields of :class:`Shown` in every row. No key of a detail is spelled elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Stop = Literal["interval", "budget"]
 Share = Annotated[float, Field(ge=0, le=100)]
 
 
-class Evidence(BaseModel):
+class RowEvidence(BaseModel):
     """What a detail holds; a key that is not known here is kept as it is."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -49,7 +49,7 @@ class Evidence(BaseModel):
         }
 
 
-class ParameterEvidence(Evidence):
+class ParameterEvidence(RowEvidence):
     """Of ``params``; numbers of elements."""
 
     tensors: Count
@@ -57,7 +57,7 @@ class ParameterEvidence(Evidence):
     by_module: dict[str, Count]
 
 
-class SecondOpinion(Evidence):
+class SecondOpinion(RowEvidence):
     """fvcore's count of what ``macs`` counts, and whether it agrees."""
 
     counter: str
@@ -66,7 +66,7 @@ class SecondOpinion(Evidence):
     agrees: bool
 
 
-class MacsEvidence(Evidence):
+class MacsEvidence(RowEvidence):
     """Of ``macs``, in FLOPs; ``second_opinion`` is None where fvcore was not asked or could not follow the model."""
 
     by_operator: dict[str, int | float]
@@ -76,7 +76,7 @@ class MacsEvidence(Evidence):
     second_opinion: SecondOpinion | None = None
 
 
-class FvcoreEvidence(Evidence):
+class FvcoreEvidence(RowEvidence):
     """Of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
 
     by_operator: dict[str, Count]
@@ -86,7 +86,7 @@ class FvcoreEvidence(Evidence):
     uncounted_calls: dict[str, Count]
 
 
-class WarmUp(Evidence):
+class WarmUp(RowEvidence):
     """How the warm-up went: whether medians of windows settled to 1 %, in how many windows and seconds."""
 
     settled: bool
@@ -95,7 +95,7 @@ class WarmUp(Evidence):
     first_call_s: NotNegative
 
 
-class TriedBatch(Evidence):
+class TriedBatch(RowEvidence):
     """A batch that a search tried: inputs a second, or why it stopped there."""
 
     batch: Some
@@ -103,14 +103,14 @@ class TriedBatch(Evidence):
     stopped: str | None = None
 
 
-class Flushed(Evidence):
+class Flushed(RowEvidence):
     """The throughput with the GPU's L2 cache flushed before each sample; samples are seconds a batch."""
 
     img_s: Positive
     samples_s: list[Positive]
 
 
-class TimeEvidence(Evidence):
+class TimeEvidence(RowEvidence):
     """Of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
 
     Attributes:
@@ -139,7 +139,7 @@ class TimeEvidence(Evidence):
     l2_flushed: Flushed | None = None
 
 
-class EnergyEvidence(Evidence):
+class EnergyEvidence(RowEvidence):
     """Of ``energy``."""
 
     batch: Some
@@ -152,7 +152,7 @@ class EnergyEvidence(Evidence):
     machine: MachineReport
 
 
-class PeakEvidence(Evidence):
+class PeakEvidence(RowEvidence):
     """Of ``memory_peak``, in bytes."""
 
     batch: Some
@@ -166,14 +166,14 @@ class TrainingPeakEvidence(PeakEvidence):
     gradients_b: Count
 
 
-class IncreaseEvidence(Evidence):
+class IncreaseEvidence(RowEvidence):
     """Of ``memory_per_image``: the peaks at two batches, in bytes."""
 
     batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
     peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class DeviceMemoryEvidence(Evidence):
+class DeviceMemoryEvidence(RowEvidence):
     """Of ``memory_device``."""
 
     other_processes: Count | None = None
@@ -188,7 +188,7 @@ def _not_less(value: float) -> float:
 Distance = Annotated[float, AfterValidator(_not_less)]
 
 
-class OutputEvidence(Evidence):
+class OutputEvidence(RowEvidence):
     """How one output differs from a golden's."""
 
     max_abs: Distance
@@ -197,7 +197,7 @@ class OutputEvidence(Evidence):
     mean_rel: Distance
 
 
-class GoldenEvidence(Evidence):
+class GoldenEvidence(RowEvidence):
     """How a model compares with one golden; an output that could not be compared says why.
 
     ``float32_inside`` is the reason where the golden states a tolerance of its own.
@@ -214,14 +214,14 @@ class GoldenEvidence(Evidence):
     outputs: Annotated[dict[str, OutputEvidence | str], Field(min_length=1)]
 
 
-class ParityEvidence(Evidence):
+class ParityEvidence(RowEvidence):
     """Of ``parity``."""
 
     goldens: Annotated[list[GoldenEvidence], Field(min_length=1)]
     passed: bool
 
 
-class Weights(Evidence):
+class WeightsEvidence(RowEvidence):
     """The weights that a model was scored with: their label or file, and a digest of that or of the user's model."""
 
     weights: str | None = None
@@ -229,14 +229,14 @@ class Weights(Evidence):
     model_sha256: str | None = None
 
 
-class Kept(Evidence):
+class Kept(RowEvidence):
     """The file that keeps what was found in each picture."""
 
     predictions_file: str | None = None
     predictions_sha256: str | None = None
 
 
-class DataEvidence(Evidence):
+class DataEvidence(RowEvidence):
     """What every score says of its data set; ``partial`` where a part of it was looked at."""
 
     dataset: str | None = None
@@ -252,7 +252,7 @@ class PictureEvidence(DataEvidence):
     pictures_sha256: str | None = None
 
 
-class WholeEvidence(Weights, Kept):
+class WholeEvidence(WeightsEvidence, Kept):
     """What the first score on a set of pictures says for all of them.
 
     ``images_in_folder`` is the name that records of the first versions have for ``images_in_set``.
@@ -269,7 +269,7 @@ class HitsEvidence(PictureEvidence):
     correct: Count
 
 
-class ClassHits(Evidence):
+class ClassHits(RowEvidence):
     """Pictures and right ones of each class."""
 
     images: list[Count]
@@ -364,7 +364,7 @@ class EnlargementEvidence(DataEvidence):
     standard_deviation: NotNegative | None = None
 
 
-class SeedEvidence(Evidence):
+class SeedEvidence(RowEvidence):
     """What one training of a recommender found."""
 
     seed: int
@@ -395,7 +395,7 @@ class RankingEvidence(DataEvidence):
     seeds: list[SeedEvidence] | None = None
 
 
-class ProbeArm(Evidence):
+class ProbeArm(RowEvidence):
     """One head over its seeds; ``right`` holds bits, see :func:`claimbench.bench.core.bits.encode`."""
 
     accuracies: list[Share]
@@ -426,7 +426,7 @@ class ProbeEvidence(DataEvidence, Kept):
     linear: ProbeArm
 
 
-class Epoch(Evidence):
+class Epoch(RowEvidence):
     """One epoch of a small training; the accuracy on its validation pictures is in per cent."""
 
     loss: float
@@ -434,7 +434,7 @@ class Epoch(Evidence):
     seconds: NotNegative
 
 
-class StudyEvidence(Evidence):
+class StudyEvidence(RowEvidence):
     """Of ``study_accuracy``; ``right`` are bits of the test pictures, see :func:`claimbench.bench.core.bits.encode`."""
 
     right: str
@@ -444,7 +444,7 @@ class StudyEvidence(Evidence):
     weights: str | None = None
 
 
-ROWS: dict[str, type[Evidence]] = {
+ROWS: dict[str, type[RowEvidence]] = {
     "params": ParameterEvidence,
     "macs": MacsEvidence,
     "macs_fvcore": FvcoreEvidence,
@@ -462,7 +462,7 @@ ROWS: dict[str, type[Evidence]] = {
 }
 """The class of a row's evidence, by the row's name."""
 
-SCORES: dict[str, type[Evidence]] = {
+SCORES: dict[str, type[RowEvidence]] = {
     "probe_top1": ProbeEvidence,
     "probe_gain": GainEvidence,
     "top1": FirstHitsEvidence,
@@ -480,7 +480,7 @@ SCORES: dict[str, type[Evidence]] = {
 """The same by a part of its name, of which the first counts; the rest of the name says on which data."""
 
 
-def kind_of(row: str) -> type[Evidence] | None:
+def kind_of(row: str) -> type[RowEvidence] | None:
     """Return the class of a row's evidence; None if it has none."""
     words = f"_{row}_"
     return ROWS.get(row) or next((kind for part, kind in SCORES.items() if f"_{part}_" in words), None)
@@ -507,7 +507,7 @@ class NamedGolden(_View):
     float32_inside: str | None = None
 
 
-class Checked(_View):
+class ReadableDetail(_View):
     """What has to be right in the detail of any row for the store to read its record."""
 
     batch: int | None = None
@@ -516,7 +516,7 @@ class Checked(_View):
     goldens: list[NamedGolden] = []
 
 
-class Shown(Checked):
+class Shown(ReadableDetail):
     """What reports look at in the detail of any row; None where it does not say."""
 
     images: int | None = None
@@ -533,9 +533,9 @@ class Shown(Checked):
 
 
 def is_readable(detail: dict[str, Any]) -> bool:
-    """Whether a detail has what :class:`Checked` asks for."""
+    """Whether a detail has what :class:`ReadableDetail` asks for."""
     try:
-        Checked.model_validate(detail)
+        ReadableDetail.model_validate(detail)
     except ValidationError:
         return False
     return True

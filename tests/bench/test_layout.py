@@ -144,3 +144,13 @@ def test_listing_papers_costs_no_torch():
 
 def test_tests_mirror_the_wings():
     assert [w for w in WINGS[:-1] if not any((ROOT / "tests" / "bench" / w).rglob("test_*.py"))] == []
+
+
+def test_no_class_name_is_used_twice():
+    places: dict[str, list[str]] = {}
+    for module, file in files().items():
+        if module.startswith("claimbench.bench."):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -180,11 +180,13 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Extent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
+class _AnnotationEntry(BaseModel):
+    """A part of COCO's file of annotations; fields that are not read are left out."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class ListedPicture(_Strict):
+class ListedPicture(_AnnotationEntry):
     """A picture as the file lists it."""
 
     id: int
@@ -193,14 +195,14 @@ class ListedPicture(_Strict):
     height: PositiveInt
 
 
-class Runs(_Strict):
+class Runs(_AnnotationEntry):
     """A region as lengths of runs, outside and inside in turn, column by column; ``size`` is (height, width)."""
 
     counts: list[NonNegativeInt]
     size: tuple[PositiveInt, PositiveInt]
 
 
-class ListedObject(_Strict):
+class ListedObject(_AnnotationEntry):
     """An object of a picture: its box (x, y, width, height), and its region as polygons or runs if it is outlined."""
 
     id: int
@@ -212,14 +214,14 @@ class ListedObject(_Strict):
     segmentation: list[list[Coordinate]] | Runs | None = None
 
 
-class Category(_Strict):
+class Category(_AnnotationEntry):
     """A kind of object."""
 
     id: int
     name: str
 
 
-class Listing(_Strict):
+class Listing(_AnnotationEntry):
     """The whole file."""
 
     images: list[ListedPicture]

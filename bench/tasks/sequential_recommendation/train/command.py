@@ -55,14 +55,16 @@ def train(request: TrainRequest) -> int:
         _print_plan(plan, split, request.json)
         return 0
     library = import_module(f"{registry.entry(plan.paper.id).module}.model")
-    wish = Trainable(plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device)
+    training = Trainable(
+        plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device
+    )
     if device.type == "cpu":
         torch.set_num_threads(1)  # so small a model gains nothing from more, and its times mean the same everywhere
     outcomes = []
     with folder_alone(plan.folder), Stop() as stop:
         for seed in plan.seeds:
             folder = plan.folder / f"seed-{seed}"
-            found = session.train(wish, seed, folder, resume=request.resume, stop=stop, listener=request.listener)
+            found = session.train(training, seed, folder, resume=request.resume, stop=stop, listener=request.listener)
             if found is None:
                 print(f"bench: stopped; go on with --resume (folder {plan.folder})", file=sys.stderr)
                 return 130
