@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
-from claimbench.bench.run.rows import missing
+from claimbench.bench.run.expected_rows import missing
 
 WORKER = "claimbench.bench.run.worker"
 """The module that runs jobs."""

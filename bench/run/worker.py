@@ -18,7 +18,7 @@ from claimbench.bench.core.errors import UnavailableError, UserError, explain, u
 from claimbench.bench.core.records import Job, Measurement, read_job
 from claimbench.bench.machine.process import open_answer
 from claimbench.bench.measure import METRICS, prepare
-from claimbench.bench.run.rows import missing
+from claimbench.bench.run.expected_rows import missing
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Subject

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures.collection import Problem, problem
-from claimbench.bench.data.pictures.files import EXTENSIONS
+from claimbench.bench.data.pictures.picture_reader import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold the evaluated pictures, the likeliest first."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.data.pictures.files import rgb
+from claimbench.bench.data.pictures.picture_reader import rgb
 from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, COCO, FOLDER, PICTURES
 
 MARGIN = 0.1
@@ -257,8 +257,8 @@ def pixels(picture: Picture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, is too small, or has
-            another size than the annotations say; names it.
+        UserError: it is too small, has another size than the annotations say, or
+            :func:`~claimbench.bench.data.pictures.picture_reader.rgb` refuses it; names it.
     """
     found = rgb(picture.file, least=LEAST_SIDE, aim="is needed to look for objects")
     height, width = found.shape[:2]

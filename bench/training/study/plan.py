@@ -17,7 +17,7 @@ from claimbench.bench.store.store import new_run
 from claimbench.bench.training.study import request as asked
 from claimbench.bench.training.study.request import StudyRequest
 from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, setting
-from claimbench.bench.training.study.task import StudyTask, label, make_job
+from claimbench.bench.training.study.study_task import StudyTask, label, make_job
 
 FOLDER = Path("studies")
 """The studies' folder in the results: a store of its own, so that no figure of theirs gets into another table."""

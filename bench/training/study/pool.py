@@ -11,7 +11,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from claimbench.bench.machine.process import Interrupted, Stop, stream
-from claimbench.bench.training.study.task import StudyTask
+from claimbench.bench.training.study.study_task import StudyTask
 
 WORKER = "claimbench.bench.training.study.worker"
 """The module that trains."""

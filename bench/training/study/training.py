@@ -30,7 +30,7 @@ from claimbench.bench.store.evidence import Epoch, StudyEvidence
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.augment import augment
-from claimbench.bench.training.study.task import StudyTask
+from claimbench.bench.training.study.study_task import StudyTask
 
 Tell = Callable[[dict[str, Any]], None]
 """Called after each epoch with its figures."""

@@ -195,7 +195,7 @@ def _subject(finding: Finding) -> Subject:
 
 
 def _phrase(finding: Finding) -> str:
-    from claimbench.bench.watch.regress.text import cells
+    from claimbench.bench.watch.regress.wording import cells
 
     model, metric, _, before, after, change, verdict, _ = cells(replace(finding, because=""))
     return f"{model} {metric.lower()} {verdict}: {before} → {after}" + (f", {change}" if change else "")

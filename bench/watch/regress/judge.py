@@ -12,7 +12,7 @@ from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.pairing import Matched
 from claimbench.bench.watch.regress.series import CONTROL, Series
 from claimbench.bench.watch.regress.shift import Shift, Shifts, shifts
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 from claimbench.bench.watch.regress.surroundings import busier, clock_change, state
 
 TOLERANCE = {"memory": 0.05, "energy": 0.10}

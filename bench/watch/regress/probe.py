@@ -24,7 +24,7 @@ from claimbench.bench.measure import ROWS
 from claimbench.bench.report import metrics
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 
 SUBJECT = "the command"
 

@@ -13,8 +13,8 @@ from claimbench.bench.papers import registry
 from claimbench.bench.papers.recipe import Annealed, Recipe, TokenLabelling
 from claimbench.bench.tasks.image_classification.train import transforms
 from claimbench.bench.tasks.image_classification.train.losses import Loss, smoothed, token_loss
-from claimbench.bench.tasks.image_classification.train.plan import resolve
 from claimbench.bench.tasks.image_classification.train.show import rows
+from claimbench.bench.tasks.image_classification.train.training_plan import resolve
 from claimbench.bench.training import parts
 
 PAPERS = (

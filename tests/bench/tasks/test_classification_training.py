@@ -24,7 +24,7 @@ from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data, intact, session
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import Loop
-from claimbench.bench.tasks.image_classification.train.plan import resolve
+from claimbench.bench.tasks.image_classification.train.training_plan import resolve
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
 from tests.bench.listening import Heard
@@ -428,7 +428,7 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
 
 def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(intact, "MOST", 3)
-    monkeypatch.setattr("claimbench.bench.data.pictures.integrity.unreadable", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr("claimbench.bench.data.pictures.verification.unreadable", lambda *given: pytest.fail("decoded"))
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
 
 

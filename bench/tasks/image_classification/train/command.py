@@ -14,9 +14,9 @@ from claimbench.bench.machine import devices
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.image_classification.train import session
 from claimbench.bench.tasks.image_classification.train.learner import count_parameters
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun, resolve
 from claimbench.bench.tasks.image_classification.train.session import TrainingEnded
 from claimbench.bench.tasks.image_classification.train.show import print_plan, rows
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun, resolve
 from claimbench.bench.training import distributed
 
 WORKERS = 4

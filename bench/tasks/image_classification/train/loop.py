@@ -15,12 +15,12 @@ from claimbench.bench.core.listener import Listener
 from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data
 from claimbench.bench.tasks.image_classification.train.learner import Learner
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.tasks.image_classification.train.validation import Validation, validate
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
-from claimbench.bench.training.folder import TrainingFolder
 from claimbench.bench.training.log import Log
+from claimbench.bench.training.training_folder import TrainingFolder
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The files of a run's folder: the best weights, and those of the last epoch."""

@@ -18,9 +18,9 @@ from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.tasks.image_classification.train import data, intact, transforms
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import BEST, LAST, Loop
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.training import distributed
-from claimbench.bench.training.folder import CHECKPOINT, TrainingFolder
+from claimbench.bench.training.training_folder import CHECKPOINT, TrainingFolder
 
 RUN = "run.json"
 """The file of a run's plan, its departures from the paper's recipe, and the machine that it was begun on."""

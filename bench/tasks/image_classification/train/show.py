@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from claimbench.bench.papers.recipe import Recipe
-    from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+    from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 
 HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
 COMMAND_LINE = "the command line"

@@ -27,10 +27,10 @@ from claimbench.bench.tasks.sequential_recommendation.check import few_items
 from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train import session
-from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import store
 from claimbench.bench.tasks.sequential_recommendation.train.session import Trainable
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import TrainerRecipe
+from claimbench.bench.tasks.sequential_recommendation.train.training_plan import TrainingPlan
 from claimbench.bench.training import for_claims
 
 SEEDS = (0, 1, 2)

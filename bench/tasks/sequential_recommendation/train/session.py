@@ -21,7 +21,7 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import UserScores, draw
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Trainer, TrainerRecipe
 from claimbench.bench.training import checkpoint
-from claimbench.bench.training.folder import CHECKPOINT, OUTCOME, TrainingFolder
+from claimbench.bench.training.training_folder import CHECKPOINT, OUTCOME, TrainingFolder
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study import pool
 from claimbench.bench.training.study.plan import FOLDER, STUDIES, StudyPlan, unfinished
+from claimbench.bench.training.study.study_task import ROWS, StudyTask, failed_rows, label
 from claimbench.bench.training.study.summary import Summary, summaries
-from claimbench.bench.training.study.task import ROWS, StudyTask, failed_rows, label
 
 DONE = "study_accuracy"
 """The row of a training that is done; one that failed is tried again when its study is resumed."""
