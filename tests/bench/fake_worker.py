@@ -30,6 +30,9 @@ def main():
             if do == "garbage":
                 file.write("not json\n")
                 continue
+            if do == "stranger":
+                file.write('[{"metric": "params", "value": "many"}]\n')
+                continue
             value = float(1 + job.round)
             found = [
                 Measurement(name, value, unit, "fake", samples=(0.1,) * 8 if unit in ("s", "img/s") else ())
