@@ -22,7 +22,7 @@ def run_jobs(
     A job that takes the process down with it yields rows that say so; those after it run in a new process.
 
     Args:
-        jobs: what to run.
+        jobs: the jobs, in order.
         timeout: seconds that one job may take.
         stop: watched while waiting.
 

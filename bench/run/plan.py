@@ -1,4 +1,4 @@
-"""What was asked for becomes a list of jobs: always the same for the same request."""
+"""Turns a request into a list of jobs: always the same list for the same request."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class _PlannedSubject:
     Attributes:
         paper, name, form: as in :class:`claimbench.bench.core.records.Job`.
         options: those that all of its jobs have.
-        dataset: what its accuracy is measured on.
+        dataset: that its accuracy is measured on.
         input: the preprocessing of its paper for that; None for its own.
         other_forms: further forms, which are counted only.
         goldens: the golden records of its parity.
-        weights_missing: why there are no official weights; empty if there are, or none were asked for.
+        weights_missing: the reason for missing official weights; empty if none are missing.
         counted: the shape of a sample where FLOPs are counted; empty for that of ``options``.
     """
 
@@ -57,8 +57,8 @@ class _PlannedSubject:
 def plan(request: Resolved) -> list[Job]:
     """Return the jobs in the order in which they run.
 
-    First what needs no repeats, subject by subject; then the times, round by round, each round in a random order of
-    its own drawn from the seed, so that no subject is always measured when the machine is warm, or busy.
+    Jobs without repeats come first, subject by subject. The times follow, round by round. Each round has a random order
+    of its own, drawn from the seed, so that no subject is always measured when the machine is warm, or busy.
     """
     subjects = list(_subjects(request))
     jobs = [job for subject in subjects for job in _once(subject, request)]
@@ -75,16 +75,16 @@ def plan(request: Resolved) -> list[Job]:
 def processes(jobs: Iterable[Job]) -> list[list[Job]]:
     """Return the jobs in the groups that share a process, in order.
 
-    Starting Python and torch takes seconds, so a subject's neighbouring jobs share a process where they can: those that
-    neither time anything nor look at the memory of their process, and the times of one model in one round. Different
-    subjects never do: one model's code must not touch another.
+    Starting Python and torch takes seconds. Neighbouring jobs of a subject therefore share a process if they neither
+    time anything nor look at the memory of their process, or if they time one model in one round. Different subjects
+    never share one: one model's code must not touch another.
     """
     numbered = enumerate(jobs)
     return [[job for _, job in found] for _, found in groupby(numbered, lambda pair: _process_of(pair[1]) or pair[0])]
 
 
 def _process_of(job: Job) -> tuple[object, ...] | None:
-    """Return what jobs have in common that may share a process; None for a job that needs one of its own."""
+    """Return a key that is equal for jobs that may share a process; None for a job that needs its own."""
     untimed = job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and job.options.data is None)
     if untimed or (job.metric == "energy" and job.settings.device == "cpu"):
         return (job.paper, job.subject)
@@ -165,8 +165,8 @@ def _once(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
 def _is_scored(subject: _PlannedSubject, request: Resolved) -> bool:
     """Whether a subject's accuracy is to be measured.
 
-    Of models that belong to no paper only where they can have learnt anything: a baseline that the user names, with
-    official weights; a model of the user's own, if accuracy is what the run is about.
+    A model that belongs to no paper is scored only if it can have learnt anything: a baseline that the user names, with
+    official weights; a model of the user's own, if the run is about accuracy.
     """
     if subject.paper:
         return True
@@ -213,7 +213,7 @@ def _jobs(subject: _PlannedSubject, request: Resolved, metric: str) -> Iterator[
 
 
 def _default_batch(subject: _PlannedSubject, metric: str, request: Resolved) -> int:
-    """Return the batch of a metric where the user gave none; 0 is the best found by search."""
+    """Return the batch of a metric if the user gave none; 0 is the best found by search."""
     task = tasks.of(subject.options)
     if metric in ("latency", "memory"):
         return 1 if metric == "latency" else task.memory_batch
@@ -228,5 +228,5 @@ def _settings(subject: _PlannedSubject, request: Resolved, batch: int | None) ->
 
 
 def _weights(subject: _PlannedSubject, request: Resolved) -> str:
-    """Return the label of a subject's weights; what has no file of them has random ones, which time the same."""
+    """Return the label of a subject's weights: random ones without a file, since they time the same."""
     return request.settings.weights if subject.options.weights_file else "random"

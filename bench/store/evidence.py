@@ -31,12 +31,12 @@ Share = Annotated[float, Field(ge=0, le=100)]
 
 
 class RowEvidence(BaseModel):
-    """What a detail holds; a key that is not known here is kept as it is."""
+    """The content of a detail; unknown keys are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     def to_detail(self) -> dict[str, Any]:
-        """Return the detail, JSON-ready; a field with a default is left out where it holds that."""
+        """Return the detail, JSON-ready, without the fields that hold their default."""
         return self.model_dump()
 
     @model_serializer(mode="wrap")
@@ -50,7 +50,7 @@ class RowEvidence(BaseModel):
 
 
 class ParameterEvidence(RowEvidence):
-    """Of ``params``; numbers of elements."""
+    """Evidence of ``params``, in numbers of elements."""
 
     tensors: Count
     buffer_elements: Count
@@ -58,7 +58,7 @@ class ParameterEvidence(RowEvidence):
 
 
 class SecondOpinion(RowEvidence):
-    """fvcore's count of what ``macs`` counts, and whether it agrees."""
+    """fvcore's count of the same model, and whether it agrees with ``macs``."""
 
     counter: str
     macs: Count
@@ -67,7 +67,7 @@ class SecondOpinion(RowEvidence):
 
 
 class MacsEvidence(RowEvidence):
-    """Of ``macs``, in FLOPs; ``second_opinion`` is None where fvcore was not asked or could not follow the model."""
+    """Evidence of ``macs``, in FLOPs; ``second_opinion`` is None if fvcore was not asked or cannot trace the model."""
 
     by_operator: dict[str, int | float]
     by_module: dict[str, int | float]
@@ -77,7 +77,7 @@ class MacsEvidence(RowEvidence):
 
 
 class FvcoreEvidence(RowEvidence):
-    """Of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
+    """Evidence of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
 
     by_operator: dict[str, Count]
     own_handlers_only: Count
@@ -87,7 +87,7 @@ class FvcoreEvidence(RowEvidence):
 
 
 class WarmUp(RowEvidence):
-    """How the warm-up went: whether medians of windows settled to 1 %, in how many windows and seconds."""
+    """The warm-up: whether medians of windows settled to 1 %, the number of windows, and the seconds."""
 
     settled: bool
     windows: Count
@@ -96,7 +96,7 @@ class WarmUp(RowEvidence):
 
 
 class TriedBatch(RowEvidence):
-    """A batch that a search tried: inputs a second, or why it stopped there."""
+    """A batch that a search tried: inputs a second, or the reason that the search stopped at it."""
 
     batch: Some
     img_s: Positive | None = None
@@ -111,15 +111,15 @@ class Flushed(RowEvidence):
 
 
 class TimeEvidence(RowEvidence):
-    """Of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
+    """Evidence of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
 
     Attributes:
         batch: inputs a step.
-        stop: whether the interval was narrow enough, or the time was up.
+        stop: the reason for the end: ``interval``, it was narrow enough, or ``budget``, the time was up.
         inner_loops: steps inside one sample.
         halfwidth: of the median's interval, relative; None with too few samples.
         percentiles_s: of single calls, in seconds.
-        batch_search: what was tried, where the batch was searched for.
+        batch_search: the batches that were tried; None if the batch was given.
     """
 
     batch: Some
@@ -140,7 +140,7 @@ class TimeEvidence(RowEvidence):
 
 
 class EnergyEvidence(RowEvidence):
-    """Of ``energy``."""
+    """Evidence of ``energy``."""
 
     batch: Some
     images: Some
@@ -153,34 +153,34 @@ class EnergyEvidence(RowEvidence):
 
 
 class PeakEvidence(RowEvidence):
-    """Of ``memory_peak``, in bytes."""
+    """Evidence of ``memory_peak``, in bytes."""
 
     batch: Some
     repeats_b: Annotated[list[int], Field(min_length=1)]
 
 
 class TrainingPeakEvidence(PeakEvidence):
-    """Of ``memory_training``, in bytes."""
+    """Evidence of ``memory_training``, in bytes."""
 
     weights_b: Some
     gradients_b: Count
 
 
 class IncreaseEvidence(RowEvidence):
-    """Of ``memory_per_image``: the peaks at two batches, in bytes."""
+    """Evidence of ``memory_per_image``: the peaks at two batches, in bytes."""
 
     batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
     peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class DeviceMemoryEvidence(RowEvidence):
-    """Of ``memory_device``."""
+    """Evidence of ``memory_device``."""
 
     other_processes: Count | None = None
 
 
 def _not_less(value: float) -> float:
-    if value < 0:  # NaN is not: a model may give it, and then its row has failed
+    if value < 0:  # NaN passes: a model may output it, and its row has then failed
         raise ValueError("a difference is not less than nothing")
     return value
 
@@ -189,7 +189,7 @@ Distance = Annotated[float, AfterValidator(_not_less)]
 
 
 class OutputEvidence(RowEvidence):
-    """How one output differs from a golden's."""
+    """The difference of one output from a golden's."""
 
     max_abs: Distance
     max_rel: Distance
@@ -198,9 +198,9 @@ class OutputEvidence(RowEvidence):
 
 
 class GoldenEvidence(RowEvidence):
-    """How a model compares with one golden; an output that could not be compared says why.
+    """The comparison of a model with one golden; an output that could not be compared holds the reason.
 
-    ``float32_inside`` is the reason where the golden states a tolerance of its own.
+    ``float32_inside`` is the reason for a tolerance that the golden states itself.
     """
 
     file: str
@@ -215,14 +215,14 @@ class GoldenEvidence(RowEvidence):
 
 
 class ParityEvidence(RowEvidence):
-    """Of ``parity``."""
+    """Evidence of ``parity``."""
 
     goldens: Annotated[list[GoldenEvidence], Field(min_length=1)]
     passed: bool
 
 
 class WeightsEvidence(RowEvidence):
-    """The weights that a model was scored with: their label or file, and a digest of that or of the user's model."""
+    """The weights of a scored model: their label or file, and a digest of the file or of the user's model."""
 
     weights: str | None = None
     weights_sha256: str | None = None
@@ -230,14 +230,14 @@ class WeightsEvidence(RowEvidence):
 
 
 class Kept(RowEvidence):
-    """The file that keeps what was found in each picture."""
+    """The file that keeps the predictions for each picture."""
 
     predictions_file: str | None = None
     predictions_sha256: str | None = None
 
 
 class DataEvidence(RowEvidence):
-    """What every score says of its data set; ``partial`` where a part of it was looked at."""
+    """Evidence of every score on its data set; ``partial`` if only a part of it was scored."""
 
     dataset: str | None = None
     note: str | None = None
@@ -245,7 +245,7 @@ class DataEvidence(RowEvidence):
 
 
 class PictureEvidence(DataEvidence):
-    """What every score on pictures says; two models with the same digest saw the same pictures."""
+    """Evidence of every score on pictures; two models with the same digest saw the same pictures."""
 
     images: Some
     classes: Some | None = None
@@ -253,9 +253,9 @@ class PictureEvidence(DataEvidence):
 
 
 class WholeEvidence(WeightsEvidence, Kept):
-    """What the first score on a set of pictures says for all of them.
+    """Evidence that the first score on a set of pictures holds for all scores on it.
 
-    ``images_in_folder`` is the name that records of the first versions have for ``images_in_set``.
+    Records of the first versions call ``images_in_set`` ``images_in_folder``.
     """
 
     images_in_set: Annotated[int, Field(ge=1, validation_alias=AliasChoices("images_in_set", "images_in_folder"))]
@@ -264,25 +264,26 @@ class WholeEvidence(WeightsEvidence, Kept):
 
 
 class HitsEvidence(PictureEvidence):
-    """Of ``top5`` of every data set: how many pictures are right."""
+    """Evidence of ``top5`` of every data set: the number of correct pictures."""
 
     correct: Count
 
 
 class ClassHits(RowEvidence):
-    """Pictures and right ones of each class."""
+    """The numbers of pictures and of correct ones, by class."""
 
     images: list[Count]
     correct: list[Count]
 
 
 class LabelledEvidence(WholeEvidence):
-    """What the first score of a classifier says for all of them.
+    """Evidence that the first score of a classifier holds for all of its scores.
 
     Attributes:
         data: the name of the file or folder.
-        near_ties_settled: pictures whose first classes were so near that they were scored again in float64.
-        top: how many classes the predictions file ranks.
+        near_ties_settled: the number of pictures that were scored again in float64, because their first classes were
+            nearly tied.
+        top: the number of classes that the predictions file ranks.
     """
 
     data: str | None = None
@@ -291,10 +292,10 @@ class LabelledEvidence(WholeEvidence):
 
 
 class FirstHitsEvidence(HitsEvidence, LabelledEvidence):
-    """Of ``top1`` of every data set.
+    """Evidence of ``top1`` of every data set.
 
     Attributes:
-        right: which pictures are right, see :func:`claimbench.bench.core.bits.packed`.
+        right: a bit for each picture, set if it is correct; see :func:`claimbench.bench.core.bits.packed`.
         labels, predictions: in place of ``right`` in records of the first version.
     """
 
@@ -306,27 +307,27 @@ class FirstHitsEvidence(HitsEvidence, LabelledEvidence):
 
 
 class CorruptionAccuracyEvidence(HitsEvidence, LabelledEvidence):
-    """Of ``imagenet_c_top1``: per cent for each corruption and severity."""
+    """Evidence of ``imagenet_c_top1``: per cent for each corruption and severity."""
 
     accuracy: dict[str, Share]
 
 
 class CorruptionErrorEvidence(PictureEvidence):
-    """Of ``imagenet_c_mce``: the errors relative to AlexNet's, in per cent."""
+    """Evidence of ``imagenet_c_mce``: the errors relative to AlexNet's, in per cent."""
 
     corruption_errors: dict[str, NotNegative]
 
 
 class SegmentationEvidence(PictureEvidence):
-    """Of ``pixel_accuracy``, and of ``miou`` along boundaries."""
+    """Evidence of ``pixel_accuracy``, and of ``miou`` along boundaries."""
 
     sample_shape: list[int] | None = None
 
 
 class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
-    """Of ``miou``, also with a CRF or over several sizes: per cent by class and by the band's width in pixels.
+    """Evidence of ``miou``, also with a CRF or over several sizes: per cent by class and by the band's width in pixels.
 
-    A class is None if the pictures do not hold it.
+    The value of a class is None if no picture shows it.
     """
 
     interval: str
@@ -335,14 +336,14 @@ class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
 
 
 class WholeDetection(PictureEvidence, WholeEvidence):
-    """What both scores of a detector say."""
+    """Evidence of both scores of a detector."""
 
     annotations_sha256: str
     sample_shape: list[int]
 
 
 class DetectionEvidence(WholeDetection):
-    """Of ``box_ap`` and ``mask_ap``: per cent by overlap, size of the objects and class; None without an object."""
+    """Evidence of ``box_ap`` and ``mask_ap``: per cent by overlap, object size and class; None without an object."""
 
     interval: str | None = None
     ap50: Share | None
@@ -354,7 +355,7 @@ class DetectionEvidence(WholeDetection):
 
 
 class EnlargementEvidence(DataEvidence):
-    """Of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
+    """Evidence of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
 
     scale: Some
     pictures: Annotated[list[str], Field(min_length=1)]
@@ -365,7 +366,7 @@ class EnlargementEvidence(DataEvidence):
 
 
 class SeedEvidence(RowEvidence):
-    """What one training of a recommender found."""
+    """The result of one training of a recommender."""
 
     seed: int
     sampled: dict[str, float]
@@ -383,7 +384,7 @@ class SeedEvidence(RowEvidence):
 
 
 class RankingEvidence(DataEvidence):
-    """Of ``hit@10`` and ``ndcg@10``: of given weights, or of trainings with several seeds and all that each found."""
+    """Evidence of ``hit@10`` and ``ndcg@10``: of given weights, or of trainings, with the result of each seed."""
 
     users: Some
     data_sha256: str
@@ -396,7 +397,7 @@ class RankingEvidence(DataEvidence):
 
 
 class ProbeArm(RowEvidence):
-    """One head over its seeds; ``right`` holds bits, see :func:`claimbench.bench.core.bits.encode`."""
+    """One head over its seeds; ``right`` are bits of correct pictures (:func:`claimbench.bench.core.bits.encode`)."""
 
     accuracies: list[Share]
     validation: list[float]
@@ -405,7 +406,7 @@ class ProbeArm(RowEvidence):
 
 
 class GainEvidence(DataEvidence):
-    """Of ``probe_gain``."""
+    """Evidence of ``probe_gain``."""
 
     verdict: str
     sample_shape: list[int] | None = None
@@ -413,7 +414,7 @@ class GainEvidence(DataEvidence):
 
 
 class ProbeEvidence(DataEvidence, Kept):
-    """Of ``probe_top1``; ``pictures`` are numbers by part, ``sample_shape`` is of an encoder's tokens."""
+    """Evidence of ``probe_top1``; ``pictures`` are numbers by part, ``sample_shape`` is of an encoder's tokens."""
 
     encoder: str
     encoder_sha256: str
@@ -435,7 +436,9 @@ class Epoch(RowEvidence):
 
 
 class StudyEvidence(RowEvidence):
-    """Of ``study_accuracy``; ``right`` are bits of the test pictures, see :func:`claimbench.bench.core.bits.encode`."""
+    """Evidence of ``study_accuracy``; ``right`` are bits of correct pictures, see
+    :func:`claimbench.bench.core.bits.encode`.
+    """
 
     right: str
     pictures: Some
@@ -477,7 +480,7 @@ SCORES: dict[str, type[RowEvidence]] = {
     "hit@10": RankingEvidence,
     "ndcg@10": RankingEvidence,
 }
-"""The same by a part of its name, of which the first counts; the rest of the name says on which data."""
+"""The class by a part of the row's name, the first that fits; the rest of the name is the data set."""
 
 
 def kind_of(row: str) -> type[RowEvidence] | None:
@@ -487,7 +490,7 @@ def kind_of(row: str) -> type[RowEvidence] | None:
 
 
 def read(row: Measurement) -> Any:
-    """Return the evidence of a measured row; None where it cannot be read, or where the row has none."""
+    """Return the evidence of a measured row; None if it cannot be read, or if the row has none."""
     kind = kind_of(row.metric)
     try:
         return None if kind is None else kind.model_validate(row.detail)
@@ -500,7 +503,7 @@ class _View(BaseModel):
 
 
 class NamedGolden(_View):
-    """A golden by its file, and the tolerance and reason that it states of its own."""
+    """A golden by its file, with the tolerance and the reason that it states itself."""
 
     file: str
     tolerance: float | None = None
@@ -508,7 +511,7 @@ class NamedGolden(_View):
 
 
 class ReadableDetail(_View):
-    """What has to be right in the detail of any row for the store to read its record."""
+    """The fields of any row's detail that must be valid for the store to read its record."""
 
     batch: int | None = None
     classes: int | None = None
@@ -517,7 +520,7 @@ class ReadableDetail(_View):
 
 
 class Shown(ReadableDetail):
-    """What reports look at in the detail of any row; None where it does not say."""
+    """The fields of any row's detail that reports read; None for an absent one."""
 
     images: int | None = None
     correct: int | None = None
@@ -533,7 +536,7 @@ class Shown(ReadableDetail):
 
 
 def is_readable(detail: dict[str, Any]) -> bool:
-    """Whether a detail has what :class:`ReadableDetail` asks for."""
+    """Whether a detail is valid as :class:`ReadableDetail`."""
     try:
         ReadableDetail.model_validate(detail)
     except ValidationError:
@@ -542,7 +545,7 @@ def is_readable(detail: dict[str, Any]) -> bool:
 
 
 def shown(row: Measurement) -> Shown:
-    """Return what reports look at in a row; what a record that somebody edited holds wrongly is left out."""
+    """Return the fields that reports read in a row; invalid fields of an edited record are left out."""
     try:
         return Shown.model_validate(row.detail)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Plans on the disk: what a run that was cut off goes on with."""
+"""Plans on the disk, from which a run that was cut off is resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JOB = model(Job, defaults=True, settings=model(Settings, defaults=True), option
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs to be run. What of them is done is in the ledger of the same run.
+    """Jobs to be run. The ledger of the same run knows those that are done.
 
     Attributes:
         run: the run's id.
@@ -63,10 +63,10 @@ class Plans(Generic[P]):
     Attributes:
         kind: their class, whose sequences are tuples.
         pattern: the path of one in the results folder, with ``{}`` for the run's id.
-        noun: what one is called: "run".
-        title: what one is called that can be gone on with: "unfinished study".
-        absent: what there is not if there is none: "run to resume".
-        hint: what to do if one cannot be written, for the end of the sentence.
+        noun: for one of them: "run".
+        title: for one that can be resumed: "unfinished study".
+        absent: the noun of the sentence if there is none: "run to resume".
+        hint: advice if one cannot be written, for the end of the sentence.
     """
 
     kind: type[P]

@@ -106,7 +106,7 @@ class _Bench:
     ask: Ask
 
     def ceiling(self, dtype: str) -> Peaks | str:
-        """Return the machine's ceilings, or why they could not be measured."""
+        """Return the machine's ceilings, or the reason that they could not be measured."""
         found = self.ask(Question("peaks", "", "", dtype, self.device, self.threads))
         return str(found["error"]) if "error" in found else Peaks(**found)
 

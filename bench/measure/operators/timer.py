@@ -74,7 +74,7 @@ def answer(question: Question) -> dict[str, Any]:
     Returns:
         ``check``: {"errors": {implementation: sentence}} for red ones, {"refused": {implementation: sentence}} for
             those that cannot run here, both empty if green.
-        ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
+        ``memory``: {"bytes": peak growth or None, "reason": sentence if None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
         ``peaks``: the fields of :class:`claimbench.bench.machine.peaks.Peaks`.
     """

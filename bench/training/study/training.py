@@ -192,7 +192,7 @@ class Training:
 
     @torch.no_grad()
     def _right(self, pictures: PictureTensors) -> Tensor:
-        """Return whether the averaged weights classify each picture rightly, as bool (N,) on the CPU."""
+        """Return bools (N,) on the CPU: whether the averaged weights classify each picture correctly."""
         self.average.eval()
         found = [
             self._forward(self._normalised(images), self.average).argmax(1) == labels

@@ -30,7 +30,7 @@ def marker(device: str) -> str:
 def report(night: Night, page: str, listener: Listener) -> bool:
     """Open, bring up to date or close the issue of a night's device; return whether all went well.
 
-    Nothing of a night is lost where this fails: why is told, and the next night tries again.
+    A failure loses nothing of a night: its reason is told, and the next night tries again.
     """
     if shutil.which("gh") is None:
         listener.note("no issue was opened: `gh` is not installed")

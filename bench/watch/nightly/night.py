@@ -60,7 +60,7 @@ class Result:
         status: the exit status.
         resumed: whether it was begun by an earlier start.
         jobs_left: the number of its jobs that are not done.
-        problem: why its records could not all be stored; empty if they were.
+        problem: the reason that not all of its records were stored; empty if they were.
     """
 
     night: Night
@@ -157,7 +157,7 @@ def _unfinished(asked: Asked, results: Path, device: str, new: bool, listener: L
 
 
 def _abandon(night: Night, results: Path, new: bool) -> str:
-    """Say why a night that was cut off cannot be gone on with; empty where it can."""
+    """Return the reason that a night that was cut off cannot be resumed; empty if it can."""
     if new:
         return "another one was asked for"
     if night.commit != environment.commit():

@@ -71,7 +71,7 @@ def _chosen(found: list[Series], papers: Collection[str], name: str) -> list[Ser
 
 
 def _nothing(baseline: str, candidate: str, unmatched: Collection[pairing.Unmatched]) -> str:
-    """Say why two sides have nothing in common."""
+    """Return the reason that two sides have nothing in common."""
     reasons = [one for one in unmatched if one.across]
     if not reasons:
         return f"{baseline} and {candidate} have nothing in common: name two runs of the same papers"

@@ -154,7 +154,7 @@ def _quality(matched: Matched, old: float, new: float, worse: Verdict, better: V
 
 
 def _explained(finding: Finding, controls: Sequence[str], machine: Shift | None) -> Finding:
-    """Return a finding with what may have caused it, where anything moved."""
+    """Return a finding with its possible causes, if anything moved."""
     if finding.verdict in ("same", "cannot tell"):
         return finding
     before, after = finding.matched.baseline, finding.matched.candidate

@@ -50,7 +50,7 @@ class Probe:
     Attributes:
         commit: its hash.
         checkout: the folder.
-        scratch: a folder for what is measured.
+        scratch: a folder for the measurements.
         command: run in the checkout; a leading ``bench`` is the checkout's own.
         timeout: seconds that one run of it may take.
     """

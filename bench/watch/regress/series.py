@@ -73,7 +73,7 @@ class Series:
 
     @property
     def status(self) -> str:
-        """``measured``, or how its newest record ended."""
+        """``measured``, or the status of its newest record."""
         return "measured" if self.rounds else self.last.measurement.status
 
     def logs(self, samples: ReadSamples) -> dict[tuple[str, int], float]:
@@ -156,7 +156,7 @@ def _time(record: Record, samples: ReadSamples) -> float:
 
 
 def contradicts(record: Record, samples: ReadSamples) -> bool:
-    """Tell whether a record's figure is not what its samples say: one of the two was edited."""
+    """Whether a record's figure is not what its samples say: one of the two was edited."""
     found = _times(record, samples)
     return len(found) == 2 and max(found) > (1 + CONTRADICTION) * min(found)
 

@@ -20,7 +20,7 @@ _HEX = re.compile(r"[0-9a-f]{4,40}")
 
 @dataclass(frozen=True)
 class RecordSet:
-    """Records, and where what belongs to them is found.
+    """Records, and the places of their samples and environments.
 
     Attributes:
         name: by the user's word.
