@@ -21,8 +21,8 @@ from claimbench.bench.cli.options import (
 from claimbench.bench.core.terminal import check_output, console, write_json
 
 if TYPE_CHECKING:
+    from claimbench.bench.run.pipeline import Ended
     from claimbench.bench.run.run_file import RunFile
-    from claimbench.bench.run.session import Ended
 
 EXAMPLES = (
     "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
@@ -145,7 +145,7 @@ def run(
         raise typer.Exit(_help())
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.core.errors import UserError
-    from claimbench.bench.run import session
+    from claimbench.bench.run import pipeline
     from claimbench.bench.run.request import RunRequest, resolve
     from claimbench.bench.run.run_file import RUNS
 
@@ -159,7 +159,7 @@ def run(
         plan = RUNS.load(results, resume)
     else:
         with shown() as listener:
-            plan = session.new_plan(resolve(request, listener), timeout, claims)
+            plan = pipeline.new_plan(resolve(request, listener), timeout, claims)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 
@@ -177,7 +177,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
-    from claimbench.bench.run import session
+    from claimbench.bench.run import pipeline
     from claimbench.bench.run.checks import precheck
     from claimbench.bench.run.dispatch import dispatching
 
@@ -195,10 +195,10 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
         with dispatching(results, plan.run) as dispatch, shown() as listener:
-            ended = session.run(plan, results, stop, listener, resumed, dispatch)
+            ended = pipeline.run(plan, results, stop, listener, resumed, dispatch)
         status = ended.status()
         if json:
-            status = write_json(session.as_json(ended), json) or status
+            status = write_json(pipeline.as_json(ended), json) or status
         if json != "-":
             _print(ended)
         if ended.interrupted:

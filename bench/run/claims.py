@@ -41,7 +41,7 @@ class Claims:
     interrupted: bool = False
 
     def outcomes(self, paper: Paper, figures: Iterable[Figure]) -> dict[str, Outcome]:
-        """Return what testing each claim of ``paper`` that has an experiment gave, in this run or before it went on."""
+        """Return the outcome of each claim of ``paper`` with an experiment; stored ones are reused unless ``again``."""
         from claimbench.bench.papers import registry
 
         run = self.ledger.run

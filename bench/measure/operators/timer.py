@@ -1,6 +1,6 @@
 """The process that times one operator on one problem: a :class:`Question` as JSON on stdin, its answer on stdout.
 
-Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.rows`` explains the names
+Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.bench_rows`` explains the names
 of baselines.
 """
 
@@ -24,8 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from claimbench.bench.core.statistics import relative_halfwidth
 from claimbench.bench.machine.heap import return_freed_memory, trim
 from claimbench.bench.machine.peaks import measure_peaks
+from claimbench.bench.measure.operators.bench_rows import BASELINES
 from claimbench.bench.measure.operators.check import DTYPES, check_operator, load_cases, sentence
-from claimbench.bench.measure.operators.rows import BASELINES
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
@@ -74,7 +74,7 @@ def answer(question: Question) -> dict[str, Any]:
     Returns:
         ``check``: {"errors": {implementation: sentence}} for red ones, {"refused": {implementation: sentence}} for
             those that cannot run here, both empty if green.
-        ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
+        ``memory``: {"bytes": peak growth or None, "reason": sentence if None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
         ``peaks``: the fields of :class:`claimbench.bench.machine.peaks.Peaks`.
     """
