@@ -53,7 +53,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _interrupted(interrupt: KeyboardInterrupt) -> None:
-    """Say that Ctrl-C ended the command, and how to go on where who was interrupted knows."""
+    """Print that Ctrl-C ended the command, with the way to resume it if the interrupted work states one."""
     _say(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
 
 

@@ -1,4 +1,4 @@
-"""Which backend runs an operator: by device, or by the caller's choice.
+"""The choice of the backend that runs an operator: by device, or by the caller.
 
 ``reference`` is the definition in plain PyTorch, ``native`` the compiled C++ operator for CPUs, ``triton`` the GPU
 operator (or Triton's interpreter on a CPU). The environment variable ``BENCH_KERNELS`` sets the choice for a process.
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BACKENDS = ("reference", "native", "triton")
+_PREFERENCE = {"cpu": ("native", "reference"), "cuda": ("triton", "reference")}
 
 _override: str | None = os.environ.get("BENCH_KERNELS") or None
 
@@ -52,7 +53,7 @@ def preference(device_type: str) -> tuple[str, ...]:
     """Return the backends to try, best first, for tensors on ``device_type``."""
     if _override is not None:
         return (_override,)
-    return {"cpu": ("native", "reference"), "cuda": ("triton", "reference")}.get(device_type, ("reference",))
+    return _PREFERENCE.get(device_type, ("reference",))
 
 
 _validate(_override)

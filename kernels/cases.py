@@ -1,4 +1,4 @@
-"""A problem that an operator is checked or timed on."""
+"""The problems that operators are checked and timed on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def feature_map(generator: torch.Generator, shape: tuple[int, ...], layout: str)
     Args:
         generator: the source of the numbers.
         shape: (B, C, H, W).
-        layout: how they lie: ``contiguous``, ``channels-last``, or ``sliced`` (every second channel of a wider map).
+        layout: the strides: ``contiguous``, ``channels-last``, or ``sliced`` (every second channel of a wider map).
     """
     batch, channels, height, width = shape
     if layout == "sliced":

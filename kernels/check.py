@@ -24,13 +24,13 @@ TOLERANCE = {
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one tensor of a backend is from the float64 reference.
+    """The distance of one tensor of a backend from the float64 reference.
 
     Attributes:
         tensor: ``"output"`` or ``"grad <argument>"``.
         relative: the norm of the difference over the norm of the reference.
         largest: the largest absolute difference of an element.
-        tolerance: what ``relative`` may be; NaN never passes.
+        tolerance: the largest ``relative`` that passes; NaN never does.
     """
 
     tensor: str
@@ -88,7 +88,7 @@ def check(
     with backends.use(backend):
         found, found_grads = _run(operator, args, grad)
     tolerance = TOLERANCE[dtype]
-    names = [operator.argument_names[i] for i in operator.tensor_positions]
+    names = [operator.arguments._fields[i] for i in operator.tensor_positions]
     rows = [_difference("output", found, expected, tolerance)]
     for name, found_grad, expected_grad in zip(names, found_grads, expected_grads, strict=True):
         if found_grad is not None and expected_grad is not None:

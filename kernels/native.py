@@ -6,11 +6,14 @@ is imported first so that both share one OpenMP runtime, and with it one pool of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from claimbench.kernels.build import STALE, is_built, is_current
 
@@ -18,7 +21,8 @@ _LEVELS = {
     "AVX512": ("x86_64_v4", "x86_64_v3", "baseline"),
     "AVX2": ("x86_64_v3", "baseline"),
 }
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_COMPUTE_DTYPES = (torch.float32, torch.float64)
+_DTYPES = (*_COMPUTE_DTYPES, torch.bfloat16, torch.float16)
 
 
 @cache
@@ -58,10 +62,10 @@ def unavailable() -> str | None:
     return None
 
 
-def refuses(*args: object) -> str | None:
+def refuses(args: Iterable[object]) -> str | None:
     """Return why the native backend cannot take these arguments (device or dtype), or None if it can."""
     for arg in args:
-        if isinstance(arg, torch.Tensor):
+        if isinstance(arg, Tensor):
             if arg.device.type != "cpu":
                 return f"native operators run on the CPU, got a tensor on {arg.device}"
             if arg.dtype not in _DTYPES:
@@ -70,15 +74,20 @@ def refuses(*args: object) -> str | None:
 
 
 def threads() -> int:
-    """Return how many threads a native operator may use: torch's own setting."""
+    """Return the number of threads that a native operator may use: torch's own setting."""
     return torch.get_num_threads()
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype the native operators calculate in: half-precision tensors go through float32."""
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    return dtype if dtype in _COMPUTE_DTYPES else torch.float32
 
 
-def share(tensor: torch.Tensor) -> torch.Tensor:
+def share(tensor: Tensor) -> Tensor:
     """Return the tensor as the native operators take it: off the autograd graph, in its compute dtype."""
     return tensor.detach().to(compute_dtype(tensor.dtype))
+
+
+def shared(args: Iterable[object]) -> list[Any]:
+    """Return the tensors among an operator's arguments as :func:`share` does, None for one that is left out."""
+    return [share(arg) if arg is not None else None for arg in args if isinstance(arg, Tensor) or arg is None]

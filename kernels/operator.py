@@ -1,12 +1,14 @@
-"""The frame every operator stands in: schema, fake implementation, autograd, cost formulas and backends.
+"""The frame of every operator: schema, fake implementation, autograd, cost formulas and backends.
 
-An operator's folder holds ``reference.py`` (the definition), ``native.py`` with ``cpu.cpp``, ``triton.py``, ``cost.py``
-and ``cases.py``; its ``__init__.py`` makes one :class:`Operator` and the public function that validates and calls it.
-A backend is a module with three functions:
+An operator's folder holds ``reference.py`` (its ``Arguments`` and the definition), ``native.py`` with ``cpu.cpp``,
+``triton.py``, ``cost.py`` and ``cases.py``; its ``__init__.py`` makes one :class:`Operator` and the public function
+that validates and calls it. ``Arguments`` is a NamedTuple, from which the operator's schema is derived; the functions
+of the folder take one as ``args``. A backend is a module with four functions:
 
-    refuses(*args) -> str | None            why it cannot run these arguments, as a sentence; None if it can
-    forward(*args) -> Tensor | tuple        the output, then ``extras`` further tensors kept for the backward pass
-    backward(grad, saved, *args, needs)     one gradient per differentiable argument, None where ``needs`` is False;
+    unavailable() -> str | None             why it cannot run on this machine, as a sentence; None if it can
+    refuses(args) -> str | None             why it cannot run these arguments, as a sentence; None if it can
+    forward(args) -> Tensor | tuple         the output, then ``extras`` further tensors kept for the backward pass
+    backward(grad, saved, args, needs)      one gradient per tensor argument, None where ``needs`` is False;
                                             each is allocated with ``torch.empty_like(argument)``
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 import torch
 from torch import Tensor
@@ -25,6 +27,25 @@ from torch.utils.flop_counter import register_flop_formula
 from claimbench.kernels import backend as backends
 
 _LIBRARY = torch.library.Library("claimbench", "FRAGMENT")
+_TENSORS = (Tensor, Tensor | None)
+_SCHEMA_TYPES: dict[Any, str] = {
+    Tensor: "Tensor",
+    Tensor | None: "Tensor?",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    Sequence[int]: "int[]",
+}
+
+
+def schema(arguments: type[NamedTuple]) -> str:
+    """Return the schema of an operator's arguments, for example ``"Tensor x, Tensor? bias, int[] kernel_sizes"``.
+
+    Raises:
+        KeyError: the type of a field is none of ``Tensor``, ``Tensor | None``, ``int``, ``float``, ``bool`` and
+            ``Sequence[int]``.
+    """
+    return ", ".join(f"{_SCHEMA_TYPES[kind]} {name}" for name, kind in get_type_hints(arguments).items())
 
 
 @dataclass
@@ -33,31 +54,30 @@ class Operator:
 
     Attributes:
         name: the folder's name and the operator's name.
-        arguments: the schema of the arguments, for example ``"Tensor x, Tensor? bias, int dilation"``.
-        reference: the definition, differentiable PyTorch, called with the arguments in order.
-        fake: returns empty tensors of the output's (and the extras') shape, dtype and strides.
-        extras: how many tensors the forward pass returns beyond the output, for the backward pass.
+        arguments: the class of the arguments, a NamedTuple of the field types that :func:`schema` knows.
+        reference: the definition, differentiable PyTorch, called with ``arguments``.
+        fake: called with ``arguments``; returns empty tensors with the shape, dtype and strides of the output and the
+            extras.
+        extras: the number of tensors that the forward pass returns beyond the output, for the backward pass.
+        tensor_positions: the positions of the tensors among the arguments.
     """
 
     name: str
-    arguments: str
-    reference: Callable[..., Tensor]
-    fake: Callable[..., Any]
+    arguments: type[Any]
+    reference: Callable[[Any], Tensor]
+    fake: Callable[[Any], Any]
     extras: int = 0
     _loaded: dict[str, ModuleType | str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         returns = "Tensor" if not self.extras else f"({', '.join(['Tensor'] * (1 + self.extras))})"
-        _LIBRARY.define(f"{self.name}({self.arguments}) -> {returns}")
-        _LIBRARY.define(
-            f"{self.name}_backward(Tensor grad, Tensor[] saved, {self.arguments}, bool[] needs) -> Tensor[]"
-        )
+        arguments = schema(self.arguments)
+        _LIBRARY.define(f"{self.name}({arguments}) -> {returns}")
+        _LIBRARY.define(f"{self.name}_backward(Tensor grad, Tensor[] saved, {arguments}, bool[] needs) -> Tensor[]")
         self._op = getattr(torch.ops.claimbench, self.name).default
         self._op_backward = getattr(torch.ops.claimbench, f"{self.name}_backward").default
-        self.argument_names = [a.name for a in self._op._schema.arguments]
-        self.tensor_positions = [
-            i for i, a in enumerate(self._op._schema.arguments) if str(a.type) in ("Tensor", "Optional[Tensor]")
-        ]
+        kinds = get_type_hints(self.arguments).values()
+        self.tensor_positions = [i for i, kind in enumerate(kinds) if kind in _TENSORS]
         self._register()
 
     def __call__(self, *args: Any) -> Tensor:
@@ -70,32 +90,34 @@ class Operator:
 
     def inline(self, *args: Any) -> Tensor:
         """Run the reference as ordinary differentiable PyTorch, not as a custom operator."""
-        return self.reference(*self._same_dtype(args))
+        return self.reference(self.arguments(*self._same_dtype(args)))
 
     def _same_dtype(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         first = args[self.tensor_positions[0]]
-        if all(args[i] is None or args[i].dtype == first.dtype for i in self.tensor_positions):
+        dtype = first.dtype
+        if all(args[i] is None or args[i].dtype == dtype for i in self.tensor_positions):
             return args
         if not torch.is_autocast_enabled(first.device.type):
-            found = {self.argument_names[i]: str(args[i].dtype) for i in self.tensor_positions if args[i] is not None}
+            names = self.arguments._fields
+            found = {names[i]: str(args[i].dtype) for i in self.tensor_positions if args[i] is not None}
             raise TypeError(f"{self.name}: all tensors must have one dtype outside autocast, got {found}")
-        return tuple(a.to(first.dtype) if isinstance(a, Tensor) else a for a in args)
+        return tuple(a.to(dtype) if isinstance(a, Tensor) else a for a in args)
 
     def _register(self) -> None:
         library, name = _LIBRARY, self.name
         library.impl(name, self._forward, "CompositeExplicitAutograd")
         library.impl(f"{name}_backward", self._backward, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"claimbench::{name}", self.fake, lib=library)
+        torch.library.register_fake(f"claimbench::{name}", lambda *args: self.fake(self.arguments(*args)), lib=library)
         torch.library.register_fake(f"claimbench::{name}_backward", self._fake_backward, lib=library)
         torch.library.register_autograd(
             f"claimbench::{name}", self._autograd, setup_context=self._setup_context, lib=library
         )
         cost = import_module(f"claimbench.kernels.{name}.cost")
-        register_flop_formula(getattr(torch.ops.claimbench, name))(
-            lambda *args, out_shape=None, **kwargs: cost.forward_flops(*args)
+        register_flop_formula(getattr(torch.ops.claimbench, name), get_raw=True)(
+            lambda *args, out_val=None, **kwargs: cost.forward_flops(self.arguments(*args))
         )
-        register_flop_formula(getattr(torch.ops.claimbench, f"{name}_backward"))(
-            lambda grad, saved, *args, out_shape=None, **kwargs: cost.backward_flops(*args)
+        register_flop_formula(getattr(torch.ops.claimbench, f"{name}_backward"), get_raw=True)(
+            lambda grad, saved, *args, out_val=None, **kwargs: cost.backward_flops(self.arguments(*args[:-1]), args[-1])
         )
 
     def load(self, backend: str) -> ModuleType | str:
@@ -108,17 +130,17 @@ class Operator:
                 self._loaded[backend] = f"{backend} cannot be imported: {error}"
         return self._loaded[backend]
 
-    def refusal(self, backend: str, *args: Any) -> str | None:
+    def refusal(self, backend: str, args: Any) -> str | None:
         """Return why ``backend`` cannot run these arguments, or None if it can."""
         if backend == "reference":
             return None
         module = self.load(backend)
         if isinstance(module, str):
             return module
-        refused: str | None = module.refuses(*args)
+        refused: str | None = module.refuses(args)
         return refused
 
-    def select(self, *args: Any) -> ModuleType | None:
+    def select(self, args: Any) -> ModuleType | None:
         """Return the backend module that runs these arguments; None stands for the reference.
 
         Raises:
@@ -128,7 +150,7 @@ class Operator:
         for backend in candidates:
             if backend == "reference":
                 return None
-            reason = self.refusal(backend, *args)
+            reason = self.refusal(backend, args)
             if reason is None:
                 module = self.load(backend)
                 assert isinstance(module, ModuleType)
@@ -137,21 +159,22 @@ class Operator:
                 raise backends.BackendRefusedError(f"{self.name}: {reason}")
         return None
 
-    def _forward(self, *args: Any) -> Any:
-        module = self.select(*args)
+    def _forward(self, *values: Any) -> Any:
+        args = self.arguments(*values)
+        module = self.select(args)
         if module is not None:
-            return module.forward(*args)
-        out = self.reference(*args)
-        like = self.fake(*args)
+            return module.forward(args)
+        out = self.reference(args)
+        like = self.fake(args)
         if not self.extras:
             return like.copy_(out)
         return (like[0].copy_(out), *(extra.zero_() for extra in like[1:]))
 
-    def _backward(self, grad: Tensor, saved: list[Tensor], *args_and_needs: Any) -> list[Tensor]:
-        args, needs = args_and_needs[:-1], list(args_and_needs[-1])
-        module = self.select(*args)
+    def _backward(self, grad: Tensor, saved: list[Tensor], *values_and_needs: Any) -> list[Tensor]:
+        args, needs = self.arguments(*values_and_needs[:-1]), list(values_and_needs[-1])
+        module = self.select(args)
         if module is not None:
-            grads = module.backward(grad, saved, *args, needs=needs)
+            grads = module.backward(grad, saved, args, needs)
         else:
             grads = self._reference_backward(grad, args, needs)
         return [grad.new_empty(0) if g is None else g for g in grads]
@@ -162,7 +185,7 @@ class Operator:
             wanted = [i for i, need in zip(self.tensor_positions, needs, strict=True) if need]
             for i in wanted:
                 leaves[i] = args[i].detach().requires_grad_()
-            out = self.reference(*leaves)
+            out = self.reference(self.arguments(*leaves))
         grads = torch.autograd.grad(out, [leaves[i] for i in wanted], grad, materialize_grads=True)
         by_position = {i: torch.empty_like(args[i]).copy_(g) for i, g in zip(wanted, grads, strict=True)}
         return [by_position.get(i) for i in self.tensor_positions]

@@ -1,8 +1,8 @@
-"""What the Triton backends share: whether they can run here, what they refuse, and their launch parameters."""
+"""The checks and launch parameters that the Triton backends share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -30,8 +30,13 @@ def unavailable() -> str | None:
     )
 
 
-def refuses(*args: object) -> str | None:
-    """Return why the Triton backend cannot take these arguments, or None if it can."""
+def refuses(args: Iterable[object], *maps: Tensor) -> str | None:
+    """Return why the Triton backend cannot take these arguments, or None if it can.
+
+    Args:
+        args: the operator's arguments; every tensor has to be of a known dtype and on the right device.
+        maps: (B, G, ...) tensors that a kernel indexes with 32 bits inside one (batch, group).
+    """
     device = "cpu" if interpreted() else "cuda"
     for arg in args:
         if not isinstance(arg, Tensor):
@@ -41,15 +46,11 @@ def refuses(*args: object) -> str | None:
             return f"{where}, got a tensor on {arg.device}"
         if arg.dtype not in _DTYPES:
             return f"Triton operators take float32, float64, bfloat16 or float16, got {arg.dtype}"
+    for tensor in maps:
+        reach = sum((size - 1) * stride for size, stride in zip(tensor.shape[2:], tensor.stride()[2:], strict=True))
+        if reach >= 2**31:
+            return f"one map of shape {tuple(tensor.shape[2:])} spans {reach} elements, more than 32-bit offsets reach"
     return None
-
-
-def map_too_large(tensor: Tensor) -> str | None:
-    """Return why a (B, G, ...) tensor cannot be indexed with 32 bits inside one (batch, group), or None if it can."""
-    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape[2:], tensor.stride()[2:], strict=True))
-    if reach < 2**31:
-        return None
-    return f"one map of shape {tuple(tensor.shape[2:])} spans {reach} elements, more than 32-bit offsets reach"
 
 
 def accumulator(*tensors: Tensor) -> Any:
@@ -68,13 +69,13 @@ def block_of(size: int) -> int:
 
 
 def positions_per_program(width: int) -> int:
-    """Return how many positions one program takes when each has vectors of ``width`` (a power of two) elements."""
+    """Return the number of positions of a program when each has vectors of ``width`` (a power of two) elements."""
     return min(128, max(16, _TILE_ELEMENTS // width))
 
 
 @contextmanager
 def launching(tensor: Tensor) -> Iterator[None]:
-    """Launch kernels on the tensor's GPU, with autocast off, which would round what an operator keeps in float32."""
+    """Launch kernels on the tensor's GPU with autocast off, which would round an operator's float32 intermediates."""
     device = torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
     with device, torch.autocast(tensor.device.type, enabled=False):
         yield

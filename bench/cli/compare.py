@@ -133,7 +133,7 @@ def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
     """Return the small-scale studies of the papers, or of all; they are no part of any run of `bench run`."""
     if run:
         return []
-    from claimbench.bench.training.study.session import store
+    from claimbench.bench.training.study.study_run import store
     from claimbench.bench.training.study.summary import summaries
 
     studies = store(results)

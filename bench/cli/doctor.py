@@ -145,7 +145,7 @@ def _data() -> Diagnosis:
 def _weights() -> Diagnosis:
     from claimbench.bench.data.download import cache
     from claimbench.bench.papers.weights.choice import choose
-    from claimbench.bench.papers.weights.listing import HERE, listed
+    from claimbench.bench.papers.weights.inventory import HERE, listed
 
     folder = cache.folder()
     try:

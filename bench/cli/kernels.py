@@ -11,8 +11,8 @@ from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
+    from claimbench.bench.measure.operators.bench_rows import BenchRow
     from claimbench.bench.measure.operators.check import CheckRow
-    from claimbench.bench.measure.operators.rows import BenchRow
 
 Names = list[str] | None
 Operators = Annotated[Names, typer.Option("--operator", help="Operators by name; else all of them.")]
@@ -113,7 +113,7 @@ def bench(
     from claimbench.bench.core.text import split
     from claimbench.bench.machine import devices
     from claimbench.bench.measure.operators.bench import bench_all
-    from claimbench.bench.measure.operators.log import KernelLog
+    from claimbench.bench.measure.operators.kernel_log import KernelLog
 
     where = devices.resolve(device)
     log = None if no_store or quick else KernelLog.begin(results, where)

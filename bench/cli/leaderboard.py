@@ -33,7 +33,7 @@ def build(
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
-    from claimbench.bench.publish.site import build as site
+    from claimbench.bench.publish.site import generate as site
     from claimbench.bench.publish.site.folder import check
 
     check(out)
@@ -51,7 +51,7 @@ def serve(
     """Build the site and show it on this machine, until interrupted."""
     import tempfile
 
-    from claimbench.bench.publish.site import build as site
+    from claimbench.bench.publish.site import generate as site
     from claimbench.bench.publish.site.serve import bind
 
     with tempfile.TemporaryDirectory(prefix="claimbench-site-") as scratch:

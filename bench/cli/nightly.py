@@ -23,7 +23,7 @@ from claimbench.bench.core.terminal import print_json
 if TYPE_CHECKING:
     from claimbench.bench.core.listener import Listener
     from claimbench.bench.watch.nightly.night import Result
-    from claimbench.bench.watch.nightly.state import Night
+    from claimbench.bench.watch.nightly.night_files import Night
     from claimbench.bench.watch.regress.findings import RegressionReport
 
 EXAMPLES = (
@@ -104,8 +104,8 @@ def _finish(night: Night, outcome: RegressionReport | None, results: Path, liste
     """Write the summary, and the issue if a listener to tell of it is given."""
     from claimbench.bench.store.jsonl import write_whole
     from claimbench.bench.watch.nightly import issue as issues
-    from claimbench.bench.watch.nightly.state import file_of
-    from claimbench.bench.watch.nightly.summary import render
+    from claimbench.bench.watch.nightly.markdown import render
+    from claimbench.bench.watch.nightly.night_files import file_of
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())
@@ -118,11 +118,11 @@ def _finish(night: Night, outcome: RegressionReport | None, results: Path, liste
 
 def _print(result: Result, json: bool) -> None:
     """Print the end of a night."""
-    from claimbench.bench.watch.regress import text
+    from claimbench.bench.watch.regress import wording
 
     night = result.night
     if json:
-        comparison = None if result.outcome is None else text.as_json(result.outcome)
+        comparison = None if result.outcome is None else wording.as_json(result.outcome)
         print_json({**vars(night), "exit_status": result.status, "comparison": comparison})
     if result.status == 130 or result.problem:
         why = result.problem or "interrupted"

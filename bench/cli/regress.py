@@ -94,7 +94,7 @@ def regress(
 def _print(outcome: RegressionReport, markdown: Path | None, json: bool) -> None:
     """Print a comparison in the ways that were asked for."""
     from claimbench.bench.store.jsonl import write_whole
-    from claimbench.bench.watch.regress import text
+    from claimbench.bench.watch.regress import wording
     from claimbench.bench.watch.regress.markdown import render
     from claimbench.bench.watch.regress.terminal import show
 
@@ -105,7 +105,7 @@ def _print(outcome: RegressionReport, markdown: Path | None, json: bool) -> None
         with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as file:
             file.write(page)
     if json:
-        print_json(text.as_json(outcome))
+        print_json(wording.as_json(outcome))
     elif str(markdown) == "-":
         typer.echo(page, nl=False)
     else:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from claimbench.bench.report.report import Report
     from claimbench.bench.report.view import View
+    from claimbench.bench.run.pipeline import Ended
     from claimbench.bench.run.run_file import RunFile
-    from claimbench.bench.run.session import Ended
 
 EXAMPLES = (
     "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
@@ -160,7 +160,7 @@ def run(
         raise typer.Exit(_help())
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.core.errors import UserError
-    from claimbench.bench.run import session
+    from claimbench.bench.run import pipeline
     from claimbench.bench.run.request import RunRequest, resolve
     from claimbench.bench.run.run_file import RUNS
 
@@ -174,7 +174,7 @@ def run(
         plan = RUNS.load(results, resume)
     else:
         with shown() as listener:
-            plan = session.new_plan(resolve(request, listener), timeout, claims)
+            plan = pipeline.new_plan(resolve(request, listener), timeout, claims)
     raise typer.Exit(_run(plan, None if no_store else results, json, bool(resume)))
 
 
@@ -193,7 +193,7 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
     from claimbench.bench.machine import environment
     from claimbench.bench.machine.process import Interrupted, Stop
     from claimbench.bench.report.view import View
-    from claimbench.bench.run import session
+    from claimbench.bench.run import pipeline
     from claimbench.bench.run.checks import precheck
     from claimbench.bench.run.dispatch import dispatching
 
@@ -211,10 +211,10 @@ def _run(plan: RunFile, results: Path | None, json: str, resumed: bool) -> int:
         typer.echo("bench: operators run on their slow reference form here; `bench doctor` says why", err=True)
     with Stop() as stop:
         with dispatching(results, plan.run) as dispatch, shown() as listener:
-            ended = session.run(plan, results, stop, listener, resumed, dispatch, _early(json, results))
+            ended = pipeline.run(plan, results, stop, listener, resumed, dispatch, _early(json, results))
         status = ended.status()
         if json:
-            status = write_json(session.as_json(ended), json) or status
+            status = write_json(pipeline.as_json(ended), json) or status
         if json != "-":
             _print(ended, results, View(all=plan.all))
         if ended.interrupted:

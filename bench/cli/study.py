@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from claimbench.bench.machine.process import Stop
     from claimbench.bench.training.study.plan import StudyPlan
     from claimbench.bench.training.study.request import StudyRequest
-    from claimbench.bench.training.study.session import StudyEnded
+    from claimbench.bench.training.study.study_run import StudyEnded
 
 EXAMPLES = (
     "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
@@ -95,7 +95,7 @@ def _make(request: StudyRequest, stop: Stop) -> StudyPlan:
 
 def _run(plan: StudyPlan, results: Path, stop: Stop, resumed: bool) -> StudyEnded:
     """Print the plan, and carry it out."""
-    from claimbench.bench.training.study import session
+    from claimbench.bench.training.study import study_run
     from claimbench.bench.training.study.setting import Setting
 
     settings = dict.fromkeys(
@@ -106,7 +106,7 @@ def _run(plan: StudyPlan, results: Path, stop: Stop, resumed: bool) -> StudyEnde
     for line in settings:
         typer.echo(f"  {line}", err=True)
     with shown() as listener:
-        return session.run(plan, results, stop, listener, resumed=resumed)
+        return study_run.run(plan, results, stop, listener, resumed=resumed)
 
 
 def _report(ended: StudyEnded, results: Path, json: str) -> int:

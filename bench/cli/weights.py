@@ -11,9 +11,9 @@ from claimbench.bench.cli.options import Json, SeveralValues, complete_papers, c
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
-    from claimbench.bench.papers.weights.batch import Fetched
-    from claimbench.bench.papers.weights.check import Checked
-    from claimbench.bench.papers.weights.listing import Listed
+    from claimbench.bench.papers.weights.check import WeightsCheck
+    from claimbench.bench.papers.weights.fetch_many import Fetched
+    from claimbench.bench.papers.weights.inventory import Listed
 
 Names = list[str] | None
 Papers = Annotated[Names, typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers)]
@@ -40,7 +40,7 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
 
     from claimbench.bench.data.download.cache import folder
     from claimbench.bench.papers.weights.choice import choose
-    from claimbench.bench.papers.weights.listing import listed
+    from claimbench.bench.papers.weights.inventory import listed
 
     root = folder(cache)
     rows = listed(choose(paper or (), variant or ()), root)
@@ -71,9 +71,9 @@ def fetch(
     from claimbench.bench.cli.progress import shown
     from claimbench.bench.data.download.cache import folder
     from claimbench.bench.data.download.download import Patience
-    from claimbench.bench.papers.weights.batch import fetch_all
     from claimbench.bench.papers.weights.choice import choose
     from claimbench.bench.papers.weights.fetch import Fetcher
+    from claimbench.bench.papers.weights.fetch_many import fetch_all
 
     chosen = choose(paper or (), variant or ())
     with shown() as listener:
@@ -120,7 +120,7 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     from rich.table import Table
 
     from claimbench.bench.data.download.cache import size_text
-    from claimbench.bench.papers.weights.listing import BY_HAND, HERE, NONE, UNUSABLE
+    from claimbench.bench.papers.weights.inventory import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -153,14 +153,14 @@ def _print_fetched(row: Fetched) -> None:
         typer.echo(f"bench: {row.reason}", err=True)
 
 
-def _print_checked(row: Checked) -> None:
+def _print_checked(row: WeightsCheck) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
         typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
 
 
-def _print_summary(rows: list[Checked], root: Path) -> None:
+def _print_summary(rows: list[WeightsCheck], root: Path) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     here = [row for row in rows if row.status not in (ABSENT, NONE)]

@@ -118,7 +118,25 @@ class Score:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A request to ``bench train``; 0, empty and None stand for the paper's values. The listener shows progress."""
+    """A request to ``bench train``; 0, empty and None stand for the paper's values.
+
+    Attributes:
+        paper, variant: of the model; the paper's first default variant without one.
+        data, dataset: the folder, and the name of a data set in it.
+        recipe: an alternative of the paper's recipe, or the id of another paper.
+        out: the folder of the results. ``resume``: whether the training in it is continued.
+        start: a file of weights to begin with.
+        classes, input_size, epochs, lr: replace the recipe's.
+        global_batch: samples a step over all devices. ``batch``: samples that a device takes at once.
+            ``accumulate``: passes a step.
+        precision: fp32, bf16, fp16 or auto.
+        fsdp: whether the model is sharded over the devices.
+        workers: processes that read data. ``checkpoint_steps``: steps between checkpoints.
+        seed: of everything random. ``seeds``: of one training each.
+        dry_run: whether the plan is printed only. ``json``: whether the output is JSON.
+        results: the folder of records.
+        listener: shows progress.
+    """
 
     paper: str
     variant: str = ""

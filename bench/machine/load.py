@@ -29,7 +29,7 @@ class _Seen(BaseModel):
 
 
 class GpuState(_Seen):
-    """The parts of :meth:`claimbench.bench.machine.nvml.Gpu.state` that are read here; the rest is kept beside them."""
+    """The parts of :meth:`claimbench.bench.machine.nvml.NvmlDevice.state` that are read here; the rest is kept."""
 
     sm_mhz: int | None = None
     other_processes: Annotated[int, Field(ge=0)] = 0
@@ -66,7 +66,7 @@ class Machine:
 
     def __init__(self, device: str) -> None:
         found = nvml.open_gpu(device) if device.startswith("cuda") else None
-        self.gpu = found if isinstance(found, nvml.Gpu) else None
+        self.gpu = found if isinstance(found, nvml.NvmlDevice) else None
         self._process = psutil.Process()
         self._thermal = sorted(_CPUS.glob(_THERMAL))
 

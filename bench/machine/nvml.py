@@ -20,7 +20,7 @@ LIMITED = {0x02: "application clocks", 0x04: "power cap", 0x10: "sync boost"}
 
 
 @dataclass(frozen=True)
-class Gpu:
+class NvmlDevice:
     """One GPU, opened through NVML."""
 
     nvml: Any
@@ -87,7 +87,7 @@ class Gpu:
         return _divide(self._read("nvmlDeviceGetTotalEnergyConsumption"), 1000)
 
 
-def open_gpu(device: str) -> Gpu | str:
+def open_gpu(device: str) -> NvmlDevice | str:
     """Return the GPU behind ``cuda`` or ``cuda:<index>``, or why NVML cannot reach it, as a sentence."""
     try:
         import pynvml
@@ -95,7 +95,7 @@ def open_gpu(device: str) -> Gpu | str:
         return "nvidia-ml-py is not installed"
     try:
         pynvml.nvmlInit()
-        return Gpu(pynvml, _handle(pynvml, _index(device)))
+        return NvmlDevice(pynvml, _handle(pynvml, _index(device)))
     except pynvml.NVMLError as error:
         return f"NVML cannot reach {device} ({error})"
 

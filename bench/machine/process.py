@@ -151,7 +151,7 @@ def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any
     If no ``stop`` is given, the innermost one whose block is running is watched.
 
     Raises:
-        RuntimeError: there is none; one sentence gives the reason.
+        RuntimeError: there is none, or it is not JSON; one sentence gives the reason.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)
@@ -159,7 +159,7 @@ def ask(module: str, task: Any, timeout: float, stop: Stop | None = None) -> Any
         line = process.line(timeout, stop or (_ENTERED[-1] if _ENTERED else None))
         if line is None:
             raise RuntimeError(process.end())
-        return json.loads(line)
+        return _decoded(line)
     except TimeoutError as error:
         raise RuntimeError(f"not done after {timeout:g} s") from error
     finally:
@@ -172,16 +172,23 @@ def stream(module: str, task: Any, stop: Stop | None = None) -> Iterator[Any]:
     The process ends when the caller stops listening. May be called from a thread, which must outlive the process.
 
     Raises:
-        RuntimeError: the process ended, and the caller still listens; one sentence describes its end.
+        RuntimeError: the process ended and the caller still listens, or an answer is not JSON; one sentence.
         Interrupted: a signal asked to stop; the process is gone.
     """
     process = Process(module, task)
     try:
         while (line := process.line(_FOREVER_S, stop)) is not None:
-            yield json.loads(line)
+            yield _decoded(line)
         raise RuntimeError(process.end())
     finally:
         process.close()
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise RuntimeError(f"the process gave a wrong answer: {error}") from error
 
 
 def _ending(status: int, last_words: str) -> str:

@@ -76,7 +76,7 @@ NAMESPACES = ("aten", "claimbench", "prim", "prims", "torchvision")
 
 
 def free_reason(op: torch._ops.OpOverload) -> str | None:
-    """Return why ``op`` counts nothing, or None if it ought to be counted."""
+    """Return the reason that ``op`` counts nothing; None if it has to be counted."""
     if op.is_view:
         return "view"
     if torch.Tag.pointwise in op.tags:

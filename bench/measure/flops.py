@@ -207,7 +207,7 @@ class _CausalAttention(TorchFunctionMode):
 
 
 def _second_opinion(model: nn.Module, sample: Example) -> fvcore_count.FvcoreCount | str:
-    """Return fvcore's count, or why it has none, as a sentence."""
+    """Return fvcore's count, or the reason that there is none, one sentence."""
     try:
         with torch.no_grad():
             return fvcore_count.count(model, sample)

@@ -106,7 +106,7 @@ class OutputDifference:
         max_abs: the largest difference of a kept value.
         max_rel: the same over :meth:`Output.scale`.
         l2_rel: difference of the norm over the norm; mean_rel: difference of the mean over the root mean square.
-        problem: why it could not be compared (missing, wrong shape), empty if it could.
+        problem: the reason that it could not be compared (missing, wrong shape); empty if it could.
     """
 
     name: str

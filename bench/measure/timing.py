@@ -63,7 +63,7 @@ class Timing:
         void: samples thrown away because the machine was throttled.
         warmup: see :class:`~claimbench.bench.store.evidence.WarmUp`.
         machine: see :class:`~claimbench.bench.machine.load.MachineReport`.
-        noisy: why the figure is less sure than it looks; empty if it is not.
+        noisy: reasons that the figure is less certain than its interval; empty if there are none.
         method: the clock's.
         effort: see :class:`Effort`.
     """

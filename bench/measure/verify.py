@@ -22,7 +22,7 @@ class Verified:
     Attributes:
         golden: the golden.
         result: the comparison; None if the model could not be built or run.
-        problem: why not, one sentence; empty if it could.
+        problem: the reason that there is no comparison, one sentence; empty if there is one.
     """
 
     golden: Golden

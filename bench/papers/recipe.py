@@ -22,11 +22,13 @@ _KEPT = ("source", "sources", "notes", "unknown")
 """Fields that the changes for a variant add to, instead of replacing them."""
 
 
-class _Strict(BaseModel):
+class PaperSection(BaseModel):
+    """A part of ``paper.yaml``: it has these fields and no others, and does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TokenLabelling(_Strict):
+class TokenLabelling(PaperSection):
     """The loss of token labelling (arXiv 2104.10858): weights of the picture's and of the positions' cross-entropy.
 
     ``size`` is the side of the map of labels that the model's positions are compared with.
@@ -37,7 +39,7 @@ class TokenLabelling(_Strict):
     size: int | None = Field(default=None, ge=1)
 
 
-class Annealed(_Strict):
+class Annealed(PaperSection):
     """An argument of the model's forward pass that falls along a cosine from ``start`` to the variant's own value.
 
     Attributes:
@@ -54,7 +56,7 @@ class Annealed(_Strict):
     last_epoch: int = Field(ge=0)
 
 
-class Recipe(_Strict):
+class Recipe(PaperSection):
     """A training recipe.
 
     Attributes:

@@ -10,17 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers import yaml_text
-from claimbench.bench.papers.recipe import Recipe
+from claimbench.bench.papers.recipe import PaperSection, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.@\-]*$", max_length=80)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _as_printed(value: Any) -> Any:
@@ -36,7 +32,7 @@ def _as_printed(value: Any) -> Any:
 Figure = Annotated[str, BeforeValidator(_as_printed)]
 
 
-class Reported(_Strict):
+class Reported(PaperSection):
     """One figure that a paper, its README or its code's output states.
 
     Attributes:
@@ -61,7 +57,7 @@ class Reported(_Strict):
     note: str = ""
 
 
-class Form(_Strict):
+class Form(PaperSection):
     """A form in which a variant can be built, for example as trained or re-parameterised.
 
     Attributes:
@@ -75,7 +71,7 @@ class Form(_Strict):
     default: bool = False
 
 
-class InputSpec(_Strict):
+class InputSpec(PaperSection):
     """The input a variant is evaluated on, and the paper's preprocessing."""
 
     size: int = Field(default=224, ge=1, le=8192)
@@ -94,7 +90,7 @@ class InputSpec(_Strict):
         return self.shape or (self.channels, self.size, self.size)
 
 
-class Checkpoint(_Strict):
+class Checkpoint(PaperSection):
     """The address and format of the official weights.
 
     Attributes:
@@ -122,7 +118,7 @@ class OtherCheckpoint(Checkpoint):
     why: str
 
 
-class Variant(_Strict):
+class Variant(PaperSection):
     """One model of the paper.
 
     Attributes:
@@ -138,7 +134,7 @@ class Variant(_Strict):
     """
 
     name: Name
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
     forms: tuple[str, ...] = ()
     default: bool = True
     headline: bool = False
@@ -149,7 +145,7 @@ class Variant(_Strict):
     note: str = ""
 
 
-class Baseline(_Strict):
+class Baseline(PaperSection):
     """A model that the paper compares itself with.
 
     Attributes:
@@ -165,7 +161,7 @@ class Baseline(_Strict):
     reported: tuple[Reported, ...] = ()
 
 
-class Claim(_Strict):
+class Claim(PaperSection):
     """A headline claim and its test.
 
     Attributes:
@@ -194,7 +190,7 @@ class Claim(_Strict):
         return self
 
 
-class Deviation(_Strict):
+class Deviation(PaperSection):
     """A difference between the paper's text, the official code and the counters of this suite.
 
     Attributes:
@@ -210,7 +206,7 @@ class Deviation(_Strict):
     relative: tuple[float, float] | None = None
 
 
-class Official(_Strict):
+class Official(PaperSection):
     """The official code a reproduction is checked against."""
 
     repo: str
@@ -219,7 +215,7 @@ class Official(_Strict):
     files: tuple[str, ...] = ()
 
 
-class Study(_Strict):
+class Study(PaperSection):
     """A small-scale study of the paper's idea: one network trained twice, with its block and with a counterpart.
 
     The modules are in the reproduction's ``study.py``: ``block`` and ``counterpart``, or ``network``.
@@ -239,7 +235,7 @@ class Study(_Strict):
     note: str = ""
 
 
-class BackboneFacts(_Strict):
+class BackboneFacts(PaperSection):
     """The use of the paper's networks as backbones of detectors and segmenters.
 
     Their models have ``forward_features(x)``, a list of maps (B, C, h, w); the last one at each of the strides 4, 8, 16
@@ -256,7 +252,7 @@ class BackboneFacts(_Strict):
     source: str = Field(min_length=1)
     norm: bool = False
     not_for: tuple[str, ...] = ()
-    config: dict[Name, dict[str, Any]] = {}
+    config: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def serves(self, variant: str) -> bool:
@@ -264,7 +260,7 @@ class BackboneFacts(_Strict):
         return not any(fnmatchcase(variant, pattern) for pattern in self.not_for)
 
 
-class Paper(_Strict):
+class Paper(PaperSection):
     """A whole ``paper.yaml``."""
 
     id: Name

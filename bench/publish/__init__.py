@@ -1,1 +1,1 @@
-"""What leaves this machine: the leaderboard and submissions."""
+"""Results that leave this machine: the leaderboard and submissions."""

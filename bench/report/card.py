@@ -126,8 +126,8 @@ class _Table:
     def columns(self) -> tuple[str, ...]:
         score = [row.title.split()[-1] for name in self._cells if (row := self._score(name)) is not None]
         unit = next((row.unit for row in self._timed.values()), "")
-        titles = ("parameters M", "MACs G", "parity", score[0] if len(set(score)) == 1 else "score", unit)
-        titles = (*titles, *(f"vs {self._other(name)}" for name in self._against))
+        fixed = ("parameters M", "MACs G", "parity", score[0] if len(set(score)) == 1 else "score", unit)
+        titles = (*fixed, *(f"vs {self._other(name)}" for name in self._against))
         return tuple(title for title, used in zip(titles, self._used, strict=True) if used)
 
     def lines(self) -> tuple[Line, ...]:

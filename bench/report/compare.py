@@ -11,7 +11,7 @@ from claimbench.bench.core.records import Record
 from claimbench.bench.core.rounding import Printed, scaled, show_relative
 from claimbench.bench.papers.spec import Deviation, Paper, Reported
 from claimbench.bench.report import metrics
-from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.report.figures import Figure, ReadSamples, figures, own_samples
 from claimbench.bench.report.paired import paired_rows
 from claimbench.bench.report.rows import Row, measured_as, measured_notes, measured_row, with_unit
 from claimbench.bench.report.speed import ratio_rows
@@ -33,7 +33,11 @@ class _Measurable:
 
 
 def compare(
-    paper: Paper, records: Iterable[Record], samples: Samples = own_samples, *, subjects: Collection[str] | None = None
+    paper: Paper,
+    records: Iterable[Record],
+    samples: ReadSamples = own_samples,
+    *,
+    subjects: Collection[str] | None = None,
 ) -> list[Row]:
     """Compare the figures that ``paper`` reports with the measured ones.
 

@@ -19,7 +19,7 @@ from claimbench.bench.core.records import Job, Options, Record, Settings, Status
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.evidence import Shown, shown
 
-Samples = Callable[[Record], Sequence[float]]
+ReadSamples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""
 
 
@@ -86,7 +86,7 @@ def own_samples(record: Record) -> Sequence[float]:
     return record.measurement.samples
 
 
-def figures(records: Iterable[Record], samples: Samples = own_samples) -> list[Figure]:
+def figures(records: Iterable[Record], samples: ReadSamples = own_samples) -> list[Figure]:
     """Return one figure for each configuration, from its newest run; within that, the last record of each round."""
     identities: dict[int, tuple[Job, tuple[Any, ...]]] = {}  # with the job: no other can then have its id
     found: dict[tuple[Any, ...], dict[int, Record]] = {}
@@ -122,7 +122,7 @@ def _identity(job: Job) -> tuple[Any, ...]:
     return (job.paper, job.subject, job.form, job.metric, job.settings, options)
 
 
-def _figure(rounds: list[Record], samples: Samples) -> Figure:
+def _figure(rounds: list[Record], samples: ReadSamples) -> Figure:
     measured = [record for record in rounds if record.measurement.status == "measured"]
     last = (measured or rounds)[-1]
     result = last.measurement
@@ -153,7 +153,7 @@ def _figure(rounds: list[Record], samples: Samples) -> Figure:
     return figure
 
 
-def _combined(figure: Figure, rounds: list[Record], samples: Samples) -> Figure:
+def _combined(figure: Figure, rounds: list[Record], samples: ReadSamples) -> Figure:
     """Return the figure that several rounds of a time give together.
 
     If the samples of a round are not at hand, its value stands for them.
@@ -175,7 +175,7 @@ def _combined(figure: Figure, rounds: list[Record], samples: Samples) -> Figure:
     return Figure(**(vars(figure) | changes))
 
 
-def _times(record: Record, samples: Samples) -> tuple[float, ...]:
+def _times(record: Record, samples: ReadSamples) -> tuple[float, ...]:
     """Return a round's times in seconds: of a call for latency, of an image for throughput."""
     result = record.measurement
     taken = [sample for sample in samples(record) if isfinite(sample)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from claimbench.bench.measure.operators.log import newest
+from claimbench.bench.measure.operators.kernel_log import newest
 from claimbench.bench.report.render.markdown import escape
 from claimbench.bench.store.store import Store
 

@@ -11,7 +11,7 @@ from claimbench.bench.core.records import Record
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report.compare import compare_figures
-from claimbench.bench.report.figures import Figure, Samples, figures, own_samples
+from claimbench.bench.report.figures import Figure, ReadSamples, figures, own_samples
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, pairs
@@ -108,7 +108,7 @@ def report(
     paper: Paper,
     records: Iterable[Record],
     *,
-    samples: Samples = own_samples,
+    samples: ReadSamples = own_samples,
     environment: Callable[[str], Mapping[str, Any]] = lambda digest: {},
     claims: Mapping[str, ClaimOutcome] | None = None,
     subjects: Collection[str] | None = None,

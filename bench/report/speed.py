@@ -1,4 +1,4 @@
-"""Speeds of models measured in one run: which is faster, and does a reported speed-up hold on another device."""
+"""Compares speeds of models measured in one run, and tests whether a reported speed-up holds on another device."""
 
 from __future__ import annotations
 

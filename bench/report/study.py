@@ -69,8 +69,9 @@ def page(found: Sequence[Summary], facts: Facts, device: str) -> str:
 
 
 def sentences(found: Sequence[Summary]) -> dict[str, str]:
-    """Return a sentence on the study of each paper: what was compared and the verdict; of several the last."""
-    return {s.paper: f"small-scale study, {_data(s)}: {_difference(s.difference)}: {s.verdict}" for s in found}
+    """Return a sentence on the study of each paper, its data and its verdict; of several the last."""
+    known = [(s, s.difference) for s in found if s.difference is not None]
+    return {s.paper: f"small-scale study, {_data(s)}: {_difference(d)}: {s.verdict}" for s, d in known}
 
 
 def to_json(summary: Summary) -> dict[str, Any]:

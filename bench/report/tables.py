@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from claimbench.bench.measure.operators import log
+from claimbench.bench.measure.operators import kernel_log
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report import operators
 from claimbench.bench.report import study as study_report
@@ -14,7 +14,7 @@ from claimbench.bench.report.report import stored_report
 from claimbench.bench.report.study import study_of
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store
-from claimbench.bench.training.study.session import store as study_store
+from claimbench.bench.training.study.study_run import store as study_store
 from claimbench.bench.training.study.summary import summaries
 
 
@@ -39,7 +39,7 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
             path = out / f"{paper.id}.{device}.md"
             write_whole(path, render(found, "markdown").encode())
             written.append(path)
-    for device in log.devices(store.root):
+    for device in kernel_log.devices(store.root):
         path = out / f"kernels.{device}.md"
         write_whole(path, operators.page(store.root, device).encode())
         written.append(path)

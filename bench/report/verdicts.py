@@ -109,12 +109,12 @@ def judge_figure(reported: Reported, quantity: Quantity, answer: Answer, figure:
 
 
 def missing(figure: Figure) -> str:
-    """Return why a figure has no value."""
+    """Return the reason that a figure has no value."""
     return f"failed: {figure.reason}" if figure.status == "failed" else figure.reason
 
 
 def incomparable(reported: Reported, quantity: Quantity, figure: Figure) -> str:
-    """Return why the two were obtained too differently to be compared; empty if they were not."""
+    """Return the reason that the two figures are not comparable; empty if they are."""
     size = figure.sample_shape[-1] if figure.sample_shape else None
     if reported.input_size is not None and size is not None and reported.input_size != size:
         return f"reported at {reported.input_size} px, measured at {size} px"

@@ -1,4 +1,4 @@
-"""What is checked before anything is measured: each task looks at the data that its own jobs name."""
+"""The checks before any measurement: each task looks at the data that its own jobs name."""
 
 from __future__ import annotations
 

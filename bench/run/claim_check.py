@@ -37,11 +37,11 @@ def check(
 
     Args:
         paper: the paper's id.
-        claims: which to test.
+        claims: those to test.
         module: the paper's Python package.
-        figures: what was measured; an experiment may ask for any of them.
+        figures: the measured ones; an experiment may ask for any of them.
         stop: watched while an experiment runs.
-        listener: told which claim is tested next.
+        listener: told of each claim before it is tested.
 
     Raises:
         Interrupted: a signal asked to stop.

@@ -1,4 +1,4 @@
-"""What an accuracy job is told when it is run, and not before: where its predictions go, and which group it joins.
+"""Adds to an accuracy job, just before it runs, the files of its predictions and the process group that it joins.
 
 Under ``torchrun`` every process runs ``bench``. The first plans, measures, prints and stores as it does alone, and puts
 each accuracy job on the launcher's key-value store; the others take jobs from there, do their share, and say nothing.
@@ -31,7 +31,7 @@ _GRACE_S = 60.0
 
 
 def torchrun_rank() -> int | None:
-    """Return which of torchrun's processes this is; None where torchrun did not start it, or started it alone."""
+    """Return the rank of this process; None if torchrun did not start it, or started it alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return None
     return int(os.environ["RANK"])
@@ -41,7 +41,7 @@ class Dispatch:
     """Prepares the jobs of one run."""
 
     def __init__(self, folder: Path, store: Any = None) -> None:
-        """Take the folder for predictions, and the launcher's store where there are other processes."""
+        """Take the folder for predictions, and the launcher's store if there are other processes."""
         self._folder, self._store, self._posted = folder, store, 0
         self._counts: dict[Path, Count] = {}
 
@@ -50,7 +50,7 @@ class Dispatch:
         return self._folder / job.key()
 
     def prepare(self, job: Job) -> Job:
-        """Return a job as it is to be run."""
+        """Return a job with the options that only this run knows."""
         if not has_data(job) or not (is_trained(job) or tasks.of(job.options).learns):
             return job
         told = replace(job, options=replace(job.options, predictions=str(self.base(job).absolute())))
@@ -61,7 +61,7 @@ class Dispatch:
         return _on_this_device(told)
 
     def done(self, job: Job) -> str:
-        """Return how far the evaluation of a job is, in words; empty for other jobs."""
+        """Return the progress of a job's evaluation, in words; empty for other jobs."""
         if not has_data(job):
             return ""
         base = self.base(job)
@@ -70,7 +70,7 @@ class Dispatch:
         return self._counts[base].text()
 
     def end(self) -> None:
-        """Tell the other processes that there is nothing more to do."""
+        """Tell the other processes that no job follows."""
         if self._store is not None:
             self._post(None)
 
@@ -125,7 +125,7 @@ def follow(stop: Stop) -> int:
 
 
 def _moved_on(store: Any, key: str) -> bool:
-    """Tell whether the first process goes on: what failed here, it then knows of."""
+    """Whether the first process goes on, and thus knows of the failure in this one."""
     import torch.distributed as dist
 
     try:

@@ -7,7 +7,8 @@ from collections.abc import Generator, Sequence
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
-from claimbench.bench.run.rows import missing
+from claimbench.bench.run.expected_rows import missing
+from claimbench.bench.store.schema import read_measurements
 
 WORKER = "claimbench.bench.run.worker"
 """The module that runs jobs."""
@@ -21,7 +22,7 @@ def run_jobs(
     A job that takes the process down with it yields rows that say so; those after it run in a new process.
 
     Args:
-        jobs: what to run.
+        jobs: the jobs, in order.
         timeout: seconds that one job may take.
         stop: watched while waiting.
 
@@ -36,9 +37,11 @@ def run_jobs(
                 reason = ""
                 try:
                     line = process.line(timeout, stop)
-                    rows = _rows(line) if line is not None else None
+                    rows = read_measurements(json.loads(line)) if line is not None else None
                 except TimeoutError:
                     rows, reason = None, f"not done after {timeout:g} s (--timeout)"
+                except ValueError as error:
+                    rows, reason = None, f"the process gave a wrong answer: {error}"
                 job = waiting.pop(0)
                 if rows is None:
                     yield job, missing(job, reason or process.end(), failed=True)
@@ -46,11 +49,3 @@ def run_jobs(
                 yield job, rows
         finally:
             process.close()
-
-
-def _rows(line: bytes) -> list[Measurement] | None:
-    """Return the measurements in a line of the answer; None if it is not one."""
-    try:
-        return [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in json.loads(line)]
-    except (ValueError, TypeError, KeyError):
-        return None

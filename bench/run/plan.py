@@ -1,4 +1,4 @@
-"""What was asked for becomes a list of jobs: always the same for the same request."""
+"""Turns a request into a list of jobs: always the same list for the same request."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _PlannedSubject:
     """A model to be measured.
 
     Attributes:
         paper, name, form: as in :class:`claimbench.bench.core.records.Job`.
         options: those that all of its jobs have.
-        dataset: what its accuracy is measured on.
+        dataset: that its accuracy is measured on.
         input: the preprocessing of its paper for that; None for its own.
         other_forms: further forms, which are counted only.
         goldens: the golden records of its parity.
-        weights_missing: why there are no official weights; empty if there are, or none were asked for.
+        weights_missing: the reason for missing official weights; empty if none are missing.
         counted: the shape of a sample where FLOPs are counted; empty for that of ``options``.
     """
 
@@ -77,16 +77,16 @@ def plan(request: Resolved) -> list[Job]:
 def processes(jobs: Iterable[Job]) -> list[list[Job]]:
     """Return the jobs in the groups that share a process, in order.
 
-    Starting Python and torch takes seconds, so a subject's neighbouring jobs share a process where they can: those that
-    neither time anything nor look at the memory of their process, and the times of one model in one round. Different
-    subjects never do: one model's code must not touch another.
+    Starting Python and torch takes seconds. Neighbouring jobs of a subject therefore share a process if they neither
+    time anything nor look at the memory of their process, or if they time one model in one round. Different subjects
+    never share one: one model's code must not touch another.
     """
     numbered = enumerate(jobs)
     return [[job for _, job in found] for _, found in groupby(numbered, lambda pair: _process_of(pair[1]) or pair[0])]
 
 
 def _process_of(job: Job) -> tuple[object, ...] | None:
-    """Return what jobs have in common that may share a process; None for a job that needs one of its own."""
+    """Return a key that is equal for jobs that may share a process; None for a job that needs its own."""
     untimed = is_counted(job) or (job.metric == "accuracy" and job.options.data is None)
     if untimed or (job.metric == "energy" and job.settings.device == "cpu"):
         return (job.paper, job.subject)
@@ -96,26 +96,26 @@ def _process_of(job: Job) -> tuple[object, ...] | None:
     return None
 
 
-def _subjects(request: Resolved) -> Iterator[_Subject]:
+def _subjects(request: Resolved) -> Iterator[_PlannedSubject]:
     for paper, variants in request.papers:
         for variant in variants:
             yield from _variant(request, paper, variant)
     paper, (first, *_) = request.papers[0]
     dataset = request.datasets.get(paper.id, "")
     for name in _baselines(request):
-        yield _Subject("", f"timm:{name}", "", Options(), dataset)
+        yield _PlannedSubject("", f"timm:{name}", "", Options(), dataset)
     own = Options(sample_shape=first.input.sample_shape(), task=paper.task_of(first))
     for model in request.against:
-        yield _Subject("", model, "", own, dataset, first.input.model_dump(mode="json"))
+        yield _PlannedSubject("", model, "", own, dataset, first.input.model_dump(mode="json"))
 
 
-def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Subject]:
+def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_PlannedSubject]:
     known = variant.forms or tuple(form.name for form in paper.forms)
     default = paper.default_form(variant)
     chosen = [form for form in known if form in request.forms] if request.forms else [default]
     key = (paper.id, variant.name)
     for form in chosen:
-        yield _Subject(
+        yield _PlannedSubject(
             *key,
             form,
             replace(tasks.model_options(paper, variant), **request.weights.files.get(key, {})),
@@ -142,7 +142,7 @@ def is_counted(job: Job) -> bool:
     return job.metric in (*STATIC, "parity")
 
 
-def _counted(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def _counted(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     fixed = Settings(input_size=request.settings.input_size, weights=_weights(subject, request))
     shape = subject.counted or subject.options.sample_shape
     for form in (subject.form, *subject.other_forms):
@@ -157,7 +157,7 @@ def _counted(subject: _Subject, request: Resolved) -> Iterator[Job]:
         yield Job(subject.paper, subject.name, subject.form, "parity", settings, options=options)
 
 
-def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def _once(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     for metric in ("energy", "memory"):
         if metric in request.metrics and subject.timed:
             yield from _jobs(subject, request, metric)
@@ -173,11 +173,11 @@ def _once(subject: _Subject, request: Resolved) -> Iterator[Job]:
             yield Job(subject.paper, subject.name, subject.form, "accuracy", settings, options=options)
 
 
-def _is_scored(subject: _Subject, request: Resolved) -> bool:
+def _is_scored(subject: _PlannedSubject, request: Resolved) -> bool:
     """Whether a subject's accuracy is to be measured.
 
-    Of models that belong to no paper only where they can have learnt anything: a baseline that the user names, with
-    official weights; a model of the user's own, if accuracy is what the run is about.
+    A model that belongs to no paper is scored only if it can have learnt anything: a baseline that the user names, with
+    official weights; a model of the user's own, if the run is about accuracy.
     """
     if subject.paper:
         return True
@@ -187,7 +187,7 @@ def _is_scored(subject: _Subject, request: Resolved) -> bool:
     return about and _scored(subject, request).data is not None
 
 
-def _scored(subject: _Subject, request: Resolved) -> Options:
+def _scored(subject: _PlannedSubject, request: Resolved) -> Options:
     """Return the options of an accuracy job."""
     asked, batches = request.asked, request.batches
     task = tasks.of(subject.options)
@@ -207,13 +207,13 @@ def _scored(subject: _Subject, request: Resolved) -> Options:
     )
 
 
-def _timed(subject: _Subject, request: Resolved) -> Iterator[Job]:
+def _timed(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     for metric in REPEATED[:1] if request.asked.is_brief else REPEATED:
         if metric in request.metrics and subject.timed:
             yield from _jobs(subject, request, metric)
 
 
-def _jobs(subject: _Subject, request: Resolved, metric: str) -> Iterator[Job]:
+def _jobs(subject: _PlannedSubject, request: Resolved, metric: str) -> Iterator[Job]:
     options = subject.options
     if request.settings.device == "cpu" and not request.asked.quick and metric != "memory":
         options = replace(options, budget_s=BUDGET_CPU_S)
@@ -223,21 +223,21 @@ def _jobs(subject: _Subject, request: Resolved, metric: str) -> Iterator[Job]:
             yield Job(subject.paper, subject.name, subject.form, metric, settings, options=options)
 
 
-def _default_batch(subject: _Subject, metric: str, request: Resolved) -> int:
-    """Return the batch of a metric where the user gave none; 0 is the best found by search."""
+def _default_batch(subject: _PlannedSubject, metric: str, request: Resolved) -> int:
+    """Return the batch of a metric if the user gave none; 0 is the best found by search."""
     task = tasks.of(subject.options)
     if metric in ("latency", "memory"):
         return 1 if metric == "latency" else task.memory_batch
     return task.cpu_batch if request.settings.device == "cpu" else 0
 
 
-def _settings(subject: _Subject, request: Resolved, batch: int | None) -> Iterator[Settings]:
+def _settings(subject: _PlannedSubject, request: Resolved, batch: int | None) -> Iterator[Settings]:
     settings = replace(request.settings, batch=batch, weights=_weights(subject, request))
     for precision in request.precisions:
         for mode in request.modes:
             yield replace(settings, precision=precision, mode=mode)
 
 
-def _weights(subject: _Subject, request: Resolved) -> str:
-    """Return the label of a subject's weights; what has no file of them has random ones, which time the same."""
+def _weights(subject: _PlannedSubject, request: Resolved) -> str:
+    """Return the label of a subject's weights: random ones without a file, since they time the same."""
     return request.settings.weights if subject.options.weights_file else "random"

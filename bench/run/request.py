@@ -1,4 +1,4 @@
-"""What a user typed is resolved to what exists; all that is wrong with it is said at once."""
+"""Resolves the options of ``bench run`` to papers, models, devices and data; one error names all that is wrong."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ class Resolved:
     """A request with every name resolved.
 
     Attributes:
-        asked: the request; what needs no resolving is read from it.
-        papers: what to measure: each paper with those of its variants that were chosen.
-        forms, metrics, precisions, modes, against: those asked for, or the defaults; no ``forms`` for each paper's own.
-        settings: what the settings of all jobs have in common; ``weights`` is a label.
+        asked: the request; options that need no resolving are read from it.
+        papers: each paper with its chosen variants.
+        forms, metrics, precisions, modes, against: as asked for, or the defaults; no ``forms`` for each paper's own.
+        settings: common to all jobs; ``weights`` is a label.
         batches: batch sizes; None for the default, 0 for the best found by search.
-        datasets: what accuracy is measured on, by paper: the name of a data set of its task.
-        data: where it lies; empty for nowhere.
-        devices: where accuracy is measured, a process each; empty for the device of ``settings`` alone.
+        datasets: that accuracy is measured on, by paper: the name of a data set of its task.
+        data: the place of the data; empty without any.
+        devices: that accuracy is measured on, a process each; empty for the device of ``settings`` alone.
         baselines: timm models; None for those that the papers name as default.
         weights: the files of the weights.
     """
@@ -120,7 +120,7 @@ class Resolved:
 
 
 class _Problems:
-    """Collects what is wrong, so that all of it can be said in one sentence."""
+    """Collects the errors in a request, so that one sentence names all of them."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -133,7 +133,7 @@ class _Problems:
             return otherwise
 
     def names(self, kind: str, asked: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
-        """Return those of ``asked`` that are known; the others are problems."""
+        """Return the names in ``asked`` that are known; each other one is a problem."""
         listed = tuple(known)
         for name in asked:
             if name not in listed:
@@ -149,7 +149,8 @@ def resolve(request: RunRequest, listener: Listener = SILENT) -> Resolved:
     """Return a request with every name resolved.
 
     Raises:
-        UserError: something in them does not exist or cannot be; the message says all of it, with the nearest names.
+        UserError: a name does not exist, or options contradict each other; the message names all of them, with the
+            nearest names.
     """
     problems = _Problems()
     papers = _papers(request, problems)
@@ -220,7 +221,7 @@ def _papers(request: RunRequest, problems: _Problems) -> list[Paper]:
 def _variants(
     asked: tuple[str, ...], papers: list[Paper], task: str, problems: _Problems
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
-    """Return the papers with their chosen variants: those named, else those of the task: all or the default ones."""
+    """Return the papers with their chosen variants: the named ones, or all or the default ones of the task."""
     if not asked or "all" in asked:
         fitting = [(paper, [v for v in paper.models if paper.task_of(v) == (task or paper.task)]) for paper in papers]
         if "all" in asked:
@@ -235,7 +236,7 @@ def _variants(
 def _of_task(
     task: str, chosen: list[tuple[Paper, tuple[Variant, ...]]], problems: _Problems
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
-    """Return the variants of the task that was asked for; a paper that has none is a problem."""
+    """Return the variants of the requested task; a paper without one is a problem."""
     if not task:
         return chosen
     fitting = [(paper, tuple(v for v in found if paper.task_of(v) == task)) for paper, found in chosen]
@@ -249,7 +250,7 @@ def _of_task(
 def _with_forms(
     forms: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]], problems: _Problems
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
-    """Return the variants that have one of ``forms``; a paper that none of its variants leaves is a problem."""
+    """Return the variants that have one of ``forms``; a paper without such a variant is a problem."""
     if not forms:
         return chosen
     kept = []
@@ -264,7 +265,7 @@ def _with_forms(
 
 
 def _batches(asked: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return batch sizes; 0 stands for the best one found by search."""
+    """Return batch sizes; 0 is the best one found by search."""
     if not asked:
         return None
     return tuple(0 if text == "auto" else _positive("batch", text, LARGEST_BATCH, " or auto") for text in asked)
@@ -284,7 +285,7 @@ def _positive(what: str, text: str, largest: int, other: str = "") -> int:
 
 
 def _baselines(asked: tuple[str, ...], papers: list[Paper]) -> tuple[str, ...] | None:
-    """Return timm names; a paper's own name for a baseline is understood too, and ``none`` switches them off."""
+    """Return timm names. A paper's own name for a baseline is accepted too; ``none`` switches all off."""
     if not asked:
         return None
     if asked == ("none",):
@@ -329,9 +330,9 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[str, str]:
-    """Return the data set of each paper: the one named, else one that all its variants report on, else the task's.
+    """Return the data set of each paper: the named one, one that all its variants report on, or the task's default.
 
-    A paper whose task does not know the name keeps its own data set, as long as another paper's does.
+    A paper whose task does not know the name keeps its own data set if the task of another paper knows it.
     """
     found: dict[str, str] = {}
     known: dict[str, DataSet] = {}
@@ -342,7 +343,7 @@ def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]
         fitting = [name for name, d in task.datasets.items() if all(task.reported_on(d) & names for names in reported)]
         own = fitting[0] if fitting else task.default
         found[paper.id] = request.dataset if request.dataset in task.datasets else own
-    if request.dataset and chosen:  # else what is wrong was said before
+    if request.dataset and chosen:  # otherwise the error is known already
         if request.dataset not in known:
             raise unknown("data set", request.dataset, known)
         named = known[request.dataset]
@@ -352,7 +353,7 @@ def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]
 
 
 def _data(place: str) -> str:
-    """Return where the data lie: a folder, an archive, or a data set of the Hugging Face hub (``hf:NAME``)."""
+    """Return the place of the data: a folder, an archive, or a data set of the Hugging Face hub (``hf:NAME``)."""
     if not place or place.startswith("hf:"):
         return place
     try:
@@ -382,7 +383,7 @@ def _devices(request: RunRequest, device: str) -> tuple[str, ...]:
 def _check_multi_scale(
     request: RunRequest, metrics: tuple[str, ...], chosen: list[tuple[Paper, tuple[Variant, ...]]]
 ) -> None:
-    """Refuse ``--multi-scale`` where it would say nothing to anything."""
+    """Refuse ``--multi-scale`` if it applies to nothing in the request."""
     if not request.multi_scale:
         return
     if "accuracy" not in metrics:
@@ -405,7 +406,7 @@ def _check_weights(weights: str, chosen: list[tuple[Paper, tuple[Variant, ...]]]
 
 
 def _weights(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]], listener: Listener) -> Weights:
-    """Return the file of each variant's weights; official ones are fetched where they are not here yet."""
+    """Return the file of each variant's weights, after fetching the official ones that are absent."""
     from claimbench.bench.papers.weights import resolve as weights_of_run
 
     if request.weights == "random":

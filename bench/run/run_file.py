@@ -1,4 +1,4 @@
-"""A run's plan, beside its records: what ``--resume`` goes on with."""
+"""A run's plan, kept beside its records for ``--resume``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from claimbench.bench.store.plans import Plan, Plans
 
 @dataclass(frozen=True)
 class RunFile(Plan):
-    """A run as it was planned.
+    """The plan of a run.
 
     Attributes:
-        papers: what is reported on at its end, by id.
-        device: where it measures.
+        papers: the ids of those that are reported on at its end.
+        device: that it measures on.
         timeout: seconds for one job; None for each metric's own.
         seed: of the order of the rounds.
         claims: whether the papers' claims are tested once everything is measured.

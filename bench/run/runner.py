@@ -41,7 +41,7 @@ def execute(
         ledger: keeps the rows, and knows what is done.
         stop: watched while waiting.
         listener: told of every job.
-        dispatch: tells a job what only this run can know, just before it is run; what is stored is the job as planned.
+        dispatch: adds the options that only this run knows, just before a job runs; the job is stored as planned.
         counted: called once what needs no clock is done, if something is left that does.
 
     Raises:
@@ -89,7 +89,7 @@ def label(job: Job) -> str:
 
 
 class _Batches:
-    """The batch sizes that searches found: what the first round settled on, the other rounds measure too."""
+    """The batch sizes that searches found: all rounds measure the one that the first round settled on."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._found: dict[str, int] = {}
@@ -114,7 +114,7 @@ class _Batches:
 
 
 def timeout_of(jobs: list[Job], plan: RunFile) -> float:
-    """Return how long each of ``jobs``, which share a process, may take."""
+    """Return the seconds that each of ``jobs``, which share a process, may take."""
     if plan.timeout is not None:
         return plan.timeout
     return max((TIMEOUT_S.get(job.metric, OTHER_TIMEOUT_S) for job in jobs), default=OTHER_TIMEOUT_S)

@@ -1,6 +1,6 @@
 """The process that measures: jobs as a JSON list on stdin, the measurements of each as one JSON line on ``--out-fd``.
 
-Which jobs share a process is the plan's affair (:func:`claimbench.bench.run.plan.processes`).
+The plan decides the jobs of a process (:func:`claimbench.bench.run.plan.processes`).
 Whatever the measured code prints goes to stderr, so that it cannot spoil the result. The process imports what it
 measures and little else.
 """
@@ -18,7 +18,7 @@ from claimbench.bench.core.errors import UnavailableError, UserError, explain, u
 from claimbench.bench.core.records import Job, Measurement, read_job
 from claimbench.bench.machine.process import open_answer
 from claimbench.bench.measure import METRICS, prepare
-from claimbench.bench.run.rows import missing
+from claimbench.bench.run.expected_rows import missing
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Subject
@@ -46,7 +46,7 @@ class Loader:
         self._subject: Subject | None = None
 
     def __call__(self, job: Job) -> Subject:
-        """Return the subject; see :func:`claimbench.bench.tasks.subject.load_subject` for what it raises."""
+        """Return the subject; see :func:`claimbench.bench.tasks.subject.load_subject` for its errors."""
         from claimbench.bench.tasks.subject import load_subject
 
         built_from = [getattr(job.options, name) for name in _BUILT_FROM]

@@ -1,8 +1,8 @@
 """Records as lines of JSON, and back.
 
-A line starts with its head, the same bytes whenever and wherever one job is measured, then holds the round, the
-measurement and where it came from. Readers decode each head once, and the bytes before the value tell which row of a
-table a line is about. Decoding builds plain data and executes nothing.
+A line starts with its head, the same bytes whenever and wherever one job is measured. The round, the measurement and
+its origin follow. Readers decode each head once; the bytes before the value identify the row of a table. Decoding
+builds plain data and executes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from claimbench.bench.store.evidence import is_readable
 from claimbench.bench.store.schema import Strict, model
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
-"""How a line begins, up to the paper's id."""
+"""The beginning of a line, up to the paper's id."""
 
 _HEAD_END = b',"round":'
 _ROW = re.compile(rb',"round":\d+,"measurement":\{"metric":"[^"\\]*",')
@@ -39,8 +39,8 @@ class StoredRecord(Record):
     Attributes:
         device: the folder it was read from, a short name of the device.
         key: :meth:`claimbench.bench.core.records.Job.key` of its job.
-        rows: how many records the job stored at once.
-        samples_key: where its samples are; empty if it has none.
+        rows: the number of records that the job stored at once.
+        samples_key: of the line of its samples; empty if it has none.
     """
 
     device: str = ""
@@ -56,7 +56,7 @@ _SCHEMA = model(StoredRecord, without=["device"], job=_JOB, round=int, measureme
 
 
 class Undecodable(ValueError):
-    """A line that is not a record; the message says why in one phrase."""
+    """A line is not a record; the message gives the reason, one phrase."""
 
 
 def encode(record: Record, rows: int) -> tuple[bytes, bytes | None]:
@@ -204,7 +204,7 @@ def _build(cls: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _is_head(head: bytes) -> bool:
-    """Tell whether the cut lies behind the head, and not inside a job's option that is also called "round"."""
+    """Whether the cut lies behind the head, and not inside a job's option that is also called "round"."""
     try:
         return bool(orjson.loads(head + b"}").keys() == set(_HEAD))
     except orjson.JSONDecodeError:

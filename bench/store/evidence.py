@@ -1,7 +1,7 @@
 """The evidence in :attr:`~claimbench.bench.core.records.Measurement.detail`: a class for each kind of row.
 
-Who measures fills a class and stores :meth:`Evidence.to_detail`; the rules on submissions take it back by :func:`read`,
-and reports see of every row what :class:`Shown` holds. No key of a detail is spelled elsewhere.
+A metric fills a class and stores :meth:`RowEvidence.to_detail`. The rules on submissions take it back by :func:`read`;
+reports see the fields of :class:`Shown` in every row. No key of a detail is spelled elsewhere.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Stop = Literal["interval", "budget"]
 Share = Annotated[float, Field(ge=0, le=100)]
 
 
-class Evidence(BaseModel):
-    """What a detail holds; a key that is not known here is kept as it is."""
+class RowEvidence(BaseModel):
+    """The content of a detail; unknown keys are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     def to_detail(self) -> dict[str, Any]:
-        """Return the detail, JSON-ready; a field with a default is left out where it holds that."""
+        """Return the detail, JSON-ready, without the fields that hold their default."""
         return self.model_dump()
 
     @model_serializer(mode="wrap")
@@ -49,16 +49,16 @@ class Evidence(BaseModel):
         }
 
 
-class ParameterEvidence(Evidence):
-    """Of ``params``; numbers of elements."""
+class ParameterEvidence(RowEvidence):
+    """Evidence of ``params``, in numbers of elements."""
 
     tensors: Count
     buffer_elements: Count
     by_module: dict[str, Count]
 
 
-class SecondOpinion(Evidence):
-    """fvcore's count of what ``macs`` counts, and whether it agrees."""
+class SecondOpinion(RowEvidence):
+    """fvcore's count of the same model, and whether it agrees with ``macs``."""
 
     counter: str
     macs: Count
@@ -66,8 +66,8 @@ class SecondOpinion(Evidence):
     agrees: bool
 
 
-class MacsEvidence(Evidence):
-    """Of ``macs``, in FLOPs; ``second_opinion`` is None where fvcore was not asked or could not follow the model."""
+class MacsEvidence(RowEvidence):
+    """Evidence of ``macs``, in FLOPs; ``second_opinion`` is None if fvcore was not asked or cannot trace the model."""
 
     by_operator: dict[str, int | float]
     by_module: dict[str, int | float]
@@ -76,8 +76,8 @@ class MacsEvidence(Evidence):
     second_opinion: SecondOpinion | None = None
 
 
-class FvcoreEvidence(Evidence):
-    """Of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
+class FvcoreEvidence(RowEvidence):
+    """Evidence of ``macs_fvcore``, in multiply-adds; see :class:`claimbench.bench.measure.fvcore_count.FvcoreCount`."""
 
     by_operator: dict[str, Count]
     own_handlers_only: Count
@@ -86,8 +86,8 @@ class FvcoreEvidence(Evidence):
     uncounted_calls: dict[str, Count]
 
 
-class WarmUp(Evidence):
-    """How the warm-up went: whether medians of windows settled to 1 %, in how many windows and seconds."""
+class WarmUp(RowEvidence):
+    """The warm-up: whether medians of windows settled to 1 %, the number of windows, and the seconds."""
 
     settled: bool
     windows: Count
@@ -95,31 +95,31 @@ class WarmUp(Evidence):
     first_call_s: NotNegative
 
 
-class TriedBatch(Evidence):
-    """A batch that a search tried: inputs a second, or why it stopped there."""
+class TriedBatch(RowEvidence):
+    """A batch that a search tried: inputs a second, or the reason that the search stopped at it."""
 
     batch: Some
     img_s: Positive | None = None
     stopped: str | None = None
 
 
-class Flushed(Evidence):
+class Flushed(RowEvidence):
     """The throughput with the GPU's L2 cache flushed before each sample; samples are seconds a batch."""
 
     img_s: Positive
     samples_s: list[Positive]
 
 
-class TimeEvidence(Evidence):
-    """Of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
+class TimeEvidence(RowEvidence):
+    """Evidence of ``throughput`` and ``latency``; see :class:`claimbench.bench.measure.timing.Timing`.
 
     Attributes:
         batch: inputs a step.
-        stop: whether the interval was narrow enough, or the time was up.
+        stop: the reason for the end: ``interval``, it was narrow enough, or ``budget``, the time was up.
         inner_loops: steps inside one sample.
         halfwidth: of the median's interval, relative; None with too few samples.
         percentiles_s: of single calls, in seconds.
-        batch_search: what was tried, where the batch was searched for.
+        batch_search: the batches that were tried; None if the batch was given.
     """
 
     batch: Some
@@ -139,8 +139,8 @@ class TimeEvidence(Evidence):
     l2_flushed: Flushed | None = None
 
 
-class EnergyEvidence(Evidence):
-    """Of ``energy``."""
+class EnergyEvidence(RowEvidence):
+    """Evidence of ``energy``."""
 
     batch: Some
     images: Some
@@ -152,35 +152,35 @@ class EnergyEvidence(Evidence):
     machine: MachineReport
 
 
-class PeakEvidence(Evidence):
-    """Of ``memory_peak``, in bytes."""
+class PeakEvidence(RowEvidence):
+    """Evidence of ``memory_peak``, in bytes."""
 
     batch: Some
     repeats_b: Annotated[list[int], Field(min_length=1)]
 
 
 class TrainingPeakEvidence(PeakEvidence):
-    """Of ``memory_training``, in bytes."""
+    """Evidence of ``memory_training``, in bytes."""
 
     weights_b: Some
     gradients_b: Count
 
 
-class IncreaseEvidence(Evidence):
-    """Of ``memory_per_image``: the peaks at two batches, in bytes."""
+class IncreaseEvidence(RowEvidence):
+    """Evidence of ``memory_per_image``: the peaks at two batches, in bytes."""
 
     batches: Annotated[list[Some], Field(min_length=2, max_length=2)]
     peaks_b: Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class DeviceMemoryEvidence(Evidence):
-    """Of ``memory_device``."""
+class DeviceMemoryEvidence(RowEvidence):
+    """Evidence of ``memory_device``."""
 
     other_processes: Count | None = None
 
 
 def _not_less(value: float) -> float:
-    if value < 0:  # NaN is not: a model may give it, and then its row has failed
+    if value < 0:  # NaN passes: a model may output it, and its row has then failed
         raise ValueError("a difference is not less than nothing")
     return value
 
@@ -188,8 +188,8 @@ def _not_less(value: float) -> float:
 Distance = Annotated[float, AfterValidator(_not_less)]
 
 
-class OutputEvidence(Evidence):
-    """How one output differs from a golden's."""
+class OutputEvidence(RowEvidence):
+    """The difference of one output from a golden's."""
 
     max_abs: Distance
     max_rel: Distance
@@ -197,10 +197,10 @@ class OutputEvidence(Evidence):
     mean_rel: Distance
 
 
-class GoldenEvidence(Evidence):
-    """How a model compares with one golden; an output that could not be compared says why.
+class GoldenEvidence(RowEvidence):
+    """The comparison of a model with one golden; an output that could not be compared holds the reason.
 
-    ``float32_inside`` is the reason where the golden states a tolerance of its own.
+    ``float32_inside`` is the reason for a tolerance that the golden states itself.
     """
 
     file: str
@@ -214,30 +214,30 @@ class GoldenEvidence(Evidence):
     outputs: Annotated[dict[str, OutputEvidence | str], Field(min_length=1)]
 
 
-class ParityEvidence(Evidence):
-    """Of ``parity``."""
+class ParityEvidence(RowEvidence):
+    """Evidence of ``parity``."""
 
     goldens: Annotated[list[GoldenEvidence], Field(min_length=1)]
     passed: bool
 
 
-class Weights(Evidence):
-    """The weights that a model was scored with: their label or file, and a digest of that or of the user's model."""
+class WeightsEvidence(RowEvidence):
+    """The weights of a scored model: their label or file, and a digest of the file or of the user's model."""
 
     weights: str | None = None
     weights_sha256: str | None = None
     model_sha256: str | None = None
 
 
-class Kept(Evidence):
-    """The file that keeps what was found in each picture."""
+class Kept(RowEvidence):
+    """The file that keeps the predictions for each picture."""
 
     predictions_file: str | None = None
     predictions_sha256: str | None = None
 
 
-class DataEvidence(Evidence):
-    """What every score says of its data set; ``partial`` where a part of it was looked at."""
+class DataEvidence(RowEvidence):
+    """Evidence of every score on its data set; ``partial`` if only a part of it was scored."""
 
     dataset: str | None = None
     note: str | None = None
@@ -245,17 +245,17 @@ class DataEvidence(Evidence):
 
 
 class PictureEvidence(DataEvidence):
-    """What every score on pictures says; two models with the same digest saw the same pictures."""
+    """Evidence of every score on pictures; two models with the same digest saw the same pictures."""
 
     images: Some
     classes: Some | None = None
     pictures_sha256: str | None = None
 
 
-class WholeEvidence(Weights, Kept):
-    """What the first score on a set of pictures says for all of them.
+class WholeEvidence(WeightsEvidence, Kept):
+    """Evidence that the first score on a set of pictures holds for all scores on it.
 
-    ``images_in_folder`` is the name that records of the first versions have for ``images_in_set``.
+    Records of the first versions call ``images_in_set`` ``images_in_folder``.
     """
 
     images_in_set: Annotated[int, Field(ge=1, validation_alias=AliasChoices("images_in_set", "images_in_folder"))]
@@ -264,25 +264,26 @@ class WholeEvidence(Weights, Kept):
 
 
 class HitsEvidence(PictureEvidence):
-    """Of ``top5`` of every data set: how many pictures are right."""
+    """Evidence of ``top5`` of every data set: the number of correct pictures."""
 
     correct: Count
 
 
-class ClassHits(Evidence):
-    """Pictures and right ones of each class."""
+class ClassHits(RowEvidence):
+    """The numbers of pictures and of correct ones, by class."""
 
     images: list[Count]
     correct: list[Count]
 
 
 class LabelledEvidence(WholeEvidence):
-    """What the first score of a classifier says for all of them.
+    """Evidence that the first score of a classifier holds for all of its scores.
 
     Attributes:
         data: the name of the file or folder.
-        near_ties_settled: pictures whose first classes were so near that they were scored again in float64.
-        top: how many classes the predictions file ranks.
+        near_ties_settled: the number of pictures that were scored again in float64, because their first classes were
+            nearly tied.
+        top: the number of classes that the predictions file ranks.
     """
 
     data: str | None = None
@@ -291,10 +292,10 @@ class LabelledEvidence(WholeEvidence):
 
 
 class FirstHitsEvidence(HitsEvidence, LabelledEvidence):
-    """Of ``top1`` of every data set.
+    """Evidence of ``top1`` of every data set.
 
     Attributes:
-        right: which pictures are right, see :func:`claimbench.bench.core.bits.packed`.
+        right: a bit for each picture, set if it is correct; see :func:`claimbench.bench.core.bits.packed`.
         labels, predictions: in place of ``right`` in records of the first version.
     """
 
@@ -306,27 +307,27 @@ class FirstHitsEvidence(HitsEvidence, LabelledEvidence):
 
 
 class CorruptionAccuracyEvidence(HitsEvidence, LabelledEvidence):
-    """Of ``imagenet_c_top1``: per cent for each corruption and severity."""
+    """Evidence of ``imagenet_c_top1``: per cent for each corruption and severity."""
 
     accuracy: dict[str, Share]
 
 
 class CorruptionErrorEvidence(PictureEvidence):
-    """Of ``imagenet_c_mce``: the errors relative to AlexNet's, in per cent."""
+    """Evidence of ``imagenet_c_mce``: the errors relative to AlexNet's, in per cent."""
 
     corruption_errors: dict[str, NotNegative]
 
 
 class SegmentationEvidence(PictureEvidence):
-    """Of ``pixel_accuracy``, and of ``miou`` along boundaries."""
+    """Evidence of ``pixel_accuracy``, and of ``miou`` along boundaries."""
 
     sample_shape: list[int] | None = None
 
 
 class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
-    """Of ``miou``, also with a CRF or over several sizes: per cent by class and by the band's width in pixels.
+    """Evidence of ``miou``, also with a CRF or over several sizes: per cent by class and by the band's width in pixels.
 
-    A class is None if the pictures do not hold it.
+    The value of a class is None if no picture shows it.
     """
 
     interval: str
@@ -335,14 +336,14 @@ class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
 
 
 class WholeDetection(PictureEvidence, WholeEvidence):
-    """What both scores of a detector say."""
+    """Evidence of both scores of a detector."""
 
     annotations_sha256: str
     sample_shape: list[int]
 
 
 class DetectionEvidence(WholeDetection):
-    """Of ``box_ap`` and ``mask_ap``: per cent by overlap, size of the objects and class; None without an object."""
+    """Evidence of ``box_ap`` and ``mask_ap``: per cent by overlap, object size and class; None without an object."""
 
     interval: str | None = None
     ap50: Share | None
@@ -354,7 +355,7 @@ class DetectionEvidence(WholeDetection):
 
 
 class EnlargementEvidence(DataEvidence):
-    """Of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
+    """Evidence of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
 
     scale: Some
     pictures: Annotated[list[str], Field(min_length=1)]
@@ -364,8 +365,8 @@ class EnlargementEvidence(DataEvidence):
     standard_deviation: NotNegative | None = None
 
 
-class SeedEvidence(Evidence):
-    """What one training of a recommender found."""
+class SeedEvidence(RowEvidence):
+    """The result of one training of a recommender."""
 
     seed: int
     sampled: dict[str, float]
@@ -383,7 +384,7 @@ class SeedEvidence(Evidence):
 
 
 class RankingEvidence(DataEvidence):
-    """Of ``hit@10`` and ``ndcg@10``: of given weights, or of trainings with several seeds and all that each found."""
+    """Evidence of ``hit@10`` and ``ndcg@10``: of given weights, or of trainings, with the result of each seed."""
 
     users: Some
     data_sha256: str
@@ -395,8 +396,8 @@ class RankingEvidence(DataEvidence):
     seeds: list[SeedEvidence] | None = None
 
 
-class ProbeArm(Evidence):
-    """One head over its seeds; ``right`` holds bits, see :func:`claimbench.bench.core.bits.encode`."""
+class ProbeArm(RowEvidence):
+    """One head over its seeds; ``right`` are bits of correct pictures (:func:`claimbench.bench.core.bits.encode`)."""
 
     accuracies: list[Share]
     validation: list[float]
@@ -405,7 +406,7 @@ class ProbeArm(Evidence):
 
 
 class GainEvidence(DataEvidence):
-    """Of ``probe_gain``."""
+    """Evidence of ``probe_gain``."""
 
     verdict: str
     sample_shape: list[int] | None = None
@@ -413,7 +414,7 @@ class GainEvidence(DataEvidence):
 
 
 class ProbeEvidence(DataEvidence, Kept):
-    """Of ``probe_top1``; ``pictures`` are numbers by part, ``sample_shape`` is of an encoder's tokens."""
+    """Evidence of ``probe_top1``; ``pictures`` are numbers by part, ``sample_shape`` is of an encoder's tokens."""
 
     encoder: str
     encoder_sha256: str
@@ -426,7 +427,7 @@ class ProbeEvidence(DataEvidence, Kept):
     linear: ProbeArm
 
 
-class Epoch(Evidence):
+class Epoch(RowEvidence):
     """One epoch of a small training; the accuracy on its validation pictures is in per cent."""
 
     loss: float
@@ -434,8 +435,10 @@ class Epoch(Evidence):
     seconds: NotNegative
 
 
-class StudyEvidence(Evidence):
-    """Of ``study_accuracy``; ``right`` are bits of the test pictures, see :func:`claimbench.bench.core.bits.encode`."""
+class StudyEvidence(RowEvidence):
+    """Evidence of ``study_accuracy``; ``right`` are bits of correct pictures, see
+    :func:`claimbench.bench.core.bits.encode`.
+    """
 
     right: str
     pictures: Some
@@ -444,7 +447,7 @@ class StudyEvidence(Evidence):
     weights: str | None = None
 
 
-ROWS: dict[str, type[Evidence]] = {
+ROWS: dict[str, type[RowEvidence]] = {
     "params": ParameterEvidence,
     "macs": MacsEvidence,
     "macs_fvcore": FvcoreEvidence,
@@ -462,7 +465,7 @@ ROWS: dict[str, type[Evidence]] = {
 }
 """The class of a row's evidence, by the row's name."""
 
-SCORES: dict[str, type[Evidence]] = {
+SCORES: dict[str, type[RowEvidence]] = {
     "probe_top1": ProbeEvidence,
     "probe_gain": GainEvidence,
     "top1": FirstHitsEvidence,
@@ -477,17 +480,17 @@ SCORES: dict[str, type[Evidence]] = {
     "hit@10": RankingEvidence,
     "ndcg@10": RankingEvidence,
 }
-"""The same by a part of its name, of which the first counts; the rest of the name says on which data."""
+"""The class by a part of the row's name, the first that fits; the rest of the name is the data set."""
 
 
-def kind_of(row: str) -> type[Evidence] | None:
+def kind_of(row: str) -> type[RowEvidence] | None:
     """Return the class of a row's evidence; None if it has none."""
     words = f"_{row}_"
     return ROWS.get(row) or next((kind for part, kind in SCORES.items() if f"_{part}_" in words), None)
 
 
 def read(row: Measurement) -> Any:
-    """Return the evidence of a measured row; None where it cannot be read, or where the row has none."""
+    """Return the evidence of a measured row; None if it cannot be read, or if the row has none."""
     kind = kind_of(row.metric)
     try:
         return None if kind is None else kind.model_validate(row.detail)
@@ -500,15 +503,15 @@ class _View(BaseModel):
 
 
 class NamedGolden(_View):
-    """A golden by its file, and the tolerance and reason that it states of its own."""
+    """A golden by its file, with the tolerance and the reason that it states itself."""
 
     file: str
     tolerance: float | None = None
     float32_inside: str | None = None
 
 
-class Checked(_View):
-    """What has to be right in the detail of any row for the store to read its record."""
+class ReadableDetail(_View):
+    """The fields of any row's detail that must be valid for the store to read its record."""
 
     batch: int | None = None
     classes: int | None = None
@@ -516,8 +519,8 @@ class Checked(_View):
     goldens: list[NamedGolden] = []
 
 
-class Shown(Checked):
-    """What reports look at in the detail of any row; None where it does not say."""
+class Shown(ReadableDetail):
+    """The fields of any row's detail that reports read; None for an absent one."""
 
     images: int | None = None
     correct: int | None = None
@@ -533,16 +536,16 @@ class Shown(Checked):
 
 
 def is_readable(detail: dict[str, Any]) -> bool:
-    """Whether a detail has what :class:`Checked` asks for."""
+    """Whether a detail is valid as :class:`ReadableDetail`."""
     try:
-        Checked.model_validate(detail)
+        ReadableDetail.model_validate(detail)
     except ValidationError:
         return False
     return True
 
 
 def shown(row: Measurement) -> Shown:
-    """Return what reports look at in a row; what a record that somebody edited holds wrongly is left out."""
+    """Return the fields that reports read in a row; invalid fields of an edited record are left out."""
     try:
         return Shown.model_validate(row.detail)
     except ValidationError as error:

@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[list[bytes], bool]:
 
 
 def is_object(line: bytes) -> bool:
-    """Tell whether ``line`` is one whole JSON object. The beginning of an object never is."""
+    """Whether ``line`` is one whole JSON object. The beginning of an object never is."""
     try:
         return isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:
@@ -82,7 +82,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of ``path``, whole and on the disk, where the block ends well.
+    """Yield a file that takes the place of ``path``, whole and on the disk, if the block ends well.
 
     What writers that were killed have left of such files beside it is removed.
 
@@ -142,7 +142,7 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """Write ``data``: one write, unless the disk fills, where the second says so."""
+    """Write ``data`` in one write; on a full disk a second write raises the error."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -162,7 +162,7 @@ def _heal(descriptor: int) -> int:
 
 
 def _line_start(descriptor: int, end: int, block: int = 1 << 16) -> int:
-    """Return where the line that ends at ``end`` starts, reading backwards."""
+    """Return the start of the line that ends at ``end``, reading backwards."""
     while end > 0:
         begin = max(0, end - block)
         newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")

@@ -1,4 +1,4 @@
-"""The ledger of a run: its records are kept as they come, and say what of its plan is done."""
+"""The ledger of a run: it keeps records as they come, and knows the jobs that are done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from claimbench.bench.store.store import Store
 
 
 class _Place(NamedTuple):
-    """Where something was measured: the device's name, the facts of its environment, and their digest."""
+    """The place of a measurement: the device's name, the facts of its environment, and their digest."""
 
     name: str
     facts: Mapping[str, Any]
@@ -26,8 +26,8 @@ class Ledger:
 
     Attributes:
         run: the run's id.
-        store: where records go; None to keep them in memory.
-        problem: why storing stopped, one sentence; empty while all is well. Records are then kept in memory.
+        store: that records are written to; None to keep them in memory.
+        problem: the reason that storing stopped, one sentence; empty if it goes on. Later records are kept in memory.
     """
 
     def __init__(self, run: str, store: Store | None) -> None:
@@ -40,8 +40,8 @@ class Ledger:
 
         Args:
             device: ``cpu`` or a CUDA device.
-            facts: what :func:`claimbench.bench.machine.environment.capture` found when it was measured; None to
-                capture it now.
+            facts: of the environment, from :func:`claimbench.bench.machine.environment.capture` at the time of the
+                measurement; None to capture them now.
 
         Raises:
             UserError: it cannot be written.
@@ -57,8 +57,8 @@ class Ledger:
 
         Args:
             job: the job as it was planned.
-            rows: what it gave.
-            device: where it ran.
+            rows: its measurements.
+            device: that it ran on.
             commit: of the code that ran it, if that is not this process's.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What testing the claims of a paper gave, stored a line a run below ``results/claims``."""
+"""The outcomes of the tests of papers' claims, stored a line a run below ``results/claims``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claimbench.bench.store import jsonl
 
 @dataclass(frozen=True)
 class Outcome:
-    """What testing one claim gave, in words: as :class:`claimbench.bench.report.report.ClaimOutcome` wants it."""
+    """The outcome of the test of one claim, in words, for :class:`claimbench.bench.report.report.ClaimOutcome`."""
 
     verdict: str
     evidence: str
@@ -20,7 +20,7 @@ class Outcome:
 
 
 def save(results: Path, paper: str, run: str, outcomes: Mapping[str, Outcome]) -> None:
-    """Append what testing the claims of a paper gave in one run.
+    """Append the outcomes of a paper's claims in one run.
 
     Raises:
         UserError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Plans on the disk: what a run that was cut off goes on with."""
+"""Plans on the disk, from which a run that was cut off is resumed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from pydantic import ValidationError
+
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.core.records import Job, read_job
+from claimbench.bench.core.records import Job, Settings, read_job
 from claimbench.bench.machine import locks
 from claimbench.bench.store import jsonl
+from claimbench.bench.store.schema import first_fault, model
+
+_JOB = model(Job, defaults=True, settings=model(Settings, defaults=True), options=dict[str, Any])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs to be run. What of them is done is in the ledger of the same run.
+    """Jobs to be run. The ledger of the same run knows those that are done.
 
     Attributes:
         run: the run's id.
@@ -40,7 +45,7 @@ class Plan:
         """Return the plan that :meth:`to_json` gave.
 
         Raises:
-            TypeError, KeyError, AttributeError: it is none.
+            TypeError: an option of a job is of the wrong type; the message names it.
         """
         others: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
@@ -58,10 +63,10 @@ class Plans(Generic[P]):
     Attributes:
         kind: their class, whose sequences are tuples.
         pattern: the path of one in the results folder, with ``{}`` for the run's id.
-        noun: what one is called: "run".
-        title: what one is called that can be gone on with: "unfinished study".
-        absent: what there is not if there is none: "run to resume".
-        hint: what to do if one cannot be written, for the end of the sentence.
+        noun: for one of them: "run".
+        title: for one that can be resumed: "unfinished study".
+        absent: the noun of the sentence if there is none: "run to resume".
+        hint: advice if one cannot be written, for the end of the sentence.
     """
 
     kind: type[P]
@@ -101,10 +106,14 @@ class Plans(Generic[P]):
         if run != "latest" and run not in runs:
             raise unknown(self.title, run, runs)
         path = self.path(results, runs[-1] if run == "latest" else run)
+        schema = model(self.kind, defaults=True, jobs=list[_JOB])  # type: ignore[valid-type]  # made when it runs
         try:
-            return self.kind.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"the plan {path} is damaged ({error}): start a new {self.noun}") from error
+            body = path.read_bytes()
+            schema.model_validate_json(body)
+            return self.kind.from_json(json.loads(body))
+        except (OSError, TypeError, ValidationError) as error:
+            reason = first_fault(error) if isinstance(error, ValidationError) else error
+            raise UserError(f"the plan {path} is damaged ({reason}): start a new {self.noun}") from error
 
     def alone(self, results: Path, run: str) -> AbstractContextManager[None]:
         """Keep other processes from working on a run whose plan is on the disk; see

@@ -43,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
 class SkippedLine(NamedTuple):
-    """Something a reader skipped: where (file, or file and line) and why."""
+    """A line or file that a reader skipped: its place (file, or file and line) and the reason."""
 
     place: str
     text: str
@@ -80,7 +80,7 @@ class Store:
 
     @property
     def problems(self) -> list[SkippedLine]:
-        """What readers of this store have skipped so far: damaged lines, files that cannot be read."""
+        """The damaged lines and unreadable files that readers of this store have skipped so far."""
         return list(self._problems)
 
     # Writing
@@ -115,7 +115,7 @@ class Store:
     # Reading
 
     def environment(self, digest: str) -> dict[str, Any]:
-        """Return a stored environment; empty, and a problem, where it is missing or damaged."""
+        """Return a stored environment; empty, with a problem noted, if it is missing or damaged."""
         if digest not in self._environments:
             path = self.root / "environments" / f"{digest}.json"
             try:
@@ -204,7 +204,7 @@ class Store:
         run: str | None = None,
         newest: bool = False,
     ) -> list[StoredRecord]:
-        """Return the records that match, the oldest run first; what cannot be read is a problem, not an error.
+        """Return the records that match, the oldest run first; an unreadable line or file is a problem, not an error.
 
         Args:
             paper: the paper's id; empty for baselines that belong to none.
@@ -265,7 +265,7 @@ class Store:
 
 
 class _Query:
-    """What is asked for, and what has been seen of it."""
+    """A query, and the rows of its answer seen so far."""
 
     def __init__(self, paper: str | None, subject: str | None, metric: str | None, newest: bool = False) -> None:
         self.paper, self.subject, self.metric, self.newest = paper, subject, metric, newest
@@ -275,7 +275,7 @@ class _Query:
         self.seen: set[tuple[object, ...]] = set()
 
     def may_match(self, line: bytes) -> bool:
-        """Tell whether a line may match, without decoding it.
+        """Whether a line may match, without decoding it.
 
         It may if it starts with the paper and holds every other text, or spells any with escapes. A line that does not
         look like a whole record as the store writes it is let through: only decoding tells what it is.
@@ -292,11 +292,11 @@ class _Query:
         )
 
     def is_seen(self, line: bytes, device: str) -> bool:
-        """Tell whether a newer line of the same layout was about the same job and row; cheap, and never by mistake."""
+        """Whether a newer line of the same layout was about the same job and row; cheap, and never wrong if true."""
         return (device, self.decoder.row(line)) in self.seen
 
     def is_replaced(self, record: StoredRecord, line: bytes) -> bool:
-        """Tell whether a newer record of the same job and row was seen; if not, this one is now the newest."""
+        """Whether a newer record of the same job and row was seen; if not, this one is now the newest."""
         row = self.decoder.row(line)
         if row is not None:
             self.seen.add((record.device, row))

@@ -123,7 +123,7 @@ def check_finite(loss: float, *, epoch: int, step: int, checkpoint: Path | str |
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a file could not be read or written, in few words."""
+    """Return the reason that a file could not be read or written, a few words."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno:

@@ -11,8 +11,9 @@ from claimbench.kernels.operator import Operator
 __all__ = ["OPERATOR", "attentive_pool"]
 
 
-def _fake(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor]:
     """Return an empty output and an empty table of log-sums of exponentials (B, Q), for the backward pass."""
+    query, key, value, _ = args
     kept = torch.float64 if value.dtype == torch.float64 else torch.float32
     shape = (key.shape[0], query.shape[1])
     return value.new_empty(*shape, value.shape[3]), value.new_empty(shape, dtype=kept)
@@ -20,7 +21,7 @@ def _fake(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tens
 
 OPERATOR = Operator(
     name="attentive_pool",
-    arguments="Tensor query, Tensor key, Tensor value, float scale",
+    arguments=reference.Arguments,
     reference=reference.attentive_pool,
     fake=_fake,
     extras=1,

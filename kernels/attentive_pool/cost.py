@@ -6,39 +6,39 @@ The FLOPs are those of the products; softmax is not counted. Byte counts take ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
-Shape = Sequence[int]
-
-
-def _pairs(query: Shape, key: Shape) -> int:
-    """Return how many pairs of a query and a token there are."""
-    return key[0] * key[1] * query[1]
+from claimbench.kernels.attentive_pool.reference import Arguments
+from claimbench.kernels.cost import elements
 
 
-def forward_flops(query: Shape, key: Shape, value: Shape, scale: float) -> int:
+def _pairs(args: Arguments) -> int:
+    """Return the number of pairs of a query and a token."""
+    return args.key.shape[0] * args.key.shape[1] * args.query.shape[1]
+
+
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass: a multiply and an add for each pair and channel of key and value."""
-    return 2 * _pairs(query, key) * (key[3] + value[3])
+    return 2 * _pairs(args) * (args.key.shape[3] + args.value.shape[3])
 
 
-def backward_flops(
-    query: Shape, key: Shape, value: Shape, scale: float, needs: Sequence[bool] = (True, True, True)
-) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 3) -> int:
     """Return the FLOPs of the backward pass for the gradients that are needed; the recomputation is not counted."""
     of_query, of_key, of_value = needs
-    weights = value[3] * (of_query or of_key)  # the gradient of the weights, which those of query and key rest on
-    return 2 * _pairs(query, key) * (weights + key[3] * (of_query + of_key) + value[3] * of_value)
+    key, value = args.key.shape[3], args.value.shape[3]
+    weights = value * (of_query or of_key)  # the gradient of the weights, which those of query and key rest on
+    return 2 * _pairs(args) * (weights + key * (of_query + of_key) + value * of_value)
 
 
-def _out(query: Shape, key: Shape, value: Shape) -> int:
-    return key[0] * query[1] * value[3]
+def _out(args: Arguments) -> int:
+    """Return the number of elements of the output."""
+    return args.key.shape[0] * args.query.shape[1] * args.value.shape[3]
 
 
-def forward_bytes(query: Shape, key: Shape, value: Shape, scale: float, itemsize: int) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when every argument is read and the output written once."""
-    return itemsize * (prod(query) + prod(key) + prod(value) + _out(query, key, value))
+    return args.query.itemsize * (elements(args) + _out(args))
 
 
-def backward_bytes(query: Shape, key: Shape, value: Shape, scale: float, itemsize: int) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: all arguments and the output's gradient in, every gradient out."""
-    return itemsize * (2 * (prod(query) + prod(key) + prod(value)) + _out(query, key, value))
+    return args.query.itemsize * (2 * elements(args) + _out(args))

@@ -29,14 +29,14 @@ def _dot(a, b, ACC: tl.constexpr):
 
 @triton.jit
 def _block(first, count, BLOCK: tl.constexpr):
-    """The numbers of a block's members and which of them exist."""
+    """Return the numbers of a block's members and whether each exists."""
     index = first + tl.arange(0, BLOCK)
     return index, index < count
 
 
 @triton.jit
 def _load(at, row, row_stride, rows_inside, column, column_stride, columns_inside):
-    """A matrix of these rows and columns, zero where one does not exist."""
+    """Return a matrix of these rows and columns, zero where one does not exist."""
     where = at + row[:, None] * row_stride + column[None, :] * column_stride
     return tl.load(where, mask=rows_inside[:, None] & columns_inside[None, :], other=0)
 
@@ -47,7 +47,7 @@ def _products_kernel(
     count, width, own, runs, run, factor,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """scores[b, q, n] = factor * vectors[b, q] . tokens[b, n, q // own], for a block of tokens and a run of queries."""
+    """Compute factor * vectors[b, q] . tokens[b, n, q // own] for a block of tokens n and a run of queries q."""
     image = (tl.program_id(0) // runs).to(tl.int64)
     first = tl.program_id(0) % runs * run
     q, queried = _block(0, run, QUERIES)
@@ -71,7 +71,7 @@ def _pool_kernel(
     SOFTMAX: tl.constexpr,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """out[b, q] = factor * the sum over n of scores[b, q, n], or their softmax over n, times tokens[b, n, q // own]."""
+    """Compute factor * the sum over n of scores[b, q, n], or their softmax over n, times tokens[b, n, q // own]."""
     image = (tl.program_id(0) // runs).to(tl.int64)
     first = tl.program_id(0) % runs * run
     q, queried = _block(0, run, QUERIES)
@@ -107,7 +107,7 @@ def _spread_kernel(
     count, width, own, groups, factor,
     QUERIES: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """tokens[b, n, g] = factor * the sum over the queries q of group g of scores[b, q, n] * vectors[b, q]."""
+    """Compute factor * the sum over the queries q of group g of scores[b, q, n] * vectors[b, q]."""
     image = (tl.program_id(0) // groups).to(tl.int64)
     group = tl.program_id(0) % groups
     n, inside = _block(tl.program_id(1) * TOKENS, count, TOKENS)
@@ -123,10 +123,9 @@ def _spread_kernel(
     tl.store(where, (total * factor).to(tokens.dtype.element_ty), mask=inside[:, None] & there[None, :])
 
 
-def refuses(query, key, value, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    tokens = (tensor.transpose(1, 2) for tensor in (key, value))
-    return support.refuses(query, key, value) or next(filter(None, map(support.map_too_large, tokens)), None)
+    return support.refuses(args, args.key.transpose(1, 2), args.value.transpose(1, 2))
 
 
 def _sizes(query, tokens, run):
@@ -136,7 +135,7 @@ def _sizes(query, tokens, run):
 
 
 def _runs(query, key, value):
-    """Return how many queries in a row a program takes, all of one group of keys and one of values."""
+    """Return the number of consecutive queries of a program, all of one group of keys and one of values."""
     run = gcd(query.shape[1] // key.shape[2], query.shape[1] // value.shape[2])
     return gcd(run, _QUERIES) if run > _QUERIES else run
 
@@ -180,8 +179,9 @@ def _spread(scores, vectors, like, factor):
     return tokens
 
 
-def forward(query, key, value, scale):
+def forward(args):
     """Return the pooled values and the logarithm of each softmax's sum, (B, Q)."""
+    query, key, value, scale = args
     batch, queries = key.shape[0], query.shape[1]
     out = value.new_empty(batch, queries, value.shape[3])
     logs = torch.empty(batch, queries, dtype=support.storage(query, key, value), device=value.device)
@@ -193,8 +193,9 @@ def forward(query, key, value, scale):
     return out, logs
 
 
-def backward(grad, saved, query, key, value, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of query, key and value, None where ``needs`` is False."""
+    query, key, value, scale = args
     logs, batch = saved[-1], key.shape[0]
     if not batch:
         return tuple(torch.zeros_like(t) if need else None for t, need in zip((query, key, value), needs, strict=True))

@@ -25,9 +25,9 @@ Axis = Literal["both", "width", "height"]
 
 OPERATOR = Operator(
     name="biased_attention",
-    arguments="Tensor query, Tensor key, Tensor value, Tensor table, Tensor? gate, float scale",
+    arguments=reference.Arguments,
     reference=reference.biased_attention,
-    fake=lambda query, key, value, table, gate, scale: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 
@@ -118,11 +118,11 @@ def window_attention(
     """Attend within the windows that tile a map, each biased by relative offset; with a shift, the tiling is moved.
 
     Without a shift, position (y, x) attends to those of the same window, (y // w, x // w), as in
-    :func:`biased_attention` on each. With a shift s the windows begin at s, s + w, ...; what is left at the map's
-    edges, s positions at the top and left and w - s at the bottom and right, attends within itself. That is Swin's
-    cyclic shift under its mask: the mask keeps apart what the shift brings together from the map's two ends, and each
-    side of it is a smaller window. The parts of a cut window are attended to as windows of their size; nothing is moved
-    and no mask is made, except on the meta device and the reference backend, where the definition counts.
+    :func:`biased_attention` on each. With a shift s the windows begin at s, s + w, ...; the positions left at the map's
+    edges, s at the top and left and w - s at the bottom and right, attend among themselves. That is Swin's cyclic shift
+    under its mask: the mask separates positions that the shift brings together from the map's two ends, and each side
+    of it is a smaller window. The parts of a cut window are attended to as windows of their size. Nothing is moved and
+    no mask is made, except on the meta device and the reference backend, which follow the definition.
 
     Args:
         query, key: (B, H, W, G, d), floating point, any strides; H and W are multiples of ``window``.

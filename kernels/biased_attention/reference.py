@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.biased_attention.biased_attention`.
+
+    The maps are (B, L, G, H, W, d): L independent grids in every image.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    table: Tensor
+    gate: Tensor | None
+    scale: float
 
 
 def pair_bias(table: Tensor, height: int, width: int) -> Tensor:
@@ -14,12 +30,9 @@ def pair_bias(table: Tensor, height: int, width: int) -> Tensor:
     return table.flatten(1)[:, offset.flatten()].unflatten(1, (height * width, height * width))
 
 
-def biased_attention(
-    query: Tensor, key: Tensor, value: Tensor, table: Tensor, gate: Tensor | None, scale: float
-) -> Tensor:
-    """See :func:`claimbench.kernels.biased_attention.biased_attention`; the maps are (B, L, G, H, W, d), L grids in an
-    image.
-    """
+def biased_attention(args: Arguments) -> Tensor:
+    """See :func:`claimbench.kernels.biased_attention.biased_attention`."""
+    query, key, value, table, gate, scale = args
     height, width = query.shape[3:5]
     q, k, v = (x.flatten(3, 4) for x in (query, key, value))
     scores, bias = scale * q @ k.transpose(-2, -1), pair_bias(table, height, width)

@@ -17,12 +17,12 @@ from claimbench.kernels.triton_support import unavailable
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 _PROGRAMS = 2048
-"""How many programs the sums of the table's gradient are divided among at most; each leaves one block of sums."""
+"""The largest number of programs that share the sums of the table's gradient; each leaves one block of sums."""
 
 
 @triton.jit
 def _grid_of(program, lines, heads):
-    """The image, the line and the head (64 bits wide, for large tensors) of the program's grid."""
+    """Return the image, the line and the head (64 bits wide, for large tensors) of the program's grid."""
     return (
         (program // heads // lines).to(tl.int64),
         (program // heads % lines).to(tl.int64),
@@ -32,7 +32,7 @@ def _grid_of(program, lines, heads):
 
 @triton.jit
 def _positions_from(first, positions, width, BLOCK: tl.constexpr):
-    """The rows, the columns and whether they exist, of BLOCK positions from ``first`` on; others stand at (0, 0)."""
+    """Return the rows, the columns and the existence of BLOCK positions from ``first`` on; others stand at (0, 0)."""
     index = first + tl.arange(0, BLOCK)
     inside = index < positions
     index = tl.where(inside, index, 0)
@@ -41,7 +41,7 @@ def _positions_from(first, positions, width, BLOCK: tl.constexpr):
 
 @triton.jit
 def _vectors(at, sh, sw, sc, h, w, inside, channels, BLOCK_C: tl.constexpr):
-    """The vectors of some positions, (positions, BLOCK_C), zero outside."""
+    """Return the vectors of some positions, (positions, BLOCK_C), zero outside."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     return tl.load(at + (h * sh + w * sw)[:, None] + channel[None, :] * sc, mask=mask, other=0)
@@ -58,13 +58,13 @@ def _store_vectors(at, sh, sw, sc, h, w, inside, channels, x, BLOCK_C: tl.conste
 
 @triton.jit
 def _product(a, b, FACTOR: tl.constexpr, ACC: tl.constexpr):
-    """The matrix product of factors rounded to FACTOR."""
+    """Return the matrix product of factors rounded to FACTOR."""
     return tl.dot(a.to(FACTOR), b.to(FACTOR), input_precision="ieee", out_dtype=ACC)
 
 
 @triton.jit
 def _biases(table, ty, tx, h, w, y, x, height, width, seen, ACC: tl.constexpr):
-    """The biases of queries (h, w) for keys (y, x), minus infinity where there is no key."""
+    """Return the biases of queries (h, w) for keys (y, x), minus infinity where there is no key."""
     row = y[None, :] - h[:, None] + height - 1
     column = x[None, :] - w[:, None] + width - 1
     found = tl.load(table + row * ty + column * tx).to(ACC)
@@ -73,7 +73,7 @@ def _biases(table, ty, tx, h, w, y, x, height, width, seen, ACC: tl.constexpr):
 
 @triton.jit
 def _raised(peak, norm, scores):
-    """Take new scores into a running softmax: the new peak and norm, the factor of old sums, the new numerators."""
+    """Take new scores into a running softmax; return its peak and norm, the factor of old sums, the new numerators."""
     higher = tl.maximum(peak, tl.max(scores, axis=1))
     keep = tl.exp(peak - higher)
     numerators = tl.exp(scores - higher[:, None])
@@ -140,10 +140,10 @@ def _query_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a tile of queries and, in ``sums`` (kinds, grids, positions), what other passes need of each.
+    """Compute the gradient of a tile of queries and, for the other passes, ``sums`` (kinds, grids, positions).
 
-    The kinds: the logarithm of the softmax's denominator, the mean of the weights' gradients under the softmax, and
-    with a gate both of the positional softmax.
+    The kinds are the logarithm of the softmax's denominator, the mean of the weights' gradients under the softmax,
+    and with a gate both of the positional softmax.
     """
     positions = height * width
     tiles = tl.cdiv(positions, BLOCK)
@@ -215,7 +215,7 @@ def _key_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of a tile of keys and values."""
+    """Compute the gradients of a tile of keys and values."""
     positions = height * width
     tiles = tl.cdiv(positions, BLOCK)
     task = tl.program_id(0) // tiles
@@ -271,7 +271,7 @@ def _table_kernel(
     SCALE: tl.constexpr, GATED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr,
     FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of the biases between two pieces of rows at one distance, summed over rows and a part of the grids.
+    """Compute the biases' gradients between pieces of rows at one distance, summed over rows and a part of the grids.
 
     ``out`` is (parts, heads, 2 height - 1, width, width): distance of the rows, column of the query, of the key.
     """
@@ -327,8 +327,9 @@ def _table_kernel(
     tl.store(to, share * total, mask=exists)
 
 
-def _constants(query, value, gate, scale):
+def _constants(args):
     """Return the kernels' compile-time arguments: tiles of positions, powers of two that cover the channels, dtypes."""
+    query, value = args.query, args.value
     deep, wide = max(16, support.block_of(query.shape[-1])), max(16, support.block_of(value.shape[-1]))
     most = 64 if max(deep, wide) * query.element_size() <= 128 else 32
     positions = max(query.shape[3] * query.shape[4], 1)
@@ -337,8 +338,8 @@ def _constants(query, value, gate, scale):
     if support.interpreted():  # which holds bfloat16 as integers and multiplies them as such
         factors = {}
     return {
-        "SCALE": scale,  # as a run-time argument it would be rounded to float32
-        "GATED": gate is not None,
+        "SCALE": args.scale,  # as a run-time argument it would be rounded to float32
+        "GATED": args.gate is not None,
         "BLOCK": min(most, max(16, support.block_of(positions))),
         "BLOCK_D": deep,
         "BLOCK_C": wide,
@@ -348,7 +349,7 @@ def _constants(query, value, gate, scale):
 
 
 def _gate(gate):
-    """Return what a kernel takes for the gate: a pointer, which may be None, and its stride."""
+    """Return the gate as a kernel takes it: a pointer, None without a gate, and its stride."""
     return (None, 0) if gate is None else (gate, gate.stride(0))
 
 
@@ -356,20 +357,18 @@ def _sizes(query, value):
     return (*query.shape[1:5], query.shape[5], value.shape[5])
 
 
-def refuses(query, key, value, table, gate, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    refused = support.refuses(query, key, value, table, gate)
-    for tensor in (query, key, value):
-        refused = refused or support.map_too_large(tensor)
-    return refused
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def forward(query, key, value, table, gate, scale):
+def forward(args):
     """Return the attended values, in the order of value's strides."""
+    query, key, value, table, gate, _ = args
     out = torch.empty_like(value)
     if out.numel() == 0:
         return out
-    constants = _constants(query, value, gate, scale)
+    constants = _constants(args)
     grids = query.shape[0] * query.shape[1] * query.shape[2]
     with support.launching(out):
         _forward_kernel[(grids * triton.cdiv(query.shape[3] * query.shape[4], constants["BLOCK"]),)](
@@ -390,8 +389,9 @@ def _along_diagonals(sums, width):
     return (picked * inside).sum(-1)
 
 
-def _table_gradient(grad, query, key, value, table, gate, sums, constants):
+def _table_gradient(grad, args, sums, constants):
     """Return the gradient of the table: sums over pairs of rows, then along the diagonals of each."""
+    query, key, value, table, gate, _ = args
     batch, lines, heads, height, width, _ = query.shape
     block = min(constants["BLOCK"], max(16, support.block_of(width)))
     pieces = heads * (2 * height - 1) * triton.cdiv(width, block) ** 2
@@ -405,13 +405,14 @@ def _table_gradient(grad, query, key, value, table, gate, sums, constants):
     return _along_diagonals(out.sum(0), width)
 
 
-def backward(grad, saved, query, key, value, table, gate, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the five gradients, None where ``needs`` is False."""
+    query, key, value, table, gate, _ = args
     grads = [torch.empty_like(t) if t is not None else None for t in (query, key, value, table, gate)]
     if value.numel() == 0:
         return [g.zero_() if g is not None and need else None for g, need in zip(grads, needs, strict=True)]
     to_query, to_key, to_value, to_table, to_gate = grads
-    constants = _constants(query, value, gate, scale)
+    constants = _constants(args)
     batch, lines, heads, height, width, _ = query.shape
     grids = batch * lines * heads
     kinds = 2 if gate is None else 4
@@ -425,7 +426,7 @@ def backward(grad, saved, query, key, value, table, gate, scale, *, needs):
             targets = (to_key, *to_key.stride(), to_value, *to_value.stride())
             _key_kernel[launch](*maps, *targets, *shared, **constants)
         if needs[3]:
-            to_table.copy_(_table_gradient(grad, query, key, value, table, gate, sums, constants))
+            to_table.copy_(_table_gradient(grad, args, sums, constants))
         if gate is not None and needs[4]:
             change = (sums[3] - sums[1]).view(batch * lines, heads, -1)
             to_gate.copy_(change.sum((0, 2)))

@@ -14,7 +14,7 @@ Span = tuple[int, int, int]
 
 
 def _spans(length: int, window: int, shift: int) -> list[Span]:
-    """Return how an axis is cut: whole windows, between the two parts of the one that a shift cuts in two."""
+    """Return the parts of an axis: whole windows, between the two parts of the window that a shift cuts in two."""
     if not shift:
         return [(0, length, window)]
     cuts = [
@@ -59,7 +59,7 @@ def attend(
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, table: Tensor, window: int, shift: int, scale: float) -> Tensor:
-    """The definition: a cyclic shift, and a mask between positions that it brought together from the map's two ends."""
+    """Attend by the definition: a cyclic shift, and a mask between positions that it brings together from both ends."""
     batch, height, width = query.shape[:3]
     whole = ((0, height, window), (0, width, window))
     q, k, v = (_windows(x.roll((-shift, -shift), (1, 2)), *whole).flatten(3, 4) for x in (query, key, value))

@@ -15,10 +15,9 @@ __all__ = ["OPERATOR", "context_mix"]
 
 OPERATOR = Operator(
     name="context_mix",
-    arguments="Tensor query, Tensor key, Tensor projection, Tensor projection_bias, Tensor position_bias, "
-    "Tensor value, int[] kernel_sizes",
+    arguments=reference.Arguments,
     reference=reference.context_mix,
-    fake=lambda query, key, projection, projection_bias, position_bias, value, kernel_sizes: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 

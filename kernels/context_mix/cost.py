@@ -9,67 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-Shape = Sequence[int]
+from claimbench.kernels.context_mix.reference import Arguments
+from claimbench.kernels.cost import elements
 
 
-def forward_flops(
-    query: Shape,
-    key: Shape,
-    projection: Shape,
-    projection_bias: Shape,
-    position_bias: Shape,
-    value: Shape,
-    kernel_sizes: Sequence[int],
-) -> int:
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass: a multiply and an add for each product in the formula."""
-    positions, regions = prod(query[:4]), key[2]
-    affinity = prod(query) * regions
-    scores = positions * regions * projection[0]
-    return 2 * (affinity + scores + positions * value[-1] * projection[0])
+    positions, regions, taps = prod(args.query.shape[:4]), args.key.shape[2], args.projection.shape[0]
+    affinity = args.query.numel() * regions
+    scores = positions * regions * taps
+    return 2 * (affinity + scores + positions * args.value.shape[-1] * taps)
 
 
-def backward_flops(
-    query: Shape,
-    key: Shape,
-    projection: Shape,
-    projection_bias: Shape,
-    position_bias: Shape,
-    value: Shape,
-    kernel_sizes: Sequence[int],
-    needs: Sequence[bool] = (True,) * 6,
-) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 6) -> int:
     """Return the FLOPs of the backward pass: each product gives rise to two. The recomputation is not counted."""
-    return 2 * forward_flops(query, key, projection, projection_bias, position_bias, value, kernel_sizes)
+    return 2 * forward_flops(args)
 
 
-def _elements(*shapes: Shape) -> int:
-    return sum(prod(shape) for shape in shapes)
-
-
-def forward_bytes(
-    query: Shape,
-    key: Shape,
-    projection: Shape,
-    projection_bias: Shape,
-    position_bias: Shape,
-    value: Shape,
-    kernel_sizes: Sequence[int],
-    itemsize: int,
-) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when every argument is read and the output written once."""
-    return itemsize * _elements(query, key, projection, projection_bias, position_bias, value, value)
+    return args.value.itemsize * (elements(args) + args.value.numel())
 
 
-def backward_bytes(
-    query: Shape,
-    key: Shape,
-    projection: Shape,
-    projection_bias: Shape,
-    position_bias: Shape,
-    value: Shape,
-    kernel_sizes: Sequence[int],
-    itemsize: int,
-) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: all arguments and the output's gradient in, six gradients out."""
-    arguments = _elements(query, key, projection, projection_bias, position_bias, value)
-    return itemsize * (2 * arguments + prod(value))
+    return args.value.itemsize * (2 * elements(args) + args.value.numel())

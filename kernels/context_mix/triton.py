@@ -28,12 +28,12 @@ from claimbench.kernels.triton_support import unavailable
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 _SLAB_SCORES = 2**24
-"""How many scores the backward pass holds at a time, in two copies: 128 MB in float32."""
+"""The number of scores that the backward pass holds at a time, in two copies: 128 MB in float32."""
 
 
 @triton.jit
 def _score(query, folded, bias, table, ACC: tl.constexpr, inside, shown):
-    """The score of one tap for each query: with the tap's folded key, its bias and the bias of the offset."""
+    """Return the score of one tap for each query, from the tap's folded key, its bias and the bias of the offset."""
     row = tl.load(folded, mask=shown, other=0).to(ACC)
     offset = tl.load(table, mask=inside, other=0).to(ACC)
     return tl.sum(query * row[None, :], axis=1) + tl.load(bias).to(ACC) + offset
@@ -131,13 +131,13 @@ def _weights_kernel(
 
 @triton.jit
 def _first_with(offset, length, KERNEL: tl.constexpr):
-    """The first position whose window holds the position ``offset`` further on."""
+    """Return the first position whose window holds the position ``offset`` further on."""
     return tl.where(offset < -(KERNEL // 2), length - KERNEL - offset, tl.maximum(0, -offset))
 
 
 @triton.jit
 def _last_with(offset, length, KERNEL: tl.constexpr):
-    """The last position whose window holds the position ``offset`` further on."""
+    """Return the last position whose window holds the position ``offset`` further on."""
     return tl.where(offset > KERNEL // 2, KERNEL - 1 - offset, tl.minimum(length - 1, length - 1 - offset))
 
 
@@ -146,7 +146,7 @@ def _table_gradient_kernel(
     grad, gg, gh, gw, gt, out, og, os, height, width,
     KERNEL: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """One program sums what one offset of one group contributed to, over the rectangle of queries that see it."""
+    """Sum the gradients of one offset of one group, over the rectangle of queries that see it, in each program."""
     SPAN: tl.constexpr = 2 * KERNEL - 1
     offset = tl.program_id(0) % (SPAN * SPAN)
     group = (tl.program_id(0) // (SPAN * SPAN)).to(tl.int64)
@@ -167,33 +167,29 @@ def _table_gradient_kernel(
     tl.store(out + group * og + offset * os, tl.sum(total, axis=0))
 
 
-def refuses(query, key, projection, projection_bias, position_bias, value, kernel_sizes):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return (
-        support.refuses(query, key, projection, projection_bias, position_bias, value)
-        or support.map_too_large(query)
-        or support.map_too_large(value[:, 0])
-    )
+    return support.refuses(args, args.query, args.value[:, 0])
 
 
-def _fold(projection, key):
+def _fold(args):
     """Return projection @ key, (B, G, P, d), in the type that is calculated in."""
-    dtype = support.storage(key)
-    return projection.to(dtype) @ key.to(dtype)
+    dtype = support.storage(args.key)
+    return args.projection.to(dtype) @ args.key.to(dtype)
 
 
-def _branches(folded, projection_bias, position_bias, kernel_sizes):
+def _branches(args, folded):
     """Yield for each kernel its size, the slice of its taps and its part of folded keys, biases and offsets' biases."""
     first_tap, first_offset = 0, 0
-    for k in kernel_sizes:
+    for k in args.kernel_sizes:
         taps = slice(first_tap, first_tap + k * k)
         offsets = slice(first_offset, first_offset + (2 * k - 1) ** 2)
-        yield k, taps, offsets, (folded[:, :, taps], projection_bias[taps], position_bias[:, offsets])
+        yield k, taps, offsets, (folded[:, :, taps], args.projection_bias[taps], args.position_bias[:, offsets])
         first_tap, first_offset = taps.stop, offsets.stop
 
 
 def _launch(kernel, query, terms, tensors, kernel_size, **blocks):
-    """Launch a kernel over all positions of the query, (B, G, H, W, d); ``terms`` are what scores are made of."""
+    """Launch a kernel over all positions of the query, (B, G, H, W, d); ``terms`` make up the scores."""
     batch, groups, height, width, depth = query.shape
     block_d = support.block_of(depth)
     block = support.positions_per_program(max(block_d, *blocks.values()) if blocks else block_d)
@@ -205,14 +201,14 @@ def _launch(kernel, query, terms, tensors, kernel_size, **blocks):
     )
 
 
-def forward(query, key, projection, projection_bias, position_bias, value, kernel_sizes):
+def forward(args):
     """Return the mixed values, with value's strides."""
+    query, value = args.query, args.value
     out = torch.empty_like(value)
     if out.numel() == 0:
         return out
     with support.launching(value):
-        branches = _branches(_fold(projection, key), projection_bias, position_bias, kernel_sizes)
-        for index, (k, _, _, terms) in enumerate(branches):
+        for index, (k, _, _, terms) in enumerate(_branches(args, _fold(args))):
             tensors = (value[:, index], out[:, index])
             _launch(_forward_kernel, query, terms, tensors, k, BLOCK_C=support.block_of(value.shape[-1]))
     return out
@@ -256,21 +252,21 @@ def _table_gradient(grad, height, width, kernel_size):
     return out
 
 
-def backward(grad, saved, query, key, projection, projection_bias, position_bias, value, kernel_sizes, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of the six tensors, None where ``needs`` is False."""
-    arguments = (query, key, projection, projection_bias, position_bias, value)
+    *tensors, _ = args
+    query, key, projection, projection_bias, position_bias, value = tensors
     if value.numel() == 0:
-        return [torch.zeros_like(a) if need else None for a, need in zip(arguments, needs, strict=True)]
+        return [torch.zeros_like(a) if need else None for a, need in zip(tensors, needs, strict=True)]
     batch, groups, height, width, _ = query.shape
     grad_value = torch.empty_like(value) if needs[5] else None
     with support.launching(value):
-        folded = _fold(projection, key)
+        folded = _fold(args)
         grad_query = folded.new_zeros(query.shape).flatten(2, 3)
         grad_folded = torch.empty_like(folded)
         grad_bias = folded.new_zeros(projection_bias.shape)
         grad_table = folded.new_zeros(position_bias.shape)
-        branches = _branches(folded, projection_bias, position_bias, kernel_sizes)
-        for index, (k, taps, offsets, (keys, bias, table)) in enumerate(branches):
+        for index, (k, taps, offsets, (keys, bias, table)) in enumerate(_branches(args, folded)):
             for b, g in _slabs(batch, groups, height * width * k * k):
                 asked, flow = query[b, g], grad[b, index, g]
                 weights = _weights(asked, (keys[b, g], bias, table[g]), k)
@@ -290,5 +286,5 @@ def backward(grad, saved, query, key, projection, projection_bias, position_bias
             grad_bias,
             grad_table,
         )
-    narrowed = [torch.empty_like(a).copy_(f) if n else None for a, f, n in zip(arguments, found, needs, strict=False)]
+    narrowed = [torch.empty_like(a).copy_(f) if n else None for a, f, n in zip(tensors, found, needs, strict=False)]
     return [*narrowed, grad_value]

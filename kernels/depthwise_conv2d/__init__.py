@@ -12,9 +12,9 @@ __all__ = ["OPERATOR", "depthwise_conv2d"]
 
 OPERATOR = Operator(
     name="depthwise_conv2d",
-    arguments="Tensor x, Tensor weight, Tensor? bias, int dilation",
+    arguments=reference.Arguments,
     reference=reference.depthwise_conv2d,
-    fake=lambda x, weight, bias, dilation: torch.empty_like(x),
+    fake=lambda args: torch.empty_like(args.x),
 )
 
 

@@ -9,55 +9,44 @@ from torch import Tensor
 
 from claimbench.kernels import native
 from claimbench.kernels.depthwise_conv2d import reference
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.depthwise_conv2d.reference import Arguments
+from claimbench.kernels.native import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def refuses(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(x, weight, bias)
-
-
-def pytorch_is_faster(x: Tensor, weight: Tensor, dilation: int) -> bool:
+def pytorch_is_faster(args: Arguments) -> bool:
     """Return whether PyTorch's own forward pass (oneDNN) is the faster one.
 
     Measured in float32, the only dtype that oneDNN's depthwise kernels take on every processor: few taps are faster
     there in channels-first memory, and with dilation 2 or 3 in channels-last memory too. Many taps, larger dilations
     and every backward pass are faster here.
     """
-    taps, reach = weight.shape[2] * weight.shape[3], dilation * max(weight.shape[2] // 2, weight.shape[3] // 2)
+    x, (kh, kw) = args.x, args.weight.shape[2:]
+    taps, reach = kh * kw, args.dilation * max(kh // 2, kw // 2)
     if x.dtype != torch.float32 or reach > 3:
         return False
     if x.stride(1) == 1:
-        return taps <= 9 and dilation > 1
+        return taps <= 9 and args.dilation > 1
     return taps <= 25 or x.shape[3] <= 14
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    out = torch.empty_like(x, dtype=native.compute_dtype(x.dtype))
-    if pytorch_is_faster(x, weight, dilation):
-        found = reference.depthwise_conv2d(x, weight, bias, dilation)
+    out = torch.empty_like(args.x, dtype=native.compute_dtype(args.x.dtype))
+    if pytorch_is_faster(args):
+        found = reference.depthwise_conv2d(args)
         return found if found.stride() == out.stride() else out.copy_(found)
-    shared_bias = None if bias is None else native.share(bias).contiguous()
-    native.module().depthwise_conv2d_forward(
-        native.share(x), native.share(weight), shared_bias, out, dilation, native.threads()
-    )
-    return out.to(x.dtype)
+    x, weight, bias = native.shared(args)
+    bias = None if bias is None else bias.contiguous()
+    native.module().depthwise_conv2d_forward(x, weight, bias, out, args.dilation, native.threads())
+    return out.to(args.x.dtype)
 
 
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    dilation: int,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, weight and bias, None where ``needs`` is False."""
-    module, rest = native.module(), (dilation, native.threads())
+    x, weight = args.x, args.weight
+    module, rest = native.module(), (args.dilation, native.threads())
     shared = native.share(grad)
     grads: list[Tensor | None] = [None, None, None]
     if needs[0]:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.depthwise_conv2d.depthwise_conv2d`."""
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    dilation: int
+
+
+def depthwise_conv2d(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.depthwise_conv2d.depthwise_conv2d`."""
+    x, weight, bias, dilation = args
     padding = [dilation * (size // 2) for size in weight.shape[2:]]
     return F.conv2d(x, weight, bias, padding=padding, dilation=dilation, groups=x.shape[1])

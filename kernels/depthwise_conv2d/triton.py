@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from claimbench.kernels import triton_support as support
+from claimbench.kernels.depthwise_conv2d.reference import Arguments
 from claimbench.kernels.triton_support import refuses, unavailable
 
 __all__ = ["backward", "convolve", "forward", "image_gradients", "refuses", "unavailable"]
@@ -114,13 +115,13 @@ def convolve(
     return out
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    return convolve(x, weight, bias, torch.empty_like(x), dilation, False)
+    return convolve(args.x, args.weight, args.bias, torch.empty_like(args.x), args.dilation, False)
 
 
 def image_gradients(grad: Tensor, x: Tensor, kh: int, kw: int, dilation: int) -> Tensor:
-    """Return what each image adds to the gradient of the weight: (B, kh * kw, C)."""
+    """Return each image's share of the gradient of the weight: (B, kh * kw, C)."""
     batch, channels, height, width = x.shape
     tile = _tile(x)
     partial = torch.empty((batch, kh * kw, channels), dtype=support.storage(x), device=x.device)
@@ -138,16 +139,9 @@ def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, dilation: int) -> Tens
     return torch.empty_like(weight).copy_(partial.sum(0).t().reshape(weight.shape))
 
 
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    dilation: int,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, weight and bias, None where ``needs`` is False."""
+    x, weight, _, dilation = args
     return [
         convolve(grad, weight, None, torch.empty_like(x), dilation, True) if needs[0] else None,
         _grad_weight(grad, x, weight, dilation) if needs[1] else None,

@@ -12,9 +12,9 @@ __all__ = ["OPERATOR", "dynamic_depthwise_conv2d"]
 
 OPERATOR = Operator(
     name="dynamic_depthwise_conv2d",
-    arguments="Tensor x, Tensor kernel",
+    arguments=reference.Arguments,
     reference=reference.dynamic_depthwise_conv2d,
-    fake=lambda x, kernel: torch.empty_like(x),
+    fake=lambda args: torch.empty_like(args.x),
 )
 
 

@@ -8,24 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-Shape = Sequence[int]
+from claimbench.kernels.dynamic_depthwise_conv2d.reference import Arguments
 
 
-def forward_flops(x: Shape, kernel: Shape) -> int:
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass: a multiply and an add for each output element and tap."""
-    return 2 * prod(x) * prod(kernel[2:])
+    return 2 * args.x.numel() * prod(args.kernel.shape[2:])
 
 
-def backward_flops(x: Shape, kernel: Shape, needs: Sequence[bool] = (True, True)) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 2) -> int:
     """Return the FLOPs of the backward pass: as many as the forward pass for each gradient."""
-    return forward_flops(x, kernel) * (bool(needs[0]) + bool(needs[1]))
+    return forward_flops(args) * (bool(needs[0]) + bool(needs[1]))
 
 
-def forward_bytes(x: Shape, kernel: Shape, itemsize: int) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when every tensor is read or written once."""
-    return itemsize * (2 * prod(x) + prod(kernel))
+    return args.x.itemsize * (2 * args.x.numel() + args.kernel.numel())
 
 
-def backward_bytes(x: Shape, kernel: Shape, itemsize: int) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: both arguments and the output's gradient in, both gradients out."""
-    return itemsize * (3 * prod(x) + 2 * prod(kernel))
+    return args.x.itemsize * (3 * args.x.numel() + 2 * args.kernel.numel())

@@ -8,27 +8,22 @@ import torch
 from torch import Tensor
 
 from claimbench.kernels import native
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.dynamic_depthwise_conv2d.reference import Arguments
+from claimbench.kernels.native import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def refuses(x: Tensor, kernel: Tensor) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(x, kernel)
-
-
-def forward(x: Tensor, kernel: Tensor) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    out = torch.empty_like(x, dtype=native.compute_dtype(x.dtype))
-    native.module().dynamic_depthwise_conv2d_forward(native.share(x), native.share(kernel), out, native.threads())
-    return out.to(x.dtype)
+    out = torch.empty_like(args.x, dtype=native.compute_dtype(args.x.dtype))
+    native.module().dynamic_depthwise_conv2d_forward(*native.shared(args), out, native.threads())
+    return out.to(args.x.dtype)
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, kernel: Tensor, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x and kernel, None where ``needs`` is False."""
+    x, kernel = args
     module, threads = native.module(), native.threads()
     shared = native.share(grad)
     grads: list[Tensor | None] = [None, None]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def dynamic_depthwise_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.dynamic_depthwise_conv2d.dynamic_depthwise_conv2d`."""
+
+    x: Tensor
+    kernel: Tensor
+
+
+def dynamic_depthwise_conv2d(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.dynamic_depthwise_conv2d.dynamic_depthwise_conv2d`."""
+    x, kernel = args
     batch, channels, height, width = x.shape
     if batch * channels == 0:  # a convolution has at least one group
         return x * kernel.sum((2, 3), keepdim=True)

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from claimbench.kernels.depthwise_conv2d.triton import convolve, image_gradients
+from claimbench.kernels.dynamic_depthwise_conv2d.reference import Arguments
 from claimbench.kernels.triton_support import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def forward(x: Tensor, kernel: Tensor) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the convolution of x, in x's memory format."""
-    return convolve(x, kernel, None, torch.empty_like(x), 1, turned=False, shared=False)
+    return convolve(args.x, args.kernel, None, torch.empty_like(args.x), 1, turned=False, shared=False)
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, kernel: Tensor, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x and kernel, None where ``needs`` is False."""
+    x, kernel = args
     grads: list[Tensor | None] = [None, None]
     if needs[0]:
         grads[0] = convolve(grad, kernel, None, torch.empty_like(x), 1, turned=True, shared=False)

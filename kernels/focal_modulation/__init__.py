@@ -14,9 +14,9 @@ __all__ = ["OPERATOR", "focal_modulation"]
 
 OPERATOR = Operator(
     name="focal_modulation",
-    arguments="Tensor context, Tensor gates, Tensor taps, int[] kernel_sizes",
+    arguments=reference.Arguments,
     reference=reference.focal_modulation,
-    fake=lambda context, gates, taps, kernel_sizes: torch.empty_like(context),
+    fake=lambda args: torch.empty_like(args.context),
 )
 
 

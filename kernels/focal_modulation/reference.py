@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.focal_modulation.focal_modulation`.
+
+    ``taps`` is (C, sum of k * k): the weights of all levels, each flattened, one after the other.
+    """
+
+    context: Tensor
+    gates: Tensor
+    taps: Tensor
+    kernel_sizes: Sequence[int]
 
 
 def level_weights(taps: Tensor, kernel_sizes: Sequence[int]) -> list[Tensor]:
@@ -14,10 +27,9 @@ def level_weights(taps: Tensor, kernel_sizes: Sequence[int]) -> list[Tensor]:
     return [part.unflatten(1, (1, size, size)) for part, size in zip(parts, kernel_sizes, strict=True)]
 
 
-def focal_modulation(context: Tensor, gates: Tensor, taps: Tensor, kernel_sizes: Sequence[int]) -> Tensor:
-    """See :func:`claimbench.kernels.focal_modulation.focal_modulation`; ``taps`` holds all weights, (C, sum of k *
-    k).
-    """
+def focal_modulation(args: Arguments) -> Tensor:
+    """See :func:`claimbench.kernels.focal_modulation.focal_modulation`."""
+    context, gates, taps, kernel_sizes = args
     channels = context.shape[1]
     *local_gates, global_gate = gates.split(1, dim=1)
     total: Tensor | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from claimbench.kernels import triton_support as support
 from claimbench.kernels.depthwise_conv2d.triton import convolve, image_gradients
-from claimbench.kernels.focal_modulation.reference import level_weights
+from claimbench.kernels.focal_modulation.reference import Arguments, level_weights
 from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
@@ -68,20 +68,21 @@ def _gate(x: Tensor, gate: Tensor, out: Tensor, grad: Tensor | None = None, flow
         )  # fmt: skip
 
 
-def refuses(context: Tensor, gates: Tensor, taps: Tensor, kernel_sizes: Sequence[int]) -> str | None:
+def refuses(args: Arguments) -> str | None:
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return support.refuses(context, gates, taps) or support.map_too_large(context)
+    return support.refuses(args, args.context)
 
 
-def _weights(taps: Tensor, kernel_sizes: Sequence[int]) -> list[Tensor]:
-    return level_weights(taps, kernel_sizes) if kernel_sizes else []
+def _weights(args: Arguments) -> list[Tensor]:
+    return level_weights(args.taps, args.kernel_sizes) if args.kernel_sizes else []
 
 
-def forward(context: Tensor, gates: Tensor, taps: Tensor, kernel_sizes: Sequence[int]) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the gated sum, in context's memory format."""
+    context, gates = args.context, args.gates
     storage = support.storage(context)
     total = torch.zeros_like(context, dtype=storage)
-    for level, weight in enumerate(_weights(taps, kernel_sizes)):
+    for level, weight in enumerate(_weights(args)):
         context = convolve(context, weight, None, torch.empty_like(total), 1, turned=False)
         _gate(context, gates[:, level], total)
     average = context.mean((2, 3), dtype=storage)
@@ -89,18 +90,11 @@ def forward(context: Tensor, gates: Tensor, taps: Tensor, kernel_sizes: Sequence
     return total.addcmul_(everywhere, gates[:, -1:].to(storage)).to(gates.dtype)
 
 
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    context: Tensor,
-    gates: Tensor,
-    taps: Tensor,
-    kernel_sizes: Sequence[int],
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of context, gates and taps, None where ``needs`` is False; the levels are computed again."""
+    context, gates, taps, kernel_sizes = args
     storage = support.storage(context)
-    weights = _weights(taps, kernel_sizes)
+    weights = _weights(args)
     read, before, gate_grads = [context], [], []
     for weight in weights:
         before.append(convolve(read[-1], weight, None, torch.empty_like(context, dtype=storage), 1, turned=False))

@@ -12,9 +12,9 @@ __all__ = ["OPERATOR", "global_response_norm"]
 
 OPERATOR = Operator(
     name="global_response_norm",
-    arguments="Tensor x, Tensor gamma, Tensor beta, float eps",
+    arguments=reference.Arguments,
     reference=reference.global_response_norm,
-    fake=lambda x, gamma, beta, eps: torch.empty_like(x),
+    fake=lambda args: torch.empty_like(args.x),
 )
 
 

@@ -1,32 +1,31 @@
 """Arithmetic and least memory traffic of global response normalisation, from the shapes of its arguments.
 
 Normalisations count as no FLOPs: PyTorch's counter counts matrix products and convolutions only, and a model must not
-cost more for calling this operator than for spelling out its formula. What bounds it is memory.
+cost more for calling this operator than for spelling out its formula. Its speed is bound by memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
-Shape = Sequence[int]
+from claimbench.kernels.global_response_norm.reference import Arguments
 
 
-def forward_flops(x: Shape, gamma: Shape, beta: Shape, eps: float) -> int:
+def forward_flops(args: Arguments) -> int:
     """Return 0: the arithmetic of a normalisation is not counted."""
     return 0
 
 
-def backward_flops(x: Shape, gamma: Shape, beta: Shape, eps: float, needs: Sequence[bool] = (True,) * 3) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 3) -> int:
     """Return 0: the arithmetic of a normalisation is not counted."""
     return 0
 
 
-def forward_bytes(x: Shape, gamma: Shape, beta: Shape, eps: float, itemsize: int) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when x is read once and the output written once."""
-    return itemsize * (2 * prod(x) + prod(gamma) + prod(beta))
+    return args.x.itemsize * (2 * args.x.numel() + args.gamma.numel() + args.beta.numel())
 
 
-def backward_bytes(x: Shape, gamma: Shape, beta: Shape, eps: float, itemsize: int) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: x, gamma and the output's gradient in, three gradients out."""
-    return itemsize * (3 * prod(x) + 2 * prod(gamma) + prod(beta))
+    return args.x.itemsize * (3 * args.x.numel() + 2 * args.gamma.numel() + args.beta.numel())

@@ -8,32 +8,27 @@ import torch
 from torch import Tensor
 
 from claimbench.kernels import native
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.global_response_norm.reference import Arguments
+from claimbench.kernels.native import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def refuses(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(x, gamma, beta)
-
-
-def forward(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the normalised x, in x's memory format."""
-    out = torch.empty_like(x, dtype=native.compute_dtype(x.dtype))
+    x, gamma, beta = native.shared(args)
+    out = torch.empty_like(x)
     native.module().global_response_norm_forward(
-        native.share(x), native.share(gamma).contiguous(), native.share(beta).contiguous(), out, eps, native.threads()
+        x, gamma.contiguous(), beta.contiguous(), out, args.eps, native.threads()
     )
-    return out.to(x.dtype)
+    return out.to(args.x.dtype)
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, gamma: Tensor, beta: Tensor, eps: float, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, gamma and beta, None where ``needs`` is False."""
-    shared = native.share(grad)
-    grads = [torch.empty_like(x, dtype=shared.dtype), *shared.new_empty((2, x.shape[1]))]
+    x, gamma = native.share(args.x), native.share(args.gamma)
+    grads = [torch.empty_like(x), *x.new_empty((2, x.shape[1]))]
     native.module().global_response_norm_backward(
-        shared, native.share(x), native.share(gamma).contiguous(), *grads, eps, native.threads()
+        native.share(grad), x, gamma.contiguous(), *grads, args.eps, native.threads()
     )
-    return [g.to(x.dtype) if need else None for g, need in zip(grads, needs, strict=True)]
+    return [g.to(grad.dtype) if need else None for g, need in zip(grads, needs, strict=True)]

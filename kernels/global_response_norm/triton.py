@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from claimbench.kernels import triton_support as support
+from claimbench.kernels.global_response_norm.reference import Arguments
 from claimbench.kernels.triton_support import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
@@ -118,22 +119,22 @@ def _applied(x: Tensor, y: Tensor | None, out: Tensor, scale: Tensor, other: Ten
     return out
 
 
-def forward(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the normalised x, in x's memory format."""
+    x, gamma, beta, eps = args
     norm = _summed(x, None)[0].sqrt()
     relative = norm / (norm.mean(1, keepdim=True) + eps)
     shift = beta.to(norm.dtype).expand_as(norm)
     return _applied(x, None, torch.empty_like(x), gamma * relative + 1, shift)
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, gamma: Tensor, beta: Tensor, eps: float, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, gamma and beta, None where ``needs`` is False.
 
     With s the norms, m their mean, n = s / (m + eps) and a = gamma * sum of grad*x: grad s = (a - mean over c of a n) /
     (m + eps), and grad x = (gamma n + 1) grad + (grad s / s) x, without the last term where s = 0.
     """
+    x, gamma, beta, eps = args
     square, product, total = _summed(x, grad)
     norm = square.sqrt()
     inverse = 1 / (norm.mean(1, keepdim=True) + eps)

@@ -12,10 +12,9 @@ __all__ = ["OPERATOR", "large_kernel_attention"]
 
 OPERATOR = Operator(
     name="large_kernel_attention",
-    arguments="Tensor u, Tensor local_weight, Tensor local_bias, Tensor dilated_weight, Tensor dilated_bias, "
-    "Tensor pointwise_weight, Tensor pointwise_bias, int dilation",
+    arguments=reference.Arguments,
     reference=reference.large_kernel_attention,
-    fake=lambda u, *rest: torch.empty_like(u),
+    fake=lambda args: torch.empty_like(args.u),
 )
 
 

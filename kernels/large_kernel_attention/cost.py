@@ -8,80 +8,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-Shape = Sequence[int]
+from claimbench.kernels.cost import elements
+from claimbench.kernels.large_kernel_attention.reference import Arguments
 
 
-def _each(u: Shape, *weights: Shape) -> list[int]:
+def _each(args: Arguments) -> list[int]:
     """Return the FLOPs of each convolution: a multiply and an add for each position, channel and tap."""
-    return [2 * prod(u) * prod(weight[1:]) for weight in weights]
+    weights = (args.local_weight, args.dilated_weight, args.pointwise_weight)
+    return [2 * args.u.numel() * prod(weight.shape[1:]) for weight in weights]
 
 
-def forward_flops(
-    u: Shape,
-    local_weight: Shape,
-    local_bias: Shape,
-    dilated_weight: Shape,
-    dilated_bias: Shape,
-    pointwise_weight: Shape,
-    pointwise_bias: Shape,
-    dilation: int,
-) -> int:
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass."""
-    return sum(_each(u, local_weight, dilated_weight, pointwise_weight))
+    return sum(_each(args))
 
 
-def backward_flops(
-    u: Shape,
-    local_weight: Shape,
-    local_bias: Shape,
-    dilated_weight: Shape,
-    dilated_bias: Shape,
-    pointwise_weight: Shape,
-    pointwise_bias: Shape,
-    dilation: int,
-    needs: Sequence[bool] = (True,) * 7,
-) -> int:
-    """Return the FLOPs of the backward pass: those of each weight's gradient, and of what each convolution reads.
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 7) -> int:
+    """Return the FLOPs of the backward pass: those of the gradients of each convolution's weight and input.
 
-    What is computed again does not count.
+    The recomputation does not count.
     """
-    local, dilated, pointwise = _each(u, local_weight, dilated_weight, pointwise_weight)
+    local, dilated, pointwise = _each(args)
     weights = local * bool(needs[1]) + dilated * bool(needs[3]) + pointwise * bool(needs[5])
     through = [pointwise] * any(needs[:5]) + [dilated] * any(needs[:3]) + [local] * bool(needs[0])
     return weights + sum(through)
 
 
-def _parameters(*shapes: Shape) -> int:
-    return sum(prod(shape) for shape in shapes)
-
-
-def forward_bytes(
-    u: Shape,
-    local_weight: Shape,
-    local_bias: Shape,
-    dilated_weight: Shape,
-    dilated_bias: Shape,
-    pointwise_weight: Shape,
-    pointwise_bias: Shape,
-    dilation: int,
-    itemsize: int,
-) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when every tensor is read or written once."""
-    parameters = _parameters(local_weight, local_bias, dilated_weight, dilated_bias, pointwise_weight, pointwise_bias)
-    return itemsize * (2 * prod(u) + parameters)
+    return args.u.itemsize * (elements(args) + args.u.numel())
 
 
-def backward_bytes(
-    u: Shape,
-    local_weight: Shape,
-    local_bias: Shape,
-    dilated_weight: Shape,
-    dilated_bias: Shape,
-    pointwise_weight: Shape,
-    pointwise_bias: Shape,
-    dilation: int,
-    itemsize: int,
-) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: arguments and the output's gradient in, all gradients out."""
-    parameters = _parameters(local_weight, local_bias, dilated_weight, dilated_bias, pointwise_weight, pointwise_bias)
-    return itemsize * (3 * prod(u) + 2 * parameters)
+    return args.u.itemsize * (2 * elements(args) + args.u.numel())

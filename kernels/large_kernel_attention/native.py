@@ -10,57 +10,34 @@ from torch import Tensor
 from claimbench.kernels import native
 from claimbench.kernels.depthwise_conv2d import native as depthwise
 from claimbench.kernels.large_kernel_attention import passes
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.large_kernel_attention.reference import Arguments
+from claimbench.kernels.native import refuses, unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def refuses(u: Tensor, *rest: object) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(u, *rest)
+def _shared(args: Arguments) -> Arguments:
+    return Arguments._make([*native.shared(args), args.dilation])
 
 
-def forward(
-    u: Tensor,
-    local_weight: Tensor,
-    local_bias: Tensor,
-    dilated_weight: Tensor,
-    dilated_bias: Tensor,
-    pointwise_weight: Tensor,
-    pointwise_bias: Tensor,
-    dilation: int,
-) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the gated map, in u's memory format; the map between the convolutions stays in the caches."""
-    shared = native.share(u)
-    dilated = torch.empty_like(shared)
+    shared = _shared(args)
+    dilated = torch.empty_like(shared.u)
     native.module().large_kernel_attention_spatial(
-        shared,
-        native.share(local_weight),
-        native.share(local_bias).contiguous(),
-        native.share(dilated_weight),
-        native.share(dilated_bias).contiguous(),
+        shared.u,
+        shared.local_weight,
+        shared.local_bias.contiguous(),
+        shared.dilated_weight,
+        shared.dilated_bias.contiguous(),
         dilated,
-        dilation,
+        args.dilation,
         native.threads(),
     )
-    return passes.gate(shared, dilated, native.share(pointwise_weight), native.share(pointwise_bias)).to(u.dtype)
+    return passes.gate(shared, dilated).to(args.u.dtype)
 
 
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    u: Tensor,
-    local_weight: Tensor,
-    local_bias: Tensor,
-    dilated_weight: Tensor,
-    dilated_bias: Tensor,
-    pointwise_weight: Tensor,
-    pointwise_bias: Tensor,
-    dilation: int,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of all tensors, None where ``needs`` is False."""
-    tensors = (u, local_weight, local_bias, dilated_weight, dilated_bias, pointwise_weight, pointwise_bias)
-    shared = [native.share(tensor) for tensor in tensors]
-    found = passes.backward(depthwise, native.share(grad), shared, dilation, needs)
-    return [None if gradient is None else gradient.to(u.dtype) for gradient in found]
+    found = passes.backward(depthwise, native.share(grad), _shared(args), needs)
+    return [None if gradient is None else gradient.to(grad.dtype) for gradient in found]

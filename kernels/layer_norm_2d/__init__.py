@@ -13,9 +13,9 @@ __all__ = ["OPERATOR", "layer_norm_2d"]
 
 OPERATOR = Operator(
     name="layer_norm_2d",
-    arguments="Tensor x, Tensor weight, Tensor bias, float eps",
+    arguments=reference.Arguments,
     reference=reference.layer_norm_2d,
-    fake=lambda x, weight, bias, eps: torch.empty_like(x),
+    fake=lambda args: torch.empty_like(args.x),
 )
 
 

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from claimbench.kernels import triton_support as support
+from claimbench.kernels.layer_norm_2d.reference import Arguments
 from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
@@ -89,11 +90,11 @@ def _backward(
     tl.store(out + channels, grad_bias, mask=in_channels)
 
 
-def refuses(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> str | None:
+def refuses(args: Arguments) -> str | None:
     """Return why the Triton backend cannot take these arguments, or None if it can."""
-    if x.shape[1] > _MOST_CHANNELS:
-        return f"a program holds all channels of a position, at most {_MOST_CHANNELS}, got {x.shape[1]}"
-    return support.refuses(x, weight, bias)
+    if args.x.shape[1] > _MOST_CHANNELS:
+        return f"a program holds all channels of a position, at most {_MOST_CHANNELS}, got {args.x.shape[1]}"
+    return support.refuses(args)
 
 
 def _options(x: Tensor, eps: float) -> dict[str, object]:
@@ -102,8 +103,9 @@ def _options(x: Tensor, eps: float) -> dict[str, object]:
     return {"EPS": eps, "POSITIONS": positions, "CHANNELS": channels, "ACC": support.accumulator(x), "num_warps": 8}
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the normalised x, in x's memory format."""
+    x, weight, bias, eps = args
     batch, channels, height, width = x.shape
     out, options = torch.empty_like(x), _options(x, eps)
     if out.numel():
@@ -115,10 +117,9 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return out
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor, eps: float, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x, weight and bias, None where ``needs`` is False."""
+    x, weight, _, eps = args
     batch, channels, height, width = x.shape
     grad_x, options = torch.empty_like(x), _options(x, eps)
     tiles = triton.cdiv(height * width, options["POSITIONS"])

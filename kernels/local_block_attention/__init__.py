@@ -13,16 +13,9 @@ __all__ = ["OPERATOR", "local_block_attention"]
 NAME = "local_block_attention"
 
 
-def _fake(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    row_table: Tensor | None,
-    column_table: Tensor | None,
-    block_size: int,
-    halo_size: int,
-    scale: float,
-) -> tuple[Tensor, Tensor]:
+def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor]:
+    """Return an empty output and an empty table of logarithms (B, G, H, W), one for each query."""
+    query, value = args.query, args.value
     batch, groups, height, width, _ = query.shape
     out = query.new_empty((batch, height, width, groups, value.shape[-1])).permute(0, 3, 1, 2, 4)
     precise = torch.promote_types(query.dtype, torch.float32)
@@ -31,8 +24,7 @@ def _fake(
 
 OPERATOR = Operator(
     name=NAME,
-    arguments="Tensor query, Tensor key, Tensor value, Tensor? row_table, Tensor? column_table, "
-    "int block_size, int halo_size, float scale",
+    arguments=reference.Arguments,
     reference=reference.local_block_attention,
     fake=_fake,
     extras=1,  # the logarithm of every query's sum of exponentials
@@ -85,7 +77,7 @@ def local_block_attention(
         value: (B, G, H, W, E), any strides.
         tables: position embeddings of rows and of columns, each (2 w - 1, D), or None for none.
         block_size: b, a multiple of s.
-        halo_size: how far a window reaches beyond its block.
+        halo_size: the number of positions by which a window reaches beyond its block on each side.
         scale: of the content scores, D ** -0.5 by default.
 
     Returns:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.local_block_attention.local_block_attention`.
+
+    Both tables are given, or neither.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    row_table: Tensor | None
+    column_table: Tensor | None
+    block_size: int
+    halo_size: int
+    scale: float
 
 
 def windows(x: Tensor, block: int, halo: int) -> Tensor:
@@ -21,17 +39,9 @@ def relative(table: Tensor, queries: int, side: int) -> Tensor:
     return table[key - query[:, None] + side - 1]
 
 
-def local_block_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    row_table: Tensor | None,
-    column_table: Tensor | None,
-    block_size: int,
-    halo_size: int,
-    scale: float,
-) -> Tensor:
+def local_block_attention(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.local_block_attention.local_block_attention`."""
+    query, key, value, row_table, column_table, block_size, halo_size, scale = args
     down, across = key.shape[2] // block_size, key.shape[3] // block_size
     queries, side = query.shape[2] // down, block_size + 2 * halo_size
     q = query.unflatten(3, (across, queries)).unflatten(2, (down, queries)).transpose(3, 4)  # (B, G, Y, X, i, j, D)

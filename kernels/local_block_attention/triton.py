@@ -21,7 +21,7 @@ _SMALLEST_DOT = 16  # the least extent of a tensor core's operands
 
 @triton.jit
 def _load_rows(pointer, offsets, channel_stride, channels, inside, BLOCK_C: tl.constexpr, ACC: tl.constexpr):
-    """The vectors at these offsets, zero where they do not exist: (rows, BLOCK_C)."""
+    """Return the vectors at these offsets, zero where they do not exist: (rows, BLOCK_C)."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     return tl.load(pointer + offsets[:, None] + channel[None, :] * channel_stride, mask=mask, other=0).to(ACC)
@@ -37,7 +37,7 @@ def _scores(
     query, keys, positions, key_row, key_column, i, j, scale,
     SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The scores of queries at places (i, j) of their block and of the keys of one row of their window.
+    """Return the scores of queries at places (i, j) of their block and of the keys of one row of their window.
 
     ``positions`` points at each query's products with the row table, followed by those with the column table.
     """
@@ -54,7 +54,7 @@ def _scores(
 
 @triton.jit
 def _block_of_queries(groups, down, across, QUERIES: tl.constexpr, BLOCK_M: tl.constexpr):
-    """The map and block of this program, and each query's place in the block; a place of QUERIES rows is no query."""
+    """Return the map and block of this program, and each query's place in the block; row QUERIES is no query."""
     program = tl.program_id(0)
     index = program // (down * across)
     block = program % (down * across)
@@ -115,7 +115,7 @@ def _query_kernel(
     BLOCK: tl.constexpr, HALO: tl.constexpr, SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the queries (through the keys alone) and of their products with the position tables."""
+    """Compute the gradients of the queries (through the keys alone) and of their products with the position tables."""
     down, across = height // BLOCK, width // BLOCK
     batch, group, y, x, i, j = _block_of_queries(groups, down, across, QUERIES, BLOCK_M)
     queried = i < QUERIES
@@ -162,7 +162,7 @@ def _key_kernel(
     BLOCK: tl.constexpr, HALO: tl.constexpr, SIDE: tl.constexpr, QUERIES: tl.constexpr, TABLES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the keys and values of one row of one block, from all blocks whose windows hold them."""
+    """Compute the gradients of the keys and values of a block's row, from all blocks whose windows hold them."""
     down, across = height // BLOCK, width // BLOCK
     program = tl.program_id(0)
     index = program // (height * across)
@@ -209,58 +209,60 @@ def _key_kernel(
     tl.store(to, total_v.to(grad_value.dtype.element_ty), mask=mask)
 
 
-def _sizes(query, key, value, block_size, halo_size, accumulator, tables):
+def _sizes(args):
     """Return the launch parameters that all kernels share."""
+    query, key, block_size, halo_size = args.query, args.key, args.block_size, args.halo_size
     queries = block_size * query.shape[2] // key.shape[2]
     side = block_size + 2 * halo_size
-    wide = [max(_SMALLEST_DOT, support.block_of(n)) for n in (queries**2, side, key.shape[4], value.shape[4])]
+    wide = [max(_SMALLEST_DOT, support.block_of(n)) for n in (queries**2, side, key.shape[4], args.value.shape[4])]
     return {
-        "BLOCK": block_size, "HALO": halo_size, "SIDE": side, "QUERIES": queries, "TABLES": tables,
-        "BLOCK_M": wide[0], "BLOCK_N": wide[1], "BLOCK_D": wide[2], "BLOCK_E": wide[3], "ACC": accumulator,
+        "BLOCK": block_size, "HALO": halo_size, "SIDE": side, "QUERIES": queries, "TABLES": args.row_table is not None,
+        "BLOCK_M": wide[0], "BLOCK_N": wide[1], "BLOCK_D": wide[2], "BLOCK_E": wide[3],
+        "ACC": support.accumulator(query),
     }  # fmt: skip
 
 
-def _used(table, query, key, block_size, halo_size):
+def _used(table, args):
     """Return the entries of a position table that some query and key meet, in the dtype to calculate in."""
-    queries = block_size * query.shape[2] // key.shape[2]
-    return table[block_size + 2 * halo_size - queries :].to(support.storage(query))
+    queries = args.block_size * args.query.shape[2] // args.key.shape[2]
+    return table[args.block_size + 2 * args.halo_size - queries :].to(support.storage(args.query))
 
 
-def _positions(query, key, row_table, column_table, block_size, halo_size):
+def _positions(args):
     """Return every query's products with both tables, (B, G, H, W, 2 * entries)."""
-    if row_table is None or column_table is None:
-        return query.new_empty(1, dtype=support.storage(query))
-    tables = torch.cat([_used(table, query, key, block_size, halo_size) for table in (row_table, column_table)])
-    return (query.to(tables.dtype) @ tables.mT).contiguous()
+    if args.row_table is None or args.column_table is None:
+        return args.query.new_empty(1, dtype=support.storage(args.query))
+    tables = torch.cat([_used(table, args) for table in (args.row_table, args.column_table)])
+    return (args.query.to(tables.dtype) @ tables.mT).contiguous()
 
 
-def refuses(query, key, value, row_table, column_table, block_size, halo_size, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    maps = (query, key, value)
-    too_large = (support.map_too_large(each) for each in maps)
-    return support.refuses(*maps, row_table, column_table) or next(filter(None, too_large), None)
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def forward(query, key, value, row_table, column_table, block_size, halo_size, scale):
+def forward(args):
     """Return the output and the logarithm of every query's sum of exponentials."""
+    query, key, value, _, _, block_size, _, scale = args
     batch, groups, height, width, depth = query.shape
     out = query.new_empty((batch, height, width, groups, value.shape[-1])).permute(0, 3, 1, 2, 4)
     logarithm = query.new_empty((batch, groups, height, width), dtype=support.storage(query))
     if out.numel() == 0:
         return out, logarithm
     with support.launching(out):
-        positions = _positions(query, key, row_table, column_table, block_size, halo_size)
+        positions = _positions(args)
         blocks = key.shape[2] // block_size * (key.shape[3] // block_size)
         _forward_kernel[(batch * groups * blocks,)](
             query, *query.stride(), key, *key.stride(), value, *value.stride(), positions, out, *out.stride(),
             logarithm, groups, *key.shape[2:4], depth, value.shape[-1], scale,
-            **_sizes(query, key, value, block_size, halo_size, support.accumulator(query), row_table is not None),
+            **_sizes(args),
         )  # fmt: skip
     return out, logarithm
 
 
-def backward(grad, saved, query, key, value, row_table, column_table, block_size, halo_size, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of query, key, value and the tables, None where ``needs`` is False."""
+    query, key, value, row_table, column_table, block_size, _, scale = args
     out, logarithm = saved
     arguments = (query, key, value, row_table, column_table)
     grads = [None if each is None else torch.empty_like(each) for each in arguments]
@@ -269,7 +271,7 @@ def backward(grad, saved, query, key, value, row_table, column_table, block_size
     precise = support.storage(query)
     with support.launching(out):
         delta = (grad.to(precise) * out.to(precise)).sum(-1).contiguous()
-        positions = _positions(query, key, row_table, column_table, block_size, halo_size)
+        positions = _positions(args)
         grad_positions = torch.zeros_like(positions)
         grad_query = torch.empty(query.shape, dtype=precise, device=query.device)
         shared = (
@@ -277,7 +279,7 @@ def backward(grad, saved, query, key, value, row_table, column_table, block_size
             logarithm, delta,
         )  # fmt: skip
         rest = (query.shape[1], *key.shape[2:4], query.shape[-1], value.shape[-1], scale)
-        sizes = _sizes(query, key, value, block_size, halo_size, support.accumulator(query), row_table is not None)
+        sizes = _sizes(args)
         maps, across = query.shape[0] * query.shape[1], key.shape[3] // block_size
         _query_kernel[(maps * (key.shape[2] // block_size) * across,)](
             *shared, grad_query, grad_positions, *rest, **sizes
@@ -289,7 +291,7 @@ def backward(grad, saved, query, key, value, row_table, column_table, block_size
         if row_table is not None:
             halves = grad_positions.chunk(2, dim=-1)
             for table, each, into in zip((row_table, column_table), halves, grads[3:], strict=True):
-                used = _used(table, query, key, block_size, halo_size)
+                used = _used(table, args)
                 grad_query += each @ used
                 share = torch.einsum("bghwt,bghwd->td", each, query.to(precise))
                 into.zero_()[len(table) - len(used) :] = share.to(into.dtype)

@@ -12,9 +12,9 @@ __all__ = ["OPERATOR", "check_window", "neighborhood_aggregate"]
 
 OPERATOR = Operator(
     name="neighborhood_aggregate",
-    arguments="Tensor weights, Tensor value, int kernel_size, int dilation",
+    arguments=reference.Arguments,
     reference=reference.neighborhood_aggregate,
-    fake=lambda weights, value, kernel_size, dilation: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 

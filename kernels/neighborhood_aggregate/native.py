@@ -8,35 +8,24 @@ import torch
 from torch import Tensor
 
 from claimbench.kernels import native
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.native import refuses, unavailable
+from claimbench.kernels.neighborhood_aggregate.reference import Arguments
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
-def refuses(weights: Tensor, value: Tensor, kernel_size: int, dilation: int) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(weights, value)
-
-
-def forward(weights: Tensor, value: Tensor, kernel_size: int, dilation: int) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the weighted sums, laid out like ``value``."""
-    out = torch.empty_like(value, dtype=native.compute_dtype(value.dtype))
+    out = torch.empty_like(args.value, dtype=native.compute_dtype(args.value.dtype))
     native.module().neighborhood_aggregate_forward(
-        native.share(weights), native.share(value), out, kernel_size, dilation, native.threads()
+        *native.shared(args), out, args.kernel_size, args.dilation, native.threads()
     )
-    return out.to(value.dtype)
+    return out.to(args.value.dtype)
 
 
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    weights: Tensor,
-    value: Tensor,
-    kernel_size: int,
-    dilation: int,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of weights and value, None where ``needs`` is False."""
+    weights, value, kernel_size, dilation = args
     module, rest = native.module(), (kernel_size, dilation, native.threads())
     shared, dtype = native.share(grad), native.compute_dtype(value.dtype)
     grads: list[Tensor | None] = [None, None]

@@ -18,19 +18,19 @@ __all__ = ["backward", "forward", "refuses", "unavailable", "value_gradient", "w
 
 @triton.jit
 def members_of(residue, length, dilation):
-    """How many positions of an axis leave ``residue`` when divided by ``dilation``."""
+    """Return the number of positions of an axis that leave ``residue`` when divided by ``dilation``."""
     return (length - residue + dilation - 1) // dilation
 
 
 @triton.jit
 def window_start(rank, members, KERNEL: tl.constexpr):
-    """The first rank in the window of the position of that rank, shifted inwards at both ends."""
+    """Return the first rank in the window of the position of that rank, shifted inwards at both ends."""
     return tl.minimum(tl.maximum(rank - KERNEL // 2, 0), members - KERNEL)
 
 
 @triton.jit
 def first_position(position, length, dilation, KERNEL: tl.constexpr):
-    """The first position in the window of each position."""
+    """Return the first position in the window of each position."""
     residue = position % dilation
     members = members_of(residue, length, dilation)
     return residue + dilation * window_start(position // dilation, members, KERNEL)
@@ -38,19 +38,19 @@ def first_position(position, length, dilation, KERNEL: tl.constexpr):
 
 @triton.jit
 def first_query(rank, KERNEL: tl.constexpr):
-    """The first rank whose window holds ``rank``."""
+    """Return the first rank whose window holds ``rank``."""
     return tl.where(rank < KERNEL, 0, rank - KERNEL + 1 + KERNEL // 2)
 
 
 @triton.jit
 def last_query(rank, members, KERNEL: tl.constexpr):
-    """The last rank whose window holds ``rank``."""
+    """Return the last rank whose window holds ``rank``."""
     return tl.where(rank >= members - KERNEL, members - 1, rank + KERNEL // 2)
 
 
 @triton.jit
 def tile_of(groups, positions, BLOCK: tl.constexpr):
-    """The batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
+    """Return the batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
     tiles = tl.cdiv(positions, BLOCK)
     program = tl.program_id(0)
     map_index = program // tiles
@@ -173,13 +173,14 @@ def _launch(kernel, first, second, out, channels, kernel_size, dilation):
         )  # fmt: skip
 
 
-def refuses(weights, value, kernel_size, dilation):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return support.refuses(weights, value) or support.map_too_large(weights) or support.map_too_large(value)
+    return support.refuses(args, args.weights, args.value)
 
 
-def forward(weights, value, kernel_size, dilation):
+def forward(args):
     """Return the aggregated values, with value's strides."""
+    weights, value, kernel_size, dilation = args
     out = torch.empty_like(value)
     _launch(_forward_kernel, weights, value, out, value.shape[-1], kernel_size, dilation)
     return out
@@ -195,8 +196,9 @@ def value_gradient(grad, weights, out, kernel_size, dilation):
     _launch(_value_gradient_kernel, grad, weights, out, grad.shape[-1], kernel_size, dilation)
 
 
-def backward(grad, saved, weights, value, kernel_size, dilation, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of weights and value, None where ``needs`` is False."""
+    weights, value, kernel_size, dilation = args
     grad_weights = torch.empty_like(weights) if needs[0] else None
     grad_value = torch.empty_like(value) if needs[1] else None
     if grad_weights is not None:

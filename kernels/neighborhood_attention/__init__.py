@@ -14,9 +14,9 @@ __all__ = ["OPERATOR", "neighborhood_attention"]
 
 OPERATOR = Operator(
     name="neighborhood_attention",
-    arguments="Tensor query, Tensor key, Tensor value, Tensor? bias, int[] kernel_size, int[] dilation, float scale",
+    arguments=reference.Arguments,
     reference=reference.neighborhood_attention,
-    fake=lambda query, key, value, bias, kernel_size, dilation, scale: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 _NAME = "neighborhood_attention"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,16 +11,24 @@ from torch import Tensor
 from claimbench.kernels.neighborhood_aggregate.reference import window_index
 
 
-def neighborhood_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bias: Tensor | None,
-    kernel_size: Sequence[int],
-    dilation: Sequence[int],
-    scale: float,
-) -> Tensor:
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.neighborhood_attention.neighborhood_attention`.
+
+    The maps are (B, G, H, W, D); ``kernel_size`` and ``dilation`` hold a number for each axis.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    bias: Tensor | None
+    kernel_size: Sequence[int]
+    dilation: Sequence[int]
+    scale: float
+
+
+def neighborhood_attention(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.neighborhood_attention.neighborhood_attention`."""
+    query, key, value, bias, kernel_size, dilation, scale = args
     height, width = query.shape[2:4]
     rows = window_index(height, kernel_size[0], dilation[0])
     columns = window_index(width, kernel_size[1], dilation[1])

@@ -29,7 +29,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 @triton.jit
 def _products(vectors, at, mask, ACC: tl.constexpr):
-    """The product of each vector with the one that is stored at its place."""
+    """Return the product of each vector with the one that is stored at its place."""
     return tl.sum(vectors * tl.load(at, mask=mask, other=0).to(ACC), axis=1)
 
 
@@ -94,7 +94,7 @@ def _query_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Also keeps, for each query, the log of the sum of its exponentials and the mean gradient of its weights."""
+    """Compute the queries' gradients; keep each one's log-sum of exponentials and mean gradient of its weights."""
     batch, group, position = tile_of(groups, height * width, BLOCK)
     inside = position < height * width
     h = tl.where(inside, position, 0) // width
@@ -161,7 +161,10 @@ def _key_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The queries that see a position are, along each axis, consecutive ranks of its own residue class."""
+    """Compute the gradients of keys and values.
+
+    The queries that see a position are, along each axis, consecutive ranks of its own residue class.
+    """
     batch, group, position = tile_of(groups, height * width, BLOCK)
     inside = position < height * width
     y = tl.where(inside, position, 0) // width
@@ -226,7 +229,7 @@ def _bias_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, SCALE: tl.constexpr, BIASED: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_C: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """One program sums what one offset of one (batch, group) contributed to, over the queries that see that far."""
+    """Sum the gradients of one offset of one (batch, group), over the queries that see that far, in each program."""
     SPAN: tl.constexpr = (2 * KH - 1) * (2 * KW - 1)
     offset = tl.program_id(0) % SPAN
     map_index = (tl.program_id(0) // SPAN).to(tl.int64)
@@ -264,16 +267,14 @@ def _bias_gradient_kernel(
     tl.store(out + tl.program_id(0), tl.sum(total, axis=0))
 
 
-def refuses(query, key, value, bias, kernel_size, dilation, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    tensors = (query, key, value)
-    return support.refuses(*tensors, bias) or next((why for t in tensors if (why := support.map_too_large(t))), None)
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def _launch(kernel, programs, inputs, bias, outputs, kept, value, window):
+def _launch(kernel, programs, args, inputs, outputs, kept):
     """Launch a kernel with as many programs as ``programs(block)`` says, on (B, G, H, W, ...) tensors."""
-    kernel_size, dilation, scale = window
-    query = inputs[-3]
+    query, _, value, bias, kernel_size, dilation, scale = args
     depth, channels = query.shape[-1], value.shape[-1]
     block_d, block_c = support.block_of(depth), support.block_of(channels)
     block = support.positions_per_program(max(block_d, block_c))
@@ -294,34 +295,35 @@ def _tiles(query):
     return lambda block: batch * groups * triton.cdiv(height * width, block)
 
 
-def forward(query, key, value, bias, kernel_size, dilation, scale):
+def forward(args):
     """Return the attended values, laid out like ``value``."""
+    query, key, value = args.query, args.key, args.value
     out = torch.empty_like(value)
     if out.numel() == 0:
         return out
-    window = (kernel_size, dilation, scale)
     with support.launching(query):
-        _launch(_forward_kernel, _tiles(query), (query, key, value), bias, (out,), (), value, window)
+        _launch(_forward_kernel, _tiles(query), args, (query, key, value), (out,), ())
     return out
 
 
-def backward(grad, saved, query, key, value, bias, kernel_size, dilation, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of the four tensors, None where ``needs`` is False."""
+    query, key, value, bias, *_ = args
     tensors = (query, key, value, bias)
     if value.numel() == 0:
         return [torch.zeros_like(t) if need and t is not None else None for t, need in zip(tensors, needs, strict=True)]
-    window, inputs, tiles = (kernel_size, dilation, scale), (grad, query, key, value), _tiles(query)
+    inputs, tiles = (grad, query, key, value), _tiles(query)
     kept = [query.new_empty(query.shape[:4], dtype=support.storage(query)) for _ in range(2)]
     grad_query, grad_key, grad_value, grad_bias = torch.empty_like(query), None, None, None
     with support.launching(query):
-        _launch(_query_gradient_kernel, tiles, inputs, bias, (grad_query,), kept, value, window)
+        _launch(_query_gradient_kernel, tiles, args, inputs, (grad_query,), kept)
         if needs[1] or needs[2]:
             grad_key, grad_value = torch.empty_like(key), torch.empty_like(value)
-            _launch(_key_gradient_kernel, tiles, inputs, bias, (grad_key, grad_value), kept, value, window)
+            _launch(_key_gradient_kernel, tiles, args, inputs, (grad_key, grad_value), kept)
         if needs[3] and bias is not None:
             parts = query.new_empty((query.shape[0], *bias.shape), dtype=support.storage(query))
             count = parts.numel()
-            _launch(_bias_gradient_kernel, lambda _: count, inputs, bias, (), (parts, *kept), value, window)
+            _launch(_bias_gradient_kernel, lambda _: count, args, inputs, (), (parts, *kept))
             grad_bias = torch.empty_like(bias).copy_(parts.sum(0))
     found = (grad_query, grad_key, grad_value, grad_bias)
     return [g if need else None for g, need in zip(found, needs, strict=True)]

@@ -12,14 +12,14 @@ __all__ = ["OPERATOR", "outlook_attention", "windows_along"]
 
 OPERATOR = Operator(
     name="outlook_attention",
-    arguments="Tensor scores, Tensor value, int kernel_size, int stride, int padding, float scale",
+    arguments=reference.Arguments,
     reference=reference.outlook_attention,
-    fake=lambda scores, value, kernel_size, stride, padding, scale: torch.empty_like(value),
+    fake=lambda args: torch.empty_like(args.value),
 )
 
 
 def windows_along(length: int, kernel_size: int, stride: int, padding: int) -> int:
-    """Return how many windows there are along an axis of ``length`` positions; less than 1 if none fits."""
+    """Return the number of windows along an axis of ``length`` positions; it is less than 1 if none fits."""
     return (length + 2 * padding - kernel_size) // stride + 1
 
 
@@ -30,7 +30,7 @@ def outlook_attention(
 
     ``out = fold(softmax(scale * scores) @ unfold(value))``: row i of a window's softmax makes its contribution to
     position i of the window. Windows start every ``stride`` positions, the first one ``padding`` before the map;
-    positions beyond the map hold zeros and what they are given is dropped. Neither the unfolded values
+    positions beyond the map hold zeros and their sums are dropped. Neither the unfolded values
     (B, k^2 G D, windows) nor the softmax is ever held in memory.
 
     Args:

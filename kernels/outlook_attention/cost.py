@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
-Shape = Sequence[int]
+from claimbench.kernels.outlook_attention.reference import Arguments
 
 
-def forward_flops(scores: Shape, value: Shape, kernel_size: int, stride: int, padding: int, scale: float) -> int:
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass: a multiply and an add for each score and channel."""
-    return 2 * prod(scores) * value[-1]
+    return 2 * args.scores.numel() * args.value.shape[-1]
 
 
-def backward_flops(
-    scores: Shape,
-    value: Shape,
-    kernel_size: int,
-    stride: int,
-    padding: int,
-    scale: float,
-    needs: Sequence[bool] = (True, True),
-) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 2) -> int:
     """Return the FLOPs of the backward pass: as many as the forward pass for each gradient."""
-    each = forward_flops(scores, value, kernel_size, stride, padding, scale)
-    return each * (bool(needs[0]) + bool(needs[1]))
+    return forward_flops(args) * (bool(needs[0]) + bool(needs[1]))
 
 
-def forward_bytes(
-    scores: Shape, value: Shape, kernel_size: int, stride: int, padding: int, scale: float, itemsize: int
-) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass when every tensor is read or written once."""
-    return itemsize * (prod(scores) + 2 * prod(value))
+    return args.value.itemsize * (args.scores.numel() + 2 * args.value.numel())
 
 
-def backward_bytes(
-    scores: Shape, value: Shape, kernel_size: int, stride: int, padding: int, scale: float, itemsize: int
-) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: both arguments and the output's gradient in, both gradients out."""
-    return itemsize * (2 * prod(scores) + 3 * prod(value))
+    return args.value.itemsize * (2 * args.scores.numel() + 3 * args.value.numel())

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def outlook_attention(
-    scores: Tensor, value: Tensor, kernel_size: int, stride: int, padding: int, scale: float
-) -> Tensor:
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.outlook_attention.outlook_attention`."""
+
+    scores: Tensor
+    value: Tensor
+    kernel_size: int
+    stride: int
+    padding: int
+    scale: float
+
+
+def outlook_attention(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.outlook_attention.outlook_attention`."""
+    scores, value, kernel_size, stride, padding, scale = args
     height, width, groups = value.shape[1:4]
     weights = (scores * scale).softmax(-1).to(value.dtype).flatten(1, 2)  # (B, h * w, G, k^2, k^2)
     window = {"kernel_size": kernel_size, "stride": stride, "padding": padding}

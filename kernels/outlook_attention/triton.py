@@ -18,7 +18,7 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 @triton.jit
 def _tile(groups, count, BLOCK: tl.constexpr):
-    """The batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
+    """Return the batch, the group (both 64 bits wide, for large tensors) and the positions of this program."""
     tiles = tl.cdiv(count, BLOCK)
     program = tl.program_id(0)
     map_index = program // tiles
@@ -28,7 +28,7 @@ def _tile(groups, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def _covering(position, windows, step, stride, padding, KERNEL: tl.constexpr):
-    """The step-th window, from the last one on, that may cover a position; whether it does; and the place in it."""
+    """Return the step-th window, from the last one on, that may cover a position, the place in it, whether it does."""
     window = (position + padding) // stride - step
     place = position + padding - window * stride
     covers = (window >= 0) & (window < windows) & (place < KERNEL)
@@ -176,27 +176,26 @@ def _value_gradient_kernel(
     tl.store(to, total.to(out.dtype.element_ty), mask=inside[:, None] & in_channels)
 
 
-def refuses(scores, value, kernel_size, stride, padding, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    maps = (tensor.movedim(3, 1) for tensor in (scores, value))
-    return support.refuses(scores, value) or next(filter(None, map(support.map_too_large, maps)), None)
+    return support.refuses(args, args.scores.movedim(3, 1), args.value.movedim(3, 1))
 
 
-def _sizes(scores, value, stride, padding):
+def _sizes(args):
     """Return the scalar arguments that all kernels take."""
-    _, height, width, groups, channels = value.shape
-    return groups, height, width, channels, *scores.shape[1:3], stride, padding
+    _, height, width, groups, channels = args.value.shape
+    return groups, height, width, channels, *args.scores.shape[1:3], args.stride, args.padding
 
 
-def _options(scores, value, kernel_size, scale):
+def _options(args):
     """Return the compile-time arguments that all kernels take."""
-    block_c = support.block_of(value.shape[-1])
+    block_c = support.block_of(args.value.shape[-1])
     return {
-        "SCALE": scale,
-        "KERNEL": kernel_size,
+        "SCALE": args.scale,
+        "KERNEL": args.kernel_size,
         "BLOCK": support.positions_per_program(block_c),
         "BLOCK_C": block_c,
-        "ACC": support.accumulator(scores, value),
+        "ACC": support.accumulator(args.scores, args.value),
     }
 
 
@@ -204,29 +203,31 @@ def _grid(batch, groups, count, options):
     return (batch * groups * triton.cdiv(count, options["BLOCK"]),)
 
 
-def forward(scores, value, kernel_size, stride, padding, scale):
+def forward(args):
     """Return the mixed values, with value's strides."""
+    scores, value, kernel_size, stride, *_ = args
     out = torch.empty_like(value)
     if out.numel() == 0:
         return out
     batch, height, width, groups = value.shape[:4]
-    options = _options(scores, value, kernel_size, scale)
+    options = _options(args)
     with support.launching(value):
         _forward_kernel[_grid(batch, groups, height * width, options)](
             scores, *scores.stride(), value, *value.stride(), out, *out.stride(),
-            *_sizes(scores, value, stride, padding),
+            *_sizes(args),
             STEPS=triton.cdiv(kernel_size, stride), BLOCK_J=support.block_of(kernel_size**2), **options,
         )  # fmt: skip
     return out
 
 
-def backward(grad, saved, scores, value, kernel_size, stride, padding, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of scores and value, None where ``needs`` is False."""
+    scores, value, kernel_size, stride, *_ = args
     grad_scores, grad_value = torch.empty_like(scores), torch.empty_like(value)
     if value.numel():
         batch, height, width, groups = value.shape[:4]
         logs = torch.empty(scores.shape[:5], dtype=support.storage(scores, value), device=scores.device)
-        options, sizes = _options(scores, value, kernel_size, scale), _sizes(scores, value, stride, padding)
+        options, sizes = _options(args), _sizes(args)
         with support.launching(value):
             _scores_gradient_kernel[_grid(batch, groups, scores.shape[1] * scores.shape[2], options)](
                 grad, *grad.stride(), scores, *scores.stride(), value, *value.stride(),

@@ -13,9 +13,9 @@ __all__ = ["OPERATOR", "Lattice", "permutohedral_filter", "permutohedral_lattice
 
 OPERATOR = Operator(
     name="permutohedral_filter",
-    arguments="Tensor values, Tensor features, bool bridge",
+    arguments=reference.Arguments,
     reference=reference.permutohedral_filter,
-    fake=lambda values, features, bridge: torch.empty_like(values),
+    fake=lambda args: torch.empty_like(args.values),
 )
 
 

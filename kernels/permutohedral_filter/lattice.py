@@ -12,7 +12,7 @@ from claimbench.kernels.permutohedral_filter import reference
 
 
 class _Filter(torch.autograd.Function):
-    """Filters on a lattice; its gradient is the transposed filter, which in turn has the filter for a gradient."""
+    """Filtering on a lattice: its gradient is the transposed filter, which in turn has the filter for a gradient."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, lattice: Lattice, transpose: bool) -> Tensor:
@@ -29,20 +29,21 @@ class Lattice:
 
     Attributes:
         shape: (B, F, N) of the features.
-        vertices: how many each image's lattice has.
+        vertices: the number of vertices of each image's lattice.
     """
 
     def __init__(self, operator: Operator, features: Tensor, bridge: bool) -> None:
         self.shape, self._features = features.shape, features
-        backend = operator.select(features.new_empty(features.shape[0], 1, features.shape[2]), features, bridge)
+        values = features.new_empty(features.shape[0], 1, features.shape[2])
+        backend = operator.select(reference.Arguments(values, features, bridge))
         build: Any = reference.Lattice if backend is None else backend.Lattice
         self._images = [build(points, bridge) for points in features] if features.shape[2] else []
         self.vertices = [image.vertices for image in self._images]
 
     def own_weights(self) -> Tensor:
-        """Return with what weight each point's own value counts (B, N); the Gaussian's is one.
+        """Return the weight of each point's own value (B, N); the Gaussian's is one.
 
-        It is that of a lattice without gaps, which this one's is or falls just short of.
+        It is that of a lattice without gaps. This lattice reaches it or falls just short of it.
         """
         return torch.stack([reference.own_weights(points) for points in self._features]).to(self._features.dtype)
 

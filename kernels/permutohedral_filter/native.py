@@ -10,18 +10,18 @@ from torch import Tensor
 
 from claimbench.kernels import native
 from claimbench.kernels.native import unavailable
-from claimbench.kernels.permutohedral_filter.reference import validate
+from claimbench.kernels.permutohedral_filter.reference import Arguments, validate
 
 __all__ = ["Lattice", "backward", "forward", "refuses", "unavailable"]
 
 _MOST_FEATURES = 16
 
 
-def refuses(values: Tensor, features: Tensor, bridge: bool) -> str | None:
+def refuses(args: Arguments) -> str | None:
     """Return why the native backend cannot take these arguments, or None if it can."""
-    if features.shape[1] > _MOST_FEATURES:
-        return f"the native lattice has at most {_MOST_FEATURES} features, got {features.shape[1]}"
-    return native.refuses(values, features)
+    if args.features.shape[1] > _MOST_FEATURES:
+        return f"the native lattice has at most {_MOST_FEATURES} features, got {args.features.shape[1]}"
+    return native.refuses(args)
 
 
 class Lattice:
@@ -41,24 +41,22 @@ class Lattice:
             out.copy_(to)
 
 
-def _filtered(values: Tensor, features: Tensor, bridge: bool, transpose: bool) -> Tensor:
+def _filtered(values: Tensor, args: Arguments, transpose: bool) -> Tensor:
     out = torch.empty_like(values)
     if out.numel():
-        for image, points, to in zip(values, features, out, strict=True):
-            Lattice(points, bridge).apply(image, to, transpose)
+        for image, points, to in zip(values, args.features, out, strict=True):
+            Lattice(points, args.bridge).apply(image, to, transpose)
     return out
 
 
-def forward(values: Tensor, features: Tensor, bridge: bool) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the filtered values, laid out like them."""
-    return _filtered(values, features, bridge, transpose=False)
+    return _filtered(args.values, args, transpose=False)
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], values: Tensor, features: Tensor, bridge: bool, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradient of values, and zeros for features, None where ``needs`` is False."""
-    grads: list[Tensor | None] = [None, torch.zeros_like(features) if needs[1] else None]
+    grads: list[Tensor | None] = [None, torch.zeros_like(args.features) if needs[1] else None]
     if needs[0]:
-        grads[0] = torch.empty_like(values).copy_(_filtered(grad, features, bridge, transpose=True))
+        grads[0] = torch.empty_like(args.values).copy_(_filtered(grad, args, transpose=True))
     return grads

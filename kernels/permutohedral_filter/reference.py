@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,14 @@ as many with integer pixel coordinates do, then fall into the same one however t
 
 LARGEST = 1e6
 """The largest size of a feature: beyond it float64 could not hold the rounded coordinates."""
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`."""
+
+    values: Tensor
+    features: Tensor
+    bridge: bool
 
 
 def validate(features: Tensor) -> None:
@@ -61,7 +70,7 @@ def neighbours(vertices: Tensor) -> Tensor:
 
 
 def _numbered(keys: Tensor) -> tuple[int, Tensor]:
-    """Return how many different rows there are and each row's number among them, columns taken in one by one."""
+    """Return the number of different rows and each row's number among them, columns taken in one by one."""
 
     def join(number: Tensor, column: Tensor) -> Tensor:
         column = column - column.min()
@@ -85,7 +94,7 @@ class Lattice:
     """The lattice around the features (F, N) of one image.
 
     Attributes:
-        vertices: how many there are.
+        vertices: the number of vertices.
         slots: (N, F + 1), the vertices around each point.
         weights: (N, F + 1), their barycentric weights in float64.
         links: (F + 1, 2, M), each vertex's neighbours; M stands for none.
@@ -112,7 +121,7 @@ class Lattice:
         out.copy_(self.filtered(values, transpose))
 
     def filtered(self, values: Tensor, transpose: bool = False) -> Tensor:
-        """Return what :meth:`apply` writes, differentiable in the values."""
+        """Return the filtered values (C, N), differentiable in the values."""
         weights = self.weights.to(values.dtype)
         rows = values.new_zeros(self.vertices + 1, values.shape[0])
         spread = values.T[:, None] * weights[:, :, None]
@@ -132,7 +141,7 @@ def amplitude(dims: int) -> float:
 
 
 def own_weights(features: Tensor) -> Tensor:
-    """Return with what weight each point's own value counts (N,), for features (F, N), if no vertex were missing.
+    """Return the weight of each point's own value (N,), for features (F, N), on a lattice without a missing vertex.
 
     Two vertices of a simplex whose remainders differ by m are m steps along different directions apart, or all the
     others backwards; a step has a quarter of the blur's weight and staying half.
@@ -146,8 +155,9 @@ def own_weights(features: Tensor) -> Tensor:
     return amplitude(features.shape[0]) * torch.einsum("nk,kl,nl->n", weights, blurred, weights)
 
 
-def permutohedral_filter(values: Tensor, features: Tensor, bridge: bool) -> Tensor:
+def permutohedral_filter(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.permutohedral_filter.permutohedral_filter`."""
+    values, features, bridge = args
     if values.numel() == 0:
         return values.clone()
     wide = values.to(torch.promote_types(values.dtype, torch.float32))

@@ -12,14 +12,15 @@ from claimbench.kernels.token_reorganize.reference import most_attentive
 __all__ = ["OPERATOR", "most_attentive", "token_reorganize"]
 
 
-def _fake(tokens: Tensor, scores: Tensor, keep: int, fuse: bool) -> tuple[Tensor, Tensor]:
+def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor]:
     """Return an empty output and an empty table of the rows that the tokens go to (B, N - 1), for the backward pass."""
+    tokens, scores, keep, fuse = args
     return tokens.new_empty(len(tokens), 1 + keep + fuse, tokens.shape[2]), torch.empty_like(scores, dtype=torch.int64)
 
 
 OPERATOR = Operator(
     name="token_reorganize",
-    arguments="Tensor tokens, Tensor scores, int keep, bool fuse",
+    arguments=reference.Arguments,
     reference=reference.token_reorganize,
     fake=_fake,
     extras=1,
@@ -36,7 +37,7 @@ def token_reorganize(tokens: Tensor, scores: Tensor, keep: int, fuse: bool = Tru
     Args:
         tokens: (B, N, C), floating point, any strides, the class token first.
         scores: (B, N - 1), the same dtype, one for each token but the first.
-        keep: how many of the N - 1 tokens to keep, at least 1.
+        keep: the number of tokens to keep of the N - 1, at least 1.
         fuse: whether to append the fused token; where none is dropped it is zero.
 
     Returns:

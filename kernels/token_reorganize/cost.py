@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
-Shape = Sequence[int]
-
-
-def _out(tokens: Shape, keep: int, fuse: bool) -> int:
-    return tokens[0] * (1 + keep + fuse) * tokens[2]
+from claimbench.kernels.token_reorganize.reference import Arguments
 
 
-def forward_flops(tokens: Shape, scores: Shape, keep: int, fuse: bool) -> int:
+def _dropped(args: Arguments) -> int:
+    """Return the number of elements of the tokens that are dropped, 0 where they are not fused."""
+    return args.fuse * args.tokens.shape[0] * (args.scores.shape[1] - args.keep) * args.tokens.shape[2]
+
+
+def _out(args: Arguments) -> int:
+    """Return the number of elements of the output."""
+    return args.tokens.shape[0] * (1 + args.keep + args.fuse) * args.tokens.shape[2]
+
+
+def forward_flops(args: Arguments) -> int:
     """Return the FLOPs of the forward pass: a multiply and an add for each channel of a dropped token, where fused."""
-    return 2 * fuse * tokens[0] * (scores[1] - keep) * tokens[2]
+    return 2 * _dropped(args)
 
 
-def backward_flops(tokens: Shape, scores: Shape, keep: int, fuse: bool, needs: Sequence[bool] = (True, True)) -> int:
+def backward_flops(args: Arguments, needs: Sequence[bool] = (True,) * 2) -> int:
     """Return the FLOPs of the backward pass: as many as the forward pass for the gradient of the scores.
 
     The gradient of the tokens is scaled copies, which are not counted.
     """
-    return forward_flops(tokens, scores, keep, fuse) * bool(needs[1])
+    return forward_flops(args) * bool(needs[1])
 
 
-def forward_bytes(tokens: Shape, scores: Shape, keep: int, fuse: bool, itemsize: int) -> int:
+def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass: dropped tokens are read only where they are fused."""
-    read = prod(tokens) if fuse else _out(tokens, keep, fuse)
-    return itemsize * (read + prod(scores) + _out(tokens, keep, fuse))
+    read = args.tokens.numel() if args.fuse else _out(args)
+    return args.tokens.itemsize * (read + args.scores.numel() + _out(args))
 
 
-def backward_bytes(tokens: Shape, scores: Shape, keep: int, fuse: bool, itemsize: int) -> int:
+def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: the output's gradient, dropped tokens and scores in, two gradients out."""
-    dropped = tokens[0] * (scores[1] - keep) * tokens[2] if fuse else 0
-    return itemsize * (_out(tokens, keep, fuse) + dropped + prod(tokens) + 2 * prod(scores))
+    return args.tokens.itemsize * (_out(args) + _dropped(args) + args.tokens.numel() + 2 * args.scores.numel())

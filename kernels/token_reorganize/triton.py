@@ -1,7 +1,7 @@
 """Token reorganisation on a GPU: a program ranks some tokens of one image, or moves some channels of them.
 
-No pass uses atomics, so every result has the same bits on each run. What a token becomes is a table of rows: the row of
-the output that it goes to, or 0 (the class token's) if it is dropped.
+No pass uses atomics, so every result has the same bits on each run. A table says for each
+token the row of the output that it goes to, or 0 (the class token's) if it is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHANNELS = 128
 
 @triton.jit
 def _load_scores(scores, sn, token, count):
-    """Scores as they are ranked: NaN, which has no order, as infinity; beyond the last one minus infinity."""
+    """Return the scores as they are ranked: infinity for NaN, which has no order, minus infinity beyond the last."""
     score = tl.load(scores + token * sn, mask=token < count, other=-float("inf")).to(tl.float64)
     return tl.where(score != score, float("inf"), score)
 
@@ -106,17 +106,19 @@ def _backward_kernel(
     tl.store(at, slope.to(grad_scores.dtype.element_ty), mask=scored)
 
 
-def refuses(tokens, scores, keep, fuse):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return support.refuses(tokens, scores) or support.map_too_large(tokens[:, None])
+    return support.refuses(args, args.tokens[:, None])
 
 
-def _options(tokens, scores, fuse):
-    return {"FUSE": fuse, "TOKENS": _TOKENS, "CHANNELS": _CHANNELS, "ACC": support.accumulator(tokens, scores)}
+def _options(args):
+    accumulator = support.accumulator(args.tokens, args.scores)
+    return {"FUSE": args.fuse, "TOKENS": _TOKENS, "CHANNELS": _CHANNELS, "ACC": accumulator}
 
 
-def forward(tokens, scores, keep, fuse):
+def forward(args):
     """Return the reorganised tokens and, for each token but the first, its row in them, 0 if it was dropped."""
+    tokens, scores, keep, fuse = args
     batch, count, channels = tokens.shape
     out = tokens.new_empty(batch, 1 + keep + fuse, channels)
     rows = torch.empty_like(scores, dtype=torch.int64)
@@ -127,13 +129,14 @@ def forward(tokens, scores, keep, fuse):
             )
             _forward_kernel[(batch, triton.cdiv(channels, _CHANNELS))](
                 tokens, *tokens.stride(), scores, *scores.stride(), rows, *rows.stride(), out, *out.stride(),
-                count - 1, channels, keep, **_options(tokens, scores, fuse),
+                count - 1, channels, keep, **_options(args),
             )  # fmt: skip
     return out, rows
 
 
-def backward(grad, saved, tokens, scores, keep, fuse, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of tokens and scores, None where ``needs`` is False."""
+    tokens, scores = args.tokens, args.scores
     rows = saved[-1]
     batch, count, channels = tokens.shape
     grad_tokens, grad_scores = torch.empty_like(tokens), torch.empty_like(scores)
@@ -142,6 +145,6 @@ def backward(grad, saved, tokens, scores, keep, fuse, *, needs):
             _backward_kernel[(batch, triton.cdiv(count, _TOKENS))](
                 grad, *grad.stride(), tokens, *tokens.stride(), scores, *scores.stride(), rows, *rows.stride(),
                 grad_tokens, *grad_tokens.stride(), grad_scores, *grad_scores.stride(),
-                count - 1, channels, grad.shape[1] - 1, **_options(tokens, scores, fuse),
+                count - 1, channels, grad.shape[1] - 1, **_options(args),
             )  # fmt: skip
     return grad_tokens if needs[0] else None, grad_scores if needs[1] else None

@@ -13,16 +13,9 @@ __all__ = ["OPERATOR", "varied_window_attention"]
 NAME = "varied_window_attention"
 
 
-def _fake(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    offset: Tensor,
-    stretch: Tensor,
-    bias: Tensor | None,
-    window_size: int,
-    scale: float,
-) -> tuple[Tensor, Tensor]:
+def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor]:
+    """Return an empty output and an empty table of logarithms (B, G, H, W), one for each query."""
+    query, value = args.query, args.value
     batch, groups, height, width, _ = query.shape
     out = query.new_empty((batch, height, width, groups, value.shape[-1])).permute(0, 3, 1, 2, 4)
     precise = torch.promote_types(query.dtype, torch.float32)
@@ -31,8 +24,7 @@ def _fake(
 
 OPERATOR = Operator(
     name=NAME,
-    arguments="Tensor query, Tensor key, Tensor value, Tensor offset, Tensor stretch, Tensor? bias, "
-    "int window_size, float scale",
+    arguments=reference.Arguments,
     reference=reference.varied_window_attention,
     fake=_fake,
     extras=1,  # the logarithm of every query's sum of exponentials

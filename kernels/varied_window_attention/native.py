@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from claimbench.kernels import native
-from claimbench.kernels.native import unavailable
+from claimbench.kernels.native import refuses, unavailable
+from claimbench.kernels.varied_window_attention.reference import Arguments
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
@@ -21,23 +22,8 @@ VECTOR = 16
 """Numbers in the longest vector of any instruction set: the native code takes whole vectors of channels."""
 
 
-def refuses(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    offset: Tensor,
-    stretch: Tensor,
-    bias: Tensor | None,
-    window_size: int,
-    scale: float,
-) -> str | None:
-    """Return why the native backend cannot take these arguments, or None if it can."""
-    return native.refuses(query, key, value, offset, stretch, bias)
-
-
 def _vectors(x: Tensor) -> Tensor:
     """Return a map of whole vectors of channels, of unit stride: x itself in the models, elsewhere a padded copy."""
-    x = native.share(x)
     missing = -x.shape[-1] % VECTOR
     if missing:
         return F.pad(x, (0, missing))
@@ -50,68 +36,48 @@ def _new(like: Tensor, channels: int) -> Tensor:
     return like.new_empty((batch, height, width, groups, channels)).permute(0, 3, 1, 2, 4)
 
 
-def forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    offset: Tensor,
-    stretch: Tensor,
-    bias: Tensor | None,
-    window_size: int,
-    scale: float,
-) -> tuple[Tensor, Tensor]:
+def forward(args: Arguments) -> tuple[Tensor, Tensor]:
     """Return the output and the logarithm of every query's sum of exponentials."""
-    q, k, v = _vectors(query), _vectors(key), _vectors(value)
+    *maps, offset, stretch, bias = native.shared(args)
+    q, k, v = map(_vectors, maps)
     out = _new(v, v.shape[-1])
-    logarithm = q.new_empty(query.shape[:4])
+    logarithm = q.new_empty(q.shape[:4])
     native.module().varied_window_attention_forward(
-        q, k, v, *_shared(offset, stretch, bias), out, logarithm, window_size, scale, native.threads()
+        q, k, v, offset, stretch, bias, out, logarithm, args.window_size, args.scale, native.threads()
     )
-    if out.shape[-1] != value.shape[-1]:
-        out = _new(v, value.shape[-1]).copy_(out[..., : value.shape[-1]])
-    return out.to(query.dtype), logarithm
+    channels = args.value.shape[-1]
+    if out.shape[-1] != channels:
+        out = _new(v, channels).copy_(out[..., :channels])
+    return out.to(args.query.dtype), logarithm
 
 
-def _shared(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else native.share(tensor) for tensor in tensors]
-
-
-def backward(
-    grad: Tensor,
-    saved: list[Tensor],
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    offset: Tensor,
-    stretch: Tensor,
-    bias: Tensor | None,
-    window_size: int,
-    scale: float,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of the six tensors, None where ``needs`` is False; all come out of one pass."""
-    g, q, k, v = _vectors(grad), _vectors(query), _vectors(key), _vectors(value)
+    *maps, offset, stretch, bias = native.shared(args)
+    g, q, k, v = map(_vectors, (native.share(grad), *maps))
     grads = [_new(q, q.shape[-1]), _new(k, k.shape[-1]).zero_(), _new(v, v.shape[-1]).zero_()]
-    places = [torch.empty_like(tensor, dtype=q.dtype) for tensor in (offset, stretch)]
+    places = [torch.empty_like(tensor) for tensor in (offset, stretch)]
     # Every map adds its own share, so that the sum does not depend on threads.
-    share = None if bias is None else q.new_empty((len(query), *bias.shape))
+    share = None if bias is None else q.new_empty((len(q), *bias.shape))
     native.module().varied_window_attention_backward(
         g,
         saved[1],
         q,
         k,
         v,
-        *_shared(offset, stretch, bias),
+        offset,
+        stretch,
+        bias,
         *grads,
         *places,
         share,
-        window_size,
-        scale,
+        args.window_size,
+        args.scale,
         native.threads(),
     )
-    maps = [
-        torch.empty_like(argument).copy_(found[..., : argument.shape[-1]])
-        for argument, found in zip((query, key, value), grads, strict=True)
+    found: list[Tensor | None] = [
+        torch.empty_like(argument).copy_(padded[..., : argument.shape[-1]])
+        for argument, padded in zip((args.query, args.key, args.value), grads, strict=True)
     ]
-    found = [*maps, *places, None if share is None else share.sum(0)]
-    return [f.to(query.dtype) if f is not None and need else None for f, need in zip(found, needs, strict=True)]
+    found += [*places, None if share is None else share.sum(0)]
+    return [f.to(grad.dtype) if f is not None and need else None for f, need in zip(found, needs, strict=True)]

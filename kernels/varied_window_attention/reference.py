@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.varied_window_attention.varied_window_attention`."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    offset: Tensor
+    stretch: Tensor
+    bias: Tensor | None
+    window_size: int
+    scale: float
 
 
 def positions(offset: Tensor, stretch: Tensor, window: int) -> Tensor:
@@ -37,17 +52,9 @@ def sample(x: Tensor, offset: Tensor, stretch: Tensor, window: int) -> Tensor:
     return sampled.unflatten(3, (-1, window)).unflatten(2, (-1, window))
 
 
-def varied_window_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    offset: Tensor,
-    stretch: Tensor,
-    bias: Tensor | None,
-    window_size: int,
-    scale: float,
-) -> Tensor:
+def varied_window_attention(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.varied_window_attention.varied_window_attention`."""
+    query, key, value, offset, stretch, bias, window_size, scale = args
     batch, groups, height, width, _ = query.shape
     bottom, right = -height % window_size, -width % window_size
     padded = F.pad(query, (0, 0, 0, right, 0, bottom))

@@ -27,7 +27,7 @@ def _dot(a, b, ACC: tl.constexpr):
 
 @triton.jit
 def _axis(offset, stretch, window_at, place, real, length, WINDOW: tl.constexpr):
-    """Of real keys along an axis: the position before, whether that and the next are on the map, their weights."""
+    """Return the position before each key of an axis, whether it and the next are on the map, and their weights."""
     middle = (WINDOW - 1) / 2
     coordinate = window_at * WINDOW + middle + offset + stretch * (place - middle)
     low = tl.floor(tl.minimum(tl.maximum(coordinate, -2.0), length + 1.0))
@@ -41,7 +41,7 @@ def _axis(offset, stretch, window_at, place, real, length, WINDOW: tl.constexpr)
 @triton.jit
 def _tap(pointer, row, column, row_stride, column_stride, channel_stride, inside, channels, BLOCK_C: tl.constexpr,
          ACC: tl.constexpr):  # fmt: skip
-    """The vectors of the map at these positions, zero where they do not exist: (keys, BLOCK_C)."""
+    """Return the vectors of the map at these positions, zero where they do not exist: (keys, BLOCK_C)."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     at = (row * row_stride + column * column_stride)[:, None] + channel[None, :] * channel_stride
@@ -51,7 +51,7 @@ def _tap(pointer, row, column, row_stride, column_stride, channel_stride, inside
 @triton.jit
 def _sample(pointer, rows, columns, row_stride, column_stride, channel_stride, channels, BLOCK_C: tl.constexpr,
             ACC: tl.constexpr):  # fmt: skip
-    """The map interpolated at the keys of these axes: (keys, BLOCK_C)."""
+    """Return the map interpolated at the keys of these axes: (keys, BLOCK_C)."""
     r, r0, r1, above, below = rows
     c, c0, c1, left, right = columns
     strides = (row_stride, column_stride, channel_stride)
@@ -196,7 +196,7 @@ def _key_kernel(
     WINDOW: tl.constexpr, BIASED: tl.constexpr, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr,
     ACC: tl.constexpr,
 ):  # fmt: skip
-    """All gradients but the queries', of one window."""
+    """Compute all gradients but the queries', of one window."""
     COUNT: tl.constexpr = WINDOW * WINDOW
     program = tl.program_id(0)
     index = program // (down * across)
@@ -254,14 +254,14 @@ def _key_kernel(
     tl.store(grad_stretch + place + down * across, tl.sum(size_y, axis=0))
 
 
-def refuses(query, key, value, offset, stretch, bias, window_size, scale):
+def refuses(args):
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    too_large = (support.map_too_large(each) for each in (query, key, value))
-    return support.refuses(query, key, value, offset, stretch, bias) or next(filter(None, too_large), None)
+    return support.refuses(args, args.query, args.key, args.value)
 
 
-def _launch(query, key, value, offset, stretch, bias, window_size, scale):
+def _launch(args):
     """Return the first and the last arguments that all kernels share, and their launch parameters."""
+    query, key, value, offset, stretch, bias, window_size, scale = args
     first = (
         query, *query.stride(), key, *key.stride(), value, *value.stride(), offset.contiguous(), stretch.contiguous(),
         offset if bias is None else bias.contiguous(),
@@ -274,34 +274,37 @@ def _launch(query, key, value, offset, stretch, bias, window_size, scale):
     }  # fmt: skip
 
 
-def forward(query, key, value, offset, stretch, bias, window_size, scale):
+def forward(args):
     """Return the output and the logarithm of every query's sum of exponentials."""
+    query, value = args.query, args.value
     batch, groups, height, width, _ = query.shape
     out = query.new_empty((batch, height, width, groups, value.shape[-1])).permute(0, 3, 1, 2, 4)
     logarithm = query.new_empty((batch, groups, height, width), dtype=support.storage(query))
     if out.numel() == 0:
         return out, logarithm
     with support.launching(out):
-        first, last, sizes = _launch(query, key, value, offset, stretch, bias, window_size, scale)
-        programs = offset.numel() // 2 * triton.cdiv(window_size**2, sizes["BLOCK"])
+        first, last, sizes = _launch(args)
+        programs = args.offset.numel() // 2 * triton.cdiv(args.window_size**2, sizes["BLOCK"])
         _forward_kernel[(programs,)](*first, out, *out.stride(), logarithm, *last, **sizes)
     return out, logarithm
 
 
-def backward(grad, saved, query, key, value, offset, stretch, bias, window_size, scale, *, needs):
+def backward(grad, saved, args, needs):
     """Return the gradients of the six tensors, None where ``needs`` is False."""
+    *tensors, window_size, _ = args
+    query, bias = args.query, args.bias
     out, logarithm = saved
-    arguments, precise = (query, key, value, offset, stretch, bias), support.storage(query)
-    grads = [None if each is None else torch.empty_like(each) for each in arguments]
+    precise = support.storage(query)
+    grads = [None if each is None else torch.empty_like(each) for each in tensors]
     if out.numel() == 0:
         return [None if g is None else g.zero_() for g in grads]
-    sums = [torch.zeros(each.shape, dtype=precise, device=query.device) for each in arguments[1:5]]
+    sums = [torch.zeros(each.shape, dtype=precise, device=query.device) for each in tensors[1:5]]
     share = None if bias is None else query.new_zeros((len(query), *bias.shape), dtype=precise)
     with support.launching(out):
         delta = (grad.to(precise) * out.to(precise)).sum(-1).contiguous()
-        first, last, sizes = _launch(query, key, value, offset, stretch, bias, window_size, scale)
+        first, last, sizes = _launch(args)
         flow = (*first, grad, *grad.stride(), logarithm, delta)
-        programs = offset.numel() // 2
+        programs = args.offset.numel() // 2
         tiles = triton.cdiv(window_size**2, sizes["BLOCK"])
         _query_kernel[(programs * tiles,)](*flow, grads[0], *grads[0].stride(), *last, **sizes)
         _key_kernel[(programs,)](*flow, *sums, sums[0] if share is None else share, *last, **sizes)

@@ -11,13 +11,14 @@ from claimbench.kernels.wave_aggregate import reference
 __all__ = ["OPERATOR", "wave_aggregate"]
 
 
-def _fake(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
+def _fake(args: reference.Arguments) -> Tensor:
+    theta = args.theta
     return torch.empty_like(theta, dtype=torch.promote_types(theta.dtype, torch.float32))
 
 
 OPERATOR = Operator(
     name="wave_aggregate",
-    arguments="Tensor x, Tensor theta, Tensor weight, Tensor wave",
+    arguments=reference.Arguments,
     reference=reference.wave_aggregate,
     fake=_fake,
 )

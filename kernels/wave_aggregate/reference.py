@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def wave_aggregate(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
+class Arguments(NamedTuple):
+    """The arguments of :func:`claimbench.kernels.wave_aggregate.wave_aggregate`."""
+
+    x: Tensor
+    theta: Tensor
+    weight: Tensor
+    wave: Tensor
+
+
+def wave_aggregate(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.wave_aggregate.wave_aggregate`."""
+    x, theta, weight, wave = args
     strongest = x.argmax(dim=1, keepdim=True)
     gate = F.gelu(theta)
     features = weight * gate + weight.gather(1, strongest) * gate.gather(1, strongest)

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from claimbench.kernels import triton_support as support
 from claimbench.kernels.triton_support import unavailable
+from claimbench.kernels.wave_aggregate.reference import Arguments
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
 
 @triton.jit
 def _normal(x):
-    """The standard normal's distribution function at x."""
+    """Return the standard normal's distribution function at x."""
     return 0.5 * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -29,7 +30,7 @@ def _gelu_slope(x):
 
 @triton.jit
 def _strongest(x, xc, channels, inside, BLOCK_C: tl.constexpr, ACC: tl.constexpr):
-    """The first channel at which x is largest, at each position."""
+    """Return the first channel at which x is largest, at each position."""
     channel = tl.arange(0, BLOCK_C)
     mask = inside[:, None] & (channel < channels)[None, :]
     values = tl.load(x[:, None] + channel[None, :] * xc, mask=mask, other=float("-inf")).to(ACC)
@@ -98,15 +99,14 @@ def _wave_kernel(
         tl.store(out_pair + oc, (flow_i * weight_i * _gelu_slope(theta_i)).to(out.dtype.element_ty), mask=mask)
 
 
-def refuses(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> str | None:
+def refuses(args: Arguments) -> str | None:
     """Return why these arguments cannot be taken, as a sentence, or None if they can."""
-    return support.refuses(x, theta, weight, wave) or support.map_too_large(theta) or support.map_too_large(weight)
+    return support.refuses(args, args.theta, args.weight)
 
 
-def _launch(
-    grad: Tensor | None, x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor, out: Tensor, grad_weight: Tensor | None
-) -> Tensor:
+def _launch(args: Arguments, out: Tensor, grad: Tensor | None = None, grad_weight: Tensor | None = None) -> Tensor:
     """Launch the forward pass or, given a gradient, the backward pass; returns the programs' shares of grad wave."""
+    x, theta, weight, wave = args
     batch, channels, height, width = x.shape
     pairs = theta.shape[1] // 2
     block_j = support.block_of(pairs)
@@ -127,21 +127,20 @@ def _launch(
     return partial
 
 
-def forward(x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor) -> Tensor:
+def forward(args: Arguments) -> Tensor:
     """Return the turned features, laid out like theta."""
-    out = torch.empty_like(theta, dtype=support.storage(theta))
-    _launch(None, x, theta, weight, wave, out, None)
+    out = torch.empty_like(args.theta, dtype=support.storage(args.theta))
+    _launch(args, out)
     return out
 
 
-def backward(
-    grad: Tensor, saved: list[Tensor], x: Tensor, theta: Tensor, weight: Tensor, wave: Tensor, needs: Sequence[bool]
-) -> list[Tensor | None]:
+def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradients of x (zeros: it only chooses), theta, weight and wave, None where ``needs`` is False."""
+    x, theta, weight, wave = args
     grads: list[Tensor | None] = [torch.zeros_like(x) if needs[0] else None, None, None, None]
     if any(needs[1:]):
         grad_theta, grad_weight = torch.empty_like(theta), torch.empty_like(weight)
-        partial = _launch(grad, x, theta, weight, wave, grad_theta, grad_weight)
+        partial = _launch(args, grad_theta, grad, grad_weight)
         found = [grad_theta, grad_weight, torch.empty_like(wave).copy_(partial.sum((0, 1)))]
         for i, gradient in enumerate(found, start=1):
             grads[i] = gradient if needs[i] else None

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from claimbench.bench.core.records import Measurement, read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.run.rows import rows
+from claimbench.bench.run.expected_rows import rows
 
 
 def main():
@@ -29,6 +29,9 @@ def main():
                 sys.exit(3)
             if do == "garbage":
                 file.write("not json\n")
+                continue
+            if do == "stranger":
+                file.write('[{"metric": "params", "value": "many"}]\n')
                 continue
             value = float(1 + job.round)
             found = [

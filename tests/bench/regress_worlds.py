@@ -10,7 +10,7 @@ import numpy as np
 from claimbench.bench.core.records import Settings
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.watch.regress.noise import RoundPair
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 from tests.bench.record_examples import record
 
 SLOWER = log(1.05)

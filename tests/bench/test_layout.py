@@ -31,6 +31,26 @@ WINGS = (
 )
 """From the ground up: a file imports from its own wing and from those before it."""
 
+ROLES = ("catalogue", "data", "check", "score", "evaluate", "train", "network")
+"""The files that every task's folder may have."""
+
+SHARED = {
+    "check": "what the ``check`` of a command does",
+    "claims": "the claims of papers, and the test of them",
+    "evidence": "the classes of evidence, and what fills them for every score",
+    "files": "helpers for files, and for the one that a submission is",
+    "lines": "the lines of a JSON Lines file",
+    "markdown": "what makes Markdown",
+    "memory": "the metric, and the rules on it",
+    "opening": "opens a data set wherever it lies",
+    "operators": "the operators of networks",
+    "plan": "what is to be run, before it is",
+    "request": "what a user asked of a command, resolved",
+    "terminal": "what prints to the terminal",
+    "worker": "the process that jobs run in",
+}
+"""Names of files that several wings have for one idea, with the idea."""
+
 
 @cache
 def files() -> dict[str, Path]:
@@ -144,3 +164,23 @@ def test_listing_papers_costs_no_torch():
 
 def test_tests_mirror_the_wings():
     assert [w for w in WINGS[:-1] if not any((ROOT / "tests" / "bench" / w).rglob("test_*.py"))] == []
+
+
+def test_no_class_name_is_used_twice():
+    places: dict[str, list[str]] = {}
+    for module, file in files().items():
+        if module.startswith("claimbench.bench."):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_file_name_stands_for_one_idea():
+    wings: dict[str, set[str]] = {}
+    for file in files().values():
+        top, *folders = file.relative_to(ROOT).parent.parts
+        is_role = folders[:1] == ["tasks"] and len(folders) == 2 and file.stem in ROLES
+        if top == "bench" and folders and folders[0] != "cli" and file.stem != "__init__" and not is_role:
+            wings.setdefault(file.stem, set()).add(folders[0])
+    assert {name for name, found in wings.items() if len(found) > 1} == set(SHARED)

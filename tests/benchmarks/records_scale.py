@@ -15,7 +15,7 @@ from typing import Any
 
 from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.publish.site.build import build
+from claimbench.bench.publish.site.generate import build
 from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.report.compare import compare
 from claimbench.bench.report.report import paper_records

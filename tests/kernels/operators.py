@@ -22,6 +22,14 @@ def arguments(operator: str, number: int = 0, dtype: torch.dtype = torch.float32
     return tuple(a.detach().requires_grad_() if isinstance(a, torch.Tensor) else a for a in made)
 
 
+def shaped(operator: str, *values: Any, dtype: torch.dtype = torch.float32) -> Any:
+    """Return the operator's ``Arguments``, with tensors of these shapes (or None) that hold no data."""
+    found = find_operator(operator)
+    shapes = {i: values[i] for i in found.tensor_positions if values[i] is not None}
+    tensors = {i: torch.empty(shape, dtype=dtype, device="meta") for i, shape in shapes.items()}
+    return found.arguments(*(tensors.get(i, value) for i, value in enumerate(values)))
+
+
 def gradients(operator: str, args: Sequence[Any], call: Any = None, like_out: bool = True) -> list[torch.Tensor]:
     """Return the output and the gradient of every tensor among the arguments, for a fixed gradient of the output.
 

@@ -144,12 +144,12 @@ def test_bad_input_is_named(query, key, value, message):
 
 
 def test_costs_count_each_pair_of_query_and_token():
-    shapes = ((1, 4, 12), (2, 9, 1, 12), (2, 9, 4, 3), 1.0)
+    args = operators.shaped(NAME, (1, 4, 12), (2, 9, 1, 12), (2, 9, 4, 3), 1.0)
     pairs = 2 * 9 * 4
-    assert cost.forward_flops(*shapes) == 2 * pairs * (12 + 3)
-    assert cost.backward_flops(*shapes) == 2 * pairs * (3 + 2 * 12 + 3)
-    assert cost.backward_flops(*shapes, (True, False, False)) == 2 * pairs * (3 + 12)
-    assert cost.backward_flops(*shapes, (False, False, True)) == 2 * pairs * 3
+    assert cost.forward_flops(args) == 2 * pairs * (12 + 3)
+    assert cost.backward_flops(args) == 2 * pairs * (3 + 2 * 12 + 3)
+    assert cost.backward_flops(args, (True, False, False)) == 2 * pairs * (3 + 12)
+    assert cost.backward_flops(args, (False, False, True)) == 2 * pairs * 3
     arguments = 4 * 12 + 2 * 9 * 12 + 2 * 9 * 12
-    assert cost.forward_bytes(*shapes, 4) == 4 * (arguments + 2 * 4 * 3)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * arguments + 2 * 4 * 3)
+    assert cost.forward_bytes(args) == 4 * (arguments + 2 * 4 * 3)
+    assert cost.backward_bytes(args) == 4 * (2 * arguments + 2 * 4 * 3)

@@ -203,9 +203,9 @@ def test_bad_input_is_named(query, key, value, table, options, message):
 
 
 def test_costs_count_each_pair_and_channel_twice():
-    shapes = ((2, 5, 3, 4, 7, 8), (2, 5, 3, 4, 7, 8), (2, 5, 3, 4, 7, 6), (3, 7, 13), None, 1.0)
-    assert cost.forward_flops(*shapes) == 2 * 2 * 5 * 3 * 28 * 28 * (8 + 6)
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
+    args = operators.shaped(NAME, (2, 5, 3, 4, 7, 8), (2, 5, 3, 4, 7, 8), (2, 5, 3, 4, 7, 6), (3, 7, 13), None, 1.0)
+    assert cost.forward_flops(args) == 2 * 2 * 5 * 3 * 28 * 28 * (8 + 6)
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
     elements = 2 * 5 * 3 * 28
-    assert cost.forward_bytes(*shapes, 4) == 4 * (elements * (8 + 8 + 6 + 6) + 3 * 7 * 13)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * (elements * (8 + 8 + 6) + 3 * 7 * 13) + elements * 6)
+    assert cost.forward_bytes(args) == 4 * (elements * (8 + 8 + 6 + 6) + 3 * 7 * 13)
+    assert cost.backward_bytes(args) == 4 * (2 * (elements * (8 + 8 + 6) + 3 * 7 * 13) + elements * 6)

@@ -78,13 +78,13 @@ def test_native_agrees_with_the_reference_in_every_dtype():
 @pytest.mark.processors
 @needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
-    args = CHECK[-1].arguments(torch.float32, "cpu")  # high enough to be cut into bands
+    args = OPERATOR.arguments(*CHECK[-1].arguments(torch.float32, "cpu"))  # high enough to be cut into bands
     module, threads, results = OPERATOR.load("native"), torch.get_num_threads(), []
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            out = module.forward(*args)
-            results.append([out, *module.backward(out, [], *args, needs=(True,) * TENSORS)])
+            out = module.forward(args)
+            results.append([out, *module.backward(out, [], args, needs=(True,) * TENSORS)])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
@@ -193,12 +193,11 @@ def test_bad_kernels_are_named():
 
 def test_flops_are_those_of_the_definition():
     args = arguments(1)
-    shapes = [tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in args]
     positions, regions, depth, window, channels = 3 * 49, 49, 16, 74, 16
     expected = 2 * positions * (regions * depth + regions * window + window * channels)
     with FlopCounterMode(display=False) as counter:
         public(*args).sum().backward()
-    assert cost.forward_flops(*shapes) == expected
+    assert cost.forward_flops(OPERATOR.arguments(*args)) == expected
     assert counter.get_total_flops() == 3 * expected
     with backend.use("reference"), FlopCounterMode(display=False) as counter:
         public(*args)
@@ -206,7 +205,7 @@ def test_flops_are_those_of_the_definition():
 
 
 def test_bytes_count_every_tensor_once():
-    shapes = [tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in arguments(0)]
-    sizes = [a.numel() for a in arguments(0)[:TENSORS]]
-    assert cost.forward_bytes(*shapes, 4) == 4 * (sum(sizes) + sizes[-1])
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * sum(sizes) + sizes[-1])
+    args = OPERATOR.arguments(*arguments(0))
+    sizes = [a.numel() for a in args[:TENSORS]]
+    assert cost.forward_bytes(args) == 4 * (sum(sizes) + sizes[-1])
+    assert cost.backward_bytes(args) == 4 * (2 * sum(sizes) + sizes[-1])

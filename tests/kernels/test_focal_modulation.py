@@ -105,10 +105,10 @@ def test_bad_input_is_named(context, gates, weights, message):
 
 
 def test_cost_counts_every_tap_of_every_level():
-    shapes = ((8, 96, 56, 56), (8, 3, 56, 56), (96, 34), [3, 5])
+    args = operators.shaped(NAME, (8, 96, 56, 56), (8, 3, 56, 56), (96, 34), [3, 5])
     each = 2 * 8 * 96 * 56 * 56
-    assert cost.forward_flops(*shapes) == each * 34
-    assert cost.backward_flops(*shapes) == each * 68
-    assert cost.backward_flops(*shapes, (False, False, True)) == each * (34 + 25)
-    assert cost.backward_flops(*shapes, (False, True, False)) == 0
-    assert cost.forward_bytes(*shapes, 4) == 4 * (8 * 56 * 56 * (2 * 96 + 3) + 96 * 34)
+    assert cost.forward_flops(args) == each * 34
+    assert cost.backward_flops(args) == each * 68
+    assert cost.backward_flops(args, (False, False, True)) == each * (34 + 25)
+    assert cost.backward_flops(args, (False, True, False)) == 0
+    assert cost.forward_bytes(args) == 4 * (8 * 56 * 56 * (2 * 96 + 3) + 96 * 34)

@@ -91,7 +91,7 @@ def test_bad_input_is_named(x, gamma, eps, message):
 
 
 def test_a_normalisation_counts_bytes_but_no_flops():
-    shapes = ((8, 64, 7, 7), (64,), (64,), 1e-6)
-    assert cost.forward_flops(*shapes) == cost.backward_flops(*shapes) == 0
-    assert cost.forward_bytes(*shapes, 2) == 2 * (2 * 8 * 64 * 49 + 128)
-    assert cost.backward_bytes(*shapes, 2) == 2 * (3 * 8 * 64 * 49 + 192)
+    args = operators.shaped(NAME, (8, 64, 7, 7), (64,), (64,), 1e-6, dtype=torch.float16)
+    assert cost.forward_flops(args) == cost.backward_flops(args) == 0
+    assert cost.forward_bytes(args) == 2 * (2 * 8 * 64 * 49 + 128)
+    assert cost.backward_bytes(args) == 2 * (3 * 8 * 64 * 49 + 192)

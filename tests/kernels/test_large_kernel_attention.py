@@ -118,10 +118,10 @@ def test_bad_input_is_named(index, shape, message):
 
 
 def test_cost_counts_three_convolutions():
-    shapes = ((8, 64, 56, 56), (64, 1, 5, 5), (64,), (64, 1, 7, 7), (64,), (64, 64, 1, 1), (64,), 3)
+    args = operators.shaped(NAME, (8, 64, 56, 56), (64, 1, 5, 5), (64,), (64, 1, 7, 7), (64,), (64, 64, 1, 1), (64,), 3)
     each = 2 * 8 * 64 * 56 * 56
-    assert cost.forward_flops(*shapes) == each * (25 + 49 + 64)
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
-    assert cost.backward_flops(*shapes, (False,) * 5 + (True,) * 2) == each * 64
-    assert cost.backward_flops(*shapes, (False, True) + (False,) * 5) == each * (25 + 49 + 64)
-    assert cost.forward_bytes(*shapes, 4) == 4 * (2 * 8 * 64 * 56 * 56 + 64 * (25 + 49 + 64 + 3))
+    assert cost.forward_flops(args) == each * (25 + 49 + 64)
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
+    assert cost.backward_flops(args, (False,) * 5 + (True,) * 2) == each * 64
+    assert cost.backward_flops(args, (False, True) + (False,) * 5) == each * (25 + 49 + 64)
+    assert cost.forward_bytes(args) == 4 * (2 * 8 * 64 * 56 * 56 + 64 * (25 + 49 + 64 + 3))

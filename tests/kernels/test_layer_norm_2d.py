@@ -26,7 +26,7 @@ def test_the_reference_is_the_formula():
 
 def test_the_cpu_runs_pytorchs_own_and_says_why():
     args = operators.arguments(NAME)
-    reason = find_operator(NAME).refusal("native", *args)
+    reason = find_operator(NAME).refusal("native", args)
     assert "PyTorch's own layer_norm is as fast" in str(reason)
     for name in (None, "native", "reference"):
         with backend.use(name):
@@ -68,7 +68,7 @@ def test_bad_input_is_named(x, weight, eps, message):
 
 
 def test_a_normalisation_counts_bytes_but_no_flops():
-    shapes = ((8, 64, 7, 7), (64,), (64,), 1e-6)
-    assert cost.forward_flops(*shapes) == cost.backward_flops(*shapes) == 0
-    assert cost.forward_bytes(*shapes, 4) == 4 * (2 * 8 * 64 * 49 + 128)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (3 * 8 * 64 * 49 + 192)
+    args = operators.shaped(NAME, (8, 64, 7, 7), (64,), (64,), 1e-6)
+    assert cost.forward_flops(args) == cost.backward_flops(args) == 0
+    assert cost.forward_bytes(args) == 4 * (2 * 8 * 64 * 49 + 128)
+    assert cost.backward_bytes(args) == 4 * (3 * 8 * 64 * 49 + 192)

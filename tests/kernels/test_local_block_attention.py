@@ -62,10 +62,10 @@ def test_native_gives_the_same_bits_on_any_number_of_threads():
 
 @operators.needs_native
 def test_native_computes_only_the_gradients_that_are_asked_for():
-    args = operators.load_cases(NAME, "CHECK")[0].arguments(torch.float32, "cpu")
+    args = find_operator(NAME).arguments(*operators.load_cases(NAME, "CHECK")[0].arguments(torch.float32, "cpu"))
     module = find_operator(NAME).load("native")
-    saved = list(module.forward(*args))
-    found = module.backward(saved[0], saved, *args, needs=(True, False, True, False, True))
+    saved = list(module.forward(args))
+    found = module.backward(saved[0], saved, args, needs=(True, False, True, False, True))
     assert [g is not None for g in found] == [True, False, True, False, True]
 
 
@@ -126,11 +126,11 @@ def test_bad_input_is_named(query, key, value, table, block, halo, message):
 
 
 def test_costs_count_every_query_and_key_of_a_window():
-    shapes = ((2, 3, 4, 4, 16), (2, 3, 8, 8, 16), (2, 3, 8, 8, 24), (27, 16), (27, 16), 8, 3, 0.25)
+    args = operators.shaped(NAME, (2, 3, 4, 4, 16), (2, 3, 8, 8, 16), (2, 3, 8, 8, 24), (27, 16), (27, 16), 8, 3, 0.25)
     queries, window = 2 * 3 * 4 * 4, 14
-    assert cost.forward_flops(*shapes) == 2 * queries * (window**2 * (16 + 24) + 2 * window * 16)
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
-    untabled = (*shapes[:3], None, None, *shapes[5:])
-    assert cost.forward_flops(*untabled) == 2 * queries * window**2 * (16 + 24)
-    assert cost.forward_bytes(*untabled, 4) == 4 * (queries * (16 + 24) + 2 * 3 * 64 * (16 + 24))
-    assert cost.backward_bytes(*untabled, 4) == 4 * (queries * (2 * 16 + 24) + 2 * 2 * 3 * 64 * (16 + 24))
+    assert cost.forward_flops(args) == 2 * queries * (window**2 * (16 + 24) + 2 * window * 16)
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
+    untabled = args._replace(row_table=None, column_table=None)
+    assert cost.forward_flops(untabled) == 2 * queries * window**2 * (16 + 24)
+    assert cost.forward_bytes(untabled) == 4 * (queries * (16 + 24) + 2 * 3 * 64 * (16 + 24))
+    assert cost.backward_bytes(untabled) == 4 * (queries * (2 * 16 + 24) + 2 * 2 * 3 * 64 * (16 + 24))

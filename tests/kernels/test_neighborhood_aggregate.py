@@ -9,6 +9,7 @@ from claimbench.bench.measure.operators.check import DTYPES, check_operator, loa
 from claimbench.kernels import backend, native
 from claimbench.kernels.neighborhood_aggregate import OPERATOR, cost, neighborhood_aggregate
 from claimbench.kernels.neighborhood_aggregate.reference import window_index
+from tests.kernels import operators
 
 CHECK = load_cases("neighborhood_aggregate", "CHECK")
 needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
@@ -70,13 +71,13 @@ def test_native_agrees_with_the_reference_in_every_dtype():
 @pytest.mark.processors
 @needs_native
 def test_native_gives_the_same_bits_on_any_number_of_threads():
-    weights, value, k, d = CHECK[-1].arguments(torch.float32, "cpu")  # high enough to be cut into bands
+    args = OPERATOR.arguments(*CHECK[-1].arguments(torch.float32, "cpu"))  # high enough to be cut into bands
     module, threads, results = OPERATOR.load("native"), torch.get_num_threads(), []
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            out = module.forward(weights, value, k, d)
-            results.append([out, *module.backward(out, [], weights, value, k, d, needs=(True, True))])
+            out = module.forward(args)
+            results.append([out, *module.backward(out, [], args, needs=(True, True))])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
@@ -84,10 +85,10 @@ def test_native_gives_the_same_bits_on_any_number_of_threads():
 
 @needs_native
 def test_native_computes_only_the_gradients_that_are_asked_for():
-    weights, value, k, d = CHECK[0].arguments(torch.float32, "cpu")
-    both = OPERATOR.load("native").backward(value, [], weights, value, k, d, needs=(True, True))
-    first = OPERATOR.load("native").backward(value, [], weights, value, k, d, needs=(True, False))
-    second = OPERATOR.load("native").backward(value, [], weights, value, k, d, needs=(False, True))
+    args = OPERATOR.arguments(*CHECK[0].arguments(torch.float32, "cpu"))
+    both = OPERATOR.load("native").backward(args.value, [], args, needs=(True, True))
+    first = OPERATOR.load("native").backward(args.value, [], args, needs=(True, False))
+    second = OPERATOR.load("native").backward(args.value, [], args, needs=(False, True))
     assert first[1] is None
     assert second[0] is None
     assert torch.equal(first[0], both[0])
@@ -153,9 +154,9 @@ def test_bad_input_is_named(weights, value, k, d, message):
 
 
 def test_costs_count_each_weight_and_channel_once():
-    shapes = ((2, 3, 7, 9, 25), (2, 3, 7, 9, 16), 5, 1)
-    assert cost.forward_flops(*shapes) == 2 * 2 * 3 * 7 * 9 * 25 * 16
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
-    assert cost.backward_flops(*shapes, (True, False)) == cost.forward_flops(*shapes)
-    assert cost.forward_bytes(*shapes, 4) == 4 * 2 * 3 * 7 * 9 * (25 + 2 * 16)
-    assert cost.backward_bytes(*shapes, 4) == 4 * 2 * 3 * 7 * 9 * (2 * 25 + 3 * 16)
+    args = operators.shaped("neighborhood_aggregate", (2, 3, 7, 9, 25), (2, 3, 7, 9, 16), 5, 1)
+    assert cost.forward_flops(args) == 2 * 2 * 3 * 7 * 9 * 25 * 16
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
+    assert cost.backward_flops(args, (True, False)) == cost.forward_flops(args)
+    assert cost.forward_bytes(args) == 4 * 2 * 3 * 7 * 9 * (25 + 2 * 16)
+    assert cost.backward_bytes(args) == 4 * 2 * 3 * 7 * 9 * (2 * 25 + 3 * 16)

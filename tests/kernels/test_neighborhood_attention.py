@@ -114,11 +114,11 @@ def test_native_is_exact_for_scores_of_any_size():
 
 @needs_native
 def test_native_computes_only_the_gradients_that_are_asked_for():
-    args = CHECK[0].arguments(torch.float32, "cpu")
+    args = OPERATOR.arguments(*CHECK[0].arguments(torch.float32, "cpu"))
     module = OPERATOR.load("native")
-    out = module.forward(*args)
-    every = module.backward(out, [], *args, needs=(True, True, True, True))
-    some = module.backward(out, [], *args, needs=(True, False, False, True))
+    out = module.forward(args)
+    every = module.backward(out, [], args, needs=(True, True, True, True))
+    some = module.backward(out, [], args, needs=(True, False, False, True))
     assert some[1] is None
     assert some[2] is None
     assert torch.equal(some[0], every[0])
@@ -189,11 +189,11 @@ def test_a_bias_of_another_shape_is_named(shape, bias):
 
 def test_costs_count_the_two_products_whatever_the_dilation():
     q, v, bias = (2, 3, 7, 9, 4), (2, 3, 7, 9, 6), (3, 5, 9)
-    shapes = (q, q, v, bias, (3, 5), (1, 1), 0.5)
+    args = operators.shaped(NAME, q, q, v, bias, (3, 5), (1, 1), 0.5)
     positions = 2 * 3 * 7 * 9
-    assert cost.forward_flops(*shapes) == 2 * positions * 15 * (4 + 6)
-    assert cost.forward_flops(q, q, v, None, (3, 5), (2, 1), 0.5) == cost.forward_flops(*shapes)
-    assert cost.backward_flops(*shapes) == 2 * positions * 15 * (3 * 4 + 2 * 6)
-    assert cost.backward_flops(*shapes, (False, False, True, False)) == cost.forward_flops(*shapes)
-    assert cost.forward_bytes(*shapes, 4) == 4 * (positions * (2 * 4 + 2 * 6) + 3 * 5 * 9)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (positions * (4 * 4 + 3 * 6) + 2 * 3 * 5 * 9)
+    assert cost.forward_flops(args) == 2 * positions * 15 * (4 + 6)
+    assert cost.forward_flops(args._replace(bias=None, dilation=(2, 1))) == cost.forward_flops(args)
+    assert cost.backward_flops(args) == 2 * positions * 15 * (3 * 4 + 2 * 6)
+    assert cost.backward_flops(args, (False, False, True, False)) == cost.forward_flops(args)
+    assert cost.forward_bytes(args) == 4 * (positions * (2 * 4 + 2 * 6) + 3 * 5 * 9)
+    assert cost.backward_bytes(args) == 4 * (positions * (4 * 4 + 3 * 6) + 2 * 3 * 5 * 9)

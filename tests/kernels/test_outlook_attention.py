@@ -63,10 +63,10 @@ def test_native_gives_the_same_bits_on_any_number_of_threads():
 
 @operators.needs_native
 def test_native_computes_only_what_is_asked_for():
-    args = operators.arguments(NAME)
+    args = find_operator(NAME).arguments(*operators.arguments(NAME))
     module = find_operator(NAME).load("native")
-    both = module.backward(args[1], [], *args, needs=(True, True))
-    one = module.backward(args[1], [], *args, needs=(False, True))
+    both = module.backward(args.value, [], args, needs=(True, True))
+    one = module.backward(args.value, [], args, needs=(False, True))
     assert one[0] is None
     assert torch.equal(one[1], both[1])
 
@@ -123,9 +123,9 @@ def test_bad_input_is_named(scores, value, k, stride, padding, message):
 
 
 def test_costs_count_each_score_and_channel_once():
-    shapes = ((2, 3, 4, 6, 9, 9), (2, 5, 7, 6, 8), 3, 2, 1, 0.5)
-    assert cost.forward_flops(*shapes) == 2 * 2 * 3 * 4 * 6 * 81 * 8
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
-    assert cost.backward_flops(*shapes, (True, False)) == cost.forward_flops(*shapes)
-    assert cost.forward_bytes(*shapes, 4) == 4 * (2 * 3 * 4 * 6 * 81 + 2 * 2 * 5 * 7 * 6 * 8)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * 2 * 3 * 4 * 6 * 81 + 3 * 2 * 5 * 7 * 6 * 8)
+    args = operators.shaped(NAME, (2, 3, 4, 6, 9, 9), (2, 5, 7, 6, 8), 3, 2, 1, 0.5)
+    assert cost.forward_flops(args) == 2 * 2 * 3 * 4 * 6 * 81 * 8
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
+    assert cost.backward_flops(args, (True, False)) == cost.forward_flops(args)
+    assert cost.forward_bytes(args) == 4 * (2 * 3 * 4 * 6 * 81 + 2 * 2 * 5 * 7 * 6 * 8)
+    assert cost.backward_bytes(args) == 4 * (2 * 2 * 3 * 4 * 6 * 81 + 3 * 2 * 5 * 7 * 6 * 8)

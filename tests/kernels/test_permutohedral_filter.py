@@ -268,8 +268,8 @@ def test_many_features_run_in_the_pytorch_form():
 
 
 def test_costs_count_splat_and_slice():
-    shapes = ((2, 21, 100), (2, 5, 100), True)
-    assert cost.forward_flops(*shapes) == cost.backward_flops(*shapes) == 4 * 6 * 2 * 21 * 100
-    assert cost.backward_flops(*shapes, (False, True)) == 0
-    assert cost.forward_bytes(*shapes, 4) == 4 * (2 * 2 * 21 * 100 + 2 * 5 * 100)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * 2 * 21 * 100 + 2 * 2 * 5 * 100)
+    args = operators.shaped(NAME, (2, 21, 100), (2, 5, 100), True)
+    assert cost.forward_flops(args) == cost.backward_flops(args) == 4 * 6 * 2 * 21 * 100
+    assert cost.backward_flops(args, (False, True)) == 0
+    assert cost.forward_bytes(args) == 4 * (2 * 2 * 21 * 100 + 2 * 5 * 100)
+    assert cost.backward_bytes(args) == 4 * (2 * 2 * 21 * 100 + 2 * 2 * 5 * 100)

@@ -9,6 +9,7 @@ from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend, find_operator
 from claimbench.kernels.token_reorganize import cost, most_attentive, token_reorganize
 from claimbench.kernels.token_reorganize.cases import CHECK
+from claimbench.kernels.token_reorganize.reference import Arguments
 from tests.kernels import operators
 
 NAME = "token_reorganize"
@@ -79,7 +80,7 @@ def test_native_gives_the_same_bits_on_any_number_of_threads():
 @operators.needs_native
 def test_native_ranks_what_is_no_number_like_the_reference():
     tokens, scores = torch.randn(1, 5, 3), torch.tensor([[0.5, float("nan"), 0.7, 0.1]])
-    found = find_operator(NAME).load("native").forward(tokens, scores, 2, False)[0]
+    found = find_operator(NAME).load("native").forward(Arguments(tokens, scores, 2, False))[0]
     with backend.use("reference"):
         assert torch.equal(found, token_reorganize(tokens, scores, 2, fuse=False))
 
@@ -123,9 +124,9 @@ def test_bad_input_is_named(tokens, scores, keep, message):
 
 
 def test_costs_count_the_dropped_tokens():
-    shapes = ((2, 11, 16), (2, 10), 4, True)
-    assert cost.forward_flops(*shapes) == cost.backward_flops(*shapes) == 2 * 2 * 6 * 16
-    assert cost.backward_flops(*shapes, (True, False)) == cost.forward_flops(*shapes[:3], False) == 0
-    assert cost.forward_bytes(*shapes, 4) == 4 * (2 * 11 * 16 + 2 * 10 + 2 * 6 * 16)
-    assert cost.forward_bytes(*shapes[:3], False, 4) == 4 * (2 * 2 * 5 * 16 + 2 * 10)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * 6 * 16 + 2 * 6 * 16 + 2 * 11 * 16 + 2 * 2 * 10)
+    args = operators.shaped(NAME, (2, 11, 16), (2, 10), 4, True)
+    assert cost.forward_flops(args) == cost.backward_flops(args) == 2 * 2 * 6 * 16
+    assert cost.backward_flops(args, (True, False)) == cost.forward_flops(args._replace(fuse=False)) == 0
+    assert cost.forward_bytes(args) == 4 * (2 * 11 * 16 + 2 * 10 + 2 * 6 * 16)
+    assert cost.forward_bytes(args._replace(fuse=False)) == 4 * (2 * 2 * 5 * 16 + 2 * 10)
+    assert cost.backward_bytes(args) == 4 * (2 * 6 * 16 + 2 * 6 * 16 + 2 * 11 * 16 + 2 * 2 * 10)

@@ -96,11 +96,11 @@ def test_native_gives_the_same_bits_on_any_number_of_threads():
 
 @operators.needs_native
 def test_native_computes_only_the_gradients_that_are_asked_for():
-    args = operators.load_cases(NAME, "CHECK")[0].arguments(torch.float32, "cpu")
+    args = find_operator(NAME).arguments(*operators.load_cases(NAME, "CHECK")[0].arguments(torch.float32, "cpu"))
     module = find_operator(NAME).load("native")
-    saved = list(module.forward(*args))
+    saved = list(module.forward(args))
     needs = (True, False, True, False, True, False)
-    found = module.backward(saved[0], saved, *args, needs=needs)
+    found = module.backward(saved[0], saved, args, needs=needs)
     assert tuple(g is not None for g in found) == needs
 
 
@@ -159,10 +159,12 @@ def test_bad_input_is_named(query, key, value, offset, bias, w, message):
 
 
 def test_costs_count_samples_and_products():
-    shapes = ((2, 3, 7, 7, 8), (2, 3, 7, 7, 8), (2, 3, 7, 7, 16), (2, 3, 2, 2, 2), (2, 3, 2, 2, 2), (3, 16, 16), 4, 0.5)
+    args = operators.shaped(
+        NAME, (2, 3, 7, 7, 8), (2, 3, 7, 7, 8), (2, 3, 7, 7, 16), (2, 3, 2, 2, 2), (2, 3, 2, 2, 2), (3, 16, 16), 4, 0.5
+    )
     keys = 2 * 3 * 4 * 16
-    assert cost.forward_flops(*shapes) == 2 * keys * (8 + 16) * (4 + 16)
-    assert cost.backward_flops(*shapes) == 2 * cost.forward_flops(*shapes)
+    assert cost.forward_flops(args) == 2 * keys * (8 + 16) * (4 + 16)
+    assert cost.backward_flops(args) == 2 * cost.forward_flops(args)
     numbers = 2 * 3 * 49 * (8 + 8 + 16) + 2 * 2 * 3 * 2 * 4 + 3 * 256
-    assert cost.forward_bytes(*shapes, 4) == 4 * (numbers + 2 * 3 * 49 * 16)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (2 * numbers + 2 * 3 * 49 * 16)
+    assert cost.forward_bytes(args) == 4 * (numbers + 2 * 3 * 49 * 16)
+    assert cost.backward_bytes(args) == 4 * (2 * numbers + 2 * 3 * 49 * 16)

@@ -134,7 +134,8 @@ def test_bad_input_is_named(x, theta, weight, wave, message):
 
 def test_it_counts_bytes_but_no_flops():
     shapes = ((8, 32, 64, 64), (8, 128, 64, 64), (8, 128, 64, 64), (64, 2))
-    assert cost.forward_flops(*shapes) == cost.backward_flops(*shapes) == 0
-    assert cost.forward_bytes(*shapes, 4) == 4 * (8 * 64 * 64 * (32 + 3 * 128) + 128)
-    assert cost.forward_bytes(*shapes, 2) == 2 * (8 * 64 * 64 * (32 + 4 * 128) + 128)
-    assert cost.backward_bytes(*shapes, 4) == 4 * (8 * 64 * 64 * (32 + 5 * 128) + 256)
+    args, half = operators.shaped(NAME, *shapes), operators.shaped(NAME, *shapes, dtype=torch.float16)
+    assert cost.forward_flops(args) == cost.backward_flops(args) == 0
+    assert cost.forward_bytes(args) == 4 * (8 * 64 * 64 * (32 + 3 * 128) + 128)
+    assert cost.forward_bytes(half) == 2 * (8 * 64 * 64 * (32 + 4 * 128) + 128)
+    assert cost.backward_bytes(args) == 4 * (8 * 64 * 64 * (32 + 5 * 128) + 256)

@@ -26,7 +26,7 @@ def page_problem(head: bytes) -> str:
 
 
 def problem(path: Path) -> str:
-    """Return why a file cannot be weights, a phrase; empty if it can.
+    """Return the reason that a file cannot be weights, one phrase; empty if it can.
 
     Whole are: a zip archive with its directory, a safetensors file as long as its header says, a gzip file with its
     check sum. A file of torch's older format is only known to be whole when it is loaded.
@@ -49,12 +49,12 @@ def problem(path: Path) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Return whether a file is compressed as a whole, as archives of TensorFlow checkpoints are."""
+    """Whether a file is compressed as a whole, as archives of TensorFlow checkpoints are."""
     return _begins(path, 2) == b"\x1f\x8b"
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file begins like a safetensors file, whatever its name; one that cannot be read does not."""
+    """Whether a file begins like a safetensors file, whatever its name; one that cannot be read does not."""
     head = _begins(path, 9)
     return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 

@@ -188,7 +188,7 @@ class Download:
             raise AgainError(f"the connection broke off after {cache.size_text(self.part.size)}") from error
 
     def _usable(self, answer: httpx2.Response, validator: str) -> bool:
-        """Return whether the answer brings bytes that are wanted; False if everything is here already."""
+        """Whether the answer brings bytes that are wanted; False if everything is here already."""
         if urlsplit(self.url).scheme == "https" and answer.url.scheme != "https":
             raise DownloadError(f"it leads to an address without encryption, {answer.url}")
         status = answer.status_code

@@ -55,7 +55,7 @@ class Index:
     problems: list[Problem] = field(default_factory=list)
 
     def is_webdataset(self) -> bool:
-        """Return whether labels lie beside the pictures, as in WebDataset shards."""
+        """Whether labels lie beside the pictures, as in WebDataset shards."""
         return any(split(name)[1] in (*LABELS, "json") for name in self.names)
 
 

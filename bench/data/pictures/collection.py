@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from claimbench.bench.core.text import several, some
-from claimbench.bench.data.pictures.files import decode
+from claimbench.bench.data.pictures.picture_reader import decode
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Source:
         """Return a picture in a colour mode (``RGB`` or ``L``).
 
         Raises:
-            OSError: it cannot be read, or is none that :mod:`claimbench.bench.data.pictures.files` takes.
+            OSError: it cannot be read, or is none that :mod:`claimbench.bench.data.pictures.picture_reader` takes.
         """
         return decode(self.encoded(index), mode)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.collection import Pictures, Problem, problem
-from claimbench.bench.data.pictures.integrity import unreadable
 from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.listing import count_problems
 from claimbench.bench.data.pictures.opening import open_pictures
+from claimbench.bench.data.pictures.verification import unreadable
 
 MOST = 6
 """The number of problems that a sentence lists."""

@@ -12,7 +12,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import some
 from claimbench.bench.data.pictures import archive, synsets
 from claimbench.bench.data.pictures.collection import Chosen, Files, Pictures, Problem, Source, problem
-from claimbench.bench.data.pictures.hub import is_hub, open_hub
+from claimbench.bench.data.pictures.hf_datasets import is_hub, open_hub
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, PictureSet
 from claimbench.bench.data.pictures.listing import (
     OFFICIAL,

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.data.pictures.collection import Problem, problem
-from claimbench.bench.data.pictures.files import EXTENSIONS
+from claimbench.bench.data.pictures.picture_reader import EXTENSIONS
 
 SPLITS = ("val", "validation", "valid", "test", "testing", "eval")
 """Names of folders that hold the evaluated pictures, the likeliest first."""
@@ -209,12 +209,12 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def is_picture(name: str) -> bool:
-    """Return whether a file is a picture by its name."""
+    """Whether a file is a picture by its name."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 - called for each of millions of names
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is none of the user's: hidden, or left by an operating system."""
+    """Whether a file or folder is none of the user's: hidden, or left by an operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 

@@ -17,10 +17,10 @@ from importlib import import_module
 from typing import Any
 
 from claimbench.bench.machine.peaks import Peaks
+from claimbench.bench.measure.operators.bench_rows import BenchRow, Pass, measured
 from claimbench.bench.measure.operators.check import CHECKED, DTYPES, load_cases, names
-from claimbench.bench.measure.operators.rows import BenchRow, Pass, measured
-from claimbench.bench.measure.operators.timing import Question, layouts, shaped
-from claimbench.kernels import operator_names
+from claimbench.bench.measure.operators.timer import Question, layouts, shaped
+from claimbench.kernels import find_operator, operator_names
 
 Ask = Callable[[Question], dict[str, Any]]
 
@@ -34,7 +34,7 @@ def in_fresh_process(question: Question) -> dict[str, Any]:
     environment.pop("TRITON_INTERPRET", None)
     if question.threads is not None:
         environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(question.threads)
-    command = [sys.executable, "-m", "claimbench.bench.measure.operators.timing"]
+    command = [sys.executable, "-m", "claimbench.bench.measure.operators.timer"]
     body = json.dumps(asdict(question))
     try:
         done = subprocess.run(
@@ -106,7 +106,7 @@ class _Bench:
     ask: Ask
 
     def ceiling(self, dtype: str) -> Peaks | str:
-        """Return the machine's ceilings, or why they could not be measured."""
+        """Return the machine's ceilings, or the reason that they could not be measured."""
         found = self.ask(Question("peaks", "", "", dtype, self.device, self.threads))
         return str(found["error"]) if "error" in found else Peaks(**found)
 
@@ -174,12 +174,11 @@ class _Bench:
     def _blank(self, question: Question, args: tuple[Any, ...], ceiling: Peaks | str) -> BenchRow:
         """Return a row with the facts known before any timing: the problem and its roofline."""
         cost = import_module(f"claimbench.kernels.{question.operator}.cost")
-        shapes = [tuple(a.shape) if hasattr(a, "shape") else a for a in args]
-        itemsize = DTYPES[question.dtype].itemsize
-        flops, moved = cost.forward_flops(*shapes), cost.forward_bytes(*shapes, itemsize)
+        arguments = find_operator(question.operator).arguments(*args)
+        flops, moved = cost.forward_flops(arguments), cost.forward_bytes(arguments)
         if question.backward:
-            flops += cost.backward_flops(*shapes)
-            moved += cost.backward_bytes(*shapes, itemsize)
+            flops += cost.backward_flops(arguments)
+            moved += cost.backward_bytes(arguments)
         row = BenchRow(
             question.operator,
             question.case,

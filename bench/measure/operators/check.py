@@ -83,7 +83,7 @@ class CheckRequest:
 
 
 def any_failed(rows: Iterable[CheckRow]) -> bool:
-    """Return whether any check failed: the exit status of ``bench kernels check``."""
+    """Whether any check failed: the exit status of ``bench kernels check``."""
     return any(row.status == "failed" for row in rows)
 
 

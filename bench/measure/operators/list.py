@@ -16,7 +16,7 @@ class BackendState:
 
     Attributes:
         backend: ``reference``, ``native`` or ``triton``.
-        reason: why it cannot run here, one sentence; empty if it can.
+        reason: for its absence here, one sentence; empty if it can run.
         preferred_on: the device types on which it is the first choice.
     """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
-from claimbench.bench.store.evidence import Weights
+from claimbench.bench.store.evidence import WeightsEvidence
 
 OWN = "own"
 """The label of the weights that a user's own model comes with."""
@@ -31,9 +31,9 @@ def weights_of(job: Job) -> dict[str, str]:
     """Return the origin of a job's weights, for the evidence; a user's own model makes them, so it is its file."""
     path, label = job.options.weights_file, job.settings.weights
     if is_own(job):
-        found = Weights(weights=label, model_sha256=digest(job.subject.rpartition(":")[0]))
+        found = WeightsEvidence(weights=label, model_sha256=digest(job.subject.rpartition(":")[0]))
     elif path:
-        found = Weights(weights=Path(path).name, weights_sha256=digest(path))
+        found = WeightsEvidence(weights=Path(path).name, weights_sha256=digest(path))
     else:
-        found = Weights(weights=label)
+        found = WeightsEvidence(weights=label)
     return found.to_detail()

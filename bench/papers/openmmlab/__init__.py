@@ -14,7 +14,7 @@ Raises:
 
 from __future__ import annotations
 
-from claimbench.bench.papers.openmmlab.load import require
+from claimbench.bench.papers.openmmlab.importing import require
 
 require()
 

@@ -9,8 +9,8 @@ from torch import nn
 from claimbench.bench.papers.models.state import load_strictly
 from claimbench.bench.papers.openmmlab import network
 from claimbench.bench.papers.openmmlab.assemble import named
-from claimbench.bench.papers.openmmlab.checkpoint import read
 from claimbench.bench.papers.openmmlab.passes import wrap
+from claimbench.bench.papers.openmmlab.runner_weights import read
 
 if TYPE_CHECKING:
     from claimbench.bench.core.records import Job

@@ -21,7 +21,7 @@ FITS, UNRECORDED, FAILED, ABSENT, NONE = "fits", "not recorded", "FAILED", "not 
 
 
 @dataclass(frozen=True)
-class Checked:
+class WeightsCheck:
     """One variant's weights.
 
     Attributes:
@@ -39,7 +39,7 @@ class Checked:
     reason: str = ""
 
 
-def check(chosen: Chosen, root: Path, on_row: Callable[[Checked], None] | None = None) -> list[Checked]:
+def check(chosen: Chosen, root: Path, on_row: Callable[[WeightsCheck], None] | None = None) -> list[WeightsCheck]:
     """Check the cached files of ``chosen``, in order.
 
     Args:
@@ -55,26 +55,26 @@ def check(chosen: Chosen, root: Path, on_row: Callable[[Checked], None] | None =
     return rows
 
 
-def _rows(chosen: Chosen, root: Path) -> Iterator[Checked]:
+def _rows(chosen: Chosen, root: Path) -> Iterator[WeightsCheck]:
     for paper, variants in chosen:
         for variant in variants:
             try:
                 yield _row(root, paper, variant)
             except UserError as error:
-                yield Checked(paper.id, variant.name, FAILED, reason=str(error))
+                yield WeightsCheck(paper.id, variant.name, FAILED, reason=str(error))
 
 
-def _row(root: Path, paper: Paper, variant: Variant) -> Checked:
+def _row(root: Path, paper: Paper, variant: Variant) -> WeightsCheck:
     place = place_of(root, paper.id, variant)
     if place is None:
-        return Checked(paper.id, variant.name, NONE, reason=str(none_published(paper.id, variant)))
+        return WeightsCheck(paper.id, variant.name, NONE, reason=str(none_published(paper.id, variant)))
     if not place.path.is_file():
-        return Checked(paper.id, variant.name, ABSENT, reason=place.by_hand())
+        return WeightsCheck(paper.id, variant.name, ABSENT, reason=place.by_hand())
     held = verify(place)
     load_strictly(paper, variant, place.path)
     if held is None:
-        return Checked(paper.id, variant.name, UNRECORDED, reason="`bench weights fetch` records it")
-    return Checked(paper.id, variant.name, FITS, held.locked.sha256)
+        return WeightsCheck(paper.id, variant.name, UNRECORDED, reason="`bench weights fetch` records it")
+    return WeightsCheck(paper.id, variant.name, FITS, held.locked.sha256)
 
 
 def load_strictly(paper: Paper, variant: Variant, file: Path) -> None:

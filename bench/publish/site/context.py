@@ -10,7 +10,7 @@ from claimbench.bench.papers.spec import Paper, Variant
 from claimbench.bench.publish.site.gather import Material, PaperResults
 from claimbench.bench.publish.site.machines import MachinePage
 from claimbench.bench.publish.site.operators import Operator
-from claimbench.bench.publish.site.rows import counts
+from claimbench.bench.publish.site.page_rows import counts
 
 Rows = list[dict[str, Any]]
 

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from claimbench.bench.core.records import Record
-from claimbench.bench.measure.operators import log
+from claimbench.bench.measure.operators import kernel_log
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.publish.site.text import words
+from claimbench.bench.publish.site.sanitising import words
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import Report, measured_beside, report
 from claimbench.bench.store import outcomes
@@ -101,7 +101,7 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
         result, refused = _paper_results(store, paper, paper.id in known, mine)
         found.append(result)
         problems += refused
-    kernels = {device: log.newest(store.root, device) for device in log.devices(store.root)}
+    kernels = {device: kernel_log.newest(store.root, device) for device in kernel_log.devices(store.root)}
     digests = {figure.environment for result in found for figure in result.figures}
     digests |= {str(row.get("environment", "")) for rows in kernels.values() for row in rows}
     by_run: dict[str, list[StoredRecord]] = {}

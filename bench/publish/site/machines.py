@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from claimbench.bench.publish.site.gather import Material, PaperResults
-from claimbench.bench.publish.site.rows import flat
+from claimbench.bench.publish.site.page_rows import flat
 
 
 @dataclass(frozen=True)

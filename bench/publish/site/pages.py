@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from claimbench.bench.publish.site.text import link, words
+from claimbench.bench.publish.site.sanitising import link, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 

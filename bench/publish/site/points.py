@@ -16,7 +16,7 @@ from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.papers.spec import InputSpec, Paper, Reported
 from claimbench.bench.publish.site.gather import PaperResults
-from claimbench.bench.publish.site.text import words
+from claimbench.bench.publish.site.sanitising import words
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.publish.site.branch import Branch, Rejected
-from claimbench.bench.publish.site.build import Site, write
 from claimbench.bench.publish.site.folder import MARK, check, replacing
+from claimbench.bench.publish.site.generate import Site, write
 from claimbench.bench.publish.site.merge import merge
 from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.jsonl import write_whole

@@ -12,9 +12,9 @@ from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.case import Case, subject_of
 from claimbench.bench.publish.submission.models import TIMM
 from claimbench.bench.publish.submission.reasons import Doubt, rule
+from claimbench.bench.run.expected_rows import every_row
 from claimbench.bench.run.plan import STATIC
 from claimbench.bench.run.request import MODES, PRECISIONS
-from claimbench.bench.run.rows import every_row
 from claimbench.bench.store.evidence import EnergyEvidence, PeakEvidence, TimeEvidence, read
 from claimbench.bench.store.store import slug
 

@@ -13,7 +13,7 @@ from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.private import paths
 from claimbench.bench.publish.submission.reasons import Doubt, rule
-from claimbench.bench.run.rows import rows
+from claimbench.bench.run.expected_rows import rows
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.store.evidence import kind_of
 

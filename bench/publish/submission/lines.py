@@ -59,7 +59,7 @@ class Cpu(Strict):
 
 
 class Gpu(Strict):
-    """The GPU, as :meth:`claimbench.bench.machine.nvml.Gpu.description` gives it."""
+    """The GPU, as :meth:`claimbench.bench.machine.nvml.NvmlDevice.description` gives it."""
 
     name: Short
     memory_bytes: Annotated[int, Field(ge=1, lt=2**46)] | None

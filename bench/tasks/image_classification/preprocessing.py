@@ -73,7 +73,7 @@ def _numbers(value: Any, which: int, channels: int) -> tuple[float, ...]:
     return numbers * (channels // len(numbers))
 
 
-class Samples(Dataset[tuple[Tensor, int]]):
+class PreprocessedPictures(Dataset[tuple[Tensor, int]]):
     """Pictures as the model takes them: (channels, height, width) in float32, each with its position."""
 
     def __init__(self, pictures: Pictures, preprocessing: Mapping[str, Any]) -> None:

@@ -45,7 +45,7 @@ def logits_of(output: Any) -> Tensor:
 
 
 def rank(scores: Tensor, close: float, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return the classes ranked highest, best first (N, up to 5), and which pictures have neighbours that are close.
+    """Return the classes ranked highest, best first (N, up to 5), and the pictures whose neighbouring scores are close.
 
     Args:
         scores: (N, classes), any floating dtype.

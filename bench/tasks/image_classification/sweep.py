@@ -17,7 +17,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.machine.group import Group
 from claimbench.bench.measure.scoring.journal import Journal, Predictions
-from claimbench.bench.tasks.image_classification.preprocessing import Samples
+from claimbench.bench.tasks.image_classification.preprocessing import PreprocessedPictures
 from claimbench.bench.tasks.image_classification.ranking import Ranker
 
 BATCH_CPU = 16
@@ -106,7 +106,7 @@ def _do(subject: Subject, task: Task, journal: Journal, found: Predictions, batc
     _be_deterministic()
     ranker = Ranker(subject, task.precision, task.allowed)
     loader = DataLoader(
-        Samples(task.pictures, task.preprocessing),
+        PreprocessedPictures(task.pictures, task.preprocessing),
         batch_sampler=batches,
         num_workers=min(task.workers, len(batches)),
         pin_memory=subject.device.type == "cuda",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.data.pictures.files import rgb
+from claimbench.bench.data.pictures.picture_reader import rgb
 from claimbench.bench.tasks.object_detection.catalogue import ANNOTATIONS, CLASSES, COCO, FOLDER, PICTURES
 
 MARGIN = 0.1
@@ -180,11 +180,13 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 Extent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
+class _AnnotationEntry(BaseModel):
+    """A part of COCO's file of annotations; fields that are not read are left out."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class ListedPicture(_Strict):
+class ListedPicture(_AnnotationEntry):
     """A picture as the file lists it."""
 
     id: int
@@ -193,14 +195,14 @@ class ListedPicture(_Strict):
     height: PositiveInt
 
 
-class Runs(_Strict):
+class Runs(_AnnotationEntry):
     """A region as lengths of runs, outside and inside in turn, column by column; ``size`` is (height, width)."""
 
     counts: list[NonNegativeInt]
     size: tuple[PositiveInt, PositiveInt]
 
 
-class ListedObject(_Strict):
+class ListedObject(_AnnotationEntry):
     """An object of a picture: its box (x, y, width, height), and its region as polygons or runs if it is outlined."""
 
     id: int
@@ -212,14 +214,14 @@ class ListedObject(_Strict):
     segmentation: list[list[Coordinate]] | Runs | None = None
 
 
-class Category(_Strict):
+class Category(_AnnotationEntry):
     """A kind of object."""
 
     id: int
     name: str
 
 
-class Listing(_Strict):
+class Listing(_AnnotationEntry):
     """The whole file."""
 
     images: list[ListedPicture]
@@ -255,8 +257,8 @@ def pixels(picture: Picture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, is too small, or has
-            another size than the annotations say; names it.
+        UserError: it is too small, has another size than the annotations say, or
+            :func:`~claimbench.bench.data.pictures.picture_reader.rgb` refuses it; names it.
     """
     found = rgb(picture.file, least=LEAST_SIDE, aim="is needed to look for objects")
     height, width = found.shape[:2]

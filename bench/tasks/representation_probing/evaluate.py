@@ -16,7 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.journal import Ahead
 from claimbench.bench.measure.scoring.look import circumstances, look
 from claimbench.bench.papers import registry
-from claimbench.bench.store.evidence import Evidence, GainEvidence, ProbeArm, ProbeEvidence
+from claimbench.bench.store.evidence import GainEvidence, ProbeArm, ProbeEvidence, RowEvidence
 from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS, ProbedSet
 from claimbench.bench.tasks.representation_probing.features import Features
@@ -145,7 +145,7 @@ def _rows(
     ]
 
 
-def _row(row: str, unit: str, found: PairedDifference, method: str, evidence: Evidence) -> Measurement:
+def _row(row: str, unit: str, found: PairedDifference, method: str, evidence: RowEvidence) -> Measurement:
     detail = evidence.to_detail()
     return Measurement(
         row, found.value, unit, method, low=found.low, high=found.high, samples=found.each, detail=detail

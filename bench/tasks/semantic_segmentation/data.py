@@ -11,7 +11,7 @@ import numpy as np
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.data.pictures.files import EXTENSIONS, header, opened, rgb
+from claimbench.bench.data.pictures.picture_reader import EXTENSIONS, header, opened, rgb
 from claimbench.bench.data.pictures.scan import is_hidden
 from claimbench.bench.tasks.semantic_segmentation.catalogue import VOID, Masks
 
@@ -133,8 +133,8 @@ def picture(pair: MaskedPicture) -> np.ndarray:
     """Return a picture as (H, W, 3) RGB in uint8.
 
     Raises:
-        UserError: it cannot be read as :func:`~claimbench.bench.data.pictures.files.rgb` reads, or is smaller than
-            :data:`LEAST_SIDE`; names it.
+        UserError: it is smaller than :data:`LEAST_SIDE`, or
+            :func:`~claimbench.bench.data.pictures.picture_reader.rgb` refuses it; names it.
     """
     return rgb(pair.picture, least=LEAST_SIDE, aim="can be segmented")
 

@@ -42,7 +42,7 @@ NOT_LOOKED = {
     REFINED: "this paper has no stage after the network",
     SCALES: "looks at each picture many times: ask for it with --multi-scale",
 }
-"""Why there are no labels of a kind."""
+"""The reason that there are no labels of a kind."""
 
 ONE_SIZE = "no protocol says at which sizes this network would look at a picture: it is looked at once"
 

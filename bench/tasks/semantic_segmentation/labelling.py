@@ -76,7 +76,7 @@ class Segmenter:
     Attributes:
         scores: maps pictures (B, 3, H, W) to scores (B, C, h, w).
         upsample: maps scores and a size (H, W) to scores of that size.
-        place: puts a tensor where the network expects it.
+        place: moves a tensor to the device and layout of the network.
         normalisation: of the pictures.
         classes: C.
         refine: the stage after the network; None if there is none.

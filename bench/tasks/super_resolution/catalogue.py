@@ -35,7 +35,7 @@ class LargePictures(DataSet):
     sha256: tuple[tuple[str, str], ...] = ()
 
     def check_names(self, found: list[str], partial: bool) -> None:
-        """Check which pictures are there; ``found`` are their names without endings, scales or marks.
+        """Check a folder's pictures for completeness; ``found`` are their names without endings, scales or marks.
 
         Raises:
             UserError: pictures are missing (and that was not said to be so), or more are there.

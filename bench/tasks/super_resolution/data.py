@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures.files import rgb
+from claimbench.bench.data.pictures.picture_reader import rgb
 from claimbench.bench.tasks.super_resolution import resize, score
 from claimbench.bench.tasks.super_resolution.catalogue import LargePictures, packaged
 

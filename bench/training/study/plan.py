@@ -17,7 +17,7 @@ from claimbench.bench.store.store import new_run
 from claimbench.bench.training.study import request as asked
 from claimbench.bench.training.study.request import StudyRequest
 from claimbench.bench.training.study.setting import BASELINE_SEEDS, Setting, setting
-from claimbench.bench.training.study.task import StudyTask, label, make_job
+from claimbench.bench.training.study.study_task import StudyTask, label, make_job
 
 FOLDER = Path("studies")
 """The studies' folder in the results: a store of its own, so that no figure of theirs gets into another table."""
@@ -60,7 +60,7 @@ STUDIES = Plans(
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _StudySubject:
     """A subject of a study, before it has been looked at."""
 
     paper: str
@@ -97,7 +97,7 @@ def make(request: StudyRequest, stop: Stop, listener: Listener) -> StudyPlan:
     return StudyPlan(new_run(), tuple(jobs), slots, folders, costs, tuple(without), tuple(broken))
 
 
-def _subjects(request: StudyRequest) -> tuple[list[_Subject], list[str]]:
+def _subjects(request: StudyRequest) -> tuple[list[_StudySubject], list[str]]:
     """Return the subjects of a study, and a sentence for each paper of ``all`` that cannot be studied."""
     papers, without = asked.papers(request.papers) if request.papers else ([], [])
     baselines = asked.baselines(request.baselines)
@@ -108,15 +108,15 @@ def _subjects(request: StudyRequest) -> tuple[list[_Subject], list[str]]:
     for paper in papers:
         assert paper.study is not None
         how = setting(effort, chosen or paper.study.dataset, request.epochs)
-        found.append(_Subject(paper.id, paper.id, how))
+        found.append(_StudySubject(paper.id, paper.id, how))
     for name in baselines:
         how = replace(setting(effort, chosen or "fashion-mnist", request.epochs), seeds=BASELINE_SEEDS)
-        found.append(_Subject("", name, how))
+        found.append(_StudySubject("", name, how))
     return found, without
 
 
 def _jobs(
-    subject: _Subject, arms: dict[str, Any], seeds: tuple[int, ...], device: str, threads: int | None
+    subject: _StudySubject, arms: dict[str, Any], seeds: tuple[int, ...], device: str, threads: int | None
 ) -> list[Job]:
     """Return the trainings of one subject, both arms of a seed side by side."""
     return [
@@ -148,7 +148,7 @@ def _folders(datasets: set[str], given: Path | None) -> dict[str, str]:
     return {name: str(sets.locate(name, given if name == "fashion-mnist" else None) or "") for name in sorted(datasets)}
 
 
-def _prepared(subject: _Subject, stop: Stop) -> dict[str, Any]:
+def _prepared(subject: _StudySubject, stop: Stop) -> dict[str, Any]:
     """Return the answer of :mod:`claimbench.bench.training.study.prepare` for a subject: its arms, or a problem."""
     question = {"paper": subject.paper, "subject": subject.name, "setting": subject.setting.to_json()}
     try:

@@ -11,14 +11,17 @@ from queue import Empty, Queue
 from typing import Any
 
 from claimbench.bench.machine.process import Interrupted, Stop, stream
-from claimbench.bench.training.study.task import StudyTask
+from claimbench.bench.store.schema import read_measurements
+from claimbench.bench.training.study.study_task import StudyTask
 
 WORKER = "claimbench.bench.training.study.worker"
 """The module that trains."""
 
 
 Event = tuple[StudyTask, dict[str, Any]]
-"""A message of a training: ``{}`` when it starts, then those of :mod:`claimbench.bench.training.study.worker`."""
+"""A message of a training: ``{}`` when it starts, then those of :mod:`claimbench.bench.training.study.worker`.
+
+``rows`` holds :class:`~claimbench.bench.core.records.Measurement` objects here."""
 
 
 def train(tasks: Iterable[StudyTask], slots: Sequence[str], stop: Stop) -> Generator[Event, None, None]:
@@ -79,9 +82,20 @@ def _train(task: StudyTask, stop: Stop) -> Iterator[Event]:
     """Run one training and yield all that it says."""
     yield task, {}
     try:
-        for event in stream(WORKER, task.to_json(), stop):
+        for answer in stream(WORKER, task.to_json(), stop):
+            event = _event(answer)
             yield task, event
             if "rows" in event or "failed" in event:
                 return
     except RuntimeError as error:
         yield task, {"failed": str(error)}
+
+
+def _event(answer: Any) -> dict[str, Any]:
+    """Return the event in an answer, its rows as measurements; an answer that holds none is a failure."""
+    try:
+        if not isinstance(answer, dict):
+            raise ValueError("it is no object")
+        return {"rows": read_measurements(answer["rows"])} if "rows" in answer else answer
+    except ValueError as error:
+        return {"failed": f"the process gave a wrong answer: {error}"}

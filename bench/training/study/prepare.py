@@ -96,7 +96,7 @@ def _try(model: Any, setting: Setting, name: str) -> None:
 
 
 def _cost(model: Any, setting: Setting) -> dict[str, Any]:
-    """Return the FLOPs of one picture forward, or why there is no figure."""
+    """Return the FLOPs of one picture forward, or the reason that there is no figure."""
     from claimbench.bench.measure import flops
 
     try:

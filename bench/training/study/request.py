@@ -36,7 +36,7 @@ class StudyRequest:
 
 
 def papers(asked: Sequence[str]) -> tuple[list[Paper], list[str]]:
-    """Return the papers to study, and why others of ``all`` cannot be, a sentence each.
+    """Return the papers to study, and a sentence for each paper of ``all`` that cannot be studied.
 
     Raises:
         UserError: a paper does not exist or has no study.

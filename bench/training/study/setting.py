@@ -20,7 +20,7 @@ BASELINE_SEEDS = 2
 
 
 @dataclass(frozen=True)
-class DataSet:
+class StudyDataSet:
     """The facts about a data set before any of it is read.
 
     Attributes:
@@ -33,9 +33,11 @@ class DataSet:
 
 
 KNOWN = {
-    "fashion-mnist": DataSet(10, "Fashion-MNIST's own test set of 10,000 pictures"),
-    "digits": DataSet(10, "scikit-learn's digits have no test set: a quarter of each class, drawn once for all, is it"),
-    "elpv": DataSet(
+    "fashion-mnist": StudyDataSet(10, "Fashion-MNIST's own test set of 10,000 pictures"),
+    "digits": StudyDataSet(
+        10, "scikit-learn's digits have no test set: a quarter of each class, drawn once for all, is it"
+    ),
+    "elpv": StudyDataSet(
         2,
         "ELPV's labels are probabilities of a defect: above one half counts as defective. It has no test set of its "
         "own: as in its paper (Deitsch et al., arXiv 1807.02894) a quarter is it (654 of 2,624 cells), here drawn once "

@@ -30,7 +30,7 @@ from claimbench.bench.store.evidence import Epoch, StudyEvidence
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.augment import augment
-from claimbench.bench.training.study.task import StudyTask
+from claimbench.bench.training.study.study_task import StudyTask
 
 Tell = Callable[[dict[str, Any]], None]
 """Called after each epoch with its figures."""
@@ -192,7 +192,7 @@ class Training:
 
     @torch.no_grad()
     def _right(self, pictures: PictureTensors) -> Tensor:
-        """Return whether the averaged weights classify each picture rightly, as bool (N,) on the CPU."""
+        """Return bools (N,) on the CPU: whether the averaged weights classify each picture correctly."""
         self.average.eval()
         found = [
             self._forward(self._normalised(images), self.average).argmax(1) == labels

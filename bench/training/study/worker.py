@@ -14,7 +14,7 @@ from typing import Any
 from claimbench.bench.core.errors import UserError, explain
 from claimbench.bench.core.records import read_job
 from claimbench.bench.machine.process import open_answer
-from claimbench.bench.training.study.task import StudyTask
+from claimbench.bench.training.study.study_task import StudyTask
 
 
 def main(argv: list[str] | None = None) -> int:

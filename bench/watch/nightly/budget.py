@@ -33,7 +33,7 @@ class PlannedUnit:
     Attributes:
         unit: the unit.
         seconds: the time that it is expected to take.
-        reason: why it stands where it stands, one phrase.
+        reason: for its place in the order, one phrase.
     """
 
     unit: Unit

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.listener import Listener
-from claimbench.bench.watch.nightly.state import Night
+from claimbench.bench.watch.nightly.night_files import Night
 
 LONGEST = 60_000
 """GitHub takes issues of up to 65,536 characters."""
@@ -30,7 +30,7 @@ def marker(device: str) -> str:
 def report(night: Night, page: str, listener: Listener) -> bool:
     """Open, bring up to date or close the issue of a night's device; return whether all went well.
 
-    Nothing of a night is lost where this fails: why is told, and the next night tries again.
+    A failure loses nothing of a night: its reason is told, and the next night tries again.
     """
     if shutil.which("gh") is None:
         listener.note("no issue was opened: `gh` is not installed")

@@ -13,17 +13,17 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Stop
-from claimbench.bench.run import session
+from claimbench.bench.run import pipeline
 from claimbench.bench.run.request import RunRequest, resolve
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.store import Store
-from claimbench.bench.watch.nightly import budget, state
+from claimbench.bench.watch.nightly import budget, night_files
 from claimbench.bench.watch.nightly.history import History, unit_of
-from claimbench.bench.watch.nightly.state import Night
+from claimbench.bench.watch.nightly.night_files import Night
 from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.findings import RegressionReport
-from claimbench.bench.watch.regress.sources import RecordSet, find
-from claimbench.bench.watch.regress.text import cells
+from claimbench.bench.watch.regress.sides import RecordSet, find
+from claimbench.bench.watch.regress.wording import cells
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """A night that was cut off longer ago than this is not gone on with: it would be two nights under one name."""
@@ -60,7 +60,7 @@ class Result:
         status: the exit status.
         resumed: whether it was begun by an earlier start.
         jobs_left: the number of its jobs that are not done.
-        problem: why its records could not all be stored; empty if they were.
+        problem: the reason that not all of its records were stored; empty if they were.
     """
 
     night: Night
@@ -94,15 +94,15 @@ def run_night(
     """
     request = resolve(asked.request, listener)
     device = environment.device_name(request.settings.device)
-    with state.alone(results, device):
+    with night_files.alone(results, device):
         night = _unfinished(asked, results, device, new, listener)
         resumed = night is not None
         if night is None:
-            night = _begin(asked, results, device, session.new_plan(request, None))
+            night = _begin(asked, results, device, pipeline.new_plan(request, None))
         plan = RUNS.load(results, night.night)
         listener.note(_opening(night, plan, resumed))
         with _Deadline(night, results, stop) as expired:
-            ended = session.run(plan, results, stop, listener, resumed=True)
+            ended = pipeline.run(plan, results, stop, listener, resumed=True)
         if ended.problem or (ended.interrupted and not expired.is_set()):
             status = 130 if ended.interrupted else 1
             return Result(night, None, status, resumed, ended.left, ended.problem)
@@ -118,7 +118,7 @@ def run_night(
         )
         night = replace(night, status="bad" if night.regressions else "good")
         finish(night, outcome)
-        state.save(results, night)
+        night_files.save(results, night)
     return Result(night, outcome, 1 if night.regressions or night.failed else 0, resumed, ended.left)
 
 
@@ -128,24 +128,24 @@ def accept(results: Path, device: str) -> Night:
     Raises:
         UserError: there is none.
     """
-    finished = [night for night in state.nights(results, device) if night.status in ("good", "bad")]
+    finished = [night for night in night_files.nights(results, device) if night.status in ("good", "bad")]
     if not finished:
-        raise UserError(f"there is no finished night on {device} in {results / state.FOLDER}")
+        raise UserError(f"there is no finished night on {device} in {results / night_files.FOLDER}")
     night = replace(finished[-1], status="good")
-    state.save(results, night)
+    night_files.save(results, night)
     return night
 
 
 def _unfinished(asked: Asked, results: Path, device: str, new: bool, listener: Listener) -> Night | None:
     """Return the night that was cut off, if it can be gone on with; mark those that cannot as abandoned."""
     found: Night | None = None
-    for night in state.nights(results, device):
+    for night in night_files.nights(results, device):
         if night.status != "running":
             continue
         reason = _abandon(night, results, new)
         if reason:
             listener.note(f"night {night.night} was cut off and is given up: {reason}")
-            state.save(results, replace(night, status="abandoned", summary=f"given up: {reason}"))
+            night_files.save(results, replace(night, status="abandoned", summary=f"given up: {reason}"))
         elif night.asked != asked.as_json():
             raise UserError(
                 f"night {night.night} was cut off and was asked for otherwise: "
@@ -157,7 +157,7 @@ def _unfinished(asked: Asked, results: Path, device: str, new: bool, listener: L
 
 
 def _abandon(night: Night, results: Path, new: bool) -> str:
-    """Say why a night that was cut off cannot be gone on with; empty where it can."""
+    """Return the reason that a night that was cut off cannot be resumed; empty if it can."""
     if new:
         return "another one was asked for"
     if night.commit != environment.commit():
@@ -186,7 +186,7 @@ def _begin(asked: Asked, results: Path, device: str, plan: RunFile) -> Night:
         left=[_row(chosen, "the budget is spent on what is more urgent") for chosen in choice.left],
     )
     RUNS.save(results, replace(plan, jobs=choice.jobs))
-    state.save(results, night)
+    night_files.save(results, night)
     return night
 
 
@@ -241,7 +241,7 @@ def _compared(results: Path, night: Night) -> tuple[RegressionReport | None, lis
     """Compare a night with the good ones before it: each configuration with the newest of them that measured it."""
     store = Store(results)
     known = set(store.runs(night.device))
-    good = [n.night for n in state.nights(results, night.device) if n.status == "good" and n.night < night.night]
+    good = [n.night for n in night_files.nights(results, night.device) if n.status == "good" and n.night < night.night]
     good = [name for name in good if name in known]
     if night.night not in known:
         return None, good, "nothing was measured"

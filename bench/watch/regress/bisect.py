@@ -23,7 +23,7 @@ from claimbench.bench.watch.regress.worktree import describe, git, resolve, work
 Mark = Literal["good", "bad", "skip"]
 
 ATTEMPTS = 4
-"""Where rounds do not tell, as many follow again, this often in all; then the commit is skipped."""
+"""The largest number of attempts at a commit: if its rounds are inconclusive, as many follow; then it is skipped."""
 
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first bad commit", re.MULTILINE)
 _LEFT = re.compile(r"^[0-9a-f]{40}$", re.MULTILINE)
@@ -195,7 +195,7 @@ def _subject(finding: Finding) -> Subject:
 
 
 def _phrase(finding: Finding) -> str:
-    from claimbench.bench.watch.regress.text import cells
+    from claimbench.bench.watch.regress.wording import cells
 
     model, metric, _, before, after, change, verdict, _ = cells(replace(finding, because=""))
     return f"{model} {metric.lower()} {verdict}: {before} → {after}" + (f", {change}" if change else "")

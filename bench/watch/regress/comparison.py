@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.watch.regress import pairing, sources
+from claimbench.bench.watch.regress import pairing, sides
 from claimbench.bench.watch.regress.findings import RegressionReport
 from claimbench.bench.watch.regress.judge import judge
 from claimbench.bench.watch.regress.series import Series, contradicts, series
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 
 
 def compare_named(
     baseline: str, candidate: str, results: Path, across: Collection[str] = (), papers: Collection[str] = ()
 ) -> RegressionReport:
-    """Compare what two names mean; see :func:`claimbench.bench.watch.regress.sources.find`.
+    """Compare what two names mean; see :func:`claimbench.bench.watch.regress.sides.find`.
 
     Raises:
         UserError: there is nothing of a name, or nothing of the two can be compared.
@@ -24,7 +24,7 @@ def compare_named(
     for name in across:
         if name not in pairing.ACROSS:
             raise unknown("thing to compare across", name, pairing.ACROSS)
-    return compare(sources.find(baseline, results), sources.find(candidate, results), across, papers)
+    return compare(sides.find(baseline, results), sides.find(candidate, results), across, papers)
 
 
 def compare(
@@ -71,7 +71,7 @@ def _chosen(found: list[Series], papers: Collection[str], name: str) -> list[Ser
 
 
 def _nothing(baseline: str, candidate: str, unmatched: Collection[pairing.Unmatched]) -> str:
-    """Say why two sides have nothing in common."""
+    """Return the reason that two sides have nothing in common."""
     reasons = [one for one in unmatched if one.across]
     if not reasons:
         return f"{baseline} and {candidate} have nothing in common: name two runs of the same papers"

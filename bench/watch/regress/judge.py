@@ -12,7 +12,7 @@ from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.pairing import Matched
 from claimbench.bench.watch.regress.series import CONTROL, Series
 from claimbench.bench.watch.regress.shift import Shift, Shifts, shifts
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 from claimbench.bench.watch.regress.surroundings import busier, clock_change, state
 
 TOLERANCE = {"memory": 0.05, "energy": 0.10}
@@ -154,7 +154,7 @@ def _quality(matched: Matched, old: float, new: float, worse: Verdict, better: V
 
 
 def _explained(finding: Finding, controls: Sequence[str], machine: Shift | None) -> Finding:
-    """Return a finding with what may have caused it, where anything moved."""
+    """Return a finding with its possible causes, if anything moved."""
     if finding.verdict in ("same", "cannot tell"):
         return finding
     before, after = finding.matched.baseline, finding.matched.candidate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from claimbench.bench.report.render.markdown import escape
-from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress import wording
 from claimbench.bench.watch.regress.findings import RegressionReport
 
 MOST = 50
@@ -17,17 +17,17 @@ def render(outcome: RegressionReport) -> str:
     parts = [
         f"## Regressions: {escape(outcome.candidate)} against {escape(outcome.baseline)}",
         f"**{escape(outcome.sentence())}.**",
-        _list([*text.causes(outcome), *filter(None, [text.machine(outcome)])]),
+        _list([*wording.causes(outcome), *filter(None, [wording.machine(outcome)])]),
     ]
-    for title, findings in text.sections(outcome):
-        rows = [[escape(cell) for cell in text.cells(finding)] for finding in findings[:MOST]]
-        parts += [f"### {title}", tabulate(rows, headers=text.TITLES, tablefmt="pipe", disable_numparse=True)]
+    for title, findings in wording.sections(outcome):
+        rows = [[escape(cell) for cell in wording.cells(finding)] for finding in findings[:MOST]]
+        parts += [f"### {title}", tabulate(rows, headers=wording.TITLES, tablefmt="pipe", disable_numparse=True)]
         if len(findings) > MOST:
             parts.append(f"... and {len(findings) - MOST} more.")
-    left = text.unmatched(outcome)
+    left = wording.unmatched(outcome)
     if left:
         parts += ["### Not comparable", _list(left)]
-    parts.append(text.RULES)
+    parts.append(wording.RULES)
     return "\n\n".join(parts) + "\n"
 
 

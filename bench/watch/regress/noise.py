@@ -79,7 +79,7 @@ class Noise:
         variance: the common part of the configurations' own variances between rounds.
         df: the degrees of freedom of that variance; 0 if there are too few configurations.
         typical: the median configuration's variance: one whose few rounds happen to agree is not taken to be quieter.
-        inflation: makes up for what taking off an estimated mood takes off the variances.
+        inflation: the factor that undoes the loss of variance from subtracting an estimated mood.
     """
 
     mood: Mapping[Key, float]

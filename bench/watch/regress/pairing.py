@@ -94,7 +94,7 @@ def pair(
 
 
 def _one_sided(matched: Matched) -> str:
-    """Say why two series of the same thing give nothing to compare; empty where they do, if only a new failure."""
+    """Return the reason that two series of one figure cannot be compared; empty if they can, or if one newly failed."""
     before, after = matched.baseline, matched.candidate
     if before.rounds and after.rounds:
         return ""
@@ -107,7 +107,7 @@ def _one_sided(matched: Matched) -> str:
 
 
 def _unmatched(series: Series, partners: Sequence[Series], environments: tuple[Environment, Environment]) -> Unmatched:
-    """Say why a series of the candidate has no partner, from the one that comes nearest."""
+    """Return the reason that a series of the candidate has no partner, from the nearest series of the baseline."""
     if not partners:
         return Unmatched(series, "only in the candidate")
     nearest = min((list(_differences(p, series, environments)) for p in partners), key=len)

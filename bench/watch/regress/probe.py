@@ -24,7 +24,7 @@ from claimbench.bench.measure import ROWS
 from claimbench.bench.report import metrics
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
-from claimbench.bench.watch.regress.sources import RecordSet
+from claimbench.bench.watch.regress.sides import RecordSet
 
 SUBJECT = "the command"
 
@@ -50,7 +50,7 @@ class Probe:
     Attributes:
         commit: its hash.
         checkout: the folder.
-        scratch: a folder for what is measured.
+        scratch: a folder for the measurements.
         command: run in the checkout; a leading ``bench`` is the checkout's own.
         timeout: seconds that one run of it may take.
     """

@@ -12,7 +12,7 @@ from scipy.special import bdtr, ndtri
 from claimbench.bench.core.records import Record, Settings
 from claimbench.bench.core.statistics import Z95, median, median_interval
 from claimbench.bench.report import metrics
-from claimbench.bench.report.figures import Samples, row_name
+from claimbench.bench.report.figures import ReadSamples, row_name
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.evidence import shown
 
@@ -73,10 +73,10 @@ class Series:
 
     @property
     def status(self) -> str:
-        """``measured``, or how its newest record ended."""
+        """``measured``, or the status of its newest record."""
         return "measured" if self.rounds else self.last.measurement.status
 
-    def logs(self, samples: Samples) -> dict[tuple[str, int], float]:
+    def logs(self, samples: ReadSamples) -> dict[tuple[str, int], float]:
         """Return the logarithm of each round's median time; a round without its samples has its stored figure."""
         found = {}
         for key, record in self.rounds.items():
@@ -85,7 +85,7 @@ class Series:
                 found[key] = log(time)
         return found
 
-    def within(self, samples: Samples) -> float:
+    def within(self, samples: ReadSamples) -> float:
         """Return the relative standard deviation of a round's median, from its samples; 0 if not known."""
         widths = [_deviation(samples(record)) for record in self.rounds.values()]
         known = [width for width in widths if width is not None]
@@ -147,7 +147,7 @@ def _deviation(samples: Sequence[float]) -> float | None:
     return (log(interval[1]) - log(interval[0])) / (2 * max(quantile, Z95))
 
 
-def _time(record: Record, samples: Samples) -> float:
+def _time(record: Record, samples: ReadSamples) -> float:
     """Return a round's median time in seconds: of a call for latency, of an image for throughput; 0 if it has none.
 
     Where the stored figure and its samples contradict each other, the slower counts: see :func:`contradicts`.
@@ -155,13 +155,13 @@ def _time(record: Record, samples: Samples) -> float:
     return max(_times(record, samples), default=0.0)
 
 
-def contradicts(record: Record, samples: Samples) -> bool:
-    """Tell whether a record's figure is not what its samples say: one of the two was edited."""
+def contradicts(record: Record, samples: ReadSamples) -> bool:
+    """Whether a record's figure is not what its samples say: one of the two was edited."""
     found = _times(record, samples)
     return len(found) == 2 and max(found) > (1 + CONTRADICTION) * min(found)
 
 
-def _times(record: Record, samples: Samples) -> list[float]:
+def _times(record: Record, samples: ReadSamples) -> list[float]:
     """Return the time that a record's figure says and, if they are at hand, the one that its samples say."""
     value = float(record.measurement.value or 0.0)
     taken = samples(record)

@@ -82,7 +82,7 @@ class Shifts:
 
     Attributes:
         each: in the order in which they were given.
-        machine: what all of them have in common; None with too few to say.
+        machine: the change that all of them have in common; None with too few to say.
     """
 
     each: tuple[Shift, ...]
@@ -164,7 +164,7 @@ def _estimate(baseline: Iterable[float], candidate: Iterable[float]) -> float:
 
 
 def _apart(baseline: Sequence[float], candidate: Sequence[float]) -> bool:
-    """Tell whether the ranks alone say, at 5 % one-sided, that one side is slower than the other."""
+    """Whether the ranks alone say, at 5 % one-sided, that one side is slower than the other."""
     if comb(len(baseline) + len(candidate), len(baseline)) * _RANKS < 1:
         return False
     if min(baseline) > max(candidate) or max(baseline) < min(candidate):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress import wording
 from claimbench.bench.watch.regress.findings import RegressionReport
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ def show(outcome: RegressionReport, out: Console) -> None:
 
     style = "red" if outcome.regressions else "yellow" if outcome.unsettled else "green"
     out.print(f"[bold {style}]{escape(outcome.sentence())}[/]")
-    for line in (*text.causes(outcome), *filter(None, [text.machine(outcome)])):
+    for line in (*wording.causes(outcome), *filter(None, [wording.machine(outcome)])):
         out.print(escape(line))
-    for title, findings in text.sections(outcome):
+    for title, findings in wording.sections(outcome):
         table = Table(title=title, title_justify="left", title_style=f"bold {_STYLES[title]}", box=None, pad_edge=False)
-        for heading in text.TITLES:
+        for heading in wording.TITLES:
             table.add_column(heading, overflow="fold")
         for finding in findings:
-            table.add_row(*(escape(cell) for cell in text.cells(finding)))
+            table.add_row(*(escape(cell) for cell in wording.cells(finding)))
         out.print()
         out.print(table)
-    left = text.unmatched(outcome)
+    left = wording.unmatched(outcome)
     if left:
         out.print("\n[bold]Not comparable[/]")
         for line in left:
             out.print(f"  {escape(line)}")
-    out.print(f"\n[dim]{escape(text.RULES)}[/]")
+    out.print(f"\n[dim]{escape(wording.RULES)}[/]")

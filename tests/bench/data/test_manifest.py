@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures import integrity, synsets
+from claimbench.bench.data.pictures import synsets, verification
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS
 from claimbench.bench.data.pictures.listing import copies
 from claimbench.bench.data.pictures.manifest import checked
@@ -190,7 +190,7 @@ def test_a_whole_imagenet_passes_and_its_second_check_reads_no_file(tmp_path, mo
     found = checked(IMAGENET, str(path), listener=heard)
     assert (len(found), len(found.problems), found.labels[-1]) == (50_000, 0, (999,))
     assert heard.of("at")[-1] == (50_000, 50_000)
-    monkeypatch.setattr(integrity, "defect", lambda data: pytest.fail("a file was read again"))
+    monkeypatch.setattr(verification, "defect", lambda data: pytest.fail("a file was read again"))
     assert len(checked(IMAGENET, str(path))) == 50_000
 
 

@@ -10,7 +10,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone, folder_alone
 from claimbench.bench.run.run_file import RUNS, RunFile
-from claimbench.bench.watch.nightly import state
+from claimbench.bench.watch.nightly import night_files
 
 HOLD = """
 import sys, time
@@ -71,7 +71,7 @@ def test_the_place_must_be_there(tmp_path):
     [
         (folder_alone, "another process is training in .*: wait for it, or name another folder"),
         (lambda folder: RUNS.alone(folder, "r1"), "another process is at work on run r1: wait for it, or end it"),
-        (lambda folder: state.alone(folder, "cpu"), "another night is running on cpu"),
+        (lambda folder: night_files.alone(folder, "cpu"), "another night is running on cpu"),
     ],
 )
 def test_trainings_runs_and_nights_say_who_is_in_the_way(tmp_path, taken, sentence):

@@ -12,7 +12,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import flops, fvcore_count, memory
 from claimbench.bench.measure.flop_rules import attention_pairs
-from claimbench.bench.run.rows import rows as expected_rows
+from claimbench.bench.run.expected_rows import rows as expected_rows
 from claimbench.bench.store.evidence import read
 from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate
 

@@ -16,10 +16,10 @@ from claimbench.bench.machine import peaks
 from claimbench.bench.machine.peaks import Peaks
 from claimbench.bench.measure.operators import bench as kernel_bench
 from claimbench.bench.measure.operators import check as kernel_check
-from claimbench.bench.measure.operators import timing as kernel_timing
+from claimbench.bench.measure.operators import timer as kernel_timer
 from claimbench.bench.measure.operators.bench import bench_all, in_fresh_process
-from claimbench.bench.measure.operators.rows import BenchRow, measured
-from claimbench.bench.measure.operators.timing import Question, answer
+from claimbench.bench.measure.operators.bench_rows import BenchRow, measured
+from claimbench.bench.measure.operators.timer import Question, answer
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
 
@@ -33,26 +33,26 @@ def _arguments(generator: torch.Generator) -> tuple[Any, ...]:
     return draw(2, 4, 6, 7).to(memory_format=torch.channels_last), draw(4, 1, 3, 3), draw(4), 1
 
 
-def reference(*args: Any) -> Tensor:
-    return find_operator(OPERATOR).reference(*args)
+def reference(args: Any) -> Tensor:
+    return find_operator(OPERATOR).reference(args)
 
 
 def backend_from(forward: Any) -> ModuleType:
     module = ModuleType("made_up")
     module.forward = forward
-    module.backward = lambda grad, saved, *args, needs: find_operator(OPERATOR)._reference_backward(grad, args, needs)
-    module.refuses = lambda *args: None
+    module.backward = lambda grad, saved, args, needs: find_operator(OPERATOR)._reference_backward(grad, args, needs)
+    module.refuses = lambda args: None
     return module
 
 
 @pytest.fixture
 def native(monkeypatch):
     """Make everything small: one tiny case, ceilings that are known, no compiler; return how to set the backend."""
-    for module in (kernel_bench, kernel_check, kernel_timing):
+    for module in (kernel_bench, kernel_check, kernel_timer):
         monkeypatch.setattr(module, "load_cases", lambda name, kind: (Case("tiny", _arguments),))
-    monkeypatch.setattr(kernel_timing, "measure_peaks", lambda device, dtype: Peaks(1e9, 1e9, "made up"))
+    monkeypatch.setattr(kernel_timer, "measure_peaks", lambda device, dtype: Peaks(1e9, 1e9, "made up"))
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
-    monkeypatch.setattr(kernel_timing, "_SAMPLE_SECONDS", 1e-5)
+    monkeypatch.setattr(kernel_timer, "_SAMPLE_SECONDS", 1e-5)
 
     def put(forward: Any) -> None:
         monkeypatch.setitem(find_operator(OPERATOR)._loaded, "native", backend_from(forward))
@@ -74,9 +74,9 @@ def run(**options: Any) -> dict[tuple[str, str], BenchRow]:
 def test_a_red_backend_is_not_timed_and_says_why(native):
     called = []
 
-    def wrong(*args: Any) -> Tensor:
+    def wrong(args: Any) -> Tensor:
         called.append(args[0].shape)
-        return reference(*args) * 1.01
+        return reference(args) * 1.01
 
     native(wrong)
     rows = run()
@@ -89,8 +89,8 @@ def test_a_red_backend_is_not_timed_and_says_why(native):
 
 
 def test_a_backend_that_is_wrong_only_on_the_timed_problem_is_not_timed(native, monkeypatch):
-    monkeypatch.setattr(kernel_timing, "_check", lambda question: {"errors": {}, "refused": {}})
-    native(lambda *args: reference(*args) * 1.01)
+    monkeypatch.setattr(kernel_timer, "_check", lambda question: {"errors": {}, "refused": {}})
+    native(lambda args: reference(args) * 1.01)
     row = run()["native", "forward"]
     assert row.status == "failed"
     assert "differs on this very problem: output" in row.reason
@@ -158,11 +158,11 @@ def test_processes_that_disagree_leave_the_verdict_open():
 def test_memory_counts_what_a_call_holds_at_its_peak():
     megabytes = 24
 
-    def hungry(*args: Any) -> Tensor:
+    def hungry(*values: Any) -> Tensor:
         held = torch.ones(megabytes * 2**18)
-        return reference(*args) + 0 * held[0]
+        return find_operator(OPERATOR).inline(*values) + 0 * held[0]
 
-    growth = kernel_timing._resident_growth(lambda: [hungry(*Case("tiny", _arguments).arguments(torch.float32, "cpu"))])
+    growth = kernel_timer._resident_growth(lambda: [hungry(*Case("tiny", _arguments).arguments(torch.float32, "cpu"))])
     if growth is None:
         pytest.skip("this system keeps no peak that can be reset")
     assert 0.95 * megabytes * 2**20 < growth < 1.5 * megabytes * 2**20

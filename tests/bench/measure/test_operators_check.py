@@ -37,8 +37,8 @@ def backend_from(forward: Any, backward: Any = None, refuses: Any = None) -> Mod
     operator = find_operator(OPERATOR)
     module = ModuleType("made_up")
     module.forward = forward
-    module.backward = backward or (lambda grad, saved, *args, needs: operator._reference_backward(grad, args, needs))
-    module.refuses = refuses or (lambda *args: None)
+    module.backward = backward or (lambda grad, saved, args, needs: operator._reference_backward(grad, args, needs))
+    module.refuses = refuses or (lambda args: None)
     return module
 
 
@@ -56,13 +56,15 @@ def check_tiny(dtypes: tuple[str, ...] = ("float32",)) -> list[CheckRow]:
     return list(check_operator(find_operator(OPERATOR), [TINY], "native", dtypes))
 
 
-def reference(*args: Any) -> Tensor:
-    return find_operator(OPERATOR).reference(*args)
+def reference(args: Any) -> Tensor:
+    return find_operator(OPERATOR).reference(args)
 
 
 def test_a_right_backend_is_green_forward_and_backward_in_every_dtype(install):
     install(
-        backend_from(lambda *args: reference(*(a.float() if isinstance(a, Tensor) else a for a in args)).to(args[0]))
+        backend_from(
+            lambda args: reference(type(args)(*(a.float() if isinstance(a, Tensor) else a for a in args))).to(args[0])
+        )
     )
     rows = check_tiny(("float32", "float16", "bfloat16"))
     assert [row.status for row in rows] == ["passed"] * 3
@@ -71,7 +73,7 @@ def test_a_right_backend_is_green_forward_and_backward_in_every_dtype(install):
 
 
 def test_a_wrong_output_is_red_and_named(install):
-    install(backend_from(lambda *args: reference(*args) * 1.001))
+    install(backend_from(lambda args: reference(args) * 1.001))
     (row,) = check_tiny()
     assert row.status == "failed"
     assert "output by 1.0e-03 where 1.0e-05 is allowed" in row.reason
@@ -81,7 +83,7 @@ def test_a_wrong_output_is_red_and_named(install):
 
 
 def test_a_wrong_gradient_is_red(install):
-    def backward(grad: Tensor, saved: list[Tensor], *args: Any, needs: list[bool]) -> list[Tensor]:
+    def backward(grad: Tensor, saved: list[Tensor], args: Any, needs: list[bool]) -> list[Tensor]:
         right = find_operator(OPERATOR)._reference_backward(grad, args, needs)
         return [right[0], right[1], right[2] + 1]
 
@@ -93,9 +95,9 @@ def test_a_wrong_gradient_is_red(install):
 
 
 def test_an_element_that_was_never_written_is_red(install):
-    def forward(*args: Any) -> Tensor:
+    def forward(args: Any) -> Tensor:
         out = torch.empty_like(args[0])
-        out[1:] = reference(*args)[1:]
+        out[1:] = reference(args)[1:]
         return out
 
     install(backend_from(forward))
@@ -108,7 +110,7 @@ def test_an_element_that_was_never_written_is_red(install):
 
 
 def test_a_backend_that_dies_is_red_with_its_message(install):
-    def forward(*args: Any) -> Tensor:
+    def forward(args: Any) -> Tensor:
         raise RuntimeError("lost a tile\nand more")
 
     install(backend_from(forward))
@@ -124,7 +126,7 @@ def test_a_backend_that_cannot_run_here_gives_one_row_with_its_sentence(install)
 
 
 def test_a_refused_case_gives_its_sentence(install):
-    install(backend_from(reference, refuses=lambda *args: "kernels wider than 1 are not built"))
+    install(backend_from(reference, refuses=lambda args: "kernels wider than 1 are not built"))
     (row,) = check_tiny()
     assert row.status == "refused"
     assert "kernels wider than 1 are not built" in row.reason

@@ -1,5 +1,6 @@
 """Jobs run in processes of their own; whatever these do, rows come out and nothing measured is lost."""
 
+import json
 import os
 import signal
 import threading
@@ -67,8 +68,19 @@ def test_a_job_that_hangs_is_ended_and_the_next_one_runs():
     assert found == [("failed", "not done after 3 s (--timeout)"), ("measured", "")]
 
 
-def test_an_answer_that_is_none_is_a_failure():
-    assert outcomes(job("garbage"))[0][0] == "failed"
+@pytest.mark.parametrize(
+    ("do", "reason"), [("garbage", "Expecting value: line 1"), ("stranger", "0.value.float: Input should be a valid")]
+)
+def test_an_answer_that_is_none_is_a_failure_that_says_where_it_is_wrong(do, reason):
+    [(wrong, said), after] = outcomes(job(do), job())
+    assert wrong == "failed"
+    assert said.startswith(f"the process gave a wrong answer: {reason}")
+    assert after == ("measured", "")
+
+
+def test_an_answer_that_is_not_json_is_one_sentence():
+    with pytest.raises(RuntimeError, match="the process gave a wrong answer: Expecting value"):
+        ask("tests.bench.fake_worker", [job("garbage").to_json()], 60)
 
 
 def test_a_process_that_answers_nothing_says_why():
@@ -166,12 +178,41 @@ def test_a_plan_survives_the_disk(tmp_path):
     assert [j.key() for j in RUNS.load(tmp_path, plan.run).jobs] == [j.key() for j in plan.jobs]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": [1]}', '{"run": "x", "jobs": []}'])
-def test_a_damaged_plan_says_so(tmp_path, text):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "a.json").write_text(text)
-    with pytest.raises(UserError, match="is damaged"):
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"jobs": [1]}, r"jobs\.0: Input should be"),
+        ({"papers": "overlock"}, "papers: Input should be a valid array"),
+        ({"seed": "3"}, "seed: Input should be a valid integer"),
+        ({"colour": "red"}, "colour: unknown field"),
+        ({"device": None}, "device: Input should be a valid string"),
+        ({"jobs": [{"paper": "p"}]}, r"jobs\.0\.subject: missing"),
+        ({"jobs": [job().to_json() | {"settings": {"batch": 1.5}}]}, r"jobs\.0\.settings\.batch: Input should be"),
+        ({"jobs": [job().to_json() | {"options": {"goldens": "a"}}]}, "the option goldens of a job is not of the type"),
+    ],
+)
+def test_a_damaged_plan_says_where(tmp_path, changes, reason):
+    RUNS.save(tmp_path, plan_of(job()))
+    (file,) = (tmp_path / "runs").iterdir()
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(UserError, match=rf"the plan .* is damaged \({reason}.*\): start a new run$"):
         RUNS.load(tmp_path, "latest")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_no_plan_says_so(tmp_path, text):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.json").write_bytes(text)
+    with pytest.raises(UserError, match=r"is damaged \(.+\): start a new run$"):
+        RUNS.load(tmp_path, "latest")
+
+
+def test_a_plan_of_a_version_with_fewer_fields_is_read(tmp_path):
+    old = {name: value for name, value in plan_of(job()).to_json().items() if name not in ("claims", "seed", "timeout")}
+    old["jobs"] = [{**old["jobs"][0], "settings": {"device": "cpu"}}]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.json").write_text(json.dumps(old))
+    assert RUNS.load(tmp_path, "latest") == plan_of(job())
 
 
 def test_an_unknown_run_gets_the_nearest_name(tmp_path):

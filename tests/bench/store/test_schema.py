@@ -40,6 +40,13 @@ def test_nothing_is_converted(name, value):
         SCHEMA.model_validate({**GOOD, name: value})
 
 
+def test_a_field_with_a_default_may_be_absent_where_that_is_said():
+    found = model(Sample, sizes=list[int], defaults=True)
+    found.model_validate({name: value for name, value in GOOD.items() if name != "schema"})
+    with pytest.raises(ValidationError, match="Field required"):
+        found.model_validate({name: value for name, value in GOOD.items() if name != "count"})
+
+
 def test_texts_and_further_fields_have_the_types_that_are_given():
     found = model(Sample, without=["kept_elsewhere"], text=int, sizes=list[int], more=str)
     found.model_validate({**GOOD, "name": 7, "more": "b"})

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.recipe import Annealed, Recipe, TokenLabelling
 from claimbench.bench.tasks.image_classification.train import transforms
 from claimbench.bench.tasks.image_classification.train.losses import Loss, smoothed, token_loss
-from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
 from claimbench.bench.tasks.image_classification.train.show import rows
+from claimbench.bench.tasks.image_classification.train.training_plan import resolve
 from claimbench.bench.training import parts
 
 PAPERS = (
@@ -30,7 +31,7 @@ def stated(paper):
     for variant in registry.paper(paper).variants:
         for batch in (0, 1024):
             try:
-                found.append(resolve(Wish(paper, variant.name, global_batch=batch), devices=8, on_gpu=True))
+                found.append(resolve(TrainRequest(paper, variant.name, global_batch=batch), devices=8, on_gpu=True))
                 break
             except UserError:
                 continue
@@ -109,7 +110,7 @@ def test_parts_have_the_stated_values(paper):
 )
 def test_facts_of_the_papers(variant, peak, batch, values):
     paper = next(e.id for e in registry.entries().values() if variant in e.variants)
-    recipe = resolve(Wish(paper, variant), devices=8, on_gpu=True).recipe
+    recipe = resolve(TrainRequest(paper, variant), devices=8, on_gpu=True).recipe
     assert parts.peak_lr(recipe) == pytest.approx(peak)
     assert recipe.batch == batch
     assert {name: getattr(recipe, name) for name in values} == values
@@ -128,22 +129,24 @@ def test_facts_of_the_papers(variant, peak, batch, values):
 )
 def test_what_no_source_states_is_said(paper, variant, sentence):
     with pytest.raises(UserError, match=sentence):
-        resolve(Wish(paper, variant), devices=1, on_gpu=True)
+        resolve(TrainRequest(paper, variant), devices=1, on_gpu=True)
 
 
 def test_another_papers_recipe_is_a_deviation_that_leaves_the_model_its_own():
-    plan = resolve(Wish("halonet", "halonet_h1", recipe="overlock"), devices=8, on_gpu=True)
+    plan = resolve(TrainRequest("halonet", "halonet_h1", recipe="overlock"), devices=8, on_gpu=True)
     assert plan.deviations == ("the recipe of overlock instead of halonet's own",)
     assert plan.form == "model"
     assert plan.recipe.auxiliary is None
     assert plan.recipe.ema == 0.9999
     with pytest.raises(UserError, match="unknown recipe 'overlok'; did you mean overlock"):
-        resolve(Wish("halonet", "halonet_h1", recipe="overlok"), devices=8, on_gpu=True)
+        resolve(TrainRequest("halonet", "halonet_h1", recipe="overlok"), devices=8, on_gpu=True)
 
 
 def test_overrides_are_deviations():
-    wish = Wish("van", "van_b0", epochs=10, lr=0.5, global_batch=64, input_size=64, classes=7, precision="bf16")
-    plan = resolve(wish, devices=2, on_gpu=True)
+    request = TrainRequest(
+        "van", "van_b0", epochs=10, lr=0.5, global_batch=64, input_size=64, classes=7, precision="bf16"
+    )
+    plan = resolve(request, devices=2, on_gpu=True)
     assert plan.deviations == (
         "10 epochs instead of 300",
         "64 pictures a step instead of 1024",
@@ -158,14 +161,14 @@ def test_overrides_are_deviations():
 
 def test_the_batch_of_the_recipe_is_kept_however_it_is_shared():
     for devices, batch, share, passes in ((1, 0, 128, 8), (8, 0, 128, 1), (4, 32, 32, 8), (16, 0, 64, 1)):
-        plan = resolve(Wish("van", "van_b0", batch=batch), devices=devices, on_gpu=True)
+        plan = resolve(TrainRequest("van", "van_b0", batch=batch), devices=devices, on_gpu=True)
         assert (plan.share, plan.accumulate, plan.batch) == (share, passes, 1024)
         assert not plan.deviations
     with pytest.raises(UserError, match=r"1024 cannot be shared by 3 devices"):
-        resolve(Wish("van", "van_b0"), devices=3, on_gpu=True)
+        resolve(TrainRequest("van", "van_b0"), devices=3, on_gpu=True)
     with pytest.raises(UserError, match=r"1024 pictures a step cannot be cut into passes of 100"):
-        resolve(Wish("van", "van_b0", batch=100), devices=1, on_gpu=True)
-    whole = resolve(Wish("van", "van_b0", batch=8, accumulate=2), devices=2, on_gpu=True)
+        resolve(TrainRequest("van", "van_b0", batch=100), devices=1, on_gpu=True)
+    whole = resolve(TrainRequest("van", "van_b0", batch=8, accumulate=2), devices=2, on_gpu=True)
     assert whole.deviations == ("32 pictures a step instead of 1024",)
 
 
@@ -184,7 +187,7 @@ def test_the_rate_of_stochastic_depth_reaches_the_model():
 
 
 def test_the_average_decays_as_the_batch_says():
-    recipe = resolve(Wish("rmt", "rmt_s", global_batch=1024), devices=8, on_gpu=True).recipe
+    recipe = resolve(TrainRequest("rmt", "rmt_s", global_batch=1024), devices=8, on_gpu=True).recipe
     assert parts.average_of(nn.Linear(2, 2), recipe).decay == pytest.approx(0.99996**2)
 
 
@@ -195,13 +198,13 @@ def test_learning_rates_are_those_of_the_published_logs():
         ("rmt_l", {250: 0.00014856168313107535, 298: 1.0490972436097076e-05, 299: 1.0218219942528794e-05}),
         ("rmt_s_label", {6: 0.0019987229246352088, 150: 0.0010654637196773169, 309: 1.0204368786659814e-05}),
     ):
-        found = rates(resolve(Wish("rmt", variant), devices=16, on_gpu=True).recipe)
+        found = rates(resolve(TrainRequest("rmt", variant), devices=16, on_gpu=True).recipe)
         assert {epoch: found[epoch] for epoch in logged} == pytest.approx(logged, rel=1e-6), variant
         assert len(found) == (310 if "label" in variant else 300)
 
 
 def test_no_path_is_dropped_where_the_official_script_fine_tunes_in_eval_mode():
-    plan = resolve(Wish("evit", "evit_deit_small_k0.7_fused", recipe="finetune"), devices=8, on_gpu=True)
+    plan = resolve(TrainRequest("evit", "evit_deit_small_k0.7_fused", recipe="finetune"), devices=8, on_gpu=True)
     assert plan.config["drop_path"] == 0
     assert parts.peak_lr(plan.recipe) == pytest.approx(8e-5)
 
@@ -219,7 +222,7 @@ def test_the_keep_rate_falls_along_a_cosine():
 
 def test_the_auxiliary_head_is_weighed():
     torch.manual_seed(0)
-    recipe = resolve(Wish("overlock", "overlock_t"), devices=8, on_gpu=True).recipe
+    recipe = resolve(TrainRequest("overlock", "overlock_t"), devices=8, on_gpu=True).recipe
     main, aux, target = torch.randn(4, 10), torch.randn(4, 10), torch.rand(4, 10).softmax(1)
     loss = Loss(recipe, 10, mixed=True)
     expected = sum(w * -(target * said.log_softmax(1)).sum(1).mean() for w, said in ((1, main), (0.4, aux)))
@@ -244,8 +247,8 @@ def test_augmentation_survives_every_draw():
     """RandAugment may ask to keep no bits at all, which newer versions of Pillow refuse."""
     from PIL import Image
 
-    recipe = resolve(Wish("van", "van_b0"), devices=8, on_gpu=True).recipe
-    plan = resolve(Wish("van", "van_b0", input_size=16), devices=8, on_gpu=True)
+    recipe = resolve(TrainRequest("van", "van_b0"), devices=8, on_gpu=True).recipe
+    plan = resolve(TrainRequest("van", "van_b0", input_size=16), devices=8, on_gpu=True)
     transform = transforms.training_transform(recipe, plan.input, 16)
     torch.manual_seed(0)
     assert transforms._posterize(Image.new("RGB", (4, 4), "white"), 0).getextrema() == ((0, 0),) * 3
@@ -260,7 +263,7 @@ def test_pictures_that_are_as_small_as_the_input_are_validated_whole():
     picture = Image.effect_noise((32, 32), 50).convert("RGB")
     for variant, mean in (("dhvt_tiny_cifar_patch4", "imagenet"), ("ninformer_cifar10", "inception")):
         paper = next(e.id for e in registry.entries().values() if variant in e.variants)
-        plan = resolve(Wish(paper, variant), devices=1, on_gpu=True)
+        plan = resolve(TrainRequest(paper, variant), devices=1, on_gpu=True)
         seen = transforms.validation_transform(plan.input, plan.size)(picture)
         assert torch.allclose(seen, normalize(to_tensor(picture), transforms.MEANS[mean], transforms.STDS[mean]))
 

@@ -17,13 +17,14 @@ from PIL import Image
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import Listener
+from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data, intact, session
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import Loop
-from claimbench.bench.tasks.image_classification.train.plan import Wish, resolve
+from claimbench.bench.tasks.image_classification.train.training_plan import resolve
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
 from tests.bench.listening import Heard
@@ -81,7 +82,7 @@ def test_classes_are_numbered_in_natural_order_as_evaluation_numbers_them(tmp_pa
 def plan_of(digits, **changes):
     values = {"paper": "tiny", "variant": "tiny_calm", "data": digits} | changes
     devices = values.pop("devices", 1)
-    return resolve(Wish(**values), devices=devices, on_gpu=False)
+    return resolve(TrainRequest(**values), devices=devices, on_gpu=False)
 
 
 def train(plan, folder, *, resume=False, stop_after=None, every=0, looked=None, listener=None):
@@ -282,16 +283,16 @@ def test_training_begins_with_the_weights_of_a_file(digits, tmp_path):
     assert not torch.equal(begun()["head.weight"], trained_once["head.weight"])
     torch.save({f"net.{name}": value for name, value in trained_once.items()}, tmp_path / "official.pt")
     for file in (ours, tmp_path / "official.pt"):
-        found = begun(start=str(file))
+        found = begun(start=file)
         assert all(torch.equal(found[name], value) for name, value in trained_once.items())
-    narrower = begun(start=str(ours), classes=9)  # the head stays new, the rest is taken
+    narrower = begun(start=ours, classes=9)  # the head stays new, the rest is taken
     assert narrower["head.weight"].shape == (9, 8)
     assert torch.equal(narrower["stem.weight"], trained_once["stem.weight"])
     with pytest.raises(UserError, match="holds tiny_calm of tiny, not tiny"):
-        begun(start=str(ours), variant="tiny")
+        begun(start=ours, variant="tiny")
     torch.save({"stem.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(UserError, match=r"other\.pt does not fit tiny_calm"):
-        begun(start=str(tmp_path / "other.pt"))
+        begun(start=tmp_path / "other.pt")
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(digits, tmp_path):
@@ -427,7 +428,7 @@ def test_files_that_cannot_be_read_are_named_before_the_first_step(digits, tmp_p
 
 def test_large_parts_are_not_decoded_before_the_run(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(intact, "MOST", 3)
-    monkeypatch.setattr("claimbench.bench.data.pictures.integrity.unreadable", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr("claimbench.bench.data.pictures.verification.unreadable", lambda *given: pytest.fail("decoded"))
     assert train(plan_of(digits), tmp_path / "run", stop_after=1) is not None
 
 

@@ -35,7 +35,7 @@ def chains(users=60, length=9):
 
 
 @pytest.fixture
-def wish():
+def trainable():
     def make(form="paper", **recipe):
         users, items = chains()
         _, items = np.unique(items, return_inverse=True)
@@ -49,12 +49,12 @@ def wish():
     return make
 
 
-def run(wish, folder, seed=0, resume=False, stop=GO, listener=SILENT):
-    return session.train(wish, seed, folder, resume=resume, stop=stop, listener=listener)
+def run(trainable, folder, seed=0, resume=False, stop=GO, listener=SILENT):
+    return session.train(trainable, seed, folder, resume=resume, stop=stop, listener=listener)
 
 
-def test_batches_are_whole_and_follow_from_the_seed(wish):
-    batches = Batches(wish().split, wish().recipe)
+def test_batches_are_whole_and_follow_from_the_seed(trainable):
+    batches = Batches(trainable().split, trainable().recipe)
     first, again, other = (batches.epoch(generator(*numbers)) for numbers in ((0, 0, 1), (0, 0, 1), (0, 0, 2)))
     assert len(first) == 3
     assert all((a == b).all() for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
@@ -67,8 +67,8 @@ def test_batches_are_whole_and_follow_from_the_seed(wish):
 
 
 @pytest.mark.parametrize("form", ["paper", "prenorm"])
-def test_learns_a_pattern(wish, tmp_path, form):
-    found = run(wish(form, epochs=60, every=20, patience=200), tmp_path)
+def test_learns_a_pattern(trainable, tmp_path, form):
+    found = run(trainable(form, epochs=60, every=20, patience=200), tmp_path)
     assert found["sampled"]["ndcg@10"] > 0.3
     assert found["full"]["hit@10"] > 0.4
     losses = [point["loss"] for point in found["progress"]["curve"]]
@@ -76,36 +76,36 @@ def test_learns_a_pattern(wish, tmp_path, form):
 
 
 @pytest.mark.processors
-def test_training_that_was_cut_off_ends_with_the_same_weights(wish, tmp_path):
-    whole = run(wish(), tmp_path / "whole")
+def test_training_that_was_cut_off_ends_with_the_same_weights(trainable, tmp_path):
+    whole = run(trainable(), tmp_path / "whole")
     stop = SimpleNamespace(requested=False)
 
     class Stopping(Listener):
         def at(self, done, total=None, what=""):
             stop.requested = done == 3  # one epoch after a checkpoint
 
-    assert run(wish(), tmp_path / "cut", stop=stop, listener=Stopping()) is None
-    resumed = run(wish(), tmp_path / "cut", resume=True)
+    assert run(trainable(), tmp_path / "cut", stop=stop, listener=Stopping()) is None
+    resumed = run(trainable(), tmp_path / "cut", resume=True)
     assert resumed["sampled"] == whole["sampled"]
     assert resumed["progress"]["curve"] == whole["progress"]["curve"]
     first, second = (session.best_weights(tmp_path / name) for name in ("whole", "cut"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_seeds_differ(wish, tmp_path):
-    found = [run(wish(), tmp_path / str(seed), seed)["progress"]["curve"] for seed in (0, 1)]
+def test_seeds_differ(trainable, tmp_path):
+    found = [run(trainable(), tmp_path / str(seed), seed)["progress"]["curve"] for seed in (0, 1)]
     assert found[0] != found[1]
 
 
-def test_ends_when_validation_stands_still(wish, tmp_path):
-    found = run(wish(lr=1e-12, epochs=100, every=1, patience=3), tmp_path)
+def test_ends_when_validation_stands_still(trainable, tmp_path):
+    found = run(trainable(lr=1e-12, epochs=100, every=1, patience=3), tmp_path)
     progress = found["progress"]
     assert progress["epoch"] == progress["best_epoch"] + 3
     assert not Course(epoch=9, best_epoch=5).over(TrainerRecipe(8, patience=5))
     assert Course(epoch=10, best_epoch=5).over(TrainerRecipe(8, patience=5))
 
 
-def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):
+def test_the_test_part_plays_no_part_in_the_choice(trainable, tmp_path, monkeypatch):
     asked = []
     original = score.draw
     monkeypatch.setattr(
@@ -116,28 +116,28 @@ def test_the_test_part_plays_no_part_in_the_choice(wish, tmp_path, monkeypatch):
         def at(self, done, total=None, what=""):
             asked.append(done)
 
-    run(wish(), tmp_path, listener=Epochs())
+    run(trainable(), tmp_path, listener=Epochs())
     assert asked == ["validation", 1, 2, 3, 4, "test", "test"]
 
 
-def test_a_folder_of_another_training_is_refused(wish, tmp_path):
-    run(wish(), tmp_path)
+def test_a_folder_of_another_training_is_refused(trainable, tmp_path):
+    run(trainable(), tmp_path)
     with pytest.raises(UserError, match="is done"):
-        run(wish(), tmp_path)
+        run(trainable(), tmp_path)
     with pytest.raises(UserError, match="its recipe is"):
-        run(wish(lr=0.5), tmp_path, resume=True)
+        run(trainable(lr=0.5), tmp_path, resume=True)
     (tmp_path / session.OUTCOME).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        run(wish(), tmp_path, resume=True)
+        run(trainable(), tmp_path, resume=True)
     (tmp_path / session.OUTCOME).unlink()
     with pytest.raises(UserError, match="already holds a training"):
-        run(wish(), tmp_path)
-    assert run(wish(), tmp_path, resume=True, stop=HALT) is not None  # all epochs were done
+        run(trainable(), tmp_path)
+    assert run(trainable(), tmp_path, resume=True, stop=HALT) is not None  # all epochs were done
 
 
-def test_a_loss_that_is_no_number_ends_training(wish, tmp_path):
+def test_a_loss_that_is_no_number_ends_training(trainable, tmp_path):
     with pytest.raises(UserError, match="the loss became"):
-        run(wish(lr=1e30, epochs=50), tmp_path)
+        run(trainable(lr=1e30, epochs=50), tmp_path)
 
 
 def test_the_interval_of_three_seeds_is_students():
@@ -207,6 +207,6 @@ def test_a_dry_run_says_what_would_be_trained(bench, pairs):
     assert plan["config"]["items"] == 120 or plan["config"]["items"] < 120
 
 
-def test_a_loss_that_is_no_number_names_no_checkpoint_that_is_not_there(wish, tmp_path):
+def test_a_loss_that_is_no_number_names_no_checkpoint_that_is_not_there(trainable, tmp_path):
     with pytest.raises(UserError, match=r"became nan in epoch 0, .*no checkpoint was written before"):
-        run(wish(lr=1e30), tmp_path)
+        run(trainable(lr=1e30), tmp_path)

@@ -9,7 +9,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.store.evidence import read
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study.setting import Setting, setting
-from claimbench.bench.training.study.task import StudyTask, make_job
+from claimbench.bench.training.study.study_task import StudyTask, make_job
 from claimbench.bench.training.study.training import Training
 
 

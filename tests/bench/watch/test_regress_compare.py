@@ -7,7 +7,7 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
-from claimbench.bench.watch.regress import text
+from claimbench.bench.watch.regress import wording
 from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.markdown import render
 from tests.bench.regress_worlds import ENVIRONMENT, SLOWER, exact, many, source, times
@@ -174,7 +174,7 @@ def test_another_environment_is_not_like_with_like_and_is_the_cause_when_asked_f
     assert outcome.status() == 0
     assert outcome.unmatched[0].reason == said
     assert outcome.unmatched[0].across == (kind,)
-    assert f"--across {kind}" in text.unmatched(outcome)[0]
+    assert f"--across {kind}" in wording.unmatched(outcome)[0]
     [found] = compare(before, after, across=[kind]).regressions
     assert found.cause == "environment"
     assert said in found.because
@@ -266,6 +266,6 @@ def test_json_holds_every_finding():
     outcome = compare(
         source([*times("m", QUIET), exact("params", 1)]), source([*times("m", slower(QUIET, 1.2)), exact("params", 2)])
     )
-    data = text.as_json(outcome)
+    data = wording.as_json(outcome)
     assert data["status"] == 1
     assert {(f["row"], f["verdict"]) for f in data["findings"]} == {("latency", "slower"), ("params", "changed")}

@@ -10,7 +10,7 @@ from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.series import series
 from claimbench.bench.watch.regress.shift import shifts
-from claimbench.bench.watch.regress.sources import find
+from claimbench.bench.watch.regress.sides import find
 from tests.bench.regress_worlds import SLOWER
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import typer
@@ -15,9 +14,9 @@ from claimbench.bench.machine import devices
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.image_classification.train import session
 from claimbench.bench.tasks.image_classification.train.learner import count_parameters
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun, Wish, resolve
 from claimbench.bench.tasks.image_classification.train.session import TrainingEnded
 from claimbench.bench.tasks.image_classification.train.show import print_plan, rows
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun, resolve
 from claimbench.bench.training import distributed
 
 WORKERS = 4
@@ -33,9 +32,7 @@ def train(request: TrainRequest) -> int:
     request.refuse_others("image classification", *(name for name in vars(request) if name != "seeds"))
     place = devices.resolve(request.device)
     count = distributed.processes()
-    asked = {field.name: getattr(request, field.name) for field in fields(Wish)}
-    wish = Wish(**{**asked, "start": str(request.start or "")})
-    plan = resolve(wish, devices=count, on_gpu=place != "cpu")
+    plan = resolve(request, devices=count, on_gpu=place != "cpu")
     if request.dry_run:
         _print_plan(plan, count, request.json)
         return 0
@@ -101,6 +98,6 @@ def _print_end(plan: TrainingRun, ended: TrainingEnded, json: bool) -> None:
     size = f" --input-size {plan.size}" if plan.size != plan.input.size else ""
     kind = "" if ended.synsets else " --dataset folder"
     typer.echo(
-        f"evaluate: bench run --paper {plan.wish.paper} --variant {plan.variant}{form}{size} --metrics accuracy "
-        f"--weights {weights} --data {plan.wish.data}{kind}"
+        f"evaluate: bench run --paper {plan.request.paper} --variant {plan.variant}{form}{size} --metrics accuracy "
+        f"--weights {weights} --data {plan.request.data}{kind}"
     )

@@ -85,7 +85,7 @@ def _open_part(root: Path, dataset: str, names: tuple[str, ...]) -> Labelled:
     if dataset:
         from timm.data import create_dataset
 
-        from claimbench.bench.data.pictures.files import load
+        from claimbench.bench.data.pictures.picture_reader import load
 
         try:
             part = create_dataset(dataset, root=str(root), split=names[-1], is_training=names == TRAIN)
@@ -112,7 +112,7 @@ def _folder(folder: Path) -> Labelled:
     """Return the pictures of a folder as evaluation sees them: classes in natural order, hidden files passed over."""
     from torchvision.datasets import ImageFolder
 
-    from claimbench.bench.data.pictures.files import load
+    from claimbench.bench.data.pictures.picture_reader import load
     from claimbench.bench.data.pictures.scan import is_hidden, is_picture, natural
 
     class Folder(ImageFolder):

@@ -8,7 +8,7 @@ from typing import Any
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.data.pictures import collection, integrity
+from claimbench.bench.data.pictures import collection, verification
 from claimbench.bench.machine.process import Interruptible, Stop
 
 MOST = 20_000
@@ -39,7 +39,7 @@ def check(part: Any, root: Path, stop: Stop, listener: Listener = SILENT) -> Non
     if not broken and len(files) <= MOST:
         labels: list[tuple[int, ...]] = [()] * len(files)
         whole = collection.Pictures(files, labels, [], collection.Files(root, files), stamps, str(root))
-        broken = integrity.unreadable(whole, Interruptible(stop, listener))
+        broken = verification.unreadable(whole, Interruptible(stop, listener))
     if broken:
         first, reason = next(iter(broken.items()))
         more = f", nor are {len(broken) - 1:,} more," if len(broken) > 1 else ""

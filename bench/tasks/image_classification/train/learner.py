@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.papers.models import trained
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.tasks.image_classification.train.losses import Loss
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.training import distributed, parts
 from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.seeding import MIXING, drawing_for
@@ -51,10 +52,10 @@ class Learner:
     def __init__(self, plan: TrainingRun, group: Group, steps: int, *, shard: bool = False) -> None:
         self.plan, self.group, self.steps, self.shard = plan, group, steps, shard
         recipe = plan.recipe
-        torch.manual_seed(plan.wish.seed)  # the same weights everywhere
+        torch.manual_seed(plan.request.seed)  # the same weights everywhere
         model = _build(plan)
-        if plan.wish.start:
-            _start(model, plan)
+        if plan.request.start is not None:
+            _start(model, plan, plan.request.start)
         model = model.to(group.device).train()
         if recipe.sync_batch_norm and group.size > 1 and group.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -80,7 +81,7 @@ class Learner:
             pictures = pictures.to(self.group.device, non_blocking=True)
             labels = labels.to(self.group.device, non_blocking=True)
             if self._mixing is not None:
-                with drawing_for(MIXING, self.plan.wish.seed, epoch, step, number, self.group.rank):
+                with drawing_for(MIXING, self.plan.request.seed, epoch, step, number, self.group.rank):
                     pictures, labels = self._mixing(pictures, labels)
             with self._synchronising(number == passes - 1):
                 with self._autocast():
@@ -182,15 +183,14 @@ def _build(plan: TrainingRun) -> nn.Module:
     return model
 
 
-def _start(model: nn.Module, plan: TrainingRun) -> None:
+def _start(model: nn.Module, plan: TrainingRun, path: Path) -> None:
     """Give the model the weights of a file, ours or in the official layout; a head of another width stays new."""
-    path = plan.wish.start
     donor = trained.build(path, plan.module, plan.variant, plan.form)
     if donor is None:
         official = importlib.import_module(f"{plan.module}.official")
         from claimbench.bench.papers import registry
 
-        variant = next(v for v in registry.paper(plan.wish.paper).variants if v.name == plan.variant)
+        variant = next(v for v in registry.paper(plan.request.paper).variants if v.name == plan.variant)
         try:
             donor = official.from_official(dict(variant.config), load_state(path), plan.form or None)
         except (ValueError, KeyError, RuntimeError) as error:

@@ -15,12 +15,12 @@ from claimbench.bench.core.listener import Listener
 from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data
 from claimbench.bench.tasks.image_classification.train.learner import Learner
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.tasks.image_classification.train.validation import Validation, validate
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.distributed import Group
-from claimbench.bench.training.folder import TrainingFolder
 from claimbench.bench.training.log import Log
+from claimbench.bench.training.training_folder import TrainingFolder
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The files of a run's folder: the best weights, and those of the last epoch."""
@@ -65,7 +65,7 @@ class Loop:
 
     def begin(self) -> None:
         """Set the generators that models draw from, different in each process."""
-        seed = self.plan.wish.seed * 1009 + self.group.rank
+        seed = self.plan.request.seed * 1009 + self.group.rank
         random.seed(seed)
         numpy.random.seed(seed % 2**32)
         torch.manual_seed(seed)
@@ -107,7 +107,7 @@ class Loop:
                     "another process of this training has ended, and what was done since the last checkpoint is lost: "
                     "see what it said, and go on with --resume"
                 ) from error
-            if not self.plan.wish.input_size or place != Place():
+            if not self.plan.request.input_size or place != Place():
                 raise
             first = str(error).splitlines()[0]
             raise UserError(
@@ -177,7 +177,7 @@ class Loop:
         weights = self.learner.weights(average=average)
         if self.group.first:
             description = trained.Description(
-                paper=self.plan.wish.paper,
+                paper=self.plan.request.paper,
                 variant=self.plan.variant,
                 form=self.plan.form,
                 config=self.plan.config,

@@ -18,9 +18,9 @@ from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.tasks.image_classification.train import data, intact, transforms
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import BEST, LAST, Loop
-from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.training import distributed
-from claimbench.bench.training.folder import CHECKPOINT, TrainingFolder
+from claimbench.bench.training.training_folder import CHECKPOINT, TrainingFolder
 
 RUN = "run.json"
 """The file of a run's plan, its departures from the paper's recipe, and the machine that it was begun on."""
@@ -84,7 +84,7 @@ def train(
             "--fsdp shards the weights over processes: "
             "start them with torchrun --nproc-per-node N -m claimbench.bench ..."
         )
-    pictures = data.open_pictures(_data(plan), plan.wish.dataset)
+    pictures = data.open_pictures(_data(plan), plan.request.dataset)
     check_classes(plan, pictures)
     if distributed.rank() == 0:
         try:
@@ -105,12 +105,12 @@ def train(
             plan.accumulate,
             group.rank,
             group.size,
-            plan.wish.seed,
+            plan.request.seed,
             plan.recipe.repeats,
         )
         _check_counts(plan, pictures, passes, group.size)
         drawn = data.Drawn(
-            pictures.train, transforms.training_transform(plan.recipe, plan.input, plan.size), plan.wish.seed
+            pictures.train, transforms.training_transform(plan.recipe, plan.input, plan.size), plan.request.seed
         )
         plain = data.Plain(pictures.validate, transforms.validation_transform(plan.input, plan.size))
         pin = group.device.type == "cuda"
@@ -150,25 +150,26 @@ def check_classes(plan: TrainingRun, pictures: data.TrainingPictures) -> None:
     if pictures.classes == plan.classes:
         return
     raise UserError(
-        f"data folder {plan.wish.data} has {pictures.classes} classes and {plan.variant} is trained on {plan.classes} "
-        f"({plan.recipe.data}): give another folder, or say --classes {pictures.classes} to train a head of that width"
+        f"data folder {plan.request.data} has {pictures.classes} classes and {plan.variant} is trained on "
+        f"{plan.classes} ({plan.recipe.data}): give another folder, or say --classes {pictures.classes} to train a "
+        "head of that width"
     )
 
 
 def _data(plan: TrainingRun) -> Path:
-    if plan.wish.data is None:
+    if plan.request.data is None:
         raise UserError("nothing to train on: give a folder with train and val in it with --data")
-    return plan.wish.data
+    return plan.request.data
 
 
 def _check_counts(plan: TrainingRun, pictures: data.TrainingPictures, passes: data.Passes, size: int) -> None:
     if not passes.steps:
         raise UserError(
-            f"data folder {plan.wish.data} has {len(pictures.train)} pictures to train on and a step takes "
+            f"data folder {plan.request.data} has {len(pictures.train)} pictures to train on and a step takes "
             f"{plan.batch}: choose a smaller --global-batch"
         )
     if len(pictures.validate) < size:
-        raise UserError(f"data folder {plan.wish.data} has fewer validation pictures than there are processes")
+        raise UserError(f"data folder {plan.request.data} has fewer validation pictures than there are processes")
 
 
 def _check_folder(folder: Path, resume: bool) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from claimbench.bench.papers.recipe import Recipe
-    from claimbench.bench.tasks.image_classification.train.plan import TrainingRun
+    from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 
 HIDDEN = ("source", "sources", "notes", "unknown", "variants", "alternatives", "not_for", "drop_path_key")
 COMMAND_LINE = "the command line"
@@ -20,15 +20,15 @@ def rows(plan: TrainingRun) -> list[tuple[str, str, str]]:
     from claimbench.bench.training.parts import peak_lr
 
     recipe = plan.recipe
-    wish = plan.wish
+    request = plan.request
     given = {
-        "epochs": wish.epochs,
-        "lr": wish.lr,
-        "batch": wish.global_batch or (wish.batch and wish.accumulate),
-        "classes": wish.classes,
-        "size": wish.input_size,
+        "epochs": request.epochs,
+        "lr": request.lr,
+        "batch": request.global_batch or (request.batch and request.accumulate),
+        "classes": request.classes,
+        "size": request.input_size,
     }
-    own = registry.paper(wish.paper).recipe
+    own = registry.paper(request.paper).recipe
     assert own is not None
     found = []
     for name in type(recipe).model_fields:
@@ -86,7 +86,9 @@ def print_plan(out: Console, plan: TrainingRun, devices: int, parameters: int) -
     from rich.table import Table
 
     form = f" in the form {plan.form}" if plan.form not in ("", "model") else ""
-    out.print(f"[bold]{escape(plan.wish.paper)} / {escape(plan.variant)}[/]{escape(form)}, {parameters:,} parameters")
+    out.print(
+        f"[bold]{escape(plan.request.paper)} / {escape(plan.variant)}[/]{escape(form)}, {parameters:,} parameters"
+    )
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for heading in ("Hyper-parameter", "Value", "Source"):
         table.add_column(heading, overflow="fold")

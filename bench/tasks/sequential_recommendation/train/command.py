@@ -27,10 +27,10 @@ from claimbench.bench.tasks.sequential_recommendation.check import few_items
 from claimbench.bench.tasks.sequential_recommendation.data import find
 from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.train import session
-from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
 from claimbench.bench.tasks.sequential_recommendation.train.seeds import store
 from claimbench.bench.tasks.sequential_recommendation.train.session import Trainable
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import TrainerRecipe
+from claimbench.bench.tasks.sequential_recommendation.train.training_plan import TrainingPlan
 from claimbench.bench.training import for_claims
 
 SEEDS = (0, 1, 2)
@@ -55,14 +55,16 @@ def train(request: TrainRequest) -> int:
         _print_plan(plan, split, request.json)
         return 0
     library = import_module(f"{registry.entry(plan.paper.id).module}.model")
-    wish = Trainable(plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device)
+    training = Trainable(
+        plan.identity(split), split, plan.recipe, lambda: library.build(plan.config, plan.form), device
+    )
     if device.type == "cpu":
         torch.set_num_threads(1)  # so small a model gains nothing from more, and its times mean the same everywhere
     outcomes = []
     with folder_alone(plan.folder), Stop() as stop:
         for seed in plan.seeds:
             folder = plan.folder / f"seed-{seed}"
-            found = session.train(wish, seed, folder, resume=request.resume, stop=stop, listener=request.listener)
+            found = session.train(training, seed, folder, resume=request.resume, stop=stop, listener=request.listener)
             if found is None:
                 print(f"bench: stopped; go on with --resume (folder {plan.folder})", file=sys.stderr)
                 return 130

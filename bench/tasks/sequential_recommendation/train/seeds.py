@@ -25,7 +25,7 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.evaluate import FULL, SAMPLED
 
 if TYPE_CHECKING:
-    from claimbench.bench.tasks.sequential_recommendation.train.plan import TrainingPlan
+    from claimbench.bench.tasks.sequential_recommendation.train.training_plan import TrainingPlan
 
 PLACES = (("sampled", "hit@10"), ("sampled", "ndcg@10"), ("full", "hit@10"), ("full", "ndcg@10"))
 """The keys under which an outcome holds the rows of a data set, in their order."""

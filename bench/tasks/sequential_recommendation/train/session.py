@@ -21,7 +21,7 @@ from claimbench.bench.tasks.sequential_recommendation.data.split import Split
 from claimbench.bench.tasks.sequential_recommendation.score import UserScores, draw
 from claimbench.bench.tasks.sequential_recommendation.train.trainer import Trainer, TrainerRecipe
 from claimbench.bench.training import checkpoint
-from claimbench.bench.training.folder import CHECKPOINT, OUTCOME, TrainingFolder
+from claimbench.bench.training.training_folder import CHECKPOINT, OUTCOME, TrainingFolder
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class Course:
 
 
 def train(
-    wish: Trainable, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
+    training: Trainable, seed: int, folder: Path, *, resume: bool, stop: Any, listener: Listener = SILENT
 ) -> dict[str, Any] | None:
     """Train with one seed, or go on with it, and return the outcome; None if it was asked to stop before.
 
     Args:
-        wish: the training.
+        training: the training.
         seed: of weights, batches, dropout, and of the users and negatives of the evaluations.
         folder: of this seed: its checkpoint and its outcome.
         resume: whether the folder's training is continued.
@@ -104,7 +104,7 @@ def train(
         UserError: the folder holds another training, or one and ``resume`` is false; DivergedError: the loss is no
             number.
     """
-    kept = TrainingFolder(folder, {**wish.identity, "recipe": wish.recipe.to_json(), "seed": seed})
+    kept = TrainingFolder(folder, {**training.identity, "recipe": training.recipe.to_json(), "seed": seed})
     if not resume and (folder / OUTCOME).exists():
         raise UserError(f"{folder} holds a training that is done: take it over (--resume), or name another (--out)")
     if (found := kept.found()) is not None:
@@ -112,11 +112,11 @@ def train(
     if not resume and kept.checkpoint.exists():
         raise UserError(f"{folder} already holds a training: go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(seed)
-    trainer = Trainer(wish.build(), wish.split, wish.recipe, seed, wish.device)
+    trainer = Trainer(training.build(), training.split, training.recipe, seed, training.device)
     course, best = _begin(kept, trainer)
-    validation = draw(wish.split, "validation", seed)
-    with listener.begin(f"seed {seed}", wish.recipe.epochs, done=course.epoch) as part:
-        while not course.over(wish.recipe):
+    validation = draw(training.split, "validation", seed)
+    with listener.begin(f"seed {seed}", training.recipe.epochs, done=course.epoch) as part:
+        while not course.over(training.recipe):
             if stop.requested:
                 _save(kept, trainer, course, best)
                 return None
@@ -127,15 +127,15 @@ def train(
             course.epoch += 1
             course.seconds += seconds
             course.drawing += drawing
-            if course.epoch % wish.recipe.every == 0 or course.epoch == wish.recipe.epochs:
-                scored = validation.sampled(trainer.score, wish.recipe.maxlen)
+            if course.epoch % training.recipe.every == 0 or course.epoch == training.recipe.epochs:
+                scored = validation.sampled(trainer.score, training.recipe.maxlen)
                 if course.validated(scored):
                     best = {name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()}
                 _save(kept, trainer, course, best)
                 listener.say(f"seed {seed}, {course.sentence()}")
             part.at(course.epoch)
     trainer.model.load_state_dict(best)
-    found = {**_test(trainer, wish, seed), "progress": asdict(course), **_circumstances(trainer, wish)}
+    found = {**_test(trainer, training, seed), "progress": asdict(course), **_circumstances(trainer, training)}
     kept.finish(found)
     return found
 
@@ -146,11 +146,11 @@ def best_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _test(trainer: Trainer, wish: Trainable, seed: int) -> dict[str, Any]:
+def _test(trainer: Trainer, training: Trainable, seed: int) -> dict[str, Any]:
     """Score the best weights: by the paper's protocol, without its draw of users, and against every item."""
-    length = wish.recipe.maxlen
-    protocol = draw(wish.split, "test", seed)
-    everybody = draw(wish.split, "test", seed, most=len(wish.split.evaluated))
+    length = training.recipe.maxlen
+    protocol = draw(training.split, "test", seed)
+    everybody = draw(training.split, "test", seed, most=len(training.split.evaluated))
     return {
         "users": len(protocol.users),
         "sampled": _scores(protocol.sampled(trainer.score, length)),
@@ -164,14 +164,14 @@ def _scores(outcome: UserScores) -> dict[str, float]:
     return {"hit@10": outcome.hit, "ndcg@10": outcome.ndcg}
 
 
-def _circumstances(trainer: Trainer, wish: Trainable) -> dict[str, Any]:
+def _circumstances(trainer: Trainer, training: Trainable) -> dict[str, Any]:
     return {
         "commit": environment.commit(),
         "threads": torch.get_num_threads(),
-        "device": str(wish.device),
+        "device": str(training.device),
         "steps_an_epoch": trainer.batches.steps,
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "environment": environment.capture(wish.device.type),
+        "environment": environment.capture(training.device.type),
     }
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from claimbench.bench.publish.site.build import build
+from claimbench.bench.publish.site.generate import build
 from tests.bench.publish.site.site_examples import demo_source
 
 FLAGS = [

@@ -7,7 +7,7 @@ import pytest
 
 from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 from claimbench.bench.papers.spec import Paper
-from claimbench.bench.publish.site.build import build
+from claimbench.bench.publish.site.generate import build
 from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.store.store import Store
 from tests.bench.publish.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line

@@ -52,7 +52,7 @@ def defect(data: bytes, name: str = "") -> str:
     """Return the fault of a picture's file called ``name``, a phrase; empty if it is whole and can be read."""
     from PIL import Image
 
-    from claimbench.bench.data.pictures.files import decode
+    from claimbench.bench.data.pictures.picture_reader import decode
 
     if not data:
         return "empty file"

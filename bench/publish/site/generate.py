@@ -10,14 +10,14 @@ from typing import Any
 from claimbench.bench.publish.site import assets, charts, context
 from claimbench.bench.publish.site.folder import replacing
 from claimbench.bench.publish.site.gather import Material, PaperResults, gather
-from claimbench.bench.publish.site.history import history
 from claimbench.bench.publish.site.machines import machine_rows, machines
 from claimbench.bench.publish.site.operators import operators
+from claimbench.bench.publish.site.page_rows import flat, paper_rows
 from claimbench.bench.publish.site.pages import Pages
 from claimbench.bench.publish.site.points import points
-from claimbench.bench.publish.site.rows import flat, paper_rows
+from claimbench.bench.publish.site.sanitising import page_names, script
 from claimbench.bench.publish.site.source import SiteSource
-from claimbench.bench.publish.site.text import page_names, script
+from claimbench.bench.publish.site.trends import history
 from claimbench.bench.store.store import SkippedLine, Store
 
 

@@ -44,7 +44,7 @@ class BenchRow:
     Attributes:
         operator, case, dtype, device, threads: the problem and its place.
         direction: ``forward``, or ``forward+backward`` with the gradients of all tensors.
-        implementation: a backend or a baseline (``claimbench.bench.measure.operators.timing``).
+        implementation: a backend or a baseline (``claimbench.bench.measure.operators.timer``).
         status, reason: ``failed`` if its check is red or it died, ``unavailable`` if it cannot run here, and why.
         seconds, low, high: the median time of a call and its 95 % interval.
         samples: all samples in seconds, one tuple for each process.

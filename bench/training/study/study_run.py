@@ -15,8 +15,8 @@ from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study import pool
 from claimbench.bench.training.study.plan import FOLDER, STUDIES, StudyPlan, unfinished
+from claimbench.bench.training.study.study_task import ROWS, StudyTask, failed_rows, label
 from claimbench.bench.training.study.summary import Summary, summaries
-from claimbench.bench.training.study.task import ROWS, StudyTask, failed_rows, label
 
 DONE = "study_accuracy"
 """The row of a training that is done; one that failed is tried again when its study is resumed."""
@@ -89,8 +89,7 @@ def _run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener) -> Stud
         with closing(pool.train(tasks, plan.slots, stop)) as events:
             for task, event in events:
                 if "rows" in event:
-                    rows = [Measurement(**{**row, "samples": tuple(row["samples"])}) for row in event["rows"]]
-                    kept.write(task.job, [*rows, *_cost_rows(plan.cost(task.job))], task.device)
+                    kept.write(task.job, [*event["rows"], *_cost_rows(plan.cost(task.job))], task.device)
                     Path(task.checkpoint).unlink(missing_ok=True)
                 elif "failed" in event:
                     kept.write(task.job, failed_rows(event["failed"]), task.device)
@@ -135,7 +134,7 @@ def _sentence(task: StudyTask, event: dict[str, Any]) -> str:
     """Return the end of a training."""
     if "failed" in event:
         return f"{label(task.job)} failed: {event['failed']}"
-    accuracy = next(row["value"] for row in event["rows"] if row["metric"] == DONE)
+    accuracy = next(row.value for row in event["rows"] if row.metric == DONE)
     return f"{label(task.job)}: {accuracy:.2f} %"
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.measure.operators.log import KernelLog, newest
-from claimbench.bench.measure.operators.rows import Against, BenchRow
+from claimbench.bench.measure.operators.bench_rows import Against, BenchRow
+from claimbench.bench.measure.operators.kernel_log import KernelLog, newest
 from claimbench.bench.report import operators
 
 ROW = BenchRow(

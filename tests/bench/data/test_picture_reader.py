@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures import files, integrity
+from claimbench.bench.data.pictures import picture_reader, verification
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.tasks import object_detection, semantic_segmentation, super_resolution
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
@@ -138,7 +138,7 @@ def test_every_task_refuses_the_same_pictures_in_the_same_words(tmp_path, what):
     assert f"1 picture cannot be read: b/x.png (it {words}" in str(error.value)
     assert len(checked(DATASETS["folder"], str(data), partial=True)) == 2
     train = open_pictures(data).train
-    with pytest.raises(files.UnfitError) as unfit:
+    with pytest.raises(picture_reader.UnfitError) as unfit:
         train[2]
     assert words in str(unfit.value)
 
@@ -169,8 +169,8 @@ def test_what_imagenet_holds_is_taken(tmp_path):
 def test_a_check_that_an_earlier_rule_passed_is_forgotten(tmp_path, monkeypatch):
     data = classes(tmp_path / "data", saved(HALF))
     with monkeypatch.context() as earlier:
-        earlier.setattr(integrity, "RULES", "8 bits")
-        earlier.setattr(integrity, "defect", lambda data, name: "")
+        earlier.setattr(verification, "RULES", "8 bits")
+        earlier.setattr(verification, "defect", lambda data, name: "")
         checked(DATASETS["folder"], str(data))
     with pytest.raises(UserError, match="transparent parts"):
         checked(DATASETS["folder"], str(data))
@@ -181,5 +181,5 @@ def test_torchvisions_own_folders_are_read_so_too(tmp_path):
     (data / "val").rename(data / "validation")
     train = open_pictures(data, "torch/image_folder").train
     assert np.array_equal(np.asarray(train[0][0]), np.asarray(COLOUR))
-    with pytest.raises(files.UnfitError, match="transparent parts"):
+    with pytest.raises(picture_reader.UnfitError, match="transparent parts"):
         train[2]

@@ -1,6 +1,6 @@
 """The process that times one operator on one problem: a :class:`Question` as JSON on stdin, its answer on stdout.
 
-Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.rows`` explains the names
+Every implementation is called on the same tensors; ``claimbench.bench.measure.operators.bench_rows`` explains the names
 of baselines.
 """
 
@@ -24,8 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from claimbench.bench.core.statistics import relative_halfwidth
 from claimbench.bench.machine.heap import return_freed_memory, trim
 from claimbench.bench.machine.peaks import measure_peaks
+from claimbench.bench.measure.operators.bench_rows import BASELINES
 from claimbench.bench.measure.operators.check import DTYPES, check_operator, load_cases, sentence
-from claimbench.bench.measure.operators.rows import BASELINES
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
@@ -74,7 +74,7 @@ def answer(question: Question) -> dict[str, Any]:
     Returns:
         ``check``: {"errors": {implementation: sentence}} for red ones, {"refused": {implementation: sentence}} for
             those that cannot run here, both empty if green.
-        ``memory``: {"bytes": peak growth or None, "reason": why None} or {"error": sentence}.
+        ``memory``: {"bytes": peak growth or None, "reason": sentence if None} or {"error": sentence}.
         ``time``: {"samples": {implementation: seconds}, "errors": {implementation: sentence}}.
         ``peaks``: the fields of :class:`claimbench.bench.machine.peaks.Peaks`.
     """
@@ -95,7 +95,7 @@ def layouts(x: Any) -> list[str]:
 def shaped(question: Question) -> tuple[Any, ...]:
     """Return the arguments of the problem as tensors that have shape and strides but no data."""
     with FakeTensorMode():
-        return _case(question).make(torch.Generator())
+        return _case(question).arguments(DTYPES[question.dtype], "cpu")
 
 
 def _case(question: Question) -> Case:
@@ -112,19 +112,17 @@ def make_call(operator: Operator, implementation: str, args: tuple[Any, ...], ba
     if implementation in _LAYOUTS:
         form = _LAYOUTS[implementation]
         args = tuple(a.contiguous(memory_format=form) if isinstance(a, Tensor) and a.dim() == 4 else a for a in args)
-    function: Callable[..., Tensor] = operator.reference
+    plain = operator.reference
     if implementation == "compiled":
-        function = torch.compile(operator.reference, fullgraph=True, dynamic=False)
-    elif implementation not in BASELINES:
-        function = operator
+        plain = torch.compile(operator.reference, fullgraph=True, dynamic=False)
     backend = implementation if implementation not in BASELINES else None
-    leaves = [a.detach().requires_grad_(backward) if isinstance(a, Tensor) else a for a in args]
+    leaves = operator.arguments(*(a.detach().requires_grad_(backward) if isinstance(a, Tensor) else a for a in args))
     wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
     grad: list[Tensor] = []
 
     def call() -> list[Tensor]:
         with backends.use(backend), torch.set_grad_enabled(backward):
-            out = function(*leaves)
+            out = plain(leaves) if backend is None else operator(*leaves)
             if not backward:
                 return [out]
             if not grad:

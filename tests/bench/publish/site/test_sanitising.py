@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claimbench.bench.publish.site.text import link, page_names, script, tidy
+from claimbench.bench.publish.site.sanitising import link, page_names, script, tidy
 
 JSONISH = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.floats() | st.text(),

@@ -1,4 +1,4 @@
-"""One ``bench run`` from its plan to its reports: measures, tests the claims, compares, and says how it ended."""
+"""One ``bench run`` from its plan to its reports: measures, tests the claims, compares, and returns the outcome."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ Counted = Callable[[tuple["Report", ...]], None]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         run: its id.
         reports: one for each paper.
-        findings: what the sanity rules say of its figures, one sentence each.
-        failed: what failed, one sentence each.
-        problem: why its records could not all be stored; empty if they were.
+        findings: of the sanity rules on its figures, one sentence each.
+        failed: the failures, one sentence each.
+        problem: the reason that not all of its records were stored; empty if they were.
         interrupted: whether it was stopped before all was measured and every claim tested.
-        left: how many jobs of the plan are not done.
+        left: the number of jobs of the plan that are not done.
     """
 
     run: str
@@ -217,7 +217,7 @@ def _failed_claims(reports: Iterable[Report]) -> Iterable[str]:
 
 
 def _failures(records: list[Record]) -> Iterable[str]:
-    """Say what failed, a sentence for each job: a row that died, or a parity that does not hold."""
+    """Yield a sentence for each failed job: a row that died, or a parity that does not hold."""
     for record in records:
         job, row = record.job, record.measurement
         name = " ".join(part for part in (job.subject, job.form, row.metric) if part)

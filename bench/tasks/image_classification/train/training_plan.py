@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.core.task import TrainRequest
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.recipe import NEEDED, Recipe
 from claimbench.bench.papers.spec import InputSpec, Paper, Variant
@@ -22,44 +22,11 @@ GIVEN_BY = {"epochs": "--epochs", "batch": "--global-batch", "lr": "--lr"}
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A user's request; 0 and empty texts stand for the recipe's values.
-
-    Attributes:
-        paper, variant: of the model; the paper's first default variant without one.
-        data, dataset: the folder, and timm's name of a data set in it.
-        recipe: an alternative of the paper's recipe, or the id of another paper.
-        classes, input_size, epochs, lr: replace the recipe's.
-        global_batch: pictures a step over all devices; ``batch``: pictures a device takes at once; ``accumulate``:
-            passes a step.
-        precision: fp32, bf16, fp16 or auto.
-        start: a file of weights to begin with.
-        seed: of everything random.
-    """
-
-    paper: str
-    variant: str = ""
-    data: Path | None = None
-    dataset: str = ""
-    recipe: str = ""
-    classes: int = 0
-    input_size: int = 0
-    epochs: int = 0
-    lr: float = 0.0
-    global_batch: int = 0
-    batch: int = 0
-    accumulate: int = 0
-    precision: str = "auto"
-    start: str = ""
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class TrainingRun:
     """A run, resolved.
 
     Attributes:
-        wish: the request.
+        request: the request.
         module: the paper's Python package.
         form, config: the arguments of ``build``.
         input: the variant's preprocessing. ``size``: the side of the pictures.
@@ -71,7 +38,7 @@ class TrainingRun:
         pictures: a description of the training data; empty until they have been opened.
     """
 
-    wish: Wish
+    request: TrainRequest
     variant: str
     module: str
     form: str
@@ -96,68 +63,68 @@ class TrainingRun:
         """Return the values that must be equal for a run to be resumed, as plain values."""
         values = self.recipe.model_dump(mode="json", exclude={"source", "sources", "notes", "unknown"})
         return {
-            "paper": self.wish.paper,
+            "paper": self.request.paper,
             "variant": self.variant,
-            "recipe": self.wish.recipe or "the paper's own",
+            "recipe": self.request.recipe or "the paper's own",
             "form": self.form,
             "classes": self.classes,
             "input size": self.size,
-            "seed": self.wish.seed,
+            "seed": self.request.seed,
             "precision": self.precision,
-            "data set": self.wish.dataset,
+            "data set": self.request.dataset,
             "data": self.pictures,
-            "start weights": self.wish.start,
+            "start weights": str(self.request.start or ""),
             "hyper-parameters": _plain(self.config),
             **{f"recipe's {name}": _plain(value) for name, value in values.items() if value not in ({}, [])},
         }
 
 
-def resolve(wish: Wish, *, devices: int, on_gpu: bool) -> TrainingRun:
-    """Return the run that a wish describes.
+def resolve(request: TrainRequest, *, devices: int, on_gpu: bool) -> TrainingRun:
+    """Return the run that a request describes.
 
     Args:
-        wish: the request.
+        request: the request.
         devices: the number that train together.
         on_gpu: whether they are GPUs.
 
     Raises:
         UserError: the paper, variant or recipe is unknown, a value is stated nowhere, or a step cannot be shared out.
     """
-    paper = registry.paper(wish.paper)
-    variant = _variant(paper, wish.variant)
-    recipe, deviations = _recipe(paper, variant, wish.recipe)
+    paper = registry.paper(request.paper)
+    variant = _variant(paper, request.variant)
+    recipe, deviations = _recipe(paper, variant, request.recipe)
     asked = {
-        "epochs": wish.epochs,
-        "batch": wish.global_batch or wish.batch * wish.accumulate * devices,
-        "lr": wish.lr,
+        "epochs": request.epochs,
+        "batch": request.global_batch or request.batch * request.accumulate * devices,
+        "lr": request.lr,
     }
     own_classes = variant.config.get("num_classes") or recipe.classes
     used = recipe.model_copy(
         update={
             **{name: value for name, value in asked.items() if value},
-            "classes": wish.classes or own_classes,
-            "size": wish.input_size or recipe.size or variant.input.size,
-            "lr_batch": None if wish.lr else recipe.lr_batch,
+            "classes": request.classes or own_classes,
+            "size": request.input_size or recipe.size or variant.input.size,
+            "lr_batch": None if request.lr else recipe.lr_batch,
         }
     )
     _check_stated(paper, used)
     stated = recipe.model_copy(update={"classes": own_classes, "size": recipe.size or variant.input.size})
     deviations += _changed(stated, used)
-    precision = _precision(wish.precision, recipe, on_gpu)
+    precision = _precision(request.precision, recipe, on_gpu)
     if precision != recipe.precision:
         deviations.append(f"{precision} instead of {recipe.precision}" + ("" if on_gpu else " (on a CPU)"))
     if recipe.sync_batch_norm and devices > 1 and not on_gpu:
         deviations.append("batch statistics of each process instead of all (torch synchronises them on GPUs only)")
     if recipe.token_labelling:
         deviations.append("the picture's class as every position's target instead of a map of token labels")
-    if wish.start:
-        deviations.append(f"begins with the weights of {Path(wish.start).name}")
-    share, accumulate = _shares(used, wish, devices)
+    if request.start:
+        deviations.append(f"begins with the weights of {request.start.name}")
+    share, accumulate = _shares(used, request, devices)
     assert used.size is not None
     return TrainingRun(
-        wish=wish,
+        request=request,
         variant=variant.name,
-        module=registry.entry(wish.paper).module,
+        module=registry.entry(request.paper).module,
         form=_form(paper, variant, used),
         config=_config(variant, used),
         input=variant.input,
@@ -257,21 +224,21 @@ def _precision(asked: str, recipe: Recipe, on_gpu: bool) -> str:
     return asked
 
 
-def _shares(recipe: Recipe, wish: Wish, devices: int) -> tuple[int, int]:
+def _shares(recipe: Recipe, request: TrainRequest, devices: int) -> tuple[int, int]:
     """Return the pictures of a pass on one device, and the passes of a step."""
     assert recipe.batch is not None
     mine, rest = divmod(recipe.batch, devices)
     if rest or not mine:
         raise UserError(f"a batch of {recipe.batch} cannot be shared by {devices} devices: choose --global-batch so")
-    if wish.accumulate:
-        passes, share = wish.accumulate, mine // wish.accumulate
+    if request.accumulate:
+        passes, share = request.accumulate, mine // request.accumulate
     else:
-        share = min(wish.batch or recipe.device_batch or mine, mine)
+        share = min(request.batch or recipe.device_batch or mine, mine)
         passes = mine // share
     if share * passes != mine or not share:
         raise UserError(
             f"a device's {mine} pictures a step cannot be cut into "
-            + (f"{passes} passes" if wish.accumulate else f"passes of {share}")
+            + (f"{passes} passes" if request.accumulate else f"passes of {share}")
             + ": choose --batch, --accumulate or --global-batch so that they divide"
         )
     return share, passes

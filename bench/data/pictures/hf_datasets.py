@@ -46,7 +46,7 @@ class Rows(Source):
 
 
 def is_hub(data: str) -> bool:
-    """Return whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
+    """Whether ``data`` is a name on the hub, a saved data set, or a folder of Parquet files."""
     if data.startswith(PREFIX):
         return True
     folder = Path(data)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.report.figures import Samples, own_samples
+from claimbench.bench.report.figures import ReadSamples, own_samples
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.encoding import Decoder, StoredRecord, Undecodable
 from claimbench.bench.store.store import SkippedLine, Store
@@ -20,7 +20,7 @@ _HEX = re.compile(r"[0-9a-f]{4,40}")
 
 @dataclass(frozen=True)
 class RecordSet:
-    """Records, and where what belongs to them is found.
+    """Records, and the places of their samples and environments.
 
     Attributes:
         name: by the user's word.
@@ -31,7 +31,7 @@ class RecordSet:
 
     name: str
     records: list[StoredRecord]
-    samples: Samples
+    samples: ReadSamples
     environment: Callable[[str], dict[str, Any]]
     problems: tuple[SkippedLine, ...] = ()
 

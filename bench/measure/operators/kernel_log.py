@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.machine import environment
-from claimbench.bench.measure.operators.rows import BenchRow
+from claimbench.bench.measure.operators.bench_rows import BenchRow
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.store import Store, slug
 
