@@ -15,8 +15,7 @@ from claimbench.bench.publish.submission.document import Submission
 from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.publish.submission.read import RULES as READING
 from claimbench.bench.publish.submission.read import parse, read
-from claimbench.bench.publish.submission.reasons import Reason, gather
-from claimbench.bench.publish.submission.rules import RULES, Case, Rule
+from claimbench.bench.publish.submission.rules import RULES, Case, Reason, Rule, gather
 
 UNJUDGED = "this rule cannot cope with what the file says"
 

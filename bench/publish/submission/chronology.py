@@ -10,8 +10,7 @@ from itertools import pairwise, product
 from claimbench.bench.core.files import checkout
 from claimbench.bench.machine.environment import git
 from claimbench.bench.publish.submission.document import Entry
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, rule
 from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence
 
 BEGINNING = datetime(2026, 11, 21, tzinfo=UTC)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from claimbench.bench.measure.flops import AGREEMENT
 from claimbench.bench.publish.submission.document import Entry
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, each, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, TrainingPeakEvidence
 
 FVCORE = (0.5, 2.0)

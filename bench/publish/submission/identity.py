@@ -11,8 +11,7 @@ from claimbench.bench.measure import METRICS
 from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import TIMM
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, each, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.run.plan import STATIC
 from claimbench.bench.run.request import MODES, PRECISIONS
 from claimbench.bench.run.rows import every_row
@@ -88,31 +87,25 @@ def _settings(case: Case) -> Iterator[Doubt]:
 
 
 def _contradictions(case: Case, job: Job) -> Iterator[str]:
-    settings = job.settings
-    gpu = settings.device.startswith("cuda")
+    settings, metric, plan = job.settings, job.metric, case.submission.plan.device
+    gpu, static = settings.device.startswith("cuda"), metric in STATIC
     if settings.precision not in PRECISIONS:
         yield str(unknown("precision", settings.precision, PRECISIONS))
     if settings.mode not in MODES:
         yield str(unknown("mode", settings.mode, MODES))
-    if not gpu and settings.device != "cpu":
-        yield f"the device is {settings.device!r}, not cpu or cuda"
-    if not gpu and settings.precision == "tf32":
-        yield "tf32 needs a GPU, and the device is a CPU"
-    if not gpu and settings.mode == "cudagraph":
-        yield "a CUDA graph needs a GPU, and the device is a CPU"
-    if gpu and case.environment["gpu"] is None:
-        yield "it was measured on a GPU, and the environment has none"
-    if job.metric in STATIC:
-        if settings.batch is not None or gpu or settings.precision != "fp32" or settings.mode != "eager":
-            yield f"{job.metric} depends on no device, batch, precision or mode, and these are set"
-    elif settings.device != case.submission.plan.device:
-        yield f"the device is {settings.device}, and the plan's {case.submission.plan.device}"
-    if settings.training and settings.mode == "cudagraph":
-        yield "training steps are not measured in a CUDA graph"
-    if settings.weights == "random" and job.options.weights_file:
-        yield "the weights are random, and come from a file"
-    if settings.training and job.metric in ("accuracy", "parity"):
-        yield f"{job.metric} is not measured on training steps"
+    usual = (settings.batch, gpu, settings.precision, settings.mode) == (None, False, "fp32", "eager")
+    wrong = {
+        f"the device is {settings.device!r}, not cpu or cuda": not gpu and settings.device != "cpu",
+        "tf32 needs a GPU, and the device is a CPU": not gpu and settings.precision == "tf32",
+        "a CUDA graph needs a GPU, and the device is a CPU": not gpu and settings.mode == "cudagraph",
+        "it was measured on a GPU, and the environment has none": gpu and case.environment["gpu"] is None,
+        f"{metric} depends on no device, batch, precision or mode, and these are set": static and not usual,
+        f"the device is {settings.device}, and the plan's {plan}": not static and settings.device != plan,
+        "training steps are not measured in a CUDA graph": settings.training and settings.mode == "cudagraph",
+        "the weights are random, and come from a file": settings.weights == "random" and job.options.weights_file,
+        f"{metric} is not measured on training steps": settings.training and metric in ("accuracy", "parity"),
+    }
+    yield from (message for message, found in wrong.items() if found)
 
 
 @rule("device-name", "The device's name is the one that follows from the processor or GPU of the environment.")

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from claimbench.bench.measure import METRICS
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.private import paths
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, rule
 from claimbench.bench.run.rows import rows
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.store.evidence import kind_of

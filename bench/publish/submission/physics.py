@@ -15,8 +15,7 @@ from claimbench.bench.core.statistics import median
 from claimbench.bench.measure import REPEATED
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import subject_of
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, each, rounds, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rounds, rule
 from claimbench.bench.publish.submission.timing import near
 from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import (

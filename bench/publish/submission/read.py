@@ -14,7 +14,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Measurement, read_job
 from claimbench.bench.publish.submission import lines, strict_json
 from claimbench.bench.publish.submission.document import Entry, Submission
-from claimbench.bench.publish.submission.reasons import Doubt, Reason, gather
+from claimbench.bench.publish.submission.rules import Doubt, Reason, gather
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import environment_file

@@ -10,8 +10,7 @@ from claimbench.bench.core.statistics import wilson
 from claimbench.bench.measure.golden import TOLERANCE, load_golden
 from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.document import Entry
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, each, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import (
     CorruptionAccuracyEvidence,

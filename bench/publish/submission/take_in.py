@@ -11,7 +11,7 @@ from claimbench.bench.core.records import Record
 from claimbench.bench.publish.submission.check import Verdict
 from claimbench.bench.publish.submission.document import Submission
 from claimbench.bench.publish.submission.models import subject_of
-from claimbench.bench.publish.submission.reasons import Reason
+from claimbench.bench.publish.submission.rules import Reason
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.encoding import encode
 from claimbench.bench.store.store import Store

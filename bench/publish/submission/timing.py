@@ -10,8 +10,7 @@ from claimbench.bench.measure import REPEATED
 from claimbench.bench.measure.energy import LEAST_S
 from claimbench.bench.measure.timing import FEWEST, QUICK, Effort
 from claimbench.bench.publish.submission.document import Entry
-from claimbench.bench.publish.submission.reasons import Doubt
-from claimbench.bench.publish.submission.rules import Case, each, rounds, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rounds, rule
 from claimbench.bench.run.plan import BUDGET_CPU_S, ROUNDS
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence
@@ -150,13 +149,12 @@ def _noise(case: Case) -> Iterator[Doubt]:
     if disturbed:
         case.note(f"{disturbed} of {len(timings)} times say that they are noisy")
     for entry, timing in timings:
-        found = disturbances(timing.machine)
-        if timing.stop == "budget":
-            found.append("time was up before the interval was narrow")
-        if not timing.warmup.settled:
-            found.append("times had not settled after the warm-up")
-        if timing.void_samples:
-            found.append(f"{timing.void_samples} samples are void")
+        others = {
+            "time was up before the interval was narrow": timing.stop == "budget",
+            "times had not settled after the warm-up": not timing.warmup.settled,
+            f"{timing.void_samples} samples are void": timing.void_samples,
+        }
+        found = [*disturbances(timing.machine), *(reason for reason, true in others.items() if true)]
         if found and not timing.noisy:
             yield entry, f"it is called quiet, and {found[0]}"
         elif timing.noisy != bool(timing.noisy_reasons):
