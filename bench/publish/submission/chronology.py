@@ -12,6 +12,7 @@ from claimbench.bench.machine.environment import git
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.rules import Case, Doubt, rule
 from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence
+from claimbench.bench.store.store import when
 
 BEGINNING = datetime(2026, 11, 21, tzinfo=UTC)
 """The day of this suite's first commit."""
@@ -21,15 +22,6 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 
 SLACK = timedelta(seconds=1.5)
 """Times are noted in whole seconds, and shortly after the measurement."""
-
-
-def when(text: str) -> datetime | None:
-    """Return a time; None if it is not one, not in UTC, or too far away to calculate with."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.utcoffset() == timedelta(0) and 1000 < time.year < 9000 else None
 
 
 def spans(case: Case) -> list[tuple[datetime, datetime, Entry]]:

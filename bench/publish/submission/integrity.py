@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.measure import METRICS
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.private import paths
@@ -75,9 +76,7 @@ def _complete(case: Case) -> Iterator[Doubt]:
     if not case.measured:
         yield None, "it holds no figure: every record says why there is none" if case.entries else "it holds no record"
     planned = {job.key(): job for job in case.submission.plan.jobs}
-    done: dict[str, list[Entry]] = {}
-    for entry in case.entries:
-        done.setdefault(entry.job.key(), []).append(entry)
+    done = grouped(case.entries, lambda entry: entry.job.key())
     left = [job for key, job in planned.items() if key not in done]
     if left:
         name = " ".join(part for part in (left[0].subject, left[0].form, left[0].metric) if part)

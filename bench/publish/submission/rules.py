@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.publish.submission.document import Entry, Submission
 from claimbench.bench.publish.submission.models import Facts, Models
 from claimbench.bench.report.render import clean
@@ -140,10 +140,7 @@ def each(*of: Any) -> Callable[[Callable[[Case, Entry, Any], Iterable[str]]], Fi
 
 def rounds(entries: Iterable[Entry]) -> list[list[Entry]]:
     """Return the records of each configuration together, those that differ in their round only."""
-    found = defaultdict(list)
-    for entry in entries:
-        found[entry.job.config().key()].append(entry)
-    return list(found.values())
+    return list(grouped(entries, lambda entry: entry.job.config().key()).values())
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,10 +105,8 @@ class RegressionReport:
 
     def sentence(self) -> str:
         """Return the whole in one sentence."""
-        counts: dict[str, int] = {}
-        for finding in self.findings:
-            counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
-        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
+        counts = Counter(finding.verdict for finding in self.findings)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         head = f"{len(self.regressions)} regressions" if len(self.regressions) != 1 else "1 regression"
         if not self.regressions:
             head = "no regression found" if self.unsettled else "no regression"
