@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from claimbench.bench.core.text import flat
 from claimbench.bench.publish.site import assets, charts, context
 from claimbench.bench.publish.site.folder import replacing
 from claimbench.bench.publish.site.gather import Material, gather
@@ -15,7 +16,7 @@ from claimbench.bench.publish.site.machines import machine_rows, machines
 from claimbench.bench.publish.site.operators import operators
 from claimbench.bench.publish.site.pages import Pages
 from claimbench.bench.publish.site.points import points
-from claimbench.bench.publish.site.rows import flat, paper_rows
+from claimbench.bench.publish.site.rows import paper_rows
 from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.publish.site.text import page_names, script
 from claimbench.bench.store.store import SkippedLine
@@ -83,7 +84,7 @@ def _points(found: Iterable[Any], axes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _environments(material: Material, digests: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     known = material.environments
-    return {digest: flat(known[digest]) for digest in sorted(digests) if known.get(digest)}
+    return {digest: list(flat(known[digest]).items()) for digest in sorted(digests) if known.get(digest)}
 
 
 def _data(folder: Path, name: str, **parts: Any) -> None:

@@ -78,14 +78,3 @@ def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     for row in rows:
         found[row["group"]] += 1
     return found
-
-
-def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested facts as (name, text) lines: ``cpu.model``, ``libraries.torch``."""
-    found: list[tuple[str, str]] = []
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            found += flat(value, f"{before}{name}.")
-        elif value not in (None, "", [], {}):
-            found.append((f"{before}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
-    return found
