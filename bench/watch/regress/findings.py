@@ -42,9 +42,9 @@ class Finding:
     Attributes:
         matched: the two series.
         verdict: see :data:`Verdict`.
+        reason: the ground of the verdict, one phrase.
         change: the relative change, of the time for times; None where there is none to give.
         low, high: its interval, which holds for all comparisons together; None where the method gives none.
-        reason: the ground of the verdict, one phrase.
         needed: further rounds a side that a decision takes; 0 if rounds do not decide it.
         cause: see :data:`Cause`; empty where nothing changed.
         because: the cause in words.
@@ -52,10 +52,10 @@ class Finding:
 
     matched: Matched
     verdict: Verdict
-    change: float | None
-    low: float | None
-    high: float | None
     reason: str
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
     needed: int = 0
     cause: Cause = ""
     because: str = ""
