@@ -137,8 +137,8 @@ def _point(
         assert value is not None
         point.values[axis.key] = (value, low, high, "m")
         point.run, point.time = max((point.run, point.time), (figure.run, figure.time))
-    for key, score in _reported_scores(paper, subject, form, axes).items():
-        point.values.setdefault(key, score)
+    for score in _scores(paper, subject, form):
+        _add(paper, point, score, axes)
     return point
 
 
@@ -164,31 +164,17 @@ def _axis_of_row(name: str, sample: str) -> Axis:
     return Axis(key, words(row.title), words(unit), row.better, row.kind)
 
 
-def _reported_scores(
-    paper: Paper, subject: str, form: str, axes: dict[str, Axis]
-) -> dict[str, tuple[float, float | None, float | None, str]]:
+def _scores(paper: Paper, subject: str, form: str) -> list[Reported]:
     """Return the scores that a source reports for a measured model; they stand in for scores that were not measured."""
     reported: Iterable[Reported] = ()
     for variant in paper.variants:
         if variant.name == subject:
-            default = paper.default_form(variant)
-            reported = [
-                r
-                for r in variant.reported
-                if (r.form or default) == form and r.input_size in (None, variant.input.size)
-            ]
+            default, sizes = paper.default_form(variant), (None, variant.input.size)
+            reported = [r for r in variant.reported if (r.form or default) == form and r.input_size in sizes]
     for baseline in paper.baselines:
         if baseline.timm and f"timm:{baseline.timm}" == subject:
             reported = baseline.reported
-    found: dict[str, tuple[float, float | None, float | None, str]] = {}
-    for one in reported:
-        quantity = metrics.quantity(one.metric)
-        value = _value(one)
-        if quantity.kind == "quality" and value is not None:
-            axis = _reported_axis(paper, one.metric, quantity)
-            axes.setdefault(axis.key, axis)
-            found.setdefault(axis.key, (value, None, None, "r"))
-    return found
+    return [one for one in reported if metrics.quantity(one.metric).kind == "quality"]
 
 
 def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
