@@ -10,7 +10,7 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.publish.submission import chronology, counts, identity, integrity, physics, scores, timing
+from claimbench.bench.publish.submission import chronology, clock_rules, counts, identity, integrity, physics, scores
 from claimbench.bench.publish.submission.document import Submission
 from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.publish.submission.read import RULES as READING
@@ -19,7 +19,7 @@ from claimbench.bench.publish.submission.rules import RULES, Case, Reason, Rule,
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
-GROUPS = (chronology, counts, identity, integrity, physics, scores, timing)
+GROUPS = (chronology, counts, identity, integrity, physics, scores, clock_rules)
 """The modules whose rules are in :data:`claimbench.bench.publish.submission.rules.RULES`."""
 
 ACROSS = {"duplicate-run": "No two submissions share a run's id."}

@@ -13,10 +13,10 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import resize
 from claimbench.bench.core.statistics import median
 from claimbench.bench.measure import REPEATED
+from claimbench.bench.publish.submission.clock_rules import near
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import subject_of
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rounds, rule
-from claimbench.bench.publish.submission.timing import near
 from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import (
     EnergyEvidence,

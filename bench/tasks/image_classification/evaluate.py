@@ -61,7 +61,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     pictures = find(dataset, job.options.data or "", partial=job.options.partial)
     check_classes(dataset, pictures, count_classes(subject), job.subject)
     limit = job.options.limit or (QUICK_IMAGES if job.settings.quick else None)
-    evaluation = Evaluation(
+    evaluation = PictureEvaluation(
         dataset=dataset,
         pictures=pictures,
         chosen=spread(len(pictures), limit),
@@ -73,7 +73,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class PictureEvaluation:
     """Pictures and the way in which a model sees them.
 
     Attributes:
@@ -184,7 +184,7 @@ def count_classes(subject: Subject) -> int:
         return int(logits_of(subject.forward()(subject.make_inputs(1, 1)[0])).shape[1])
 
 
-def _rows(job: Job, evaluation: Evaluation, found: Sequence[Finding], kept: dict[str, Any]) -> list[Measurement]:
+def _rows(job: Job, evaluation: PictureEvaluation, found: Sequence[Finding], kept: dict[str, Any]) -> list[Measurement]:
     dataset, pictures = evaluation.dataset, evaluation.pictures
     ranked = np.array([[*top, *[NONE] * (TOP - len(top))] for top, _ in found], dtype=np.int32)
     labels = [pictures.labels[index] for index in evaluation.chosen]
@@ -237,7 +237,7 @@ def _top(
     return score(row, unit, what, evidence)
 
 
-def _what(evaluation: Evaluation) -> str:
+def _what(evaluation: PictureEvaluation) -> str:
     chosen, pictures = len(evaluation.chosen), evaluation.pictures
     if chosen < len(pictures):
         return f"{chosen:,} images spread evenly over {len(pictures):,}"

@@ -17,7 +17,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.measure.scoring.lines import part, whole_file
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
-from claimbench.bench.tasks.image_classification.evaluate import Evaluation
+from claimbench.bench.tasks.image_classification.evaluate import PictureEvaluation
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 from tests.bench.evaluation_data import imagenet
 
@@ -50,7 +50,7 @@ def run(tmp_path, monkeypatch, base):
     """Evaluate a model on 21 pictures, four at a time, and return the ranked classes of each."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pictures = checked(DATASETS["folder"], str(imagenet(tmp_path / "data", classes=7, each=3)))
-    evaluation = Evaluation(DATASETS["folder"], pictures, range(21), preprocessing_of((3, 8, 8), {}, None), None)
+    evaluation = PictureEvaluation(DATASETS["folder"], pictures, range(21), preprocessing_of((3, 8, 8), {}, None), None)
 
     def run(model, **changes):
         subject = Subject(model.eval(), (3, 8, 8), "x", torch.device("cpu"), torch.float32)
