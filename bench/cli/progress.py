@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,20 +53,12 @@ class _Bars(Listener):
         self._progress: Progress | None = None
         self._begun = 0
 
-    def begin(
-        self,
-        what: str,
-        total: float | None = None,
-        *,
-        done: float = 0,
-        unit: str = "",
-        within: Callable[[], str] | None = None,
-    ) -> Listener:
+    def begin(self, what: str, total: float | None = None, *, done: float = 0, unit: str = "") -> Listener:
         if self._progress is None:  # nothing is drawn between two pieces of work, when results may be printed
             self._progress = _progress(self._out)
             self._progress.start()
         self._begun += 1
-        task = self._progress.add_task(what, total=total, completed=done, unit=unit, within=within)  # type: ignore[arg-type]
+        task = self._progress.add_task(what, total=total, completed=done, unit=unit)  # type: ignore[arg-type]
         return _Bar(self, self._progress, task, what)
 
     def say(self, result: str) -> None:
@@ -133,19 +125,12 @@ def _progress(out: Console) -> Progress:
                 return progress.DownloadColumn().render(task) + "  " + progress.TransferSpeedColumn().render(task)
             return Text("") if task.total is None else progress.MofNCompleteColumn().render(task)
 
-    class What(progress.ProgressColumn):
-        """The work, and its progress in its own words."""
-
-        def render(self, task: progress.Task) -> Text:
-            within = task.fields["within"]
-            return Text(" ".join(filter(None, (task.description, within() if within else ""))), overflow="ellipsis")
-
     columns = (
         progress.SpinnerColumn(),
         Amount(),
         progress.BarColumn(bar_width=24),
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(),
-        What(),
+        progress.TextColumn("{task.description}", markup=False),
     )
     return progress.Progress(*columns, console=out, transient=True)

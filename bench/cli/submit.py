@@ -39,16 +39,15 @@ def submit(
 
     `bench results check FILE` says whether it would be taken.
     """
-    from claimbench.bench.publish.submission import files
-    from claimbench.bench.publish.submission.pack import pack
+    from claimbench.bench.publish.submission.pack import pack, write
 
     if out is None and not dry_run:
         raise UserError("say where to write with --out FILE, or look first with --dry-run")
-    packed = pack(results, run, files.checked_name(name))
+    packed = pack(results, run, name)
     if out is not None and not dry_run:
-        files.write(out, packed.data)
+        write(out, packed.data)
     if json:
-        print_json(files.summary(packed, None if dry_run else out))
+        print_json(packed.summary(None if dry_run else out))
         return
     _print(packed, None if dry_run else out, dry_run)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 
@@ -14,15 +13,7 @@ class Listener:
     ``with`` block that it was begun in. Several pieces of work may go on side by side.
     """
 
-    def begin(
-        self,
-        what: str,
-        total: float | None = None,
-        *,
-        done: float = 0,
-        unit: str = "",
-        within: Callable[[], str] | None = None,
-    ) -> Listener:
+    def begin(self, what: str, total: float | None = None, *, done: float = 0, unit: str = "") -> Listener:
         """Take note that work begins, and return the listener of it.
 
         Args:
@@ -30,7 +21,6 @@ class Listener:
             total: the whole amount of work; None if that is not known yet.
             done: the amount done before.
             unit: ``B`` for bytes; empty for things that are counted.
-            within: returns the progress of the work in words, if nothing else tells it; called several times a second.
         """
         return self
 

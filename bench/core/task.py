@@ -212,6 +212,8 @@ class Task:
         memory_batch: the batch at which memory is measured unless the user says otherwise.
         multi_scale: whether ``--multi-scale`` applies to it: scores over several sizes of each picture.
         learns: whether scoring trains something of its own, so that a model is scored whatever its weights.
+        shares: whether several processes can share the scoring of a model: ``measure`` looks at its examples by
+            :func:`claimbench.bench.measure.scoring.look.look`.
         package: the Python package that holds its files; :func:`claimbench.bench.tasks.known` fills it in.
     """
 
@@ -226,6 +228,7 @@ class Task:
     memory_batch: int = 1
     multi_scale: bool = False
     learns: bool = False
+    shares: bool = False
     package: str = ""
 
     @cached_property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from claimbench.bench.core.errors import UserError
 
@@ -28,6 +29,17 @@ def some(names: Sequence[str]) -> str:
 def several(count: int, one: str, many: str) -> str:
     """Return a count with its noun: ``1 file`` or ``3 files``."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def flat(data: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Return nested facts as texts by dotted names: ``cpu.model``, ``libraries.torch``; empty ones are left out."""
+    found: dict[str, str] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{before}{name}.")
+        elif value not in (None, "", []):
+            found[f"{before}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return found
 
 
 def first_line(error: Exception) -> str:

@@ -104,11 +104,11 @@ def commit() -> str:
     root = files.checkout()
     if root is None or not (root / ".git").exists():
         return ""
-    head = _git(root, "rev-parse", "HEAD")
+    head = git(root, "rev-parse", "HEAD")
     if not head:
         return ""
     # Records are written while the suite runs: they are data, and do not make its code another one.
-    changed = _git(root, "status", "--porcelain", "--", ".", ":!results")
+    changed = git(root, "status", "--porcelain", "--", ".", ":!results")
     return f"{head}+dirty" if changed else head
 
 
@@ -117,7 +117,8 @@ def _without_folders(value: str) -> str:
     return ":".join(part.rpartition("/")[2] for part in value.split(":"))
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
+    """Return what Git says of a repository; empty where it fails, or is not here."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=True

@@ -1,81 +1,96 @@
-"""The processes that share one evaluation: one alone, or several that ``torch.distributed`` connects."""
+"""The processes that share work, as ``torchrun`` or torch's launcher starts them; one alone is the simplest case."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
 
 PATIENCE = timedelta(days=7)
 """The time that a process waits for the others: one may have a much longer share left. A death is noticed at once."""
 
 
-class Group(Protocol):
-    """The processes of an evaluation."""
+@dataclass(frozen=True)
+class Group:
+    """One process among those that share some work.
+
+    Attributes:
+        rank: its number; 0 reads, writes and speaks for all.
+        size: the number of processes.
+        device: of the tensors that the processes exchange.
+    """
 
     rank: int
     size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        if self.size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, by rank; to every process."""
-        ...
-
-
-class Alone:
-    """One process."""
-
-    rank = 0
-    size = 1
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return the only value."""
-        return [value]
-
-
-class Connected:
-    """Several processes in the default group of ``torch.distributed``."""
-
-    def __init__(self) -> None:
-        import torch.distributed as dist
-
-        self._dist = dist
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
         found: list[Any] = [None] * self.size
-        self._dist.all_gather_object(found, value)
+        distributed.all_gather_object(found, value)
         return found
+
+    def lost(self, error: Exception) -> bool:
+        """Whether an error says that another process is no more."""
+        if self.size == 1:
+            return False
+        return isinstance(error, distributed.DistError) or "gloo/transport" in str(error)
+
+    def wait(self) -> None:
+        """Wait until all are here."""
+        if self.size > 1:
+            distributed.barrier()
 
 
 @contextmanager
 def joined(name: str) -> Iterator[Group]:
     """Join the group that the launcher's environment describes (``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and so on).
 
-    Predictions are exchanged through gloo on GPUs too: they are a few numbers, and lie in the processes' memory.
+    Findings are exchanged through gloo on GPUs too: they lie in the processes' memory.
 
     Args:
-        name: tells this group from others that the same launcher serves.
+        name: tells this group from others that the same launcher serves; empty for one process alone.
     """
-    import torch.distributed as dist
-
-    store = dist.PrefixStore(f"bench/{name}", launcher_store())
-    dist.init_process_group(
-        "gloo", store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]), timeout=PATIENCE
-    )
+    device = torch.device("cpu")
+    if not name:
+        yield Group(0, 1, device)
+        return
+    store = distributed.PrefixStore(f"bench/{name}", launcher_store())
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield Connected()
+        yield Group(rank, size, device)
     finally:
-        dist.destroy_process_group()
+        distributed.destroy_process_group()
 
 
 def launcher_store() -> Any:
     """Return a connection to the key-value store that torch's launcher keeps for its processes."""
-    import torch.distributed as dist
-
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     is_kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE", "") == "True"
     is_master = not is_kept and os.environ["RANK"] == "0"
-    return dist.TCPStore(host, port, is_master=is_master, timeout=PATIENCE)
+    return distributed.TCPStore(host, port, is_master=is_master, timeout=PATIENCE)

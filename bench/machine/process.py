@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.core.listener import SILENT, Listener
 
 _FOREVER_S = 1e7
+_CALL_S = 1.0
 
 
 class Interrupted(Exception):
@@ -98,8 +99,13 @@ class Process:
             self._popen.stdin.write(json.dumps(task, default=str).encode())
             self._popen.stdin.close()
 
-    def line(self, timeout: float, stop: Stop | None) -> bytes | None:
+    def line(self, timeout: float, stop: Stop | None, waiting: Callable[[], None] | None = None) -> bytes | None:
         """Return the next line of the answer, or None if the process ends without one.
+
+        Args:
+            timeout: seconds that it may take.
+            stop: watched while waiting.
+            waiting: called every second while waiting.
 
         Raises:
             TimeoutError: it did not come in time.
@@ -113,7 +119,9 @@ class Process:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            ready, _, _ = select.select(watched, [], [], left)
+            ready, _, _ = select.select(watched, [], [], left if waiting is None else min(left, _CALL_S))
+            if waiting is not None and not ready:
+                waiting()
             if self._receiver in ready:
                 data = os.read(self._receiver, 1 << 16)
                 if not data:

@@ -18,11 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from claimbench.bench import tasks
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job
 from claimbench.bench.machine.process import Interrupted, Stop
 from claimbench.bench.measure.scoring.evidence import has_data, is_trained
-from claimbench.bench.measure.scoring.journal import Count
+from claimbench.bench.measure.scoring.tail import Tail
 from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.launch import can_share
 
 FOLDER = "predictions"
 TIMEOUT_S = 7 * 24 * 3600.0
@@ -43,7 +45,7 @@ class Dispatch:
     def __init__(self, folder: Path, store: Any = None) -> None:
         """Take the folder for predictions, and the launcher's store if there are other processes."""
         self._folder, self._store, self._posted = folder, store, 0
-        self._counts: dict[Path, Count] = {}
+        self._tail: Tail | None = None
 
     def base(self, job: Job) -> Path:
         """Return the common name of the files that hold a job's predictions."""
@@ -54,20 +56,20 @@ class Dispatch:
         if not has_data(job) or not (is_trained(job) or tasks.of(job.options).learns):
             return job
         told = replace(job, options=replace(job.options, predictions=str(self.base(job).absolute())))
-        if self._store is None or not is_trained(job):
+        if self._store is None or not can_share(job):
             return told
         told = replace(told, options=replace(told.options, group=f"evaluation{self._posted}"))
         self._post(told.to_json())
         return _on_this_device(told)
 
-    def done(self, job: Job) -> str:
-        """Return the progress of a job's evaluation, in words; empty for other jobs."""
-        if not has_data(job):
-            return ""
-        base = self.base(job)
-        if base not in self._counts:
-            self._counts = {base: Count(base)}
-        return self._counts[base].text()
+    def watch(self, job: Job, name: str, listener: Listener) -> None:
+        """Take the job that runs from now on, and its name and listener, whom :meth:`tell` tells its progress."""
+        self._tail = Tail(self.base(job), name, listener) if has_data(job) else None
+
+    def tell(self) -> None:
+        """Tell how far the evaluation of the watched job is; nothing for other jobs."""
+        if self._tail is not None:
+            self._tail.tell()
 
     def end(self) -> None:
         """Tell the other processes that no job follows."""

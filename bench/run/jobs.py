@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
@@ -15,7 +15,7 @@ WORKER = "claimbench.bench.run.worker"
 
 
 def run_jobs(
-    jobs: Sequence[Job], timeout: float, stop: Stop | None = None
+    jobs: Sequence[Job], timeout: float, stop: Stop | None = None, waiting: Callable[[], None] | None = None
 ) -> Generator[tuple[Job, list[Measurement]], None, None]:
     """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
 
@@ -25,24 +25,25 @@ def run_jobs(
         jobs: the jobs, in order.
         timeout: seconds that one job may take.
         stop: watched while waiting.
+        waiting: called every second while waiting.
 
     Raises:
         Interrupted: a signal asked to stop; the process is gone.
     """
-    waiting = list(jobs)
-    while waiting:
-        process = Process(WORKER, [job.to_json() for job in waiting])
+    left = list(jobs)
+    while left:
+        process = Process(WORKER, [job.to_json() for job in left])
         try:
-            while waiting:
+            while left:
                 reason = ""
                 try:
-                    line = process.line(timeout, stop)
+                    line = process.line(timeout, stop, waiting)
                     rows = read_measurements(json.loads(line)) if line is not None else None
                 except TimeoutError:
                     rows, reason = None, f"not done after {timeout:g} s (--timeout)"
                 except ValueError as error:
                     rows, reason = None, f"the process gave a wrong answer: {error}"
-                job = waiting.pop(0)
+                job = left.pop(0)
                 if rows is None:
                     yield job, missing(job, reason or process.end(), failed=True)
                     break

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from claimbench.bench.core.listener import SILENT, Listener
@@ -60,10 +59,12 @@ def execute(
             if stop.requested:
                 raise Interrupted
             told = [found.fix(job) if dispatch is None else dispatch.prepare(found.fix(job)) for job in left]
-            with closing(run_jobs(told, timeout_of(left, plan), stop)) as answers:
+            waiting = None if dispatch is None else dispatch.tell
+            with closing(run_jobs(told, timeout_of(left, plan), stop, waiting)) as answers:
                 for job in left:
-                    within = None if dispatch is None else partial(dispatch.done, job)
-                    with whole.begin(label(job), within=within) as part:
+                    with whole.begin(label(job)) as part:
+                        if dispatch is not None:
+                            dispatch.watch(job, label(job), part)
                         _, rows = next(answers)
                         ledger.add(job, rows, plan.device)
                         found.note(job, rows)

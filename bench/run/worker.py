@@ -65,8 +65,7 @@ def run(job: Job, load: Loader | None = None) -> list[Measurement]:
     try:
         if job.metric not in METRICS:
             raise unknown("metric", job.metric, METRICS)
-        found = import_module(METRICS[job.metric]).measure((load or Loader())(job), job)
-        return [_finite(row) for row in found]
+        return [_finite(row) for row in _measure(job, load or Loader())]
     except UnavailableError as error:
         return missing(job, str(error), failed=False)
     except UserError as error:
@@ -76,6 +75,17 @@ def run(job: Job, load: Loader | None = None) -> list[Measurement]:
 
         traceback.print_exc(file=sys.stderr)
         return missing(job, explain(error, job), failed=True)
+
+
+def _measure(job: Job, load: Loader) -> list[Measurement]:
+    """Return the rows of a job, measured here or in a process for each of the devices that share it."""
+    if len(job.options.devices) > 1 and not job.options.group:
+        from claimbench.bench.run import launch
+
+        if launch.can_share(job):
+            return launch.spread_out(job)
+    found: list[Measurement] = import_module(METRICS[job.metric]).measure(load(job), job)
+    return found
 
 
 def _finite(row: Measurement) -> Measurement:

@@ -19,7 +19,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +52,15 @@ class SkippedLine(NamedTuple):
 def new_run(now: datetime | None = None) -> str:
     """Return an id for a run that starts now: sortable by time, distinct even if another starts in the same second."""
     return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def when(text: str) -> datetime | None:
+    """Return the time of a record, or of a run by the start of its id; None if it is none in UTC, or out of reach."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.utcoffset() == timedelta(0) and 1000 < time.year < 9000 else None
 
 
 def slug(device: str) -> str:

@@ -5,63 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
 from claimbench.bench.core.errors import UserError
-
-
-@dataclass(frozen=True)
-class Group:
-    """One process among those of the run.
-
-    Attributes:
-        rank: its number; 0 reads, writes and speaks for all.
-        size: the number of processes.
-        device: that it computes on.
-    """
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes and speaks."""
-        return self.rank == 0
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes."""
-        if self.size > 1:
-            values = values.clone()
-            distributed.all_reduce(values)
-        return values
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
-        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes, by rank."""
-        if self.size == 1:
-            return [value]
-        found: list[Any] = [None] * self.size
-        distributed.all_gather_object(found, value)
-        return found
-
-    def lost(self, error: Exception) -> bool:
-        """Whether an error says that another process is no more."""
-        if self.size == 1:
-            return False
-        return isinstance(error, distributed.DistError) or "gloo/transport" in str(error)
-
-    def wait(self) -> None:
-        """Wait until all are here."""
-        if self.size > 1:
-            distributed.barrier()
+from claimbench.bench.machine.group import Group
 
 
 def processes() -> int:

@@ -1,6 +1,7 @@
 """A listener that remembers what it was told."""
 
 from claimbench.bench.core.listener import Listener
+from claimbench.bench.measure.scoring.tail import Tail
 
 
 class Heard(Listener):
@@ -12,7 +13,7 @@ class Heard(Listener):
     def __init__(self, what="", told=None):
         self.what, self.told = what, [] if told is None else told
 
-    def begin(self, what, total=None, *, done=0, unit="", within=None):
+    def begin(self, what, total=None, *, done=0, unit=""):
         self.told.append(("begin", what, total))
         return Heard(what, self.told)
 
@@ -38,3 +39,15 @@ class Heard(Listener):
     def begun(self):
         """The names of all work, in the order in which it began."""
         return [what for how, what, _ in self.told if how == "begin"]
+
+
+def progress(base):
+    """The amount done, the total and the name of the work that the files of an evaluation tell; None without any."""
+    told = []
+
+    class Last(Listener):
+        def at(self, done, total=None, what=""):
+            told[:] = [(done, total, what)]
+
+    Tail(base, "job", Last()).tell()
+    return told[0] if told else None

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.data.pictures.collection import Members, Pictures, Problem, problem
 from claimbench.bench.data.pictures.scan import (
     SPLITS,
@@ -121,12 +122,11 @@ def index(archives: list[Path]) -> Index:
                         links.append(name)
         except (tarfile.TarError, OSError, EOFError) as error:
             broken.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
-    for names, one, many, excusable in (
-        (broken, "archive is broken or cut off", "archives are broken or cut off", False),
-        (links, "member is a link, and no file", "members are links, and no files", True),
-        (_missing_shards(archives), "shard is missing", "shards are missing", True),
-    ):
-        found.problems += problem(names, one, many, excusable=excusable)
+    found.problems += [
+        *problem(broken, "archive is", "archives are", "broken or cut off", excusable=False),
+        *problem(links, "member is a link, and no file", "members are links, and no files"),
+        *problem(_missing_shards(archives), "shard is", "shards are", "missing"),
+    ]
     return found
 
 
@@ -229,13 +229,10 @@ def _label(parts: dict[str, int], content: Members) -> int | None:
 
 def _missing_shards(archives: list[Path]) -> list[str]:
     """Return the shards whose numbers are left out between the first and the last."""
-    groups: dict[tuple[str, str, int], set[int]] = {}
-    for path in archives:
-        match = _NUMBERED.fullmatch(path.name)
-        if match:
-            groups.setdefault((match[1], match[3], len(match[2])), set()).add(int(match[2]))
+    matches = [match for path in archives if (match := _NUMBERED.fullmatch(path.name))]
     missing = []
-    for (head, tail, width), numbers in groups.items():
-        if len(numbers) > 1 and width > 3 and not re.fullmatch(r"n", head):
+    for (head, tail, width), series in grouped(matches, lambda match: (match[1], match[3], len(match[2]))).items():
+        numbers = {int(match[2]) for match in series}
+        if len(numbers) > 1 and width > 3 and head != "n":  # n01440764.tar is a class
             missing += [f"{head}{n:0{width}}{tail}" for n in range(max(numbers)) if n not in numbers]
     return missing

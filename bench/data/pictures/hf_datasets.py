@@ -74,7 +74,10 @@ def open_hub(dataset: PictureSet, data: str) -> Pictures:
         raise UserError(f"{data} has no column of pictures: {list(table.features)}")
     table = table.cast_column(pictures[0], datasets.Image(decode=False))
     names = list(getattr(table.features[column], "names", None) or [])
-    numbers = _numbers(dataset, names)
+    known = synsets.indices() if dataset.synsets else {_plain(name): n for n, name in enumerate(dataset.names)}
+    called = names if dataset.synsets else [_plain(name) for name in names]
+    numbers = {number: known[name] for number, name in enumerate(called) if name in known}
+    strangers = [name for number, name in enumerate(names) if number not in numbers]
     given = _classes(table, column, data)
     return Pictures(
         names=[f"{number:08d}" for number in range(len(table))],
@@ -83,7 +86,7 @@ def open_hub(dataset: PictureSet, data: str) -> Pictures:
         source=Rows(table, pictures[0]),
         stamps=[(0, int(str(table._fingerprint)[:12], 16))] * len(table),
         place=data,
-        problems=_name_problems(dataset, names),
+        problems=_name_problems(dataset, names, strangers),
         expected=dataset.images,
     )
 
@@ -117,34 +120,24 @@ def _classes(table: Any, column: str, data: str) -> list[int]:
     return found
 
 
-def _numbers(dataset: PictureSet, names: Sequence[str]) -> dict[int, int]:
-    """Return the data set's numbers of classes that are named as there, whatever their order in the table."""
-    known = synsets.indices() if dataset.synsets else {_plain(name): n for n, name in enumerate(dataset.names)}
-    called = [name if dataset.synsets else _plain(name) for name in names]
-    return {number: known[name] for number, name in enumerate(called) if name in known}
-
-
 def _plain(name: str) -> str:
     """Return a name without the differences of its spellings: ``T - shirt / top`` and ``T-shirt/top``."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _name_problems(dataset: PictureSet, names: Sequence[str]) -> list[Problem]:
+def _name_problems(dataset: PictureSet, names: Sequence[str], strangers: Sequence[str]) -> list[Problem]:
     """Return the problems with the names of the classes, which give away another data set.
 
     ImageNet's classes are named by WordNet id, or, all 1,000 in the usual order, by words.
     """
     if not names or dataset.classes is None:
         return []
-    own = synsets.indices() if dataset.synsets else {_plain(name) for name in dataset.names}
-    strangers = [name for name in names if (name if dataset.synsets else _plain(name)) not in own]
     if dataset.synsets and 0 < len(strangers) < len(names):
         return problem(strangers, "class is", "classes are", "not ImageNet's", excusable=False)
     if (strangers or dataset.names) and len(names) != dataset.classes:
         return [Problem(f"its {several(len(names), 'class', 'classes')} are others: {some(names)}")]
     if dataset.names:
-        one, many = "of its classes is another", "of its classes are others"
-        return problem(strangers, one, many, excusable=False)
+        return problem(strangers, "of its classes is another", "of its classes are others", excusable=False)
     if strangers and dataset.synsets:
         same = sum(word in name.lower() for word, name in zip(synsets.words(), names, strict=True))
         if same < _LEAST_WORDS * len(names):

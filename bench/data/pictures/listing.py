@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.text import several, some
 from claimbench.bench.data.pictures import synsets
 from claimbench.bench.data.pictures.collection import Pictures, Problem, Source, problem
@@ -137,11 +137,10 @@ def _class_problems(dataset: PictureSet, found: Scan, numbers: Mapping[str, int]
 
 def _repeated_names(found: Scan, numbers: Mapping[str, int]) -> list[Problem]:
     """Return the pictures of ImageNet val that lie in several classes: each has one, and a name of its own."""
-    places = defaultdict(list)
-    for name in numbers:
-        for entry in found.classes[name]:
-            places[entry.name.rpartition("/")[2]].append(name)
-    twice = [f"{picture} in {' and '.join(where)}" for picture, where in places.items() if len(where) > 1]
+    entries = [entry.name for name in numbers for entry in found.classes[name]]
+    places = grouped(entries, lambda entry: entry.rpartition("/")[2])
+    folders = {picture: [entry.rpartition("/")[0] for entry in inside] for picture, inside in places.items()}
+    twice = [f"{picture} in {' and '.join(where)}" for picture, where in folders.items() if len(where) > 1]
     return problem(twice, "picture lies", "pictures lie", "in more than one class", excusable=False)
 
 
@@ -167,11 +166,8 @@ def copies(folders: Mapping[str, Content], read: Callable[[str, int], bytes]) ->
         folders: the content of each.
         read: returns the content of the file at a position in a folder; a file that it cannot read is like no other.
     """
-    alike: dict[tuple[tuple[str, int], ...], list[str]] = defaultdict(list)
-    for folder, content in folders.items():
-        alike[tuple(content)].append(folder)
     found = []
-    for content, names in alike.items():
+    for content, names in grouped(folders, lambda folder: tuple(folders[folder])).items():
         groups = [names] if content and len(names) > 1 else []
         for position in range(len(content)):
             groups = [same for group in groups for same in _same(group, position, read)]
@@ -181,11 +177,14 @@ def copies(folders: Mapping[str, Content], read: Callable[[str, int], bytes]) ->
 
 def _same(folders: list[str], position: int, read: Callable[[str, int], bytes]) -> list[list[str]]:
     """Return those of some folders whose files at a position have the same content, in groups of two and more."""
-    groups: dict[bytes, list[str]] = defaultdict(list)
-    for folder in folders:
-        with suppress(OSError):
-            groups[hashlib.sha256(read(folder, position)).digest()].append(folder)
-    return [group for group in groups.values() if len(group) > 1]
+
+    def content(folder: str) -> bytes | str:
+        try:
+            return hashlib.sha256(read(folder, position)).digest()
+        except OSError:
+            return folder
+
+    return [group for group in grouped(folders, content).values() if len(group) > 1]
 
 
 def copied(folders: Mapping[str, Content], read: Callable[[str, int], bytes], kind: str) -> list[Problem]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import orjson
+from pydantic import Field, TypeAdapter, ValidationError
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import some
@@ -28,6 +30,10 @@ from claimbench.bench.data.pictures.scan import DiskTree, Scan, class_root, scan
 
 REAL_FILE = "real.json"
 REAL_IMAGES = 50_000
+_Class = Annotated[int, Field(ge=0, lt=1000)]
+_REAL_LABELS = TypeAdapter(
+    Annotated[list[list[_Class]], Field(min_length=REAL_IMAGES, max_length=REAL_IMAGES, fail_fast=True)]
+)
 
 
 def open_pictures(dataset: PictureSet, data: str) -> Pictures:
@@ -139,15 +145,12 @@ def _number_problems(numbers: list[int]) -> list[Problem]:
 
 def _real_labels(file: Path) -> list[list[int]]:
     try:
-        found = orjson.loads(file.read_bytes())
+        return _REAL_LABELS.validate_python(orjson.loads(file.read_bytes()), strict=True)
     except (OSError, orjson.JSONDecodeError) as error:
         raise UserError(f"{file} cannot be read ({error})") from error
-    good = isinstance(found, list) and len(found) == REAL_IMAGES
-    if not good or not all(
-        isinstance(one, list) and all(isinstance(n, int) and 0 <= n < 1000 for n in one) for one in found
-    ):
-        raise UserError(f"{file} does not hold ReaL's labels: a list of classes for each of {REAL_IMAGES:,} pictures")
-    return found
+    except ValidationError as error:
+        wanted = f"a list of classes for each of {REAL_IMAGES:,} pictures"
+        raise UserError(f"{file} does not hold ReaL's labels: {wanted}") from error
 
 
 def _corruptions(dataset: PictureSet, path: Path) -> Pictures:
@@ -156,35 +159,39 @@ def _corruptions(dataset: PictureSet, path: Path) -> Pictures:
         raise UserError(f"{path} is not a folder: {dataset.title} needs {dataset.needs}")
     whole = Pictures([], [], class_names(dataset), Files(path, []), place=str(path), expected=dataset.images)
     files: list[str] = []
-    absent = []
     content: dict[str, list[tuple[str, int]]] = {}
-    roots: dict[str, Path] = {}
-    for corruption in CORRUPTIONS:
-        places = [path / corruption, *sorted(path.glob(f"*/{corruption}")), *sorted(path.glob(f"*/*/{corruption}"))]
-        folder = next((f for f in places if f.is_dir()), None)
-        for severity in SEVERITIES:
-            name = f"{corruption}/{severity}"
-            if folder is None or not (folder / severity).is_dir():
-                absent.append(name)
-                continue
-            root = roots[name] = folder / severity
-            found = scan(DiskTree(root), root)
-            content[name] = [(entry.name, entry.size) for entry in found.entries()]
-            part = from_scan(dataset, found, Files(root, [file for file, _ in content[name]]))
-            files += [str((root / file).relative_to(path)) for file in part.names]
-            whole.names += [f"{name}/{file}" for file in part.names]
-            whole.labels += part.labels
-            whole.stamps += part.stamps
-            whole.left_out += part.left_out
-            problems = [*part.problems, *count_problems(dataset, part)]
-            whole.problems += [Problem(f"{name}: {p.text}", p.excusable) for p in problems]
+    folders = _severities(path)
+    for name, root in folders.items():
+        found = scan(DiskTree(root), root)
+        content[name] = [(entry.name, entry.size) for entry in found.entries()]
+        part = from_scan(dataset, found, Files(root, [file for file, _ in content[name]]))
+        files += [str((root / file).relative_to(path)) for file in part.names]
+        whole.names += [f"{name}/{file}" for file in part.names]
+        whole.labels += part.labels
+        whole.stamps += part.stamps
+        whole.left_out += part.left_out
+        problems = [*part.problems, *count_problems(dataset, part)]
+        whole.problems += [Problem(f"{name}: {p.text}", p.excusable) for p in problems]
+    wanted = [f"{corruption}/{severity}" for corruption in CORRUPTIONS for severity in SEVERITIES]
+    absent = [name for name in wanted if name not in folders]
     if absent:
-        text = f"{len(absent)} of {len(CORRUPTIONS) * len(SEVERITIES)} corruptions and severities are missing"
-        whole.problems.insert(0, Problem(f"{text}: {some(absent)}", excusable=len(files) > 0))
+        text = f"{len(absent)} of {len(wanted)} corruptions and severities are missing: {some(absent)}"
+        whole.problems.insert(0, Problem(text, excusable=len(files) > 0))
     if not files and (other := hint(dataset, path, None)):
         whole.problems.append(Problem(other))
     whole.source = Files(path, files)
     whole.problems += copied(
-        content, lambda name, position: (roots[name] / content[name][position][0]).read_bytes(), "different corruptions"
+        content, lambda name, at: (folders[name] / content[name][at][0]).read_bytes(), "different corruptions"
     )
     return whole
+
+
+def _severities(path: Path) -> dict[str, Path]:
+    """Return the folder of each corruption and severity that is there, also below the groups of corruptions."""
+    found: dict[str, Path] = {}
+    for corruption in CORRUPTIONS:
+        places = [path / corruption, *sorted(path.glob(f"*/{corruption}")), *sorted(path.glob(f"*/*/{corruption}"))]
+        folder = next((f for f in places if f.is_dir()), None)
+        if folder is not None:
+            found |= {f"{corruption}/{s}": folder / s for s in SEVERITIES if (folder / s).is_dir()}
+    return found

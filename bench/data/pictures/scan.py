@@ -123,34 +123,25 @@ class MemberTree:
         return sorted(self._items.get(path, ()), key=lambda item: natural(item.name))
 
 
-class PictureFile(NamedTuple):
-    """A picture: its name below the folder of classes, its size, its time of change, and its number in its archives."""
-
-    name: str
-    size: int
-    changed: int
-    number: int
-
-
 @dataclass
 class Scan:
     """The content of a folder of class folders.
 
     Attributes:
         root: that folder, or the archive that holds it.
-        classes: the pictures of each class folder, in natural order.
+        classes: the pictures of each class folder, in natural order; their names are those below ``root``.
         loose: pictures that lie in no class folder.
         ignored: other files, which do no harm.
         odd: the names of the other things of each kind of :data:`ODD`.
     """
 
     root: Path
-    classes: dict[str, list[PictureFile]] = field(default_factory=dict)
-    loose: list[PictureFile] = field(default_factory=list)
+    classes: dict[str, list[Item]] = field(default_factory=dict)
+    loose: list[Item] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     odd: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in ODD})
 
-    def entries(self) -> list[PictureFile]:
+    def entries(self) -> list[Item]:
         """Return the pictures of all classes, in order."""
         return [entry for name in self.classes for entry in self.classes[name]]
 
@@ -187,7 +178,7 @@ def scan(tree: Tree, root: Path, above: str = "") -> Scan:
             for inner in inside:
                 name = f"{item.name}/{inner.name}"
                 if inner.kind == "file" and is_picture(inner.name):
-                    found.classes[item.name].append(PictureFile(name, inner.size, inner.changed, inner.number))
+                    found.classes[item.name].append(inner._replace(name=name))
                 elif inner.kind != "folder" and inner.kind not in ODD and _DOCUMENT.fullmatch(inner.name):
                     found.ignored.append(above + name)
                 else:
@@ -196,7 +187,7 @@ def scan(tree: Tree, root: Path, above: str = "") -> Scan:
         elif item.kind in ODD:
             found.odd[item.kind].append(item.name)
         elif item.kind == "file" and is_picture(item.name):
-            found.loose.append(PictureFile(item.name, item.size, item.changed, item.number))
+            found.loose.append(item)
         else:
             found.ignored.append(above + item.name)
     return found

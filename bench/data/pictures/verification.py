@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
+from claimbench.bench.data.pictures.files import decode
+from PIL import UnidentifiedImageError
 from platformdirs import user_cache_path
 
 from claimbench.bench.core.errors import UserError
@@ -50,10 +52,6 @@ def unreadable(pictures: Pictures, listener: Listener = SILENT) -> dict[int, str
 
 def defect(data: bytes, name: str = "") -> str:
     """Return the fault of a picture's file called ``name``, a phrase; empty if it is whole and can be read."""
-    from PIL import Image
-
-    from claimbench.bench.data.pictures.picture_reader import decode
-
     if not data:
         return "empty file"
     if not data.strip(b"\0"):
@@ -62,7 +60,7 @@ def defect(data: bytes, name: str = "") -> str:
         return "its end was never written"
     try:
         decode(data, name=name)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "not a picture"
     except OSError as error:
         return "cut off" if "truncated" in str(error).lower() else str(error) or "cannot be decoded"
@@ -95,13 +93,9 @@ def _cache_file(place: str) -> Path:
 
 
 def _load(cache: Path) -> dict[str, list[int | str]]:
-    try:
-        found = orjson.loads(cache.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {k: v for k, v in found.items() if isinstance(v, list) and len(v) == 3}
+    with suppress(OSError, orjson.JSONDecodeError, AttributeError):
+        return {k: v for k, v in orjson.loads(cache.read_bytes()).items() if isinstance(v, list) and len(v) == 3}
+    return {}
 
 
 def _save(cache: Path, known: dict[str, list[int | str]]) -> None:

@@ -1,6 +1,6 @@
-"""The findings of an evaluation, picture by picture, on the disk as they come: a kill costs a second of work.
+"""The findings of an evaluation, example by example, on the disk as they come: a kill costs a second of work.
 
-One file a process while it runs (``NAME.part0.jsonl``), one in the pictures' order when it is done (``NAME.jsonl``).
+One file a process while it runs (``NAME.part0.jsonl``), one in the examples' order when it is done (``NAME.jsonl``).
 The first line of each describes the evaluation; files of another evaluation are not continued.
 """
 
@@ -20,12 +20,12 @@ PAUSE_S = 1.0
 
 
 class Lines:
-    """The files of one evaluation, a line of JSON for each picture."""
+    """The files of one evaluation, a line of JSON for each example."""
 
     def __init__(self, base: Path, what: dict[str, Any], rank: int = 0) -> None:
         """Take the files' common name, a description of the evaluation (JSON-ready), and this process's number.
 
-        ``what["chosen"]`` is the final number of pictures, for those who watch from outside.
+        ``what["chosen"]`` is the final number of examples, for those who watch from outside.
         """
         self._base = base
         self._head = orjson.dumps({"evaluation": what}, option=orjson.OPT_SORT_KEYS)

@@ -1,104 +1,174 @@
-"""The findings of each picture, on the disk as they come: a killed evaluation continues from them."""
+"""The loop of all scoring: looks at each example once, shares them among processes, keeps each finding as it comes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from claimbench.bench.core.errors import UnavailableError
+import torch
+
+from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Subject
+from claimbench.bench.machine.group import Group, joined
 from claimbench.bench.measure.scoring.evidence import weights_of
 from claimbench.bench.measure.scoring.lines import Lines
 from claimbench.bench.store.evidence import Kept
 
 T = TypeVar("T")
 
+See = Callable[[Sequence[list[T]]], Iterable[Iterable[Any]]]
+"""Finds, group by group, something JSON-ready in each example."""
+
 Key = str | int
-"""A picture's name or number, by which it is known in the files."""
+"""An example's name or number, by which it is known in the files."""
 
 
-class Findings(Lines):
-    """The files of one evaluation; the findings of a picture are JSON-ready."""
+class ElsewhereError(UnavailableError):
+    """Raised in all processes of a shared evaluation but the first, which has the findings of all."""
 
-    def load(self) -> dict[Key, Any]:
-        """Return the findings of earlier processes, for the same evaluation."""
-        lines = [line for line in self.read() if "found" in line]
-        return {line["picture"]: line["found"] for line in lines if isinstance(line.get("picture"), str | int)}
 
-    def add(self, picture: Key, found: Any) -> None:
-        """Note the findings of a picture; see :meth:`~claimbench.bench.measure.scoring.lines.Lines.note`."""
-        self.note([_line(picture, found)])
+@dataclass(frozen=True)
+class LineFormat:
+    """The form of a finding in the files.
 
-    def finish(self, found: Mapping[Key, Any]) -> Path:
-        """Write the whole evaluation in the order of ``found``, remove the parts, and return the file.
+    Attributes:
+        write: maps an example's key and its finding to the line, JSON-ready.
+        read: maps a line to the key and the finding. May raise KeyError, TypeError or ValueError: the line is damaged.
+    """
 
-        Raises:
-            UserError: the file cannot be written.
-        """
-        return self.replace(_line(picture, each) for picture, each in found.items())
+    write: Callable[[Key, Any], dict[str, Any]]
+    read: Callable[[dict[str, Any]], tuple[Key, Any]]
+
+
+PICTURES = LineFormat(
+    lambda key, found: {"picture": key, "found": found}, lambda line: (line["picture"], line["found"])
+)
 
 
 def look(
-    job: Job, what: Mapping[str, Any], groups: Iterable[Mapping[Any, T]], see: Callable[[Sequence[T]], Iterable[Any]]
+    subject: Subject,
+    job: Job,
+    what: Mapping[str, Any],
+    groups: Iterable[Mapping[Any, T]],
+    see: See[T],
+    form: LineFormat = PICTURES,
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return the findings of every picture, in their order, and the file that keeps them, for the evidence.
+    """Return the finding of every example, in their order, and the file that keeps them, for the evidence.
 
     Findings of earlier processes of the same evaluation are not looked for again; a group of which they did a part is
-    looked at whole, so that a picture is always seen in the same company.
+    looked at whole, so that an example is always seen in the same company, whoever looks at it. Of a group of
+    processes each takes every ``size``-th group of examples that is not done.
 
     Args:
-        job: its option ``predictions`` is the common name of the files; without it nothing is kept.
-        what: all that the findings depend on, JSON-ready: :func:`circumstances` and the task's own; ``of`` names
+        subject: the model.
+        job: its option ``predictions`` is the common name of the files, without which nothing is kept; ``group`` names
+            the processes that share the evaluation, if there are others.
+        what: all that the findings depend on besides the model, its settings and its software, JSON-ready; ``of`` names
             the unit of progress, if not pictures.
-        groups: pictures that are looked at together, each by its :data:`Key`; no two have the same.
-        see: finds, for the pictures of one group, something JSON-ready in each.
+        groups: the examples that are looked at together, each by its :data:`Key`; no two have the same. The same in
+            every process.
+        see: looks at the groups of this process, in their order.
+        form: of the findings in the files.
 
     Raises:
-        UserError: from ``see``, or a file cannot be written.
+        ElsewhereError: the first process has the findings.
+        UserError, UnavailableError: from ``see`` in any of the processes, or a file cannot be written.
     """
     cut = list(groups)
     base = job.options.predictions
-    with TemporaryDirectory(prefix="bench-") as scratch:
-        chosen = sum(map(len, cut))
-        journal = Findings(Path(base or f"{scratch}/all"), {"chosen": chosen, **json.loads(json.dumps(what))})
-        found = _look(journal, cut, see)
-        file = journal.finish(found)
-        kept = kept_in(file)
-    return list(found.values()), kept if base else {}
+    told = {"chosen": sum(map(len, cut)), **_circumstances(subject, job), **what}
+    with TemporaryDirectory(prefix="bench-") as scratch, joined(job.options.group) as group:
+        lines = Lines(Path(base or f"{scratch}/all"), json.loads(json.dumps(told)), group.rank)
+        found = _shared(lines, cut, see, form, group)
+        if not group.first:
+            raise ElsewhereError("the first process has it")
+        ordered = {key: found[key] for each in cut for key in each}
+        file = lines.replace(form.write(key, each) for key, each in ordered.items())
+        kept = Kept(predictions_file=f"{file.parent.name}/{file.name}", predictions_sha256=digest(file))
+    return list(ordered.values()), kept.to_detail() if base else {}
 
 
-def kept_in(file: Path) -> dict[str, Any]:
-    """Return the file that keeps the findings, for the evidence."""
-    name = f"{file.parent.name}/{file.name}"
-    return Kept(predictions_file=name, predictions_sha256=digest(file)).to_detail()
-
-
-def _look(
-    journal: Findings, groups: Sequence[Mapping[Any, T]], see: Callable[[Sequence[T]], Iterable[Any]]
+def _shared(
+    lines: Lines,
+    groups: Sequence[Mapping[Any, T]],
+    see: See[T],
+    form: LineFormat,
+    group: Group,
 ) -> dict[Key, Any]:
-    known = journal.load()
-    found: dict[Key, Any] = {}
+    """Return the findings of all processes, to the first."""
+    found = dict(_known(lines, form))
+    held = group.gather(set(found))
+    known = set().union(*held)
+    left = [each for each in groups if not known.issuperset(each)]
+    problem: Exception | None = None
     try:
-        for group in groups:
-            if all(key in known for key in group):
-                found |= {key: known[key] for key in group}
-                continue
-            for key, each in zip(group, see(list(group.values())), strict=True):
-                found[key] = each
-                journal.add(key, each)
-    finally:
-        journal.flush()
+        found |= _new(lines, left[group.rank :: group.size], see, form)
+    except (UserError, UnavailableError) as error:
+        problem = error  # told to the others, so that none waits for this process in vain
+    missing = {key: each for key, each in found.items() if key not in held[0]}
+    for raised, others in group.gather((problem, missing)):
+        if raised is not None:
+            raise raised
+        found |= others
     return found
 
 
-def circumstances(subject: Subject, job: Job) -> dict[str, Any]:
+def _known(lines: Lines, form: LineFormat) -> Iterator[tuple[Key, Any]]:
+    """Yield the findings of earlier processes of the same evaluation."""
+    for line in lines.read():
+        try:
+            key, found = form.read(line)
+        except (KeyError, TypeError, ValueError):
+            continue
+        if isinstance(key, str | int):
+            yield key, found
+
+
+def _new(
+    lines: Lines,
+    groups: Sequence[Mapping[Any, T]],
+    see: See[T],
+    form: LineFormat,
+) -> dict[Key, Any]:
+    """Look at some groups and return the finding of each example."""
+    found: dict[Key, Any] = {}
+    try:
+        with _deterministic():
+            for group, seen in zip(groups, see([list(group.values()) for group in groups]), strict=True):
+                for key, each in zip(group, seen, strict=True):
+                    found[key] = each
+                    lines.note([form.write(key, each)])
+    finally:
+        lines.flush()
+    return found
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Make a GPU choose the same algorithms each time; operators that have no such form go on as they are."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmarked = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = benchmarked
+
+
+def _circumstances(subject: Subject, job: Job) -> dict[str, Any]:
     """Return the circumstances of every finding of a model: the model, its weights, its settings and its software."""
     return {
         "subject": f"{job.paper} {job.subject} {job.form}",
@@ -109,24 +179,6 @@ def circumstances(subject: Subject, job: Job) -> dict[str, Any]:
         "software": {name: version(name) for name in ("torch", "timm", "pillow")},
         **weights_of(job),
     }
-
-
-def by_one_process(job: Job, what: str) -> None:
-    """Check that no other process or device is meant to share an evaluation that cannot be shared.
-
-    Args:
-        job: the evaluation.
-        what: names the subject, for the sentence: "detectors are scored".
-
-    Raises:
-        UnavailableError: one is.
-    """
-    if job.options.group or len(job.options.devices) > 1:
-        raise UnavailableError(f"{what} by one process on one device only")
-
-
-def _line(picture: Key, found: Any) -> dict[str, Any]:
-    return {"picture": picture, "found": found}
 
 
 def spread(total: int, limit: int | None) -> list[int]:

@@ -8,6 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import altair
+import vl_convert
+
 HERE = Path(__file__).parent / "static"
 
 NOTICES = """\
@@ -40,8 +43,6 @@ THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 def write(out: Path, charts: dict[str, Any]) -> None:
     """Write the assets of a site into ``out``."""
-    import altair
-
     for source in sorted(HERE.rglob("*")):
         if source.is_file():
             target = out / source.relative_to(HERE)
@@ -58,9 +59,6 @@ def write(out: Path, charts: dict[str, Any]) -> None:
 @cache
 def _vega() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that sets ``vegaEmbed``."""
-    import altair
-    import vl_convert
-
     language = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=language)
     return f"(() => {{{bundle}}})();\n"

@@ -90,18 +90,8 @@ class Branch:
         """
         environment = {"GIT_INDEX_FILE": str(scratch / "index")}
         top = self._git("rev-parse", "--absolute-git-dir").strip()
-        add = [
-            "git",
-            "-c",
-            "core.autocrlf=false",
-            f"--git-dir={top}",
-            f"--work-tree={site}",
-            "add",
-            "--all",
-            "--force",
-            ".",
-        ]
-        done = _run(add, site, environment)
+        where = ["-c", "core.autocrlf=false", f"--git-dir={top}", f"--work-tree={site}"]
+        done = _run(["git", *where, "add", "--all", "--force", "."], site, environment)
         if done.returncode:
             raise UserError(f"git add failed: {_last(done)}")
         own = {path.name for path in site.iterdir()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-if TYPE_CHECKING:
-    import altair as alt
+import altair as alt
 
 EVIDENCE = ("measured", "measured, score reported", "reported")
 """The evidence of a point, told apart by shape and by filling, so that no meaning is in the colour alone."""
@@ -22,8 +22,6 @@ def charts() -> dict[str, Spec]:
 
 def scatter() -> Spec:
     """Any figure against any other: ``points`` with their intervals, and the Pareto ``front`` of each group."""
-    import altair as alt
-
     x, y = _plain("x"), _plain("y", "y")
     colour = (
         alt.Color("group:N")
@@ -35,6 +33,8 @@ def scatter() -> Spec:
     points = alt.Chart(alt.NamedData("points"))
     across = points.mark_rule(opacity=0.45).encode(x="x_low:Q", x2="x_high:Q", y=y, color=colour)
     along = points.mark_rule(opacity=0.45).encode(y="y_low:Q", y2="y_high:Q", x=x, color=colour)
+    figures = (("model", "Model"), ("x_text", "x"), ("y_text", "y"))
+    tips = (*figures, ("evidence", "Evidence"), ("where", "Conditions"), ("paper", "Paper"))
     dots = points.mark_point(size=64, strokeWidth=1.6, cursor="pointer").encode(
         x=x,
         y=y,
@@ -45,17 +45,7 @@ def scatter() -> Spec:
         .scale(domain=list(EVIDENCE), range=list(_SHAPES))
         .title(None)
         .legend(orient="bottom", labelLimit=300, symbolFillColor="transparent"),
-        tooltip=[
-            alt.Tooltip(f"{name}:N", title=title)
-            for name, title in (
-                ("model", "Model"),
-                ("x_text", "x"),
-                ("y_text", "y"),
-                ("evidence", "Evidence"),
-                ("where", "Conditions"),
-                ("paper", "Paper"),
-            )
-        ],
+        tooltip=_shown(tips),
     )
     names = (
         points.transform_filter("datum.named")
@@ -67,8 +57,6 @@ def scatter() -> Spec:
 
 def history() -> Spec:
     """One figure from run to run, a line a configuration, with its interval as a band."""
-    import altair as alt
-
     chart = alt.Chart(alt.NamedData("runs"))
     x = alt.X("time:T").title("run")
     colour = alt.Color("line:N").title(None).legend(orient="bottom", columns=1, labelLimit=520, symbolOpacity=1)
@@ -80,15 +68,13 @@ def history() -> Spec:
         y=_plain("value", "y"),
         color=colour,
         shape=alt.Shape("line:N").legend(None),
-        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tips],
+        tooltip=_shown(tips),
     )
     return _spec(alt.layer(band, line, dots), 280)
 
 
 def roofline() -> Spec:
     """Speed against arithmetic intensity under the ceilings of the machine that were measured in the same run."""
-    import altair as alt
-
     x = alt.X("x:Q").scale(type="log", nice=False).title("FLOPs a byte").axis(grid=True)
     y = alt.Y("y:Q").scale(type="log").title("GFLOP/s")
     dashes = alt.StrokeDash("ceiling:N").title(None).legend(orient="bottom", columns=1, labelLimit=520)
@@ -100,15 +86,13 @@ def roofline() -> Spec:
         y=y,
         color=alt.Color("implementation:N").title(None).legend(orient="bottom", columns=2),
         shape=alt.Shape("implementation:N").title(None),
-        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tips],
+        tooltip=_shown(tips),
     )  # fmt: skip
     return _spec(alt.layer(roof, dots), 320)
 
 
 def speedups() -> Spec:
     """The speed-up of each backend over plain PyTorch and over torch.compile, with intervals."""
-    import altair as alt
-
     chart = alt.Chart(alt.NamedData("speeds"))
     y = alt.Y("problem:N").title(None).axis(labelLimit=300, grid=False)
     offset = alt.YOffset("against:N")
@@ -120,16 +104,19 @@ def speedups() -> Spec:
         y=y,
         yOffset=offset,
         color=colour,
-        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tips],
+        tooltip=_shown(tips),
     )
     spread = chart.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
     one = alt.Chart(alt.NamedData("one")).mark_rule(strokeDash=[4, 3]).encode(x="ratio:Q")
     return _spec(alt.layer(bars, spread, one), None)
 
 
-def _plain(field: str, axis: str = "x") -> alt.X | alt.Y:
-    import altair as alt
+def _shown(fields: Iterable[tuple[str, str]]) -> list[alt.Tooltip]:
+    """Return what is shown over a point: fields with their titles."""
+    return [alt.Tooltip(f"{name}:N", title=title) for name, title in fields]
 
+
+def _plain(field: str, axis: str = "x") -> alt.X | alt.Y:
     channel = alt.X if axis == "x" else alt.Y
     return channel(f"{field}:Q").scale(zero=False, nice=True).title("")
 

@@ -22,10 +22,8 @@ def overview(
     tasks: dict[str, list[dict[str, Any]]] = {}
     for result in material.papers:
         tasks.setdefault(result.paper.task, []).append(_summary(result, rows[result.paper.id]))
-    total = {"agrees": 0, "differs": 0, "open": 0, "silent": 0}
-    for lines in tasks.values():
-        for line in lines:
-            total = {name: total[name] + line["counts"][name] for name in total}
+    every = [line["counts"] for lines in tasks.values() for line in lines]
+    total = {name: sum(counted[name] for counted in every) for name in ("agrees", "differs", "open", "silent")}
     return {
         "tasks": tasks,
         "total": total,

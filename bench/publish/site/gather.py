@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Record
 from claimbench.bench.measure.operators import kernel_log
 from claimbench.bench.papers.spec import Paper
@@ -86,11 +87,8 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
     """
     records = store.query()
     problems: list[SkippedLine] = []
-    by_paper: dict[str, list[StoredRecord]] = {}
-    papers_of_run: dict[str, set[str]] = {}
-    for record in records:
-        by_paper.setdefault(record.job.paper, []).append(record)
-        papers_of_run.setdefault(record.run, set()).add(record.job.paper)
+    by_paper, by_run = grouped(records, lambda r: r.job.paper), grouped(records, lambda r: r.run)
+    papers_of_run = {run: {record.job.paper for record in mine} for run, mine in by_run.items()}
     beside = by_paper.pop("", [])
     known = {paper.id: paper for paper in sorted(papers, key=lambda paper: paper.id)}
     strangers = [_stranger(name) for name in sorted(by_paper) if name not in known]
@@ -104,9 +102,6 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
     kernels = {device: kernel_log.newest(store.root, device) for device in kernel_log.devices(store.root)}
     digests = {figure.environment for result in found for figure in result.figures}
     digests |= {str(row.get("environment", "")) for rows in kernels.values() for row in rows}
-    by_run: dict[str, list[StoredRecord]] = {}
-    for record in records:
-        by_run.setdefault(record.run, []).append(record)
     return Material(
         papers=found,
         broken=broken or {},

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from claimbench.bench.core.text import flat
 from claimbench.bench.publish.site.gather import Material, PaperResults
-from claimbench.bench.publish.site.page_rows import flat
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _machine(material: Material, device: str) -> MachinePage:
     return MachinePage(
         device=device,
         title=next((title for _, found in facts if (title := _title(found))), device),
-        environments=[(digest, flat(found)) for digest, found in facts if found],
+        environments=[(digest, list(flat(found).items())) for digest, found in facts if found],
         runs=runs,
         papers={name: count for name, count in papers.items() if count},
         operators=sorted({str(row["operator"]) for row in kernel_rows}),

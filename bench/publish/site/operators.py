@@ -11,6 +11,12 @@ from claimbench.bench.publish.site.reproduce import kernel_command
 
 PLAIN, COMPILED = "reference", "compiled"
 
+_KEPT = (
+    "case", "dtype", "direction", "implementation", "threads", "status", "reason", "memory_reason", "bound", "method",
+    "time", "commit",
+)  # fmt: skip
+"""The fields of a timing that pages show as they are."""
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -43,16 +49,10 @@ def operators(kernels: Mapping[str, list[dict[str, Any]]], listed: Iterable[Any]
     for name in sorted({*known, *timed}):
         one = known.get(name)
         backends = [(state.backend, state.reason or "runs") for state in one.backends] if one else []
-        found.append(
-            Operator(
-                name, one.signature if one else "", one.summary if one else "", backends, _numbered(timed.get(name, []))
-            )
-        )
+        rows = [{**row, "id": str(number)} for number, row in enumerate(timed.get(name, []))]
+        signature, summary = (one.signature, one.summary) if one else ("", "")
+        found.append(Operator(name, signature, summary, backends, rows))
     return found
-
-
-def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "id": str(number)} for number, row in enumerate(rows)]
 
 
 def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,24 +61,15 @@ def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
     ceiling = row.get("ceiling") if isinstance(row.get("ceiling"), Mapping) else {}
     assert isinstance(ceiling, Mapping)
     seconds, flops, moved = _number(row.get("seconds")), _number(row.get("flops")), _number(row.get("moved"))
-    memory = _number(row.get("memory"))
     strongest = str(row.get("strongest") or "")
     return {
         "device": device,
-        "case": row.get("case"),
-        "dtype": row.get("dtype"),
-        "direction": row.get("direction"),
-        "implementation": row.get("implementation"),
-        "threads": row.get("threads"),
-        "status": row.get("status"),
-        "reason": row.get("reason"),
+        **{name: row.get(name) for name in _KEPT},
         "ms": _scaled(seconds, 1e3),
         "low": _scaled(_number(row.get("low")), 1e3),
         "high": _scaled(_number(row.get("high")), 1e3),
-        "memory_mib": _scaled(memory, 2**-20),
-        "memory_reason": row.get("memory_reason"),
+        "memory_mib": _scaled(_number(row.get("memory")), 2**-20),
         "roofline": _number(row.get("roofline_fraction")),
-        "bound": row.get("bound"),
         "plain": _speed(against.get(PLAIN)),
         "compiled": _speed(against.get(COMPILED)),
         "strongest": {"name": strongest, **(_speed(against.get(strongest)) or {})} if strongest else None,
@@ -87,9 +78,6 @@ def _row(device: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "peak_gflops": _scaled(_number(ceiling.get("flops")), 1e-9),
         "peak_gbytes": _scaled(_number(ceiling.get("bytes")), 1e-9),
         "ceiling": ceiling.get("method") or row.get("ceiling_reason"),
-        "method": row.get("method"),
-        "time": row.get("time"),
-        "commit": row.get("commit"),
         "environment": str(row.get("environment", "")),
         "command": kernel_command(row),
     }
@@ -100,14 +88,8 @@ def _speed(against: Mapping[str, Any] | None) -> dict[str, Any] | None:
     ratio = _number(against.get("ratio")) if against else None
     if against is None or ratio is None:
         return None
-    low, high = _number(against.get("low")), _number(against.get("high"))
-    return {
-        "ratio": ratio,
-        "low": low,
-        "high": high,
-        "verdict": against.get("verdict"),
-        "reason": against.get("reason"),
-    }
+    bounds = {name: _number(against.get(name)) for name in ("low", "high")}
+    return {"ratio": ratio, **bounds, "verdict": against.get("verdict"), "reason": against.get("reason")}
 
 
 def _list(value: object) -> list[Any]:

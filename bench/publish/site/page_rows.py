@@ -20,6 +20,14 @@ GROUPS = {
 }
 """The outcome of a verdict: the figure stands, it does not, nobody can say yet, or nobody reports one."""
 
+_OF_ROW = (
+    "conditions", "reported", "source", "measured", "value", "low", "high", "unit", "verdict", "detail", "relative",
+)  # fmt: skip
+_OF_FIGURE = (
+    "device", "method", "status", "rounds", "samples", "spread", "run", "time", "commit", "environment",
+)  # fmt: skip
+"""The fields of a row and of its figure that pages show as they are."""
+
 
 def paper_rows(result: PaperResults) -> list[dict[str, Any]]:
     """Return the rows of a paper's table; each has an ``id`` that stays the same from one build to the next."""
@@ -46,42 +54,20 @@ def _row(result: PaperResults, row: Row) -> dict[str, Any]:
         "form": row.form,
         "metric": row.title,
         "key": row.metric,
-        "conditions": row.conditions,
-        "reported": row.reported,
-        "source": row.source,
-        "measured": row.measured,
-        "value": row.value,
-        "low": row.low,
-        "high": row.high,
-        "unit": row.unit,
-        "verdict": row.verdict,
+        **{name: getattr(row, name) for name in _OF_ROW},
         "group": GROUPS.get(row.verdict, "open"),
-        "detail": row.detail,
-        "relative": row.relative,
         "notes": list(row.notes),
         "command": command(result.paper, row) if result.known else "",
-        "device": "",
-        "precision": "",
-        "batch": "",
-        "mode": "",
+        **dict.fromkeys(("device", "precision", "batch", "mode"), ""),
     }
     if figure is not None:
         settings = figure.settings
         data |= {
-            "device": figure.device,
+            **{name: getattr(figure, name) for name in _OF_FIGURE},
             "precision": settings.precision,
             "batch": str(figure.batch or ""),
             "mode": settings.mode,
-            "method": figure.method,
-            "status": figure.status,
-            "rounds": figure.rounds,
-            "samples": figure.samples,
-            "spread": figure.spread,
             "settings": {name: value for name, value in vars(settings).items() if value not in (None, "", (), False)},
-            "run": figure.run,
-            "time": figure.time,
-            "commit": figure.commit,
-            "environment": figure.environment,
         }
     return data
 
@@ -91,15 +77,4 @@ def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     found = dict.fromkeys(("agrees", "differs", "open", "silent"), 0)
     for row in rows:
         found[row["group"]] += 1
-    return found
-
-
-def flat(data: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested facts as (name, text) lines: ``cpu.model``, ``libraries.torch``."""
-    found: list[tuple[str, str]] = []
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            found += flat(value, f"{before}{name}.")
-        elif value not in (None, "", [], {}):
-            found.append((f"{before}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return found

@@ -44,38 +44,25 @@ class Pages:
 
     Attributes:
         folder: of the site that is written.
-        papers, machines, operators: file names, without ending, by name.
+        names: of the files, without ending: of ``papers``, ``machines`` and ``operators``, each by its name.
         written: the number of pages so far.
     """
 
     folder: Path
-    papers: dict[str, str]
-    machines: dict[str, str]
-    operators: dict[str, str]
+    names: dict[str, dict[str, str]]
     written: int = field(default=0)
 
     def root(self, name: str, **values: Any) -> None:
         """Write a page that stands at the top."""
         self._write(name, name, "", values)
 
-    def paper(self, name: str, **values: Any) -> None:
-        """Write a paper's page."""
-        self._write("paper.html", f"papers/{self.papers[name]}.html", "../", values | {"page": self.papers[name]})
-
-    def machine(self, name: str, **values: Any) -> None:
-        """Write a machine's page."""
-        self._write(
-            "machine.html", f"machines/{self.machines[name]}.html", "../", values | {"page": self.machines[name]}
-        )
-
-    def operator(self, name: str, **values: Any) -> None:
-        """Write an operator's page."""
-        path = f"operators/{self.operators[name]}.html"
-        self._write("operator.html", path, "../", values | {"page": self.operators[name]})
+    def one(self, kind: str, name: str, **values: Any) -> None:
+        """Write the page of a ``paper``, a ``machine`` or an ``operator``."""
+        page = self.names[f"{kind}s"][name]
+        self._write(f"{kind}.html", f"{kind}s/{page}.html", "../", values | {"page": page})
 
     def _write(self, template: str, path: str, root: str, values: dict[str, Any]) -> None:
-        names = {"papers": self.papers, "machines": self.machines, "operators": self.operators}
-        text = self._templates.get_template(template).render(root=root, names=names, here=path, **values)
+        text = self._templates.get_template(template).render(root=root, names=self.names, here=path, **values)
         target = self.folder / path
         target.parent.mkdir(exist_ok=True)
         target.write_text(text, encoding="utf-8")

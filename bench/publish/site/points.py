@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from claimbench.bench import tasks
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.papers.spec import InputSpec, Paper, Reported
@@ -85,17 +87,11 @@ def _order(axis: Axis) -> tuple[int, int, str]:
 
 
 def _measured(result: PaperResults, axes: dict[str, Axis]) -> Iterator[Point]:
-    groups: dict[tuple[str, str], list[Figure]] = {}
-    for figure in result.figures:
-        if figure.value is not None and metrics.row(figure.row).kind != "parity":
-            groups.setdefault((figure.subject, figure.form), []).append(figure)
-    for (subject, form), figures in groups.items():
+    shown = [f for f in result.figures if f.value is not None and metrics.row(f.row).kind != "parity"]
+    for (subject, form), figures in grouped(shown, lambda figure: (figure.subject, figure.form)).items():
         still = [figure for figure in figures if metrics.row(figure.row).kind not in _TIMED]
-        configurations: dict[tuple[object, ...], list[Figure]] = {}
-        for figure in figures:
-            if metrics.row(figure.row).kind in _TIMED:
-                configurations.setdefault(_configuration(figure), []).append(figure)
-        for timed in list(configurations.values()) or [[]]:
+        times = [figure for figure in figures if metrics.row(figure.row).kind in _TIMED]
+        for timed in list(grouped(times, _configuration).values()) or [[]]:
             yield _point(result, subject, form, timed, still, axes)
 
 
@@ -141,8 +137,8 @@ def _point(
         assert value is not None
         point.values[axis.key] = (value, low, high, "m")
         point.run, point.time = max((point.run, point.time), (figure.run, figure.time))
-    for key, score in _reported_scores(paper, subject, form, axes).items():
-        point.values.setdefault(key, score)
+    for score in _scores(paper, subject, form):
+        _add(paper, point, score, axes)
     return point
 
 
@@ -168,31 +164,17 @@ def _axis_of_row(name: str, sample: str) -> Axis:
     return Axis(key, words(row.title), words(unit), row.better, row.kind)
 
 
-def _reported_scores(
-    paper: Paper, subject: str, form: str, axes: dict[str, Axis]
-) -> dict[str, tuple[float, float | None, float | None, str]]:
+def _scores(paper: Paper, subject: str, form: str) -> list[Reported]:
     """Return the scores that a source reports for a measured model; they stand in for scores that were not measured."""
     reported: Iterable[Reported] = ()
     for variant in paper.variants:
         if variant.name == subject:
-            default = paper.default_form(variant)
-            reported = [
-                r
-                for r in variant.reported
-                if (r.form or default) == form and r.input_size in (None, variant.input.size)
-            ]
+            default, sizes = paper.default_form(variant), (None, variant.input.size)
+            reported = [r for r in variant.reported if (r.form or default) == form and r.input_size in sizes]
     for baseline in paper.baselines:
         if baseline.timm and f"timm:{baseline.timm}" == subject:
             reported = baseline.reported
-    found: dict[str, tuple[float, float | None, float | None, str]] = {}
-    for one in reported:
-        quantity = metrics.quantity(one.metric)
-        value = _value(one)
-        if quantity.kind == "quality" and value is not None:
-            axis = _reported_axis(paper, one.metric, quantity)
-            axes.setdefault(axis.key, axis)
-            found.setdefault(axis.key, (value, None, None, "r"))
-    return found
+    return [one for one in reported if metrics.quantity(one.metric).kind == "quality"]
 
 
 def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
@@ -207,12 +189,9 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
         for form in dict.fromkeys(r.form or default for r in reported):
             mine = [r for r in reported if (r.form or default) == form and r.value is not None]
             still = [r for r in mine if metrics.quantity(r.metric).kind not in _TIMED]
-            configurations: dict[tuple[object, ...], list[Reported]] = {}
-            for one in mine:
-                if metrics.quantity(one.metric).kind in _TIMED:
-                    key = (one.device, one.precision, one.batch, one.input_size or size)
-                    configurations.setdefault(key, []).append(one)
-            for timed in list(configurations.values()) or [[]]:
+            times = [r for r in mine if metrics.quantity(r.metric).kind in _TIMED]
+            found = grouped(times, partial(_conditions, size=size))
+            for timed in list(found.values()) or [[]]:
                 point = Point(paper.id, paper.task, model, form if shown else "", "reported")
                 if timed:
                     point.device, point.precision = words(timed[0].device), words(timed[0].precision)
@@ -223,6 +202,10 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
                     if (one.input_size or size) == pixels:
                         _add(paper, point, one, axes)
                 yield point
+
+
+def _conditions(one: Reported, size: int) -> tuple[object, ...]:
+    return one.device, one.precision, one.batch, one.input_size or size
 
 
 def _size(paper: Paper, given: InputSpec | None, pixels: int) -> str:

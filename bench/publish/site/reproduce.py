@@ -32,7 +32,7 @@ def command(paper: Paper, row: Row) -> str:
         words += _settings(row, metric)
     elif metric == "accuracy":
         words += ["--weights", "official", *_data("", name)]
-    return " ".join(shlex.quote(str(word)) for word in words)
+    return shlex.join(map(str, words))
 
 
 def kernel_command(row: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ def kernel_command(row: Mapping[str, Any]) -> str:
     words = ["bench", "kernels", "bench", "--operator", row.get("operator"), "--dtype", row.get("dtype")]
     words += ["--device", row["device"]] if row.get("device") else []
     words += ["--threads", row["threads"]] if row.get("threads") else []
-    return " ".join(shlex.quote(str(word)) for word in words)
+    return shlex.join(map(str, words))
 
 
 def _measured_name(row: Row) -> str:
@@ -54,11 +54,10 @@ def _subject(paper: Paper, row: Row) -> list[str]:
     """Return the options that name the subject of a row; none if ``bench run`` cannot build it."""
     measured = row.figure.subject if row.figure is not None else row.subject
     timm = {baseline.model: baseline.timm for baseline in paper.baselines if baseline.timm}
-    if measured.startswith("timm:") or row.subject in timm:
-        return [
-            "--baseline",
-            measured.removeprefix("timm:") if measured.startswith("timm:") else str(timm[row.subject]),
-        ]
+    if measured.startswith("timm:"):
+        return ["--baseline", measured.removeprefix("timm:")]
+    if row.subject in timm:
+        return ["--baseline", str(timm[row.subject])]
     return ["--variant", measured] if any(measured == variant.name for variant in paper.variants) else []
 
 

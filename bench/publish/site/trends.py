@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.publish.site.gather import PaperResults
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure, figures
 from claimbench.bench.report.rows import conditions
-from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.store import Store
+from claimbench.bench.store.store import Store, when
 
 MOST_POINTS = 200
 """Runs that one line shows; the newest, if there are more."""
@@ -22,27 +21,18 @@ Line = dict[str, Any]
 
 def history(store: Store, result: PaperResults) -> list[Line]:
     """Return the lines of a paper: (time, value, low, high, run, commit) for each run, the oldest first."""
-    by_run: dict[str, list[StoredRecord]] = {}
-    for record in result.records:
-        by_run.setdefault(record.run, []).append(record)
+    by_run = grouped(result.records, lambda record: record.run)
     lines: dict[tuple[str, ...], Line] = {}
     for run in sorted(by_run):
         for figure in figures(by_run[run], store.samples):
-            if figure.value is not None and _is_time(figure.time):
+            time = when(figure.time)
+            if figure.value is not None and time is not None and time.year > 1970:
                 _add(lines, figure)
     for line in lines.values():
         line["left_out"] = max(0, len(line["points"]) - MOST_POINTS)
         line["points"] = line["points"][-MOST_POINTS:]
     order = sorted(lines.items(), key=lambda item: (metrics.rank(item[1]["key"]), item[0]))
     return [line for _, line in order]
-
-
-def _is_time(text: str) -> bool:
-    """Whether a text is a point in time that a plot can show."""
-    try:
-        return datetime.fromisoformat(text).year > 1970
-    except ValueError:
-        return False
 
 
 def _add(lines: dict[tuple[str, ...], Line], figure: Figure) -> None:

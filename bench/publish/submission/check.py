@@ -10,34 +10,20 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.publish.submission import (
-    chronology,
-    counts,
-    effort,
-    identity,
-    integrity,
-    memory,
-    physics,
-    scores,
-    spread,
-)
-from claimbench.bench.publish.submission.case import Case
+from claimbench.bench.publish.submission import chronology, clock_rules, counts, identity, integrity, physics, scores
 from claimbench.bench.publish.submission.document import Submission
 from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.publish.submission.read import RULES as READING
 from claimbench.bench.publish.submission.read import parse, read
-from claimbench.bench.publish.submission.reasons import RULES, Reason, Rule, gather
+from claimbench.bench.publish.submission.rules import RULES, Case, Reason, Rule, gather
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
-GROUPS = (integrity, identity, counts, physics, memory, spread, effort, scores, chronology)
-"""The modules whose rules are in :data:`claimbench.bench.publish.submission.reasons.RULES`."""
+GROUPS = (chronology, counts, identity, integrity, physics, scores, clock_rules)
+"""The modules whose rules are in :data:`claimbench.bench.publish.submission.rules.RULES`."""
 
-ACROSS = {
-    "duplicate-run": "No two submissions share a run's id.",
-    "overlap": "A device does one timed measurement at a time, also across the submissions of one submitter.",
-}
-"""The rules on several submissions together."""
+ACROSS = {"duplicate-run": "No two submissions share a run's id."}
+"""The rules on several submissions together; ``overlap`` holds across those of one submitter too."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +50,7 @@ class Verdict:
 
 def sentences() -> dict[str, str]:
     """Return every rule's sentence by its name."""
-    judged = {rule.name: rule.sentence for rule in RULES.values()}
-    return {**READING, **judged, **ACROSS, "overlap": judged["overlap"]}
+    return {**READING, **{rule.name: rule.sentence for rule in RULES.values()}, **ACROSS}
 
 
 class Checker:
@@ -78,11 +63,7 @@ class Checker:
     """
 
     def __init__(
-        self,
-        listener: Listener = SILENT,
-        *,
-        now: datetime | None = None,
-        models: Models | None = None,
+        self, listener: Listener = SILENT, *, now: datetime | None = None, models: Models | None = None
     ) -> None:
         self._models = models or Models(listener)
         self._now = now
@@ -94,21 +75,19 @@ class Checker:
         Raises:
             UserError: the file cannot be read at all.
         """
-        return self._judge(str(file), *read(file))
+        return self.check_bytes(read(file), str(file))
 
     def check_bytes(self, data: bytes, name: str = "") -> Verdict:
         """Judge the content of a file."""
-        return self._judge(name, *parse(data))
-
-    def _judge(self, name: str, submission: Submission | None, reasons: list[Reason]) -> Verdict:
+        submission, reasons = parse(data)
         if submission is None:
             return Verdict(name, None, tuple(reasons))
         case = Case(submission, self._models, self._now or datetime.now(UTC))
         for rule in RULES.values():
             if submission.whole or not rule.whole:
-                reasons = [*reasons, *_apply(rule, case)]
+                reasons += _apply(rule, case)
         for other_name, other in self._before:
-            reasons = [*reasons, *_against(case, other_name, other)]
+            reasons += _against(case, other_name, other)
         if not reasons:
             self._before.append((name, case))
         return Verdict(name, submission, tuple(reasons), tuple(case.notes))
@@ -129,14 +108,9 @@ def _against(case: Case, name: str, other: Case) -> Iterator[Reason]:
     mine, theirs = case.submission, other.submission
     if mine.header.run == theirs.header.run:
         yield Reason("duplicate-run", f"{name} holds run {mine.header.run} too")
-        return
-    if (mine.environment, mine.header.submitter) != (theirs.environment, theirs.header.submitter):
-        return
-    for start, end, entry in chronology.spans(case):
-        for other_start, other_end, their_entry in chronology.spans(other):
-            if start < other_end and other_start < end:
-                where = f"{name}, line {their_entry.line}"
-                yield Reason(
-                    "overlap", f"the same machine measured something else then ({where})", (entry.line,), entry.name
-                )
-                return
+    elif (mine.environment, mine.header.submitter) == (theirs.environment, theirs.header.submitter):
+        for entry, their_entry in chronology.overlaps(case, other):
+            where = f"{name}, line {their_entry.line}"
+            message = f"the same machine measured something else then ({where})"
+            yield Reason("overlap", message, (entry.line,), entry.name)
+            return

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
 
+from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.publish.submission.lines import VERSION, Header
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.evidence import read
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,26 @@ class Entry:
     content: dict[str, Any]
 
     @property
+    def job(self) -> Job:
+        """The job of the record."""
+        return self.record.job
+
+    @property
+    def row(self) -> Measurement:
+        """The measurement of the record."""
+        return self.record.measurement
+
+    @cached_property
+    def evidence(self) -> Any:
+        """The evidence of the row; None where it cannot be read, or where the row has none."""
+        return read(self.row)
+
+    @property
     def name(self) -> str:
-        """Its description, in words."""
-        job = self.record.job
-        form = f" {job.form}" if job.form else ""
-        again = f", round {job.round}" if self.samples else ""
-        return f"{job.subject}{form} {self.record.measurement.metric}{again}"
+        """The row and its model, in words."""
+        form = f" {self.job.form}" if self.job.form else ""
+        again = f", round {self.job.round}" if self.samples else ""
+        return f"{self.job.subject}{form} {self.row.metric}{again}"
 
 
 @dataclass(frozen=True)
@@ -61,37 +78,13 @@ class Submission:
     environments: int
     plan: RunFile
     entries: tuple[Entry, ...]
-    samples: dict[str, tuple[int, list[float]]] = field(default_factory=dict)
-    whole: bool = True
-
-
-def write(
-    environment: Mapping[str, Any],
-    plan: RunFile,
-    records: Iterable[bytes],
-    samples: Iterable[bytes],
-    device: str,
-    submitter: str = "",
-) -> bytes:
-    """Return the bytes of a submission; ``records`` and ``samples`` are lines of the store."""
-    lines = [_line("environment", environment), _line("plan", plan.to_json())]
-    lines += [b'{"record":' + line + b"}" for line in records]
-    lines += [b'{"samples":' + line + b"}" for line in samples]
-    return seal(lines, plan.run, device, submitter)
+    samples: dict[str, tuple[int, list[float]]]
+    whole: bool
 
 
 def seal(lines: Iterable[bytes], run: str, device: str, submitter: str) -> bytes:
     """Return the bytes of a submission whose lines behind the header are ``lines``."""
     body = b"".join(line + b"\n" for line in lines)
-    header = {
-        "submission": VERSION,
-        "run": run,
-        "device": device,
-        "submitter": submitter,
-        "sha256": hashlib.sha256(body).hexdigest(),
-    }
+    digest = hashlib.sha256(body).hexdigest()
+    header = {"submission": VERSION, "run": run, "device": device, "submitter": submitter, "sha256": digest}
     return orjson.dumps({"header": header}) + b"\n" + body
-
-
-def _line(kind: str, content: Any) -> bytes:
-    return orjson.dumps({kind: content}, option=orjson.OPT_SORT_KEYS, default=str)

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.measure import METRICS
-from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.private import paths
-from claimbench.bench.publish.submission.reasons import Doubt, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, rule
 from claimbench.bench.run.expected_rows import rows
 from claimbench.bench.store.encoding import encode_samples
 from claimbench.bench.store.evidence import kind_of
@@ -25,11 +25,10 @@ def _edited(case: Case) -> Iterator[Doubt]:
     submission = case.submission
     if submission.header.sha256 != submission.sha256:
         yield None, "its lines are not those that its header's digest was made of"
-    named = {entry.record.environment for entry in case.entries}
-    if named and submission.environment_digest not in named:
+    if case.entries and submission.environment_digest not in {entry.record.environment for entry in case.entries}:
         yield None, "the environment's digest is not the one that the records name"
     for entry in case.entries:
-        if entry.record.key != entry.record.job.key():
+        if entry.record.key != entry.job.key():
             yield entry, "the key of its job is not the digest of the job"
     for key, (line, found) in submission.samples.items():
         if encode_samples(found)[0] != key:
@@ -77,9 +76,7 @@ def _complete(case: Case) -> Iterator[Doubt]:
     if not case.measured:
         yield None, "it holds no figure: every record says why there is none" if case.entries else "it holds no record"
     planned = {job.key(): job for job in case.submission.plan.jobs}
-    done: dict[str, list[Entry]] = {}
-    for entry in case.entries:
-        done.setdefault(entry.record.job.key(), []).append(entry)
+    done = grouped(case.entries, lambda entry: entry.job.key())
     left = [job for key, job in planned.items() if key not in done]
     if left:
         name = " ".join(part for part in (left[0].subject, left[0].form, left[0].metric) if part)
@@ -89,33 +86,26 @@ def _complete(case: Case) -> Iterator[Doubt]:
         if key not in planned:
             yield from ((entry, "its job is not in the plan of the run") for entry in entries)
         yield from _rows(entries)
-    yield from _samples(case)
+    named, samples = {entry.record.samples_key for entry in case.entries}, case.submission.samples
+    for entry in case.entries:
+        if entry.record.samples_key and entry.record.samples_key not in samples:
+            yield entry, "the samples that it names are not in the file"
+    yield from ((line, "no record names these samples") for key, (line, _) in samples.items() if key not in named)
 
 
 def _rows(entries: list[Entry]) -> Iterator[Doubt]:
     """Hold the records of one job against the rows that it has."""
     found: dict[str, Entry] = {}
     for entry in entries:
-        other = found.setdefault(entry.record.measurement.metric, entry)
+        other = found.setdefault(entry.row.metric, entry)
         if other is not entry:
             yield entry, f"line {other.line} holds the same row of the same job"
-    job = entries[0].record.job
-    missing = [name for name, _ in rows(job) if name not in found] if job.metric in METRICS else []
+    first = entries[0]
+    missing = [name for name, _ in rows(first.job) if name not in found] if first.job.metric in METRICS else []
     if missing:
-        yield entries[0], f"its job has no {' and no '.join(missing)}"
+        yield first, f"its job has no {' and no '.join(missing)}"
     elif any(entry.record.rows != len(found) for entry in entries):
-        yield entries[0], f"it says that its job has {entries[0].record.rows} rows, and has {len(found)}"
-
-
-def _samples(case: Case) -> Iterator[Doubt]:
-    """Hold the samples that records name against those that are there."""
-    named = {entry.record.samples_key for entry in case.entries}
-    for entry in case.entries:
-        if entry.record.samples_key and entry.record.samples_key not in case.submission.samples:
-            yield entry, "the samples that it names are not in the file"
-    for key, (line, _) in case.submission.samples.items():
-        if key not in named:
-            yield line, "no record names these samples"
+        yield first, f"it says that its job has {first.record.rows} rows, and has {len(found)}"
 
 
 @rule("private", "No text holds an absolute path: folders name users.")
@@ -123,25 +113,23 @@ def _private(case: Case) -> Iterator[Doubt]:
     for entry in case.entries:
         if next(paths(entry.content), None):
             yield entry, "it holds an absolute path of the machine; `bench submit` leaves file names only"
-    for what, content in (("environment", case.submission.environment), ("header", case.submission.header.submitter)):
+    for what, content in (("environment", case.environment), ("header", case.submission.header.submitter)):
         if next(paths(content), None):
             yield None, f"the {what} holds an absolute path of the machine"
 
 
 @rule("evidence", "A measured figure carries the evidence that this suite writes with it.")
 def _evidence(case: Case) -> Iterator[Doubt]:
-    for entry in case.measured:
-        row = entry.record.measurement
-        model = kind_of(row.metric)
-        if not row.method:
+    for entry, _ in case.measured:
+        kind = kind_of(entry.row.metric)
+        if not entry.row.method:
             yield entry, "it does not say how it was measured"
-        if model is None:
+        if kind is None or entry.evidence is not None:
             continue
         try:
-            model.model_validate(row.detail)
+            kind.model_validate(entry.row.detail)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
-            first = faults[0]
-            place = ".".join(str(part) for part in ("detail", *first["loc"]))[:120]
+            place = ".".join(str(part) for part in ("detail", *faults[0]["loc"]))[:120]
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            yield entry, f"its evidence is not as it is written here: {place}: {first['msg']}{more}"
+            yield entry, f"its evidence is not as it is written here: {place}: {faults[0]['msg']}{more}"

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag, ValidationError
 
 from claimbench.bench.core import records
 from claimbench.bench.core.records import SCHEMA_VERSION, Options
@@ -31,15 +23,7 @@ Size = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Header(Strict):
-    """The first line.
-
-    Attributes:
-        submission: :data:`VERSION`.
-        run: the run's id.
-        device: the device's short name.
-        submitter: the name of the person who hands it in, as they want to be called; may be empty.
-        sha256: of all bytes behind this line.
-    """
+    """The first line: the :data:`VERSION`, who hands it in (may be empty), and the digest of all bytes behind it."""
 
     submission: int
     run: RunId
@@ -75,11 +59,10 @@ class UnknownGpu(Strict):
     unknown: Text
 
 
-def _kind_of_gpu(gpu: Any) -> str:
-    return "unknown" if isinstance(gpu, dict) and gpu.keys() == {"unknown"} else "known"
-
-
-AnyGpu = Annotated[Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unknown")], Discriminator(_kind_of_gpu)]
+AnyGpu = Annotated[
+    Annotated[Gpu, Tag("known")] | Annotated[UnknownGpu, Tag("unknown")],
+    Discriminator(lambda gpu: "unknown" if isinstance(gpu, dict) and gpu.keys() == {"unknown"} else "known"),
+]
 
 
 class Environment(Strict):
@@ -172,7 +155,7 @@ KINDS: dict[str, type[BaseModel]] = {
 
 
 def version_problem(kind: str, content: Any) -> str | None:
-    """Return the error in the version that a header or a record states, or None."""
+    """Return what is wrong with the version that a header or a record states, or None."""
     name, known = {"header": ("submission", VERSION), "record": ("schema", SCHEMA_VERSION)}.get(kind, ("", 0))
     found = content.get(name) if name and isinstance(content, dict) else known
     if type(found) is int and found == known:

@@ -6,18 +6,18 @@ Only code and hyper-parameters of this repository are run, never those of a subm
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
 
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Options, Settings, resize
+from claimbench.bench.measure.flops import TRAINING_BATCH, UncountedError, count
 from claimbench.bench.papers import registry
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from claimbench.bench.core.task import Example
+from claimbench.bench.papers.models.build import seeded
+from claimbench.bench.tasks.subject import DTYPES, build
 
 TIMM = "timm:"
 
@@ -46,6 +46,11 @@ class Facts:
     problem: str = ""
 
 
+def subject_of(job: Job) -> tuple[str, str, str]:
+    """Return the values that tell a model from others."""
+    return job.paper, job.subject, job.form
+
+
 class Models:
     """Builds models on torch's meta device, without memory for weights if that is possible, and remembers their facts.
 
@@ -64,7 +69,7 @@ class Models:
         Raises:
             UserError: there is no such paper, variant, form or timm model; names the nearest.
         """
-        key = (job.paper, job.subject, job.form)
+        key = subject_of(job)
         if key not in self._options:
             try:
                 self._options[key] = _timm(job) if job.subject.startswith(TIMM) else _variant(job)
@@ -82,7 +87,7 @@ class Models:
             UserError: there is no such model; see :meth:`own`.
         """
         settings = Settings(input_size=job.settings.input_size, training=job.settings.training)
-        key = (job.paper, job.subject, job.form, settings)
+        key = (*subject_of(job), settings)
         if key not in self._facts:
             if max(settings.input_size, default=0) > LARGEST_SIDE:
                 return f"inputs of more than {LARGEST_SIDE} pixels a side are not tried here"
@@ -122,61 +127,40 @@ def _timm(job: Job) -> Options:
 
 
 def _examine(job: Job) -> Facts:
-    import torch
-
+    """Return the facts of a model; whole numbers keep their type in every precision."""
     try:
         with torch.device("meta"):
             model, shape = _build(job)
     except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it is built
         model, shape = _build(job)
+    parameters = list(model.parameters())
+    tensors = [*parameters, *model.buffers()]
     facts = Facts(
-        params=sum(p.numel() for p in model.parameters()),
-        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        weights_b=_weights(model),
+        params=sum(p.numel() for p in parameters),
+        trainable=sum(p.numel() for p in parameters if p.requires_grad),
+        weights_b={
+            precision: sum(t.numel() * (dtype.itemsize if t.is_floating_point() else t.element_size()) for t in tensors)
+            for precision, dtype in DTYPES.items()
+        },
     )
-    flops, problem = _count(model, resize(shape, job.settings.input_size), job)
-    return replace(facts, flops=flops, problem=problem)
+    try:
+        return replace(facts, flops=_count(model, shape, job))
+    except UncountedError as error:
+        return replace(facts, problem=str(error))
+    except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it runs
+        return replace(facts, flops=_count(*_build(job), job))
 
 
 def _build(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
-    from claimbench.bench.papers.models.build import seeded
-    from claimbench.bench.tasks.subject import build
-
     with seeded():
         model, _, shape = build(job)
     return model.eval(), shape
 
 
-def _weights(model: nn.Module) -> dict[str, int]:
-    """Return the bytes of parameters and buffers in each precision; whole numbers keep their type."""
-    from claimbench.bench.tasks.subject import DTYPES
-
-    tensors = [*model.parameters(), *model.buffers()]
-    return {
-        precision: sum(t.numel() * (dtype.itemsize if t.is_floating_point() else t.element_size()) for t in tensors)
-        for precision, dtype in DTYPES.items()
-    }
-
-
-def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> tuple[float | None, str]:
-    """Return the FLOPs of one sample as :mod:`claimbench.bench.measure.flops` counts them, or why they cannot be
-    counted.
-    """
-    from claimbench.bench.measure.flops import TRAINING_BATCH, UncountedError, count
-
-    training = job.settings.training
-    batch = TRAINING_BATCH if training else 1
-    sample = _sample(shape, batch, job)
-    try:
-        return count(model, sample, training=training).flops / batch, ""
-    except UncountedError as error:
-        return None, str(error)
-    except (RuntimeError, NotImplementedError, TypeError):  # it reads values while it runs
-        model, _ = _build(job)
-        return count(model, sample, training=training).flops / batch, ""
-
-
-def _sample(shape: tuple[int, ...], batch: int, job: Job) -> Example:
-    import torch
-
-    return tasks.of(job.options).example(shape, batch, torch.Generator().manual_seed(0), job.options.config)
+def _count(model: nn.Module, shape: tuple[int, ...], job: Job) -> float:
+    """Return the FLOPs of one sample as :mod:`claimbench.bench.measure.flops` counts them."""
+    batch = TRAINING_BATCH if job.settings.training else 1
+    generator = torch.Generator().manual_seed(0)
+    shape = resize(shape, job.settings.input_size)
+    sample = tasks.of(job.options).example(shape, batch, generator, job.options.config)
+    return count(model, sample, training=job.settings.training).flops / batch

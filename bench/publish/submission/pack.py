@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, read_job
-from claimbench.bench.publish.submission import document
+from claimbench.bench.publish.submission.document import seal
 from claimbench.bench.publish.submission.private import paths, scrub
-from claimbench.bench.run.run_file import RUNS, RunFile
+from claimbench.bench.run.run_file import RUNS
 from claimbench.bench.store.encoding import StoredRecord, encode
+from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store, environment_file
+
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -37,15 +44,24 @@ class Packed:
     left_out: tuple[str, ...]
     shortened: tuple[str, ...]
 
+    def summary(self, path: Path | None) -> dict[str, Any]:
+        """Return the content, JSON-ready; with all of its lines if no file was written."""
+        file = {"file": str(path)} if path else {"file": None, "lines": self.data.decode().splitlines()}
+        others = {name: value for name, value in vars(self).items() if name != "data"}
+        return {**others, **file, "bytes": len(self.data)}
+
 
 def pack(results: Path, run: str, submitter: str = "") -> Packed:
     """Return the submission of ``run``, or of the newest run if it is ``latest``.
 
     Raises:
-        UserError: there is no such run, it is damaged, or it has nothing that others could check.
+        UserError: there is no such run, it is damaged, or it has nothing that others could check; or the submitter's
+            name is too long, or holds characters that cannot be printed.
     """
-    plan = RUNS.load(results, run)
-    store = Store(results)
+    submitter = submitter.strip()
+    if len(submitter) > LONGEST_NAME or not submitter.isprintable():
+        raise UserError(f"--name takes up to {LONGEST_NAME} printable characters")
+    plan, store = RUNS.load(results, run), Store(results)
     found = store.query(run=plan.run)
     records = [record for record in found if _is_shared(record.job)]
     if not records:
@@ -53,19 +69,23 @@ def pack(results: Path, run: str, submitter: str = "") -> Packed:
     devices, digests = {r.device for r in records}, {r.environment for r in records}
     if len(devices) > 1 or len(digests) > 1:
         raise UserError(f"run {plan.run} was measured in {len(digests)} environments: measure it again in one")
-    plain = [_scrub_record(replace(r, measurement=replace(r.measurement, samples=store.samples(r)))) for r in records]
     environment = scrub(store.environment(records[0].environment))
+    digest, _ = environment_file(environment)
+    encoded = [encode(_scrub_record(record, store.samples(record), digest), record.rows) for record in records]
     if store.problems:
         place, text = store.problems[0]
         raise UserError(f"run {plan.run} is damaged: {place}: {text}")
-    digest, _ = environment_file(environment)
-    encoded = [encode(replace(record, environment=digest), record.rows) for record in plain]
     samples = dict.fromkeys(line for _, line in encoded if line is not None)
+    shared = replace(plan, jobs=tuple(_scrub_job(job) for job in plan.jobs if _is_shared(job)))
+    head = ({"environment": environment}, {"plan": shared.to_json()})
+    lines = [orjson.dumps(line, option=orjson.OPT_SORT_KEYS, default=str) for line in head]
+    lines += [b'{"record":' + line + b"}" for line, _ in encoded]
+    lines += [b'{"samples":' + line + b"}" for line in samples]
     device = records[0].device
     return Packed(
         run=plan.run,
         device=device,
-        data=document.write(environment, _scrub_plan(plan), [line for line, _ in encoded], samples, device, submitter),
+        data=seal(lines, plan.run, device, submitter),
         environment=environment,
         records=len(records),
         samples=len(samples),
@@ -83,12 +103,24 @@ def _scrub_job(job: Job) -> Job:
     return read_job(scrub(job.to_json()))
 
 
-def _scrub_record(record: StoredRecord) -> StoredRecord:
+def _scrub_record(record: StoredRecord, samples: tuple[float, ...], environment: str) -> StoredRecord:
     """Return a record without its private parts; its key follows when it is encoded."""
-    samples = record.measurement.samples
-    measurement = Measurement(**{**scrub(asdict(replace(record.measurement, samples=()))), "samples": samples})
-    return replace(record, job=_scrub_job(record.job), measurement=measurement)
+    row = Measurement(**{**scrub(asdict(record.measurement)), "samples": samples})
+    return replace(record, job=_scrub_job(record.job), measurement=row, environment=environment)
 
 
-def _scrub_plan(plan: RunFile) -> RunFile:
-    return replace(plan, jobs=tuple(_scrub_job(job) for job in plan.jobs if _is_shared(job)))
+def write(path: Path, data: bytes) -> None:
+    """Write a submission; the same bytes for the same run, compressed or not.
+
+    Raises:
+        UserError: the file is there already with another content, or cannot be written.
+    """
+    body = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: --out takes a file")
+    try:
+        if path.exists() and path.read_bytes() != body:
+            raise UserError(f"{path} exists and holds something else: choose another name with --out")
+    except OSError as error:
+        raise UserError(f"{path} exists and cannot be read ({error.strerror})") from error
+    write_whole(path, body)

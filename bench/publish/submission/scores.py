@@ -9,20 +9,17 @@ from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.measure.golden import TOLERANCE, load_golden
 from claimbench.bench.papers import golden_files, registry
-from claimbench.bench.publish.submission.case import Case
 from claimbench.bench.publish.submission.document import Entry
-from claimbench.bench.publish.submission.reasons import Doubt, rule
+from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.report import sanity
 from claimbench.bench.store.evidence import (
     CorruptionAccuracyEvidence,
     FirstHitsEvidence,
     GoldenEvidence,
     HitsEvidence,
-    OutputEvidence,
     ParityEvidence,
     PictureEvidence,
     WholeEvidence,
-    read,
 )
 
 REFUSED = ("chance", "top5-below-top1")
@@ -31,55 +28,41 @@ REFUSED = ("chance", "top5-below-top1")
 EXACT = 1e-9
 
 
-def _on_pictures(case: Case) -> Iterator[tuple[Entry, float, PictureEvidence]]:
-    """Yield the possible scores on pictures, each with its value and evidence."""
-    for entry in case.measured:
-        value, evidence = entry.record.measurement.value, read(entry.record.measurement)
-        if isinstance(evidence, PictureEvidence) and value is not None and not sanity.out_of_range(entry.record):
-            yield entry, value, evidence
-
-
 @rule(
     "impossible-score",
     "A score is of pictures of its set; one that counts them is their share, with its Wilson interval.",
 )
-def _share(case: Case) -> Iterator[Doubt]:
-    for entry, value, evidence in _on_pictures(case):
-        if isinstance(evidence, WholeEvidence) and evidence.images > evidence.images_in_set:
-            yield entry, f"it is of {evidence.images} pictures, and the set has {evidence.images_in_set}"
-        elif isinstance(evidence, HitsEvidence):
-            mean = isinstance(evidence, CorruptionAccuracyEvidence)
-            problem = _answers_problem(evidence) or ("" if mean else _share_problem(entry, evidence, value))
-            if problem:
-                yield entry, problem
+@each(PictureEvidence)
+def _share(case: Case, entry: Entry, evidence: PictureEvidence) -> Iterator[str]:
+    images = evidence.images
+    if sanity.out_of_range(entry.record):
+        return
+    if isinstance(evidence, WholeEvidence) and images > evidence.images_in_set:
+        yield f"it is of {images} pictures, and the set has {evidence.images_in_set}"
+    elif isinstance(evidence, HitsEvidence):
+        if evidence.correct > images:
+            yield f"{evidence.correct} of {images} pictures are right"
+            return
+        answers = list(_answers(evidence)) if isinstance(evidence, FirstHitsEvidence) else []
+        others = [right for _, right in answers if right != evidence.correct]
+        if any(count != images for count, _ in answers):
+            yield f"it is of {images} pictures, and has answers to others"
+        elif others:
+            yield f"{others[0]} of its predictions are right, and it states {evidence.correct}"
+        elif not isinstance(evidence, CorruptionAccuracyEvidence):
+            yield from _share_problem(entry, evidence)
 
 
-def _share_problem(entry: Entry, evidence: HitsEvidence, value: float) -> str:
-    row, share = entry.record.measurement, 100 * evidence.correct / evidence.images
-    if abs(share - value) > EXACT:
-        return f"it is {value:g} %, and {evidence.correct} of {evidence.images} pictures are {share:g} %"
+def _share_problem(entry: Entry, evidence: HitsEvidence) -> Iterator[str]:
+    row, share = entry.row, 100 * evidence.correct / evidence.images
     low, high = (100 * bound for bound in wilson(evidence.correct, evidence.images))
-    if row.low is None or row.high is None or abs(row.low - low) > 1e-6 or abs(row.high - high) > 1e-6:
-        return f"its interval is not Wilson's, from {low:.4g} to {high:.4g} %"
-    return ""
+    if abs(share - (row.value or 0)) > EXACT:
+        yield f"it is {row.value:g} %, and {evidence.correct} of {evidence.images} pictures are {share:g} %"
+    elif row.low is None or row.high is None or max(abs(row.low - low), abs(row.high - high)) > 1e-6:
+        yield f"its interval is not Wilson's, from {low:.4g} to {high:.4g} %"
 
 
-def _answers_problem(evidence: HitsEvidence) -> str:
-    """Hold the number of right pictures against all of them, and against each if the answers are there."""
-    if evidence.correct > evidence.images:
-        return f"{evidence.correct} of {evidence.images} pictures are right"
-    if not isinstance(evidence, FirstHitsEvidence):
-        return ""
-    found = list(_counts(evidence))
-    if any(images != evidence.images for images, _ in found):
-        return f"it is of {evidence.images} pictures, and has answers to others"
-    right = next((right for _, right in found if right != evidence.correct), evidence.correct)
-    return (
-        f"{right} of its predictions are right, and it states {evidence.correct}" if right != evidence.correct else ""
-    )
-
-
-def _counts(evidence: FirstHitsEvidence) -> Iterator[tuple[int, int]]:
+def _answers(evidence: FirstHitsEvidence) -> Iterator[tuple[int, int]]:
     """Yield the number of pictures and the number of right ones, for each form in which the evidence states them."""
     if evidence.right is not None:
         try:
@@ -95,20 +78,19 @@ def _counts(evidence: FirstHitsEvidence) -> Iterator[tuple[int, int]]:
 
 
 @rule("random-weights", "A score needs trained weights.")
-def _random(case: Case) -> Iterator[Doubt]:
-    for entry, _, _ in _on_pictures(case):
-        if entry.record.job.settings.weights == "random":
-            yield entry, "it was measured with random weights"
+@each(PictureEvidence)
+def _random(case: Case, entry: Entry, evidence: PictureEvidence) -> Iterator[str]:
+    if entry.job.settings.weights == "random" and not sanity.out_of_range(entry.record):
+        yield "it was measured with random weights"
 
 
 @rule("unlikely-score", "No score is at chance, and the first five classes hold the first.")
 def _sane(case: Case) -> Iterator[Doubt]:
-    good = [entry for entry, value, evidence in _on_pictures(case) if isinstance(evidence, HitsEvidence) and value >= 0]
-    others = [e for e in case.measured if e.record.measurement.metric in ("params", "macs", "parity")]
-    for finding in sanity.check([entry.record for entry in (*good, *others)]):
-        places = [e for e in good if e.record.job.key() in finding.jobs]
+    scores = [e for e, _ in case.of(HitsEvidence) if not sanity.out_of_range(e.record) and (e.row.value or 0) >= 0]
+    others = [entry for entry, _ in case.rows("params", "macs", "parity")]
+    for finding in sanity.check([entry.record for entry in (*scores, *others)]):
         if finding.rule in REFUSED:
-            yield from ((entry, finding.message) for entry in places)
+            yield from ((entry, finding.message) for entry in scores if entry.job.key() in finding.jobs)
         elif finding.rule not in ("not-positive", "out-of-range"):
             case.note(finding.message)
 
@@ -117,31 +99,26 @@ def _sane(case: Case) -> Iterator[Doubt]:
     "parity-not-passed",
     "Parity passes where every output is within the tolerance of its golden, and the worst is the figure.",
 )
-def _parity(case: Case) -> Iterator[Doubt]:
-    for entry, value in case.rows("parity"):
-        evidence = read(entry.record.measurement)
-        if not isinstance(evidence, ParityEvidence):
-            continue
-        job = entry.record.job
-        problems = [problem for golden in evidence.goldens if (problem := _golden_problem(job, golden))]
-        worst = max(_worst(golden) for golden in evidence.goldens)
-        if problems:
-            yield entry, problems[0]
-        elif evidence.passed != all(golden.passed for golden in evidence.goldens):
-            yield entry, "it is called passed, and one of its goldens did not pass"
-        elif abs(value - worst) > EXACT * max(worst, 1e-300):
-            yield entry, f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
+@each(ParityEvidence)
+def _parity(case: Case, entry: Entry, evidence: ParityEvidence) -> Iterator[str]:
+    value, goldens = entry.row.value or 0, evidence.goldens
+    problem = next(filter(None, (_golden_problem(entry.job, golden) for golden in goldens)), "")
+    worst = max(_worst(golden) for golden in goldens)
+    if problem:
+        yield problem
+    elif evidence.passed != all(golden.passed for golden in goldens):
+        yield "it is called passed, and one of its goldens did not pass"
+    elif abs(value - worst) > EXACT * max(worst, 1e-300):
+        yield f"it is {value:.3g}, and the worst of its outputs is off by {worst:.3g}"
 
 
 def _golden_problem(job: Job, golden: GoldenEvidence) -> str:
     usual, allowed = TOLERANCE.get(golden.dtype), golden.tolerance
-    if allowed != usual:
-        stated = _stated(job, golden)
-        if stated is None:
-            return f"the tolerance of {golden.file} is {allowed:g}, and in {golden.dtype} it is {usual}"
-        if allowed != stated:
-            return f"the tolerance of {golden.file} is {allowed:g}, and its record states {stated:g}"
-    worst = _worst(golden)
+    stated, worst = usual if allowed == usual else _stated(job, golden), _worst(golden)
+    if stated is None:
+        return f"the tolerance of {golden.file} is {allowed:g}, and in {golden.dtype} it is {usual}"
+    if allowed != stated:
+        return f"the tolerance of {golden.file} is {allowed:g}, and its record states {stated:g}"
     if golden.passed and worst > allowed:
         return f"{golden.file} is called passed, and is off by {worst:.3g} where {allowed:g} is allowed"
     if not golden.passed and worst <= allowed:
@@ -151,8 +128,7 @@ def _golden_problem(job: Job, golden: GoldenEvidence) -> str:
 
 def _stated(job: Job, golden: GoldenEvidence) -> float | None:
     """Return the tolerance that the golden's record states; None if it states none, or is not among those here."""
-    name = f"{job.paper}/{golden.file}"
-    entry = registry.entries().get(job.paper)
+    name, entry = f"{job.paper}/{golden.file}", registry.entries().get(job.paper)
     if entry is None or name not in golden_files.names(job.paper, job.subject, entry.variants):
         return None
     record = load_golden(golden_files.path(name))
@@ -160,7 +136,6 @@ def _stated(job: Job, golden: GoldenEvidence) -> float | None:
 
 
 def _worst(golden: GoldenEvidence) -> float:
+    """Return the largest relative difference of an output; infinity where one could not be compared."""
     found = golden.outputs.values()
-    if any(not isinstance(output, OutputEvidence) for output in found):
-        return float("inf")
-    return max(max(o.max_rel, o.l2_rel, o.mean_rel) for o in found if isinstance(o, OutputEvidence))
+    return max(float("inf") if isinstance(o, str) else max(o.max_rel, o.l2_rel, o.mean_rel) for o in found)

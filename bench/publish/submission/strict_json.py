@@ -25,47 +25,27 @@ def loads(line: bytes) -> Any:
         StrictError: it is not UTF-8, not JSON, or breaks a rule above.
     """
     try:
-        text = line.decode("utf-8")
+        value = _DECODER.decode(line.decode())
+        _check(value, DEEPEST)
     except UnicodeDecodeError as error:
         raise StrictError(f"it is not UTF-8 (byte {error.start + 1} of the line)") from error
-    try:
-        value = _DECODER.decode(text)
-    except StrictError:
-        raise
+    except UnicodeEncodeError as error:
+        raise StrictError("a text holds half a character") from error
     except json.JSONDecodeError as error:
         raise StrictError(f"it is not valid JSON ({error.msg}, column {error.colno})") from error
     except RecursionError as error:
         raise StrictError("it is nested too deeply") from error
-    _check(value)
     return value
 
 
-def _check(value: Any) -> None:
-    """Look at every level without recursion."""
-    level = [value]
-    for _ in range(DEEPEST):
-        inner: list[Any] = []
-        for entry in level:
-            if isinstance(entry, dict):
-                inner += entry.values()
-                for name in entry:
-                    _check_text(name)
-            elif isinstance(entry, list):
-                inner += entry
-            elif isinstance(entry, str):
-                _check_text(entry)
-        if not inner:
-            return
-        level = inner
-    raise StrictError(f"it is nested more than {DEEPEST} deep")
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise StrictError("a text holds half a character") from error
-    if "\0" in text:
+def _check(value: Any, levels: int) -> None:
+    """Look at the texts of nested data, which may have that many levels."""
+    if not levels:
+        raise StrictError(f"it is nested more than {DEEPEST} deep")
+    if isinstance(value, dict | list):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(inner, levels - 1)
+    elif isinstance(value, str) and b"\0" in value.encode():
         raise StrictError("a text holds NUL")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import orjson
 from claimbench.bench.core.records import Record
 from claimbench.bench.publish.submission.check import Verdict
 from claimbench.bench.publish.submission.document import Submission
-from claimbench.bench.publish.submission.reasons import Reason
+from claimbench.bench.publish.submission.models import subject_of
+from claimbench.bench.publish.submission.rules import Reason
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.encoding import encode
 from claimbench.bench.store.store import Store
@@ -41,18 +41,7 @@ def take_in(verdict: Verdict, results: Path) -> tuple[Verdict, bool]:
 def _figure(record: Record) -> tuple[object, ...]:
     """Return the key that two records of the same figure share; paths in options differ from machine to machine."""
     job, row = record.job, record.measurement
-    return (
-        job.paper,
-        job.subject,
-        job.form,
-        job.settings,
-        job.round,
-        row.metric,
-        row.value,
-        row.low,
-        row.high,
-        record.time,
-    )
+    return (*subject_of(job), job.settings, job.round, row.metric, row.value, row.low, row.high, record.time)
 
 
 def _add(submission: Submission, results: Path) -> None:
@@ -61,21 +50,17 @@ def _add(submission: Submission, results: Path) -> None:
     Its plan and who handed it in are kept under ``submissions``, apart from the plans of runs that can be resumed here.
     The records go last: a reader never sees a run without its samples or its environment.
     """
-    store, header = Store(results), submission.header
-    store.add_environment(submission.environment)
+    header = submission.header
+    Store(results).add_environment(submission.environment)
     origin = {"header": header.model_dump(), "plan": submission.plan.to_json()}
     body = orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
     jsonl.write_whole(results / "submissions" / f"{header.run}.json", body)
     encoded = []
     for entry in submission.entries:
-        measurement = replace(entry.record.measurement, samples=entry.samples)
+        measurement = replace(entry.row, samples=entry.samples)
         encoded.append(encode(replace(entry.record, measurement=measurement), entry.record.rows))
+    samples = dict.fromkeys(line + b"\n" for _, line in encoded if line is not None)
     name = f"{header.device}/{header.run}.jsonl"
-    samples = dict.fromkeys(line for _, line in encoded if line is not None)
     if samples:
-        jsonl.write_whole(results / "samples" / name, _lines(samples))
-    jsonl.write_whole(results / "records" / name, _lines(line for line, _ in encoded))
-
-
-def _lines(lines: Iterable[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines)
+        jsonl.write_whole(results / "samples" / name, b"".join(samples))
+    jsonl.write_whole(results / "records" / name, b"".join(line + b"\n" for line, _ in encoded))

@@ -44,6 +44,7 @@ TASK = Task(
             datasets=tuple(name for name in _OTHERS if name not in _NO_TOP5),
         ),
     ),
+    shares=True,
     not_measured={
         "imagenet1k_zero_shot_top1": Quantity(
             "ImageNet-1K top-1, zero-shot",

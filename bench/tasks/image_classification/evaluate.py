@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from claimbench.bench.core.bits import packed
 from claimbench.bench.core.errors import UnavailableError, UserError, unknown
@@ -19,32 +21,35 @@ from claimbench.bench.data.pictures.collection import Pictures
 from claimbench.bench.data.pictures.labelled import PictureSet
 from claimbench.bench.data.pictures.listing import expected_classes
 from claimbench.bench.data.pictures.manifest import check_classes
-from claimbench.bench.machine.group import Alone, Group, joined
-from claimbench.bench.measure.scoring import launch
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
-from claimbench.bench.measure.scoring.journal import TOP, Journal, Predictions
-from claimbench.bench.measure.scoring.lines import whole_file
-from claimbench.bench.measure.scoring.look import circumstances, kept_in, spread
+from claimbench.bench.measure.scoring.look import LineFormat, look, spread
 from claimbench.bench.store.evidence import FirstHitsEvidence, HitsEvidence, LabelledEvidence, PictureEvidence
 from claimbench.bench.tasks.image_classification import TASK
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
 from claimbench.bench.tasks.image_classification.data import find
-from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
-from claimbench.bench.tasks.image_classification.ranking import logits_of
+from claimbench.bench.tasks.image_classification.preprocessing import PreprocessedPictures, preprocessing_of
+from claimbench.bench.tasks.image_classification.ranking import TOP, Ranker, logits_of
 from claimbench.bench.tasks.image_classification.score import corruption_rows, hits, per_class, score
-from claimbench.bench.tasks.image_classification.sweep import BATCH_CPU, BATCH_GPU, Task, evaluate, restricted
 from claimbench.bench.tasks.subject import load_subject
 
 QUICK_IMAGES = 1000
+BATCH_CPU = 16
+BATCH_GPU = 128
+NONE = -1
+"""Stands for a rank that a model of fewer classes does not have."""
+
+Finding = tuple[list[int], bool]
+"""The ranked classes of a picture, up to :data:`~claimbench.bench.tasks.image_classification.ranking.TOP`, and whether
+they were near ties."""
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Evaluate a model on a data set; quick runs take 1,000 pictures of it.
 
     Options of the job: ``dataset`` (a name of the catalogue) and ``data`` (its place); ``input`` (the paper's
-    preprocessing); ``partial``, ``limit``, ``batch``, ``workers``; ``devices`` (one process each); ``predictions`` (the
-    common name of the files that hold each picture's prediction, by which an interrupted evaluation goes on); ``group``
-    (the name of the group to join, if torchrun started this process).
+    preprocessing); ``partial``, ``limit``, ``batch``, ``workers``; ``predictions`` (the common name of the files that
+    hold each picture's prediction, by which an interrupted evaluation goes on); ``group`` (the name of the group of
+    processes to join, if there are others).
 
     Raises:
         UnavailableError: there is no data set, the weights are random, or this model has no scores for classes.
@@ -53,54 +58,101 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     dataset = _dataset(job)
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
-    classes = count_classes(subject)
-    pictures = _pictures(job, dataset)
-    check_classes(dataset, pictures, classes, job.subject)
-    with ExitStack() as stack:
-        base = job.options.predictions or str(Path(stack.enter_context(tempfile.TemporaryDirectory()), "all"))
-        task = task_of(subject, job, dataset, pictures, Path(base))
-        devices = job.options.devices
-        if job.options.group:
-            group = stack.enter_context(joined(job.options.group))
-            try:
-                found = evaluate(subject, task, group)
-            except (UserError, UnavailableError):
-                if group.rank == 0:
-                    raise
-            if group.rank > 0:
-                return [
-                    Measurement.missing(row, unit, "the first process has it")
-                    for row, unit in TASK.expected(dataset.name)
-                ]
-        elif len(devices) > 1:
-            subject.model.to("meta")  # each process has a model of its own
-            launch.spread_out(job, base, share)
-            found = Journal(task.base, task.what).load(len(pictures))
-        else:
-            found = evaluate(subject, task, Alone())
-        return _rows(job, dataset, task, found)
+    pictures = find(dataset, job.options.data or "", partial=job.options.partial)
+    check_classes(dataset, pictures, count_classes(subject), job.subject)
+    limit = job.options.limit or (QUICK_IMAGES if job.settings.quick else None)
+    evaluation = PictureEvaluation(
+        dataset=dataset,
+        pictures=pictures,
+        chosen=spread(len(pictures), limit),
+        preprocessing=preprocessing_of(subject.sample_shape, job.options.input, subject.config, dataset),
+        allowed=sorted(expected_classes(dataset).values()) if dataset.subset else None,
+    )
+    found, kept = evaluation.run(subject, job)
+    return _rows(job, evaluation, found, kept)
 
 
-def share(job: Job, base: str, group: Group) -> None:
-    """Do one process's share of an evaluation whose data and model were checked before.
+@dataclass(frozen=True)
+class PictureEvaluation:
+    """Pictures and the way in which a model sees them.
 
-    Raises:
-        UserError, UnavailableError: from any of the processes.
+    Attributes:
+        dataset: whose pictures they are.
+        pictures: in the order in which batches are cut.
+        chosen: the positions of the pictures that count, ascending.
+        preprocessing: timm's transform arguments.
+        allowed: the classes that take part; None for all.
     """
-    problem: Exception | None = None
-    try:
-        subject = load_subject(job)
-        dataset = _dataset(job)
-        task = task_of(subject, job, dataset, _pictures(job, dataset), Path(base))
-    except (UserError, UnavailableError) as error:
-        problem = error
-    for raised in filter(None, group.gather(problem)):
-        raise raised
-    evaluate(subject, task, group)
+
+    dataset: PictureSet
+    pictures: Pictures
+    chosen: Sequence[int]
+    preprocessing: Mapping[str, Any]
+    allowed: list[int] | None
+
+    def run(self, subject: Subject, job: Job) -> tuple[list[Finding], dict[str, Any]]:
+        """Return the finding of each chosen picture, and the file that keeps them; see ``look`` for its errors.
+
+        Batches are cut once, from all chosen pictures; nothing is padded, so nothing counts twice.
+        """
+        what = {
+            "dataset": self.dataset.name,
+            "pictures": self.pictures.digest(),
+            "preprocessing": self.preprocessing,
+        }
+        batch = job.options.batch or (BATCH_GPU if subject.device.type == "cuda" else BATCH_CPU)
+        batches = (self.chosen[start : start + batch] for start in range(0, len(self.chosen), batch))
+        groups = ({index: index for index in cut} for cut in batches)
+        form = LineFormat(self._line, _finding)
+        return look(subject, job, what, groups, lambda cut: self._see(subject, job, cut), form)
+
+    def _see(self, subject: Subject, job: Job, batches: Sequence[list[int]]) -> Iterator[Iterable[Finding]]:
+        """Yield the findings of each batch of positions.
+
+        Raises:
+            UserError: a picture can no longer be read, or a score is not a number.
+            UnavailableError: the model gives no scores for classes.
+        """
+        on_gpu, workers = subject.device.type == "cuda", job.options.workers
+        if workers is None:
+            workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+        ranker = Ranker(subject, job.settings.precision, self.allowed)
+        loader = DataLoader(
+            PreprocessedPictures(self.pictures, self.preprocessing),
+            batch_sampler=batches,
+            num_workers=min(workers, len(batches)),
+            pin_memory=on_gpu,
+        )
+        try:
+            for samples, _ in loader:
+                yield zip(*ranker(samples), strict=True)
+        except UserError as error:
+            raise UserError(_sentence(error)) from error
+
+    def _line(self, key: Any, finding: Finding) -> dict[str, Any]:
+        """Return a finding as it is kept on the disk."""
+        labels, (top, settled) = self.pictures.labels[key], finding
+        line = {
+            "i": key,
+            "file": self.pictures.names[key].encode("utf-8", "backslashreplace").decode(),
+            "label": labels[0] if len(labels) == 1 else labels,
+            "top": top,
+        }
+        return line | ({"settled": True} if settled else {})
 
 
-def _pictures(job: Job, dataset: PictureSet) -> Pictures:
-    return find(dataset, job.options.data or "", partial=job.options.partial)
+def _finding(line: Mapping[str, Any]) -> tuple[int, Finding]:
+    """Return a picture's position and its finding from its line."""
+    top = [int(number) for number in line["top"]]
+    if not 0 < len(top) <= TOP:
+        raise ValueError(f"{len(top)} ranks")
+    return line["i"], (top, bool(line.get("settled")))
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error's sentence; a process that reads pictures wraps it in a traceback of its own."""
+    last = (str(error).strip().splitlines() or [""])[-1]
+    return last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
 
 
 def _dataset(job: Job) -> PictureSet:
@@ -114,34 +166,6 @@ def _dataset(job: Job) -> PictureSet:
     if not is_trained(job):
         raise UnavailableError("needs official weights: random ones score at chance")
     return dataset
-
-
-def task_of(subject: Subject, job: Job, dataset: PictureSet, pictures: Pictures, base: Path) -> Task:
-    """Return the evaluation that a job asks for."""
-    on_gpu = subject.device.type == "cuda"
-    limit = job.options.limit or (QUICK_IMAGES if job.settings.quick else None)
-    preprocessing = preprocessing_of(subject.sample_shape, job.options.input, subject.config, dataset)
-    batch = job.options.batch or (BATCH_GPU if on_gpu else BATCH_CPU)
-    workers = job.options.workers
-    allowed = sorted(expected_classes(dataset).values()) if dataset.subset else None
-    chosen = spread(len(pictures), limit)
-    return Task(
-        pictures=pictures,
-        chosen=chosen,
-        preprocessing=preprocessing,
-        precision=job.settings.precision,
-        batch=batch,
-        workers=workers if workers is not None else (min(8, os.cpu_count() or 1) if on_gpu else 0),
-        allowed=allowed,
-        base=base,
-        what={
-            "dataset": dataset.name,
-            "pictures": pictures.digest(),
-            "chosen": len(chosen),
-            "preprocessing": preprocessing,
-            **circumstances(subject, job),
-        },
-    )
 
 
 def classes_of(job: Job) -> int:
@@ -160,17 +184,16 @@ def count_classes(subject: Subject) -> int:
         return int(logits_of(subject.forward()(subject.make_inputs(1, 1)[0])).shape[1])
 
 
-def _rows(job: Job, dataset: PictureSet, task: Task, found: Predictions) -> list[Measurement]:
-    ranked = restricted(found, task.chosen)
-    pictures = task.pictures
-    labels = [pictures.labels[index] for index in task.chosen]
-    names = [pictures.names[index] for index in task.chosen]
+def _rows(job: Job, evaluation: PictureEvaluation, found: Sequence[Finding], kept: dict[str, Any]) -> list[Measurement]:
+    dataset, pictures = evaluation.dataset, evaluation.pictures
+    ranked = np.array([[*top, *[NONE] * (TOP - len(top))] for top, _ in found], dtype=np.int32)
+    labels = [pictures.labels[index] for index in evaluation.chosen]
+    names = [pictures.names[index] for index in evaluation.chosen]
     classes = dataset.classes or len(pictures.classes)
-    kept = bool(job.options.predictions)
     shared = PictureEvidence(
         dataset=dataset.name,
         images=len(labels),
-        classes=len(task.allowed) if task.allowed else classes,
+        classes=len(evaluation.allowed) if evaluation.allowed else classes,
         pictures_sha256=_pictures_digest(names, labels),
         partial=_is_partial(pictures),
         note=_partial(dataset, pictures) if _is_partial(pictures) else None,
@@ -178,16 +201,16 @@ def _rows(job: Job, dataset: PictureSet, task: Task, found: Predictions) -> list
     whole = LabelledEvidence(
         data=Path(job.options.data or "").name,
         images_in_set=len(pictures),
-        preprocessing=dict(task.preprocessing),
-        near_ties_settled=int(found.settled[list(task.chosen)].sum()),
+        preprocessing=dict(evaluation.preprocessing),
+        near_ties_settled=sum(settled for _, settled in found),
         protocol=dataset.source or None,
         **weights_of(job),
-        **(kept_in(whole_file(task.base)) if kept else {}),
+        **kept,
         top=TOP if kept else None,
     )
     if dataset.layout == "corruptions":
         return corruption_rows(dataset, ranked, names, labels, shared, whole)
-    what = _what(task, pictures)
+    what = _what(evaluation)
     expected = TASK.expected(dataset.name)
     return [_top(row, unit, ranked, labels, what, shared, whole, classes) for row, unit in expected]
 
@@ -214,9 +237,10 @@ def _top(
     return score(row, unit, what, evidence)
 
 
-def _what(task: Task, pictures: Pictures) -> str:
-    if len(task.chosen) < len(pictures):
-        return f"{len(task.chosen):,} images spread evenly over {len(pictures):,}"
+def _what(evaluation: PictureEvaluation) -> str:
+    chosen, pictures = len(evaluation.chosen), evaluation.pictures
+    if chosen < len(pictures):
+        return f"{chosen:,} images spread evenly over {len(pictures):,}"
     if _is_partial(pictures):
         return f"the {len(pictures):,} images that are there"
     return "all images"

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import TOP
+
+TOP = 5
+"""The number of highest-ranked classes kept of each picture."""
 
 CLOSE: dict[str, float] = {"fp32": 1e-4, "tf32": 5e-3, "fp16": 1e-2, "bf16": 5e-2}
 """Two neighbouring scores are close if they differ by less than this part of the picture's scale: far above the noise

@@ -17,4 +17,5 @@ TASK = Task(
         Score("{dataset}_mask_ap", "COCO mask AP", "%", least=0, most=100, needs=_NEEDS),
     ),
     cpu_batch=1,
+    shares=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +16,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import RESAMPLES
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
-from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look, spread
+from claimbench.bench.measure.scoring.look import look, spread
 from claimbench.bench.papers.openmmlab.found import Found
 from claimbench.bench.store.evidence import DetectionEvidence, WholeDetection
 from claimbench.bench.tasks.object_detection import TASK
@@ -65,9 +66,11 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     limit = job.options.limit or (QUICK_PICTURES if job.settings.quick else None)
     chosen = [truth.pictures[index] for index in spread(len(truth.pictures), limit)]
     shared = _shared(job, detector, truth, len(chosen)).to_detail()
-    what = {**circumstances(subject, job), **shared, "pictures": _sizes(chosen)}
+    what = {**shared, "pictures": _sizes(chosen)}
+    pictures = ({each.number: each} for each in chosen)
+    see = partial(_found, detector)
     with torch.inference_mode():
-        found, kept = look(job, what, ({each.number: each} for each in chosen), lambda group: _found(detector, group))
+        found, kept = look(subject, job, what, pictures, lambda groups: map(see, groups))
     results = [result for each in found for result in each]
     rows = zip(TASK.expected(COCO.name), KINDS, strict=True)
     return [_row(name, kind, detector, truth, chosen, results, shared | kept) for (name, _), kind in rows]
@@ -80,7 +83,6 @@ def _detector(subject: Subject, job: Job) -> Detector:
         raise UnavailableError("this model gives no boxes")
     if subject.mode != "eager" or subject.dtype != torch.float32:
         raise UnavailableError("detectors are scored in fp32 and eager mode only")
-    by_one_process(job, "detectors are scored")
     model: Any = subject.model
     known = {name: getattr(model, name) for name in ("preprocessing", "tested_shape") if hasattr(model, name)}
     return Detector(detect, bool(getattr(model, "masks", True)), **known)

@@ -13,8 +13,8 @@ from claimbench.bench.core.differences import PairedDifference
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import Ahead
-from claimbench.bench.measure.scoring.look import circumstances, look
+from claimbench.bench.measure.scoring.look import look
+from claimbench.bench.measure.scoring.tail import Ahead
 from claimbench.bench.papers import registry
 from claimbench.bench.store.evidence import GainEvidence, ProbeArm, ProbeEvidence, RowEvidence
 from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
@@ -49,8 +49,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         parts, weights = features.load(dataset, job.options.data or "", listener)
     quick = job.settings.quick
     seeds, recipe = range(QUICK_SEEDS if quick else SEEDS), QUICK_RECIPE if quick else HeadRecipe()
-    what = {**circumstances(subject, job), "encoder_sha256": weights, "recipe": vars(recipe)}
-    trained, kept = _trained(job, parts, dataset.classes, recipe, seeds, what)
+    what = {"encoder_sha256": weights, "recipe": vars(recipe)}
+    trained, kept = _trained(subject, job, parts, dataset.classes, recipe, seeds, what)
     heads, linear = trained[: len(seeds)], trained[len(seeds) :]
     evidence = ProbeEvidence(
         dataset=dataset.name,
@@ -70,6 +70,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
 
 
 def _trained(
+    subject: Subject,
     job: Job,
     parts: dict[str, Features],
     classes: int,
@@ -82,10 +83,11 @@ def _trained(
     pooled = {part: Features(found.tokens.float().mean(1), found.labels) for part, found in parts.items()}
     asked = [*((build, parts, seed) for seed in seeds), *((probe, pooled, seed) for seed in seeds)]
     found, kept = look(
+        subject,
         job,
         {**what, "of": "trainings", "features": features.digest_of(parts)},
         ({number: one} for number, one in enumerate(asked)),
-        lambda group: [_kept(train(make, given, recipe, seed)) for make, given, seed in group],
+        lambda groups: ([_kept(train(make, given, recipe, seed))] for [(make, given, seed)] in groups),
     )
     tests = len(parts["test"].labels)
     return [TrainedHead(decode(right, tests), rate, validation) for right, rate, validation in found], kept

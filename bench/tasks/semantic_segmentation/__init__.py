@@ -37,4 +37,5 @@ TASK = Task(
     cpu_batch=1,
     memory_batch=2,
     multi_scale=True,
+    shares=True,
 )

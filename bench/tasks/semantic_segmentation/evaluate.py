@@ -16,7 +16,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import RESAMPLES
 from claimbench.bench.core.task import Score, Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
-from claimbench.bench.measure.scoring.look import by_one_process, circumstances, spread
+from claimbench.bench.measure.scoring.look import spread
 from claimbench.bench.papers import registry
 from claimbench.bench.store.evidence import SegmentationEvidence, WholeEvidence, WholeSegmentationEvidence
 from claimbench.bench.tasks.semantic_segmentation import TASK
@@ -67,7 +67,6 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         raise UnavailableError("needs trained weights: random ones score at chance")
     if subject.mode == "cudagraph":
         raise UnavailableError("accuracy is measured in eager or compile mode only")
-    by_one_process(job, "segmentation models are scored")
     several = job.options.multi_scale
     network = _labeller(subject, several=several) or _segmenter(subject, job)
     pairs = listed(dataset, job.options.data, network.classes, partial=job.options.partial)
@@ -87,8 +86,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         protocol=dataset.source or None,
         **weights_of(job),
     )
-    told = {**circumstances(subject, job), **shared.to_detail(), **whole.to_detail()}
-    found, kept = evaluate(network, dataset, chosen, job, told)
+    told = {**shared.to_detail(), **whole.to_detail()}
+    found, kept = evaluate(subject, job, network, dataset, chosen, told)
     total = dataset.pictures or len(pairs)
     what = "all pictures" if len(chosen) == total else f"{len(chosen):,} of {total:,} pictures"
     able = isinstance(network, Labeller) and not several

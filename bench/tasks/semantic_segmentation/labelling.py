@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from claimbench.bench.core.records import Job
+from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.tasks.semantic_segmentation import data
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, Masks
@@ -162,17 +164,23 @@ class Labeller:
 
 
 def evaluate(
-    network: Segmenter | Labeller, dataset: Masks, pairs: Sequence[MaskedPicture], job: Job, what: Mapping[str, Any]
+    subject: Subject,
+    job: Job,
+    network: Segmenter | Labeller,
+    dataset: Masks,
+    pairs: Sequence[MaskedPicture],
+    what: Mapping[str, Any],
 ) -> tuple[dict[str, Overlaps], dict[str, Any]]:
     """Return the overlap of labels with masks, by the labels' source, and the file that keeps each picture's counts.
 
     Args:
+        subject: the model.
+        job: its option ``batch`` is the number of pictures of one padded size that go through the network at once; for
+            the others see :func:`claimbench.bench.measure.scoring.look.look`.
         network: the network that labels the pictures.
         dataset: whose pictures they are.
         pairs: the pictures and masks.
-        job: its options ``batch`` (pictures of one padded size that go through the network at once) and
-            ``predictions``; see :func:`claimbench.bench.measure.scoring.look.look`.
-        what: all that the labels depend on, JSON-ready.
+        what: all that the labels depend on besides the model, JSON-ready.
 
     Raises:
         UserError: a file cannot be read or does not fit; names it.
@@ -181,6 +189,7 @@ def evaluate(
     groups = network.groups(dataset, pairs, batch)
     named = ({"/".join(pair.picture.parts[-2:]): pair for pair in group} for group in groups)
     told = {**what, "batch": batch, "pictures": sizes(pairs)}
+    see = partial(network.see, dataset)
     with torch.inference_mode():
-        found, kept = look(job, told, named, lambda group: network.see(dataset, group))
+        found, kept = look(subject, job, told, named, lambda groups: map(see, groups))
     return {way: Overlaps.of((picture[way] for picture in found), network.classes) for way in found[0]}, kept

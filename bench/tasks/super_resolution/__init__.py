@@ -46,4 +46,5 @@ TASK = SuperResolution(
     datasets=DATASETS,
     default=DEFAULT,
     scores=tuple(_scores()),
+    shares=True,
 )

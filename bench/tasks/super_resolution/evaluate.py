@@ -16,7 +16,7 @@ from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained
-from claimbench.bench.measure.scoring.look import by_one_process, circumstances, look
+from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.store.evidence import EnlargementEvidence
 from claimbench.bench.tasks.super_resolution import data, resize, rrdbnet
 from claimbench.bench.tasks.super_resolution.catalogue import DATASETS, METHODS, SCALES, UNITS, LargePictures, row_names
@@ -72,7 +72,6 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     if job.options.data is None:
         raise UnavailableError(f"needs the pictures of {chosen.title}: give their folder with --data")
     found = data.find(chosen, job.options.data, scale, job.options.partial)
-    by_one_process(job, "super-resolution models are scored")
     task = ScaledSet(chosen, scale, found)
     methods: dict[str, Method | str] = {
         "": _network(subject, scale) if is_trained(job) else UNTRAINED,
@@ -80,8 +79,9 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         "rrdbnet": _rrdbnet(scale, subject.device),
     }
     able = {name: method for name, method in methods.items() if not isinstance(method, str)}
-    what = {**circumstances(subject, job), **task.evidence().to_detail(), "methods": list(able)}
-    seen, _ = look(job, what, ({pair.name: pair} for pair in found), lambda group: _see(able, group, scale))
+    what = {**task.evidence().to_detail(), "methods": list(able)}
+    pairs = ({pair.name: pair} for pair in found)
+    seen, _ = look(subject, job, what, pairs, lambda groups: (_see(able, group, scale) for group in groups))
     rows = []
     for name in METHODS:
         method = methods[name]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Job
-from claimbench.bench.watch.nightly.history import History, Unit, age, unit_of
+from claimbench.bench.watch.nightly.history import History, Past, Unit, unit_of
 
 WORTH = {"parity": 3.0, "params": 3.0, "flops": 3.0, "latency": 2.0, "throughput": 2.0, "memory": 1.0, "energy": 1.0}
 """The worth of a metric: correctness of a model counts first, then its speed, then the rest."""
@@ -81,48 +82,34 @@ def choose(
         now, commit, environment: of this night.
         budget: seconds; None for everything.
     """
-    units: dict[Unit, list[Job]] = {}
-    for job in jobs:
-        units.setdefault(unit_of(job), []).append(job)
-    costs = {unit: sum(history.seconds(job) for job in group) for unit, group in units.items()}
-    urgency = {unit: _urgency(unit, history, now, commit, environment) / max(costs[unit], 1.0) for unit in units}
-    order = sorted(units, key=lambda unit: -urgency[unit])
-    taken: dict[Unit, PlannedUnit] = {}
-    left: list[PlannedUnit] = []
+    urgent = []
+    for unit, group in grouped(jobs, unit_of).items():
+        cost = sum(history.seconds(job) for job in group)
+        days, state = _age(history.past(unit), now, commit, environment)
+        worth = WORTH.get(unit[2], OTHER_WORTH) * max(days, 0.01)
+        urgent.append((worth / max(cost, 1.0), PlannedUnit(unit, cost, state)))
+    run, left = [], []
     spent = 0.0
-    for unit in order:
-        why = _state(unit, history, now, commit, environment)
+    for _, planned in sorted(urgent, key=lambda one: -one[0]):
         # What alone takes longer than the budget has its turn in a night that has hardly begun, or it never would.
-        if budget is None or spent + min(costs[unit], budget) <= budget:
-            spent += costs[unit]
-            taken[unit] = PlannedUnit(unit, costs[unit], why)
+        if budget is None or spent + min(planned.seconds, budget) <= budget:
+            spent += planned.seconds
+            run.append(planned)
         else:
-            left.append(PlannedUnit(unit, costs[unit], why))
-    run = tuple(taken[unit] for unit in order if unit in taken)
-    return Choice(tuple(job for job in jobs if unit_of(job) in taken), run, tuple(left))
+            left.append(planned)
+    taken = {planned.unit for planned in run}
+    return Choice(tuple(job for job in jobs if unit_of(job) in taken), tuple(run), tuple(left))
 
 
-def _urgency(unit: Unit, history: History, now: datetime, commit: str, environment: str) -> float:
-    past = history.past(unit)
-    since = age(past, now)
-    days = NEVER_DAYS if since is None else since.total_seconds() / 86400
-    if past is not None and (past.commit, past.environment) != (commit, environment):
-        days *= CHANGED
-    return WORTH.get(unit[2], OTHER_WORTH) * max(days, 0.01)
-
-
-def _state(unit: Unit, history: History, now: datetime, commit: str, environment: str) -> str:
-    """Return the age of a unit as a phrase."""
-    past = history.past(unit)
-    since = age(past, now)
-    if past is None or since is None:
-        return "never measured here"
-    changed = [
-        *(["another commit"] if past.commit != commit else []),
-        *(["another environment"] if past.environment != environment else []),
-    ]
-    text = f"last measured {duration(since.total_seconds())} ago"
-    return f"{text}, at {' and '.join(changed)}" if changed else text
+def _age(past: Past | None, now: datetime, commit: str, environment: str) -> tuple[float, str]:
+    """Return the days that a unit's last measurement counts as old, and its age as a phrase."""
+    if past is None:
+        return NEVER_DAYS, "never measured here"
+    others = {"another commit": past.commit != commit, "another environment": past.environment != environment}
+    changed = " and ".join(name for name, other in others.items() if other)
+    since = max(0.0, (now - past.time).total_seconds())
+    text = f"last measured {duration(since)} ago" + (f", at {changed}" if changed else "")
+    return since / 86400 * (CHANGED if changed else 1), text
 
 
 def duration(length: float) -> str:

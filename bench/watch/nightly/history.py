@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import median
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.store import when
 
 LONGEST_S = 1800.0
 """A gap between two records that is longer was not spent on measuring: the run had been cut off."""
@@ -42,9 +44,7 @@ class History:
 
     def __init__(self, records: Iterable[StoredRecord]) -> None:
         self._past: dict[Unit, Past] = {}
-        runs: dict[str, list[StoredRecord]] = defaultdict(list)
-        for record in records:
-            runs[record.run].append(record)
+        runs = grouped(records, lambda record: record.run)
         self._seconds: dict[Unit, list[float]] = defaultdict(list)
         for run in sorted(runs):
             self._learn(run, runs[run])
@@ -63,10 +63,10 @@ class History:
 
     def _learn(self, run: str, records: list[StoredRecord]) -> None:
         """Take in one run: a job took as long as passed since the one before it was stored."""
-        before, key = _start(run), ""
+        before, key = when(run[:16]), ""
         seconds: dict[Unit, list[float]] = defaultdict(list)
         for record in records:
-            now = _time(record.time)
+            now = when(record.time)
             if now is None:
                 continue
             unit = unit_of(record.job)
@@ -82,24 +82,3 @@ class History:
 def unit_of(job: Job) -> Unit:
     """Return the unit that a job belongs to."""
     return job.paper, job.subject, job.metric
-
-
-def age(past: Past | None, now: datetime) -> timedelta | None:
-    """Return the age of the last measurement; None if there is none."""
-    return None if past is None else max(timedelta(0), now - past.time)
-
-
-def _start(run: str) -> datetime | None:
-    """Return the time at which a run began, from its id."""
-    try:
-        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

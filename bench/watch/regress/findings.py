@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,9 +42,9 @@ class Finding:
     Attributes:
         matched: the two series.
         verdict: see :data:`Verdict`.
+        reason: the ground of the verdict, one phrase.
         change: the relative change, of the time for times; None where there is none to give.
         low, high: its interval, which holds for all comparisons together; None where the method gives none.
-        reason: the ground of the verdict, one phrase.
         needed: further rounds a side that a decision takes; 0 if rounds do not decide it.
         cause: see :data:`Cause`; empty where nothing changed.
         because: the cause in words.
@@ -51,10 +52,10 @@ class Finding:
 
     matched: Matched
     verdict: Verdict
-    change: float | None
-    low: float | None
-    high: float | None
     reason: str
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
     needed: int = 0
     cause: Cause = ""
     because: str = ""
@@ -104,10 +105,8 @@ class RegressionReport:
 
     def sentence(self) -> str:
         """Return the whole in one sentence."""
-        counts: dict[str, int] = {}
-        for finding in self.findings:
-            counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
-        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
+        counts = Counter(finding.verdict for finding in self.findings)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         head = f"{len(self.regressions)} regressions" if len(self.regressions) != 1 else "1 regression"
         if not self.regressions:
             head = "no regression found" if self.unsettled else "no regression"

@@ -72,38 +72,36 @@ def _time(matched: Matched, pair: RoundPair, shift: Shift, machine: Shift | None
         sides = (matched.baseline, matched.candidate) if shift.size > 0 else (matched.candidate, matched.baseline)
         disturbed = busier(state(sides[0].rounds.values()), state(sides[1].rounds.values()))
         if not disturbed:
-            return Finding(matched, verdict, change, low, high, f"{rounds}, {noise}{beside}")
+            return Finding(matched, verdict, f"{rounds}, {noise}{beside}", change, low, high)
         reason = f"the machine was busier while it was slower: {disturbed}"
-        return Finding(matched, "cannot tell", change, low, high, reason, max(3, shift.needed))
+        return Finding(matched, "cannot tell", reason, change, low, high, needed=max(3, shift.needed))
     if shift.excluded:
-        return Finding(matched, "same", change, low, high, f"{rounds}, {noise}{beside}")
+        return Finding(matched, "same", f"{rounds}, {noise}{beside}", change, low, high)
     more = max(1, shift.needed - min(pair.rounds))
     if more > LARGEST_NEED:
         reason = f"{noise}: the machine is too noisy, more than {LARGEST_NEED} more rounds a side would be needed"
     else:
         reason = f"{noise}: {more} more round{'s' if more > 1 else ''} a side needed"
-    return Finding(matched, "cannot tell", change, low, high, reason + beside, more)
+    return Finding(matched, "cannot tell", reason + beside, change, low, high, needed=more)
 
 
 def _figure(matched: Matched) -> Finding:
     """Return the verdict on anything but two times that were measured."""
     before, after = matched.baseline, matched.candidate
     if not after.rounds:
-        return Finding(
-            matched, "failed", None, None, None, f"measured before, now not: {after.last.measurement.reason}"
-        )
+        return Finding(matched, "failed", f"measured before, now not: {after.last.measurement.reason}")
     if not before.rounds:
-        return Finding(matched, "mended", None, None, None, f"failed before: {before.last.measurement.reason}")
+        return Finding(matched, "mended", f"failed before: {before.last.measurement.reason}")
     if after.kind == "parity":
         return _parity(matched)
     old, new = before.value, after.value
     if old is None or new is None:
-        return Finding(matched, "cannot tell", None, None, None, "a time that is not positive")
+        return Finding(matched, "cannot tell", "a time that is not positive")
     change = (float(new) - float(old)) / abs(float(old)) if old else None
     if after.kind == "count" or after.row in EXACT:
         same = old == new
         reason = "exact" if same else f"{old} became {new}, and it may not move at all"
-        return Finding(matched, "same" if same else "changed", change, None, None, reason)
+        return Finding(matched, "same" if same else "changed", reason, change)
     return _tolerated(matched, float(old), float(new), change)
 
 
@@ -111,14 +109,14 @@ def _parity(matched: Matched) -> Finding:
     """Compare whether our model equals the official code; the last digits of the difference may vary."""
     before, after = (shown(side.last.measurement).passed for side in (matched.baseline, matched.candidate))
     if before == after:
-        return Finding(matched, "same", None, None, None, "holds as before" if after else "does not hold, as before")
+        return Finding(matched, "same", "holds as before" if after else "does not hold, as before")
     if after is False:
         worst = matched.candidate.value
         reason = f"it held, and now differs from the official code by {worst:.1e}"
-        return Finding(matched, "broken", None, None, None, reason)
+        return Finding(matched, "broken", reason)
     if before is False:
-        return Finding(matched, "mended", None, None, None, "it did not hold, and now does")
-    return Finding(matched, "cannot tell", None, None, None, "one side does not say whether it holds")
+        return Finding(matched, "mended", "it did not hold, and now does")
+    return Finding(matched, "cannot tell", "one side does not say whether it holds")
 
 
 def _tolerated(matched: Matched, old: float, new: float, change: float | None) -> Finding:
@@ -133,7 +131,7 @@ def _tolerated(matched: Matched, old: float, new: float, change: float | None) -
         beyond = beyond and abs(new - old) > RESIDENT_PAGES
         rule += " and 1 MiB"
     verdict: Verdict = "same" if not beyond else worse if new > old else better
-    return Finding(matched, verdict, change, None, None, rule)
+    return Finding(matched, verdict, rule, change)
 
 
 def _quality(matched: Matched, old: float, new: float, worse: Verdict, better: Verdict) -> Finding:
@@ -141,16 +139,13 @@ def _quality(matched: Matched, old: float, new: float, worse: Verdict, better: V
     before, after = matched.baseline.last.measurement, matched.candidate.last.measurement
     change = new - old
     if old == new:
-        return Finding(matched, "same", 0.0, None, None, "the same score")
-    if None in (before.low, before.high, after.low, after.high):
-        return Finding(matched, "cannot tell", change, None, None, "a score without an interval")
-    assert before.low is not None
-    assert before.high is not None
-    assert after.low is not None
-    assert after.high is not None
-    if after.high < before.low or after.low > before.high:
-        return Finding(matched, worse if new < old else better, change, None, None, "the scores' intervals are apart")
-    return Finding(matched, "cannot tell", change, None, None, "the scores differ, and their intervals overlap")
+        return Finding(matched, "same", "the same score", 0.0)
+    bounds = [bound for row in (before, after) for bound in (row.low, row.high) if bound is not None]
+    if len(bounds) < 4:
+        return Finding(matched, "cannot tell", "a score without an interval", change)
+    if bounds[3] < bounds[0] or bounds[2] > bounds[1]:
+        return Finding(matched, worse if new < old else better, "the scores' intervals are apart", change)
+    return Finding(matched, "cannot tell", "the scores differ, and their intervals overlap", change)
 
 
 def _explained(finding: Finding, controls: Sequence[str], machine: Shift | None) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Settings
 from claimbench.bench.report import metrics
 from claimbench.bench.watch.regress.series import Series
@@ -43,12 +44,6 @@ class Unmatched:
     across: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Difference:
-    kind: str
-    text: str
-
-
 def pair(
     baseline: Sequence[Series],
     candidate: Sequence[Series],
@@ -62,10 +57,7 @@ def pair(
         environments: give each side's environments by digest.
         across: names of :data:`ACROSS` that may differ.
     """
-    waiting: dict[tuple[str, ...], list[Series]] = {}
-    for series in baseline:
-        waiting.setdefault(_subject(series), []).append(series)
-    asked = set(across)
+    waiting, asked = grouped(baseline, _subject), set(across)
     found: dict[int, Matched] = {}
     lonely: list[int] = []
     for exact in (True, False):  # first those that need no leave, so that these never take one another's partner
@@ -74,7 +66,7 @@ def pair(
             if index in found:
                 continue
             partners = waiting.get(_subject(series), [])
-            fitting = [p for p in partners if {d.kind for d in _differences(p, series, environments)} <= allowed]
+            fitting = [p for p in partners if {kind for kind, _ in _differences(p, series, environments)} <= allowed]
             if fitting:
                 partner = min(fitting, key=lambda p: len(list(_differences(p, series, environments))))
                 partners.remove(partner)
@@ -111,8 +103,8 @@ def _unmatched(series: Series, partners: Sequence[Series], environments: tuple[E
     if not partners:
         return Unmatched(series, "only in the candidate")
     nearest = min((list(_differences(p, series, environments)) for p in partners), key=len)
-    reason = "; ".join(dict.fromkeys(difference.text for difference in nearest))
-    return Unmatched(series, reason or "measured twice", tuple(dict.fromkeys(d.kind for d in nearest)))
+    reason = "; ".join(dict.fromkeys(text for _, text in nearest))
+    return Unmatched(series, reason or "measured twice", tuple(dict.fromkeys(kind for kind, _ in nearest)))
 
 
 def _subject(series: Series) -> tuple[str, ...]:
@@ -124,28 +116,30 @@ def _changes(before: Series, after: Series, environments: tuple[Environment, Env
     return tuple(changes(first, second)) if first and second else ()
 
 
-def _differences(before: Series, after: Series, environments: tuple[Environment, Environment]) -> Iterator[_Difference]:
-    """Yield the reasons against comparing two series of one subject and row."""
+def _differences(
+    before: Series, after: Series, environments: tuple[Environment, Environment]
+) -> Iterator[tuple[str, str]]:
+    """Yield the reasons against comparing two series of one subject and row: a name of :data:`ACROSS`, and a phrase."""
     for name, old in vars(before.settings).items():
         new = getattr(after.settings, name)
         if old != new:
-            yield _Difference(name, f"{name.replace('_', ' ')} {_text(old)} against {_text(new)}")
+            yield name, f"{name.replace('_', ' ')} {_text(old)} against {_text(new)}"
     if before.settings.batch == after.settings.batch and before.batch != after.batch:
-        yield _Difference("batch", f"batch {before.batch} against {after.batch}, each the best found")
+        yield "batch", f"batch {before.batch} against {after.batch}, each the best found"
     if before.settings.input_size == after.settings.input_size and before.shape != after.shape:
-        yield _Difference("input_size", f"input of {_text(before.shape)} against {_text(after.shape)}")
+        yield "input_size", f"input of {_text(before.shape)} against {_text(after.shape)}"
     kind = metrics.row(after.row).kind
     if kind == "count":
         return
     if before.device != after.device:
-        yield _Difference("machine", f"measured on {before.device or 'one'} and {after.device or 'another'}")
+        yield "machine", f"measured on {before.device or 'one'} and {after.device or 'another'}"
     if kind in _STATIC or before.environment == after.environment:
         return
     if not environments[0](before.environment) or not environments[1](after.environment):
-        yield _Difference("versions", "the environment of one side is not stored")
+        yield "versions", "the environment of one side is not stored"
         return
     for change in _changes(before, after, environments):
-        yield _Difference(change.where, str(change))
+        yield change.where, str(change)
 
 
 def _text(value: object) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
 
 from scipy.special import bdtr, ndtri
 
+from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Record, Settings
 from claimbench.bench.core.statistics import Z95, median, median_interval
 from claimbench.bench.report import metrics
@@ -23,6 +23,10 @@ TIMED = ("throughput", "latency")
 
 CONTRADICTION = 1e-3
 """A figure that is further than this, relative, from the median of its samples is not theirs."""
+
+
+_Identity = tuple[str, str, str, str, Settings, tuple[int, ...], int | None, str]
+"""The first fields of a :class:`Series`, up to the device."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,10 @@ class Series:
 
 def series(records: Iterable[Record]) -> list[Series]:
     """Return the series of ``records``, one for each configuration, in the order in which they were first measured."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault(_identity(record), []).append(record)
-    return [_series(identity, group) for identity, group in groups.items()]
+    return [_series(identity, group) for identity, group in grouped(records, _identity).items()]
 
 
-def _series(identity: tuple[Any, ...], records: list[Record]) -> Series:
+def _series(identity: _Identity, records: list[Record]) -> Series:
     newest = max(records, key=lambda record: (record.run, record.time))
     state = (newest.commit, newest.environment)
     last: dict[tuple[str, int], Record] = {}
@@ -108,25 +109,11 @@ def _series(identity: tuple[Any, ...], records: list[Record]) -> Series:
         if (record.commit, record.environment) == state:
             last[record.run, record.job.round] = record
     measured = {key: record for key, record in last.items() if record.measurement.status == "measured"}
-    paper, subject, form, row, settings, shape, batch, device = identity
-    return Series(
-        paper=paper,
-        subject=subject,
-        form=form,
-        row=row,
-        settings=settings,
-        shape=shape,
-        batch=batch,
-        device=device,
-        commit=newest.commit,
-        environment=newest.environment,
-        last=newest,
-        rounds=measured,
-        lost=len(last) - len(measured) if measured else 0,
-    )
+    lost = len(last) - len(measured) if measured else 0
+    return Series(*identity, newest.commit, newest.environment, newest, measured, lost)
 
 
-def _identity(record: Record) -> tuple[Any, ...]:
+def _identity(record: Record) -> _Identity:
     job = record.job
     batch = job.settings.batch or shown(record.measurement).batch
     shape = job.settings.input_size or job.options.sample_shape

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.machine.environment import git
 from claimbench.bench.report.figures import ReadSamples, own_samples
 from claimbench.bench.store import jsonl
 from claimbench.bench.store.encoding import Decoder, StoredRecord, Undecodable
@@ -112,10 +112,5 @@ def _resolved(name: str) -> str:
     """Return the commit that git gives for a name in the working folder; empty where it gives none."""
     if name.startswith("-"):
         return ""
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    found = done.stdout.strip().splitlines()
-    return found[-1] if done.returncode == 0 and found else ""
+    found = git(Path(), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").splitlines()
+    return found[-1] if found else ""

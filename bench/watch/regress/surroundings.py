@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from claimbench.bench.core.records import Record
 from claimbench.bench.core.statistics import median
+from claimbench.bench.core.text import flat
 from claimbench.bench.machine.load import OTHERS_CORES, STOLEN, MachineReport
 from claimbench.bench.store.evidence import shown
 
@@ -54,7 +55,7 @@ class Surroundings:
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """Return the differences between two environments (:func:`claimbench.bench.machine.environment.capture`)."""
-    first, second = _flat(before), _flat(after)
+    first, second = flat(before), flat(after)
     found = []
     for name in sorted(first.keys() | second.keys()):
         old, new = first.get(name, ""), second.get(name, "")
@@ -106,17 +107,6 @@ def _more(before: float | None, after: float | None, limit: float) -> bool:
 def _clock(report: MachineReport) -> int | None:
     """Return the clock after a measurement: of the GPU, else of the processor."""
     return report.after.gpu.sm_mhz if report.after.gpu else report.after.cpu_mhz
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Return nested dicts as one, with dots in its names; absent values are left out."""
-    if not isinstance(value, Mapping):
-        return {} if value is None else {prefix: str(value)}
-    return {
-        name: text
-        for key, inner in value.items()
-        for name, text in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
 
 
 def _where(name: str) -> Where:

@@ -28,7 +28,8 @@ def work(listener):
         time.sleep(WAIT_S)
         part.note("the server answers 503: trying again in 1 s")
     with listener.begin("all jobs", 2, done=1) as whole:
-        with whole.begin("tiny flops", within=lambda: "7 of 9 pictures") as part:
+        with whole.begin("tiny flops") as part:
+            part.at(7, 9, "tiny flops, [pictures]")
             time.sleep(WAIT_S)
             part.failed("it [died]")
         whole.at(2, what="all jobs done")
@@ -54,7 +55,7 @@ def test_on_a_terminal_bars_come_and_go_and_lines_stay(capsys, terminal):
     out, err = capsys.readouterr()
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err)
     assert out == ""
-    for there in ("2.0/4.0 MB", "tiny flops 7 of 9 pictures", "1/2", "all jobs done"):
+    for there in ("2.0/4.0 MB", "7/9", "tiny flops, [pictures]", "1/2", "all jobs done"):
         assert there in plain
     for line in ("bench: paper/a: the server answers 503", "failed tiny flops: it [died]", "1 of 2: 50 %"):
         assert line in plain

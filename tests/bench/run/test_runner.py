@@ -63,6 +63,13 @@ def test_every_row_of_a_job_that_died_is_there():
     assert {row.status for row in rows} == {"failed"}
 
 
+def test_who_waits_is_called_again_and_again():
+    called = []
+    [(_, rows)] = run_jobs([job("hang")], 3.5, waiting=lambda: called.append(time.monotonic()))
+    assert rows[0].status == "failed"
+    assert 3 <= len(called) <= 4
+
+
 def test_a_job_that_hangs_is_ended_and_the_next_one_runs():
     found = outcomes(job("hang"), job(), timeout=3)
     assert found == [("failed", "not done after 3 s (--timeout)"), ("measured", "")]
@@ -155,7 +162,7 @@ def test_progress_is_told_of_each_job_before_and_after(tmp_path):
 def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
     asked = []
 
-    def answers(jobs, timeout, stop):
+    def answers(jobs, timeout, stop, waiting):
         for one in jobs:
             asked.append((one.round, one.options.batch))
             row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.batch or 32})

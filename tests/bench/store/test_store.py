@@ -4,6 +4,7 @@ import gc
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import SCHEMA_VERSION, Settings
 from claimbench.bench.store.encoding import Decoder, encode
-from claimbench.bench.store.store import Store, environment_file, new_run, slug
+from claimbench.bench.store.store import Store, environment_file, new_run, slug, when
 from tests.bench.record_examples import RUN, record
 
 
@@ -416,6 +417,18 @@ def test_an_environment_is_kept_as_it_was_first_written_and_read_once(store):
     store.add_environment({"cpu": {"path": "a"}, "torch": "2.8"})
     assert path.stat().st_ino == before
     assert store.environment(digest) is store.environment(digest)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2026-12-02T03:04:05", "2026-12-02T03:04:05+01:00", "0001-01-01T00:00Z"]
+)
+def test_what_is_no_time_in_utc_is_none(text):
+    assert when(text) is None
+
+
+def test_the_start_of_a_runs_id_is_its_time():
+    now = datetime(2026, 12, 2, 3, 4, 5, tzinfo=UTC)
+    assert when(new_run(now).partition("-")[0]) == when("2026-12-02T03:04:05+00:00") == now
 
 
 def test_new_runs_sort_by_time_and_differ_within_a_second():

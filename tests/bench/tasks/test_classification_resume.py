@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.pictures.manifest import checked
-from claimbench.bench.machine.group import Alone
-from claimbench.bench.measure.scoring.journal import Count, Journal, Predictions
 from claimbench.bench.measure.scoring.lines import part, whole_file
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
+from claimbench.bench.tasks.image_classification.evaluate import PictureEvaluation
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
-from claimbench.bench.tasks.image_classification.sweep import Task, evaluate, unfinished
 from tests.bench.evaluation_data import imagenet
 
 
@@ -42,96 +41,83 @@ class Fragile(nn.Module):
 
 
 @pytest.fixture
-def task(tmp_path, monkeypatch):
+def base(tmp_path):
+    return tmp_path / "out" / "key"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, base):
+    """Evaluate a model on 21 pictures, four at a time, and return the ranked classes of each."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pictures = checked(DATASETS["folder"], str(imagenet(tmp_path / "data", classes=7, each=3)))
-    return lambda batch=4, **what: Task(
-        pictures,
-        range(len(pictures)),
-        preprocessing_of((3, 8, 8), {}, None),
-        "fp32",
-        batch,
-        0,
-        None,
-        tmp_path / "out" / "key",
-        {"chosen": 21, **what},
-    )
+    evaluation = PictureEvaluation(DATASETS["folder"], pictures, range(21), preprocessing_of((3, 8, 8), {}, None), None)
+
+    def run(model, **changes):
+        subject = Subject(model.eval(), (3, 8, 8), "x", torch.device("cpu"), torch.float32)
+        options = Options(predictions=str(base), batch=4, **changes)
+        job = Job("", "x", "", "accuracy", Settings(weights="official"), options=options)
+        return [top for top, _ in evaluation.run(subject, job)[0]]
+
+    return run
 
 
-def run(model, task):
-    return evaluate(Subject(model.eval(), (3, 8, 8), "x", torch.device("cpu"), torch.float32), task, Alone())
-
-
-def test_what_was_done_before_the_cut_is_not_done_again(task):
-    whole = run(Fragile(), task()).ranked.tolist()
-    whole_file(task().base).unlink()
+def test_what_was_done_before_the_cut_is_not_done_again(run, base):
+    whole = run(Fragile())
+    whole_file(base).unlink()
     with pytest.raises(RuntimeError, match="power cut"):
-        run(Fragile(batches=3), task())
-    assert len(part(task().base, 0).read_text().splitlines()) == 1 + 12
+        run(Fragile(batches=3))
+    assert len(part(base, 0).read_text().splitlines()) == 1 + 12
     model = Fragile()
-    assert run(model, task()).ranked.tolist() == whole
+    assert run(model) == whole
     assert model.seen == 9
-    assert not part(task().base, 0).exists()
+    assert not part(base, 0).exists()
 
 
-def test_a_line_that_was_being_written_is_done_again(task):
-    whole = run(Fragile(), task()).ranked.tolist()
-    lines = whole_file(task().base).read_bytes().splitlines(keepends=True)
-    whole_file(task().base).unlink()
-    part(task().base, 0).write_bytes(b"".join(lines[:6]) + lines[6][:9])
-    assert run(Fragile(), task()).ranked.tolist() == whole
-    assert [json.loads(line)["i"] for line in whole_file(task().base).read_text().splitlines()[1:]] == list(range(21))
-
-
-def test_predictions_of_something_else_are_not_gone_on_with(task):
-    run(Fragile(), task(weights_sha256="a"))
+def test_a_picture_that_is_gone_is_named_and_what_was_done_is_kept(run, base, tmp_path):
+    whole = run(Fragile())
+    whole_file(base).unlink()
+    file = sorted((tmp_path / "data").glob("*/*"))[20]
+    content = file.read_bytes()
+    for workers in (0, 1):
+        file.unlink()
+        with pytest.raises(UserError) as caught:
+            run(Fragile(), workers=workers)
+        assert str(caught.value).startswith(f"{file.parent.name}/{file.name} in {tmp_path / 'data'} can no longer be")
+        file.write_bytes(content)
     model = Fragile()
-    run(model, task(weights_sha256="b"))
-    assert model.seen >= 21
+    assert run(model) == whole
+    assert model.seen == 1
 
 
-def test_parts_of_several_processes_are_all_used(task):
-    whole = run(Fragile(), task()).ranked.tolist()
-    head, *lines = whole_file(task().base).read_bytes().splitlines(keepends=True)
-    whole_file(task().base).unlink()
-    part(task().base, 0).write_bytes(head + b"".join(lines[:8]))
-    part(task().base, 1).write_bytes(head + b"".join(lines[8:]))
+def test_predictions_of_another_model_are_not_gone_on_with(run):
+    run(Fragile(), config={"depth": 1})
     model = Fragile()
-    assert run(model, task()).ranked.tolist() == whole
-    assert model.seen == 0
+    run(model, config={"depth": 2})
+    assert model.seen == 21
 
 
-def test_batches_are_cut_from_all_pictures_whatever_is_done_already():
-    found = Predictions(10)
-    for index in (0, 1, 2, 3, 9):
-        found.put(index, [1], False)
-    assert unfinished(range(10), 4, found) == [[4, 5, 6, 7], [8, 9]]
-    assert unfinished([1, 4, 8], 2, found) == [[8]] or unfinished([1, 4, 8], 2, found) == [[1, 4], [8]]
+def test_a_file_says_what_was_evaluated_and_each_picture_with_its_label_and_ranks(run, base):
+    whole = run(Fragile())
+    head, *lines = [json.loads(line) for line in whole_file(base).read_text().splitlines()]
+    assert list(head) == ["evaluation"]
+    told = "chosen config dataset device mode pictures precision preprocessing software subject weights"
+    assert list(head["evaluation"]) == told.split(), "an evaluation that says something else is begun anew"
+    for number, line in enumerate(lines):
+        settled = {"settled": True} if "settled" in line else {}
+        assert line["file"].endswith(f"/ILSVRC2012_val_{number + 1:08d}.JPEG")
+        own = {"i": number, "file": line["file"], "label": number // 3, "top": whole[number], **settled}
+        assert json.dumps(line) == json.dumps(own), "their order is part of the form"
 
 
-def test_damaged_lines_are_passed_over(task):
-    run(Fragile(), task())
-    file = whole_file(task().base)
-    head, *lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(head + b'{"i": 99999, "top": [1]}\n{"top": 1}\nnonsense\n[1]\n' + b"".join(lines[:5]))
-    assert (Journal(task().base, task().what).load(21).missing() == range(5, 21)).all()
-
-
-def test_a_full_disk_is_said(task, monkeypatch):
-    from claimbench.bench.store import jsonl
-
-    def full(path, lines):
-        raise UserError(f"{path} cannot be written (No space left on device)")
-
-    monkeypatch.setattr(jsonl, "append", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        run(Fragile(), task())
-
-
-def test_progress_is_read_from_the_files(task):
-    assert Count(task().base).text() == ""
-    run(Fragile(), task())
-    assert Count(task().base).text() == "21 of 21 pictures"
+def test_a_line_without_ranks_or_with_other_things_is_passed_over(run, base):
+    """Files of earlier versions hold an empty line for each picture that a limit left out."""
+    whole = run(Fragile())
+    head, *lines = whole_file(base).read_bytes().splitlines(keepends=True)
+    damaged = b'{"i": 0, "top": []}\n{"i": 1, "top": [1, 2, 3, 4, 5, 6]}\n{"i": 2, "top": 1}\n{"i": [3], "top": [1]}\n'
+    whole_file(base).write_bytes(head + damaged + b'{"i": 99999, "top": [1]}\n{"top": 1}\n' + b"".join(lines[4:8]))
+    model = Fragile()
+    assert run(model) == whole
+    assert model.seen == 17
 
 
 SLOW = """

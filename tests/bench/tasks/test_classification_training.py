@@ -18,6 +18,7 @@ from PIL import Image
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.task import TrainRequest
+from claimbench.bench.machine.group import Group
 from claimbench.bench.machine.locks import folder_alone
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.models import trained
@@ -26,7 +27,6 @@ from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.loop import Loop
 from claimbench.bench.tasks.image_classification.train.training_plan import resolve
 from claimbench.bench.training import checkpoint
-from claimbench.bench.training.distributed import Group
 from tests.bench.listening import Heard
 
 # Sums over several threads end in other bits than over one, and the commands that are compared with have one.

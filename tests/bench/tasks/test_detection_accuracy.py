@@ -9,17 +9,17 @@ from torch import nn
 
 pytest.importorskip("pycocotools", reason="COCO's library comes with the extra openmmlab")
 
+
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers.openmmlab.found import Found
 from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from claimbench.bench.tasks.object_detection.check import check
 from tests.bench import detection_data as made
-from tests.bench.listening import Heard
+from tests.bench.listening import Heard, progress
 
 TASK = tasks.get("object-detection")
 NUMBERS = {made.PERSON: CLASSES.index("person"), made.CAR: CLASSES.index("car")}
@@ -141,7 +141,7 @@ def test_what_was_found_is_kept_counted_and_not_looked_for_again(data, tmp_path)
         job(data, predictions=str(base)),
     )
     assert model.seen == 2
-    assert Count(base).text() == "2 of 2 pictures"
+    assert progress(base) == (2, 2, "job, pictures")
     assert read(first).predictions_file == "predictions/run.jsonl"
     assert values(model, asked) == pytest.approx([100, 100])
     assert model.seen == 2
@@ -163,7 +163,6 @@ def test_a_limit_takes_as_many_pictures(data):
         ({}, {"dtype": torch.bfloat16}, "fp32 and eager mode only"),
         ({}, {"mode": "compile"}, "fp32 and eager mode only"),
         ({}, {"model": nn.Identity()}, "gives no boxes"),
-        ({"devices": ["cpu", "cpu"]}, {}, "by one process on one device only"),
     ],
 )
 def test_the_row_says_what_is_missing(data, given, changed, sentence):

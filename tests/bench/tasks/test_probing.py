@@ -15,13 +15,14 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.data.small.sets import PictureTensors
-from claimbench.bench.measure.scoring.journal import Ahead, Count
+from claimbench.bench.measure.scoring.tail import Ahead
 from claimbench.bench.run.dispatch import dispatching
 from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS
 from claimbench.bench.tasks.representation_probing.features import Features
 from claimbench.bench.tasks.representation_probing.heads import HeadRecipe, train
+from tests.bench.listening import progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,12 +193,12 @@ class TestCache:
             class Watched(Listener):
                 def at(self, done, total=None, what=""):
                     told.at(done, total)
-                    seen.append(Count(tmp_path / "probe").text())
+                    seen.append(progress(tmp_path / "probe"))
 
             with pytest.raises(KeyboardInterrupt):
                 features.load(DATASETS["elpv"], "", Watched())
-        assert seen == ["4 of 21 pictures encoded", "7 of 21 pictures encoded", "11 of 21 pictures encoded"]
-        assert Count(tmp_path / "probe").text() == ""
+        assert seen == [(done, 21, "job, pictures encoded") for done in (4, 7, 11)]
+        assert progress(tmp_path / "probe") is None
         monkeypatch.setattr(features, "_extract", whole)
         found, _ = features.load(DATASETS["elpv"], "")
         assert sum(counted.seen) == 3 * 7
@@ -296,7 +297,7 @@ class TestProtocol:
         monkeypatch.setattr(evaluate, "train", cut)
         with pytest.raises(KeyboardInterrupt):
             evaluate.measure(SUBJECT, asked)
-        assert Count(tmp_path / "probe").text() == "3 of 4 trainings"
+        assert progress(tmp_path / "probe") == (3, 4, "job, trainings")
         del done[1:]
         found = evaluate.measure(SUBJECT, asked)
         assert len(done) == 2

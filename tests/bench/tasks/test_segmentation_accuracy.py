@@ -15,12 +15,12 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import Count
 from claimbench.bench.papers import registry
 from claimbench.bench.report import metrics
 from claimbench.bench.store.evidence import read
 from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
 from tests.bench import segmentation_data as made
+from tests.bench.listening import progress
 
 TASK = tasks.get("semantic-segmentation")
 PLAIN = {"mean": [0.0] * 3, "std": [1 / 255] * 3}
@@ -194,7 +194,7 @@ def test_what_was_seen_before_a_cut_is_not_looked_at_again(several, tmp_path, ba
     asked = job(several, predictions=str(base), **options)
     with pytest.raises(RuntimeError, match="power cut"):
         TASK.evaluate(fragile(passes=3), asked)
-    assert Count(base).text() == f"{done} of 7 pictures"
+    assert progress(base) == (done, 7, "job, pictures")
     resumed = fragile()
     found = TASK.evaluate(resumed, asked)
     assert resumed.model.seen == 7 - done
@@ -218,12 +218,6 @@ def test_counts_of_another_evaluation_are_not_gone_on_with(several, tmp_path, ch
     again = fragile()
     TASK.evaluate(again, job(several, **(options | ({"batch": 2} if change == "batch" else {}))))
     assert again.model.seen == 7
-
-
-@pytest.mark.parametrize("options", [{"devices": ("cpu", "cpu")}, {"group": "evaluation0"}])
-def test_nothing_is_shared_among_processes(data, options):
-    with pytest.raises(UnavailableError, match="scored by one process on one device only"):
-        TASK.evaluate(subject(), job(data, **options))
 
 
 class Labelling(nn.Module):

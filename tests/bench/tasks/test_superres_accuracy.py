@@ -7,10 +7,9 @@ from PIL import Image
 from torch import nn
 
 from claimbench.bench import tasks
-from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.scoring.journal import Count
+from tests.bench.listening import progress
 
 TASK = tasks.get("super-resolution")
 
@@ -62,7 +61,7 @@ def test_what_was_seen_before_a_cut_is_not_looked_at_again(data, tmp_path):
     assert np.isfinite(whole["bicubic_psnr_set5_x4"][1]).all()
     with pytest.raises(RuntimeError, match="power cut"):
         TASK.evaluate(subject(Nearest(pictures=2)), asked)
-    assert Count(tmp_path / "run").text() == "2 of 4 pictures"
+    assert progress(tmp_path / "run") == (2, 4, "job, pictures")
     model = Nearest()
     assert scores(model, asked) == whole
     assert model.seen == 2
@@ -87,8 +86,3 @@ def test_scores_of_other_pictures_are_not_gone_on_with(data, tmp_path):
     model = Nearest()
     scores(model, asked)
     assert model.seen == 4
-
-
-def test_nothing_is_shared_among_processes(data):
-    with pytest.raises(UnavailableError, match="scored by one process on one device only"):
-        TASK.evaluate(subject(Nearest()), job(data, group="evaluation0"))

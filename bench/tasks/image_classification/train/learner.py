@@ -19,12 +19,12 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.machine.group import Group
 from claimbench.bench.papers.models import trained
 from claimbench.bench.papers.models.state import load_state
 from claimbench.bench.tasks.image_classification.train.losses import Loss
 from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.training import distributed, parts
-from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.seeding import MIXING, drawing_for
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)

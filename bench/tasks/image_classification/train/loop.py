@@ -12,13 +12,13 @@ from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import Listener
+from claimbench.bench.machine.group import Group
 from claimbench.bench.papers.models import trained
 from claimbench.bench.tasks.image_classification.train import data
 from claimbench.bench.tasks.image_classification.train.learner import Learner
 from claimbench.bench.tasks.image_classification.train.training_plan import TrainingRun
 from claimbench.bench.tasks.image_classification.train.validation import Validation, validate
 from claimbench.bench.training import checkpoint
-from claimbench.bench.training.distributed import Group
 from claimbench.bench.training.log import Log
 from claimbench.bench.training.training_folder import TrainingFolder
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from claimbench.bench.training.distributed import Group
+from claimbench.bench.machine.group import Group
 
 
 @dataclass(frozen=True)
