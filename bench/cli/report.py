@@ -29,10 +29,15 @@ def print_reports(
     for number, report in enumerate(reports):
         if number:
             console().rule()
-        console().print(renderable(report, columns(), view))
+        print_rows(report, view)
         if not view.narrows:
             console().print(Text())
             print_card(report, results, (studies or {}).get(report.paper, ""))
+
+
+def print_rows(report: Report, view: View) -> None:
+    """Print the rows of a report that are asked for."""
+    console().print(renderable(report, columns(), view))
 
 
 def print_card(report: Report, results: Path | None, study: str = "") -> None:

@@ -244,12 +244,16 @@ def _early(json: str, results: Path | None) -> Callable[[tuple[Report, ...]], No
 
 def _print(ended: Ended, results: Path | None, view: View) -> None:
     """Print the rows and what failed, then the cards."""
-    from claimbench.bench.cli.report import print_reports
+    from claimbench.bench.cli.report import print_card, print_rows
 
     out = console()
-    print_reports(ended.reports, view, results)
+    for report in ended.reports:
+        print_rows(report, view)
     for title, sentences in (("Look again", ended.findings), ("Failed", ended.failed)):
         if sentences:
             out.print(f"\n{title}", style="bold")
             for sentence in sentences:
                 out.print(f"  {sentence}", markup=False)
+    for report in ended.reports:
+        out.print()
+        print_card(report, results)

@@ -49,11 +49,11 @@ def execute(
     finished = ledger.done()
     found = _Batches(ledger.records() if finished else ())
     done = len(plan.jobs) - len(plan.left(finished))
-    waiting = not done
+    early = not done
     with listener.begin("all jobs", len(plan.jobs), done=done) as whole:
         for jobs in processes(plan.jobs):
-            if waiting and done and not is_counted(jobs[0]):
-                waiting = False
+            if early and done and not is_counted(jobs[0]):
+                early = False
                 counted()
             left = [job for job in jobs if job.key() not in finished]
             if stop.requested:

@@ -63,7 +63,7 @@ def test_help_says_what_exit_statuses_mean(bench):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"]])
-def test_help_and_list_load_little(environment, arguments):
+def test_help_and_list_load_little(environment, arguments, tmp_path):
     code = f"""
 import sys
 from claimbench.bench.__main__ import main
@@ -74,7 +74,9 @@ except SystemExit:
 heavy = {{"torch", "timm", "pandas", "numpy", "pydantic"}} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -122,9 +124,10 @@ def test_what_is_stored_is_in_the_list_and_a_card_begins_the_facts(bench):
 def test_a_run_and_a_comparison_end_with_the_same_card(bench):
     ran = bench("run", "fake", "--metrics", "params,parity", "--baseline", "none", COLUMNS="80").stdout
     compared = bench("compare", "fake", COLUMNS="80").stdout
-    card = compared[compared.index("A paper that exists for tests", 10) :].splitlines()
-    assert len(card) <= 24
-    assert ran.splitlines()[-len(card) :] == card
+    cards = [text[text.rindex("A paper that exists for tests") :].splitlines() for text in (ran, compared)]
+    assert 10 <= len(cards[0]) <= 24
+    # A run is not about the paper's baselines if it leaves them out.
+    assert [line for line in cards[1] if "other reason" not in line] == cards[0]
     filtered = bench("compare", "fake", "--metric", "params", "--verdict", "holds")
     assert "records:" not in filtered.stdout
     wrong = bench("compare", "fake", "--verdict", "hold")
@@ -157,6 +160,13 @@ def test_run_measures_stores_compares_and_tests_claims(bench, tmp_path):
     assert claim["verdict"] == "holds"
     again = bench("compare", "--paper", "fake", "--json")
     assert json.loads(again.stdout)["claims"] == data["reports"][0]["claims"]
+
+
+def test_a_claim_whose_experiment_crashes_fails_the_run(bench):
+    done = bench(*FAKE_S, "--metrics", "params", FAKE_CLAIM_DIES="1")
+    assert done.returncode == 1
+    failed = done.stdout[done.stdout.rindex("Failed") :]
+    assert "claim broken of fake: its experiment failed" in failed
 
 
 def test_claims_can_be_left_out_and_stay_out_when_the_run_goes_on(bench, tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 from claimbench.bench.papers.claims import ClaimResult, Evidence
 
 
@@ -7,4 +9,6 @@ def is_small(context):
 
 
 def dies(context):
-    raise SystemExit(3)
+    if os.environ.get("FAKE_CLAIM_DIES"):
+        raise SystemExit(3)
+    return ClaimResult("untested", (), "It dies if it is asked to.")
