@@ -105,9 +105,9 @@ def short_title(title: str) -> str:
     return re.split(r"[:,]", title)[0].strip()
 
 
-def first_sentence(text: str) -> str:
-    """Return the first sentence of a text, without the full stop."""
-    return re.split(r"(?<=[a-z\d%)])[.;] ", text, maxsplit=1)[0].rstrip(". ")
+def first_sentence(text: str, ends: str = ".;") -> str:
+    """Return the first sentence of a text, without the full stop; ``ends`` are the signs that end one."""
+    return re.split(rf"(?<=[a-z\d%)])[{ends}] ", text, maxsplit=1)[0].rstrip(". ")
 
 
 class _Table:

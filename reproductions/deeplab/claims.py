@@ -8,13 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.costs import macs, parameters, times
 from claimbench.reproductions.deeplab import boundaries, scales
 from claimbench.reproductions.deeplab.atrous import by_phases, gradient_span, span, with_holes_as_zeros
 from claimbench.reproductions.deeplab.backbones import STRIDE
 from claimbench.reproductions.deeplab.crf import CrfParameters, dense_crf
 from claimbench.reproductions.deeplab.model import build
+from claimbench.reproductions.judging import concluded
 
 SMALLEST_FIELD = 32
 """The field of view of VGG's last features without holes, in pixels; Table 1 counts fields from there."""
@@ -103,13 +104,16 @@ def pyramid_beats_single_rate(context: ClaimContext) -> ClaimResult:
         Evidence(f"seeds of {SEEDS} in which ASPP beats LargeFOV", won),
         Evidence(f"seeds of {SEEDS} in which ASPP beats as many branches of one rate", beyond),
     ]
-    verdict: ClaimVerdict = "holds" if won == beyond == SEEDS else "partly" if won * 2 > SEEDS else "fails"
+    parts = {
+        f"better than one rate in {won} of {SEEDS} seeds": won * 2 > SEEDS,
+        f"better than four equal branches in {beyond} of {SEEDS}": beyond == SEEDS,
+    }
     limits = (
         f"A network of three small convolutions trained for {scales.STEPS} steps on digits laid on textures, not "
         "VGG-16 on VOC 2012. ASPP has three branches more than LargeFOV: what four branches of one rate gain too is "
         "not owed to the rates."
     )
-    return ClaimResult(verdict, tuple(evidence), limits)
+    return concluded(parts, evidence, limits, main=list(parts)[:1], stand_in="on digits")
 
 
 def crf_sharpens_boundaries(context: ClaimContext) -> ClaimResult:
@@ -125,15 +129,18 @@ def crf_sharpens_boundaries(context: ClaimContext) -> ClaimResult:
         ]
     better = sum(run[boundaries.EVERYWHERE][1] > run[boundaries.EVERYWHERE][0] for run in runs.values())
     evidence.append(Evidence(f"pictures of {len(runs)} that get better", better))
-    narrow, *wider = gain.values()
-    verdict: ClaimVerdict = (
-        "holds" if better == len(runs) and narrow == max(gain.values()) else "partly" if wider[-1] > 0 else "fails"
-    )
+    narrow, *_, everywhere = gain.values()
+    gained = f"a gain of {everywhere:.1f} points"
+    parts: dict[str, bool | None] = {
+        gained: everywhere > 0,
+        f"in {better} of {len(runs)} pictures": better == len(runs),
+        "most at boundaries": narrow == max(gain.values()),
+    }
     limits = (
         "Pieces of scikit-image's pictures with masks made by thresholding, so that boundaries lie where colours "
         "change; the scores are blurred masks and not a network's."
     )
-    return ClaimResult(verdict, tuple(evidence), limits)
+    return concluded(parts, evidence, limits, main=[gained], stand_in="on blurred masks")
 
 
 def crf_takes_half_a_second(context: ClaimContext) -> ClaimResult:
@@ -146,4 +153,5 @@ def crf_takes_half_a_second(context: ClaimContext) -> ClaimResult:
     seconds = times({"crf": lambda: dense_crf(unary, picture, RESNET_CRF)}, repeats=1)["crf"]
     evidence = (Evidence("CRF on 500x375 pixels, 21 classes, 10 iterations, this CPU", seconds, "s", "0.5 s"),)
     limits = "The paper does not name its processor, and a Titan X was not at hand for the 8 frames a second."
-    return ClaimResult("partly" if seconds <= 0.5 else "untested", evidence, limits)
+    parts = {f"{seconds:.2f} s of CRF": seconds <= 0.5, "8 frames a second on a Titan X": None}
+    return concluded(parts, evidence, limits, stand_in="on this CPU")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
 from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import macs, parameters
 from claimbench.reproductions.dhvt.model import Attention, SequentialOverlappingEmbed, build
+from claimbench.reproductions.judging import concluded
 
 LITTLE = 0.1
 """The share below which an addition to a model is read as little."""
@@ -35,16 +36,15 @@ def parts_add_little(context: ClaimContext) -> ClaimResult:
             macs(overlapping, picture) - macs(plain, picture),
         ),
     }
-    evidence, shares = (
-        [Evidence("DHVT-T/4 parameters", size, "params", "6.0 M"), Evidence("MACs", work, "MAC", "0.4 G")],
-        [],
-    )
+    evidence = [Evidence("DHVT-T/4 parameters", size, "params", "6.0 M"), Evidence("MACs", work, "MAC", "0.4 G")]
+    parts: dict[str, bool | None] = {}
     for name, (more, harder) in added.items():
-        shares += [more / (size - more), harder / (work - harder)]
-        evidence += [
-            Evidence(f"{name}: parameters added to the rest", shares[-2]),
-            Evidence(f"{name}: multiply-adds added to the rest", shares[-1]),
-        ]
-    verdict: ClaimVerdict = "holds" if max(shares) < LITTLE else "fails" if min(shares) > LITTLE else "partly"
-    limits = f"Counts only, for one size; little is read as below {LITTLE:.0%}. Their gain in accuracy needs training."
-    return ClaimResult(verdict, tuple(evidence), limits)
+        shares = {"parameters": more / (size - more), "multiply-adds": harder / (work - harder)}
+        evidence += [Evidence(f"{name}: {cost} added to the rest", share) for cost, share in shares.items()]
+        parts |= {f"{share:.1%} of {cost} by {name}": share < LITTLE for cost, share in shares.items()}
+    limits = (
+        f"Counts of one size; little is read as below {LITTLE:.0%}, a bound set here. Table 4's whole difference from "
+        "DeiT-T is 11 %, the rest of it the dynamic feed-forward's, which the claim leaves out. The gain in accuracy "
+        "needs training."
+    )
+    return concluded(parts, evidence, limits)

@@ -7,14 +7,19 @@ from statistics import fmean
 
 import torch
 
-from claimbench.bench.papers.claims import ClaimContext, ClaimResult, ClaimVerdict, Evidence
+from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
+from claimbench.reproductions.costs import one_thread
 from claimbench.reproductions.drct import small_scale
 from claimbench.reproductions.drct.model import DRCT
+from claimbench.reproductions.judging import concluded
 
 SEEDS = (0, 1, 2)
 STEPS = 100
 DROP = 0.5
 """The ratio of the last intensity to the highest below which it counts as an abrupt drop."""
+
+GROWN = 1.05
+"""The ratio of the last intensity to the first from which on it counts as growth."""
 
 KEPT = 0.9
 """The least of these ratios that counts as staying high."""
@@ -26,23 +31,23 @@ Curves = Mapping[str, list[list[float]]]
 """The intensity before the first group and behind each group, for each network and seed."""
 
 
-def verdict(curves: Curves) -> ClaimVerdict:
-    """Return the verdict on the curves: ``plain`` should drop and ``dense`` have risen, for every seed."""
-    drops = all(curve[-1] <= DROP * max(curve) for curve in curves["plain"])
-    stays = all(curve[-1] >= KEPT * max(curve) and curve[-1] > curve[0] for curve in curves["dense"])
-    return "holds" if drops and stays else "partly" if drops or stays else "fails"
+def parts_of(curves: Curves) -> dict[str, bool | None]:
+    """Return the parts of the claim: ``plain`` should drop and ``dense`` rise and stay high, for every seed."""
+    return {
+        "the drop without dense connections": all(curve[-1] <= DROP * max(curve) for curve in curves["plain"]),
+        "DRCT's growth": all(
+            curve[-1] >= KEPT * max(curve) and curve[-1] > GROWN * curve[0] for curve in curves["dense"]
+        ),
+    }
 
 
 def intensity(context: ClaimContext) -> ClaimResult:
     """Train a small DRCT and the same network without dense connections, and follow the feature maps' magnitude."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        curves, first, scores = _trained()
+        with one_thread():
+            curves, first, scores = _trained()
     except ImportError:
         return ClaimResult("untested", (), "Needs the photographs of scikit-image: pip install scikit-image.")
-    finally:
-        torch.set_num_threads(threads)
     evidence = []
     for name, title in (("dense", "DRCT"), ("plain", "without dense connections")):
         for what, found in (("mean magnitude", curves), ("channel 0", first)):
@@ -55,9 +60,9 @@ def intensity(context: ClaimContext) -> ClaimResult:
     limits = (
         f"Networks of 0.44 M parameters, {STEPS} steps on crops of five photographs, {len(SEEDS)} seeds: a direction "
         "at best. The paper shows feature maps of SwinIR and HAT and gives no figure; where a drop begins is set here "
-        f"(below {DROP:g} of the highest)."
+        f"(below {DROP:g} of the highest), as is growth (above {GROWN:g} of the first and {KEPT:g} of the highest)."
     )
-    return ClaimResult(verdict(curves), tuple(evidence), limits)
+    return concluded(parts_of(curves), evidence, limits, stand_in="in small networks")
 
 
 def _trained() -> tuple[Curves, Curves, Mapping[str, list[float]]]:
@@ -88,5 +93,13 @@ def parameters(context: ClaimContext) -> ClaimResult:
         Evidence("parameters of DRCT", millions, "M", "14.13"),
         Evidence("over those that the paper reports for HAT", millions / HAT_M, "", "0.68"),
     )
-    limits = "HAT's figure is taken from the paper; HAT is not built here."
-    return ClaimResult("holds" if round(millions, 1) == 14.1 and millions < HAT_M else "fails", evidence, limits)
+    fewer = f"{millions / HAT_M:.2f} of HAT's printed figure"
+    parts = {
+        fewer: millions < HAT_M,
+        f"14.13 M ({millions:.2f} M here)": round(millions, 2) == 14.13,
+        "HAT's own": None,
+    }
+    limits = (
+        "The paper's figure is this count cut off, not rounded; HAT's is taken from the paper, HAT is not built here."
+    )
+    return concluded(parts, evidence, limits, main=[fewer])

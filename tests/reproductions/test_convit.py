@@ -8,7 +8,7 @@ from claimbench.reproductions.convit import claims
 from claimbench.reproductions.convit import model as convit
 from tests.reproductions import support
 
-VERDICTS = {"local-start": {"holds"}}
+VERDICTS = {"local-start": {"partly"}}
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 3, "local_up_to_layer": 2, "img_size": 64, "num_classes": 10}
 
 
@@ -91,3 +91,8 @@ def test_every_claim_is_tested_or_explained():
     for claim in support.paper_of("convit").claims:
         if claim.experiment:
             assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
+
+
+def test_a_start_that_is_no_convolution_in_the_limit_fails(monkeypatch):
+    monkeypatch.setattr(claims, "SHARP", 1.0)
+    assert claims.local_start(ClaimContext(lambda subject, form, metric: None)).verdict == "fails"

@@ -130,9 +130,16 @@ def test_every_variant_is_counted():
     assert {v.name for v in support.paper_of("davit").variants} == PARAMETERS.keys()
 
 
-def test_every_claim_is_tested_or_explained(monkeypatch):
-    monkeypatch.setattr(claims, "times", lambda runs: {name: float(name) for name in runs})
+def test_every_claim_is_tested_or_explained():
     given = ClaimContext(lambda subject, form, metric: None)
     for claim in support.paper_of("davit").claims:
         if claim.experiment:
             assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
+
+
+def test_the_complexity_of_both_attentions_decides(monkeypatch):
+    given = ClaimContext(lambda subject, form, metric: None)
+    monkeypatch.setitem(claims.ATTENTIONS, "window attention", claims._full)
+    assert claims.linear_cost(given).verdict == "partly"
+    monkeypatch.setitem(claims.ATTENTIONS, "channel attention", claims._full)
+    assert claims.linear_cost(given).verdict == "fails"

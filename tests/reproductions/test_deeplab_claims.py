@@ -75,3 +75,24 @@ def test_the_crf_finds_an_outline_that_colours_show():
     gain = {width: after - before for width, (before, after) in found.items()}
     assert min(gain.values()) > 0
     assert gain[boundaries.WIDTHS[0]] == max(gain.values())
+
+
+@pytest.mark.parametrize(
+    ("single", "control", "verdict"), [(0.5, 0.5, "partly"), (0.5, 0.9, "partly"), (0.9, 0.5, "untested")]
+)
+def test_digits_show_a_part_at_most(monkeypatch, single, control, verdict):
+    scores = {claims.ARMS["LargeFOV"]: single, claims.ARMS["ASPP"]: 0.8}
+    monkeypatch.setattr(scales, "scenes", lambda *which, training: None)
+    monkeypatch.setattr(scales, "trained", lambda rates, data, seed: scores.get(rates, control))
+    monkeypatch.setattr(scales, "by_side", lambda score, test: dict.fromkeys((0, *scales.SIDES), score))
+    assert claims.pyramid_beats_single_rate(None).verdict == verdict
+
+
+@pytest.mark.parametrize(("after", "verdict"), [(0.9, "partly"), (0.4, "untested")])
+def test_blurred_masks_show_a_part_at_most(monkeypatch, after, verdict):
+    widths = (*boundaries.WIDTHS, boundaries.EVERYWHERE)
+    monkeypatch.setattr(boundaries, "scenes", lambda: {"a": None})
+    monkeypatch.setattr(
+        boundaries, "gains", lambda scene, crf: {w: (0.5, after - 0.001 * i) for i, w in enumerate(widths)}
+    )
+    assert claims.crf_sharpens_boundaries(None).verdict == verdict

@@ -169,21 +169,19 @@ def test_dilation_is_free_unless_it_takes_time(monkeypatch):
     assert claims.dilation_cost(NOTHING_MEASURED).verdict == "holds"
     slower["8"] = 1.5
     assert claims.dilation_cost(NOTHING_MEASURED).verdict == "partly"
+    slower["8"] = 0.7  # a dilated layer is not faster: the times are noise
+    assert claims.dilation_cost(NOTHING_MEASURED).verdict == "partly"
 
 
-def test_receptive_fields_grow_as_stated(monkeypatch):
+def test_alternating_dilations_do_not_widen_the_field_exponentially(monkeypatch):
     result = claims.receptive_field(NOTHING_MEASURED)
-    assert result.verdict == "holds"
+    assert result.verdict == "partly"
+    assert result.limits.startswith(
+        "linear undilated, exponential if dilations grow hold; exponential if they alternate"
+    )
     assert [e.value for e in result.evidence] == [3, 5, 7, 9, 3, 9, 27, 81, 9, 17, 25]
     attention = claims.neighborhood_attention
     monkeypatch.setattr(
         claims, "neighborhood_attention", lambda *heads, kernel_size, dilation: attention(*heads, kernel_size=3)
     )
-    assert claims.receptive_field(NOTHING_MEASURED).verdict == "partly"
-
-
-def test_cost_is_linear_in_pixels(monkeypatch):
-    monkeypatch.setattr(claims, "times", lambda runs: dict.fromkeys(runs, 1.0))
-    assert claims.linear_cost(NOTHING_MEASURED).verdict == "holds"
-    monkeypatch.setattr(claims, "SIDES", (7, 8, 9))  # where the projections are most of either's cost
-    assert claims.linear_cost(NOTHING_MEASURED).verdict == "partly"
+    assert claims.receptive_field(NOTHING_MEASURED).limits.startswith("linear undilated holds")

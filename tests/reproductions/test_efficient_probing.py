@@ -250,7 +250,24 @@ class TestClaims:
         assert found.verdict == "partly"
         assert "the largest ratio is that of dinovit" in found.limits.lower()
         monkeypatch.setattr(claims, "times", lambda runs, repeats: dict.fromkeys(runs, 1.0))
-        assert claims.faster_than_attention(self.nothing).verdict == "fails"
+        assert claims.faster_than_attention(self.nothing).verdict == "untested"
+        monkeypatch.setattr(claims, "times", lambda runs, repeats: {n: 1.0 if "ep" in n else 20.0 for n in runs})
+        assert claims.faster_than_attention(self.nothing).verdict == "partly"  # a CPU's times
+
+    def test_reordered_heads_that_are_faster_are_said(self, monkeypatch):
+        def times(runs, repeats):
+            return {name: 0.5 if name == "aim reordered" else 3.0 if "ep" not in name else 1.0 for name in runs}
+
+        monkeypatch.setattr(claims, "times", times)
+        monkeypatch.setattr(claims, "SHAPE", (1, 16, 768))
+        monkeypatch.setattr(claims, "TOKENS", 16)
+        assert "aim is then faster than EP" in claims.faster_than_attention(self.nothing).limits
+
+    def test_made_up_tokens_decide_nothing(self, monkeypatch):
+        overlaps = iter([1.0, 0.99, 1.0, 0.5])
+        monkeypatch.setattr(claims, "overlap", lambda maps: next(overlaps))
+        assert claims.complementary_maps(self.nothing).verdict == "untested"
+        assert claims.complementary_maps(self.nothing).verdict == "partly"
 
     def test_equal_maps_overlap_wholly_and_apart_ones_not_at_all(self):
         assert claims.overlap(torch.ones(2, 3, 5)) == pytest.approx(1)

@@ -97,9 +97,20 @@ def test_every_claim_is_tested_or_explained():
             assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
 
 
-def test_speed_up_is_judged_against_the_unpruned_model():
-    def measured(subject, form, metric):
-        return {"throughput": 3000.0 if "k0.7" in subject else 2000.0}.get(metric)
+@pytest.mark.parametrize(
+    ("speed_up", "gpu", "verdict"),
+    [
+        (1.5, True, "partly"),
+        (1.3, True, "fails"),
+        (1.5, False, "partly"),
+        (1.3, False, "partly"),
+        (0.9, False, "untested"),
+    ],
+)
+def test_speed_up_is_judged_against_the_unpruned_model(monkeypatch, speed_up, gpu, verdict):
+    monkeypatch.setattr(claims, "stand_in_for_gpu", lambda: "" if gpu else "on a CPU")
 
-    assert claims.keep_rate_cost(ClaimContext(measured)).verdict == "partly"
-    assert claims.keep_rate_cost(ClaimContext(lambda *_: 1.0)).verdict == "fails"
+    def measured(subject, form, metric):
+        return {"throughput": 2000.0 * speed_up if "k0.7" in subject else 2000.0}.get(metric)
+
+    assert claims.keep_rate_cost(ClaimContext(measured)).verdict == verdict

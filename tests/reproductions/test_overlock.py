@@ -343,6 +343,8 @@ def test_the_cost_claim_is_judged_by_the_share_of_the_cost(share, verdict):
     result = claims.third_of_convnext_b(ClaimContext(measure))
     assert result.verdict == verdict
     assert "ImageNet" in result.limits or share is None
+    if verdict == "partly":
+        assert result.limits.startswith("0.37x parameters, 0.37x multiply-adds hold; 0.37x as fast does not; acc")
 
 
 def test_the_merging_claim_holds_and_notices_a_wrong_merge(monkeypatch):

@@ -11,7 +11,7 @@ from claimbench.reproductions.rmt.attention import ManhattanAttention, Positions
 from tests.reproductions import support
 
 VERDICTS = {
-    "decomposed-cost": {"holds", "partly"},  # partly where a loaded machine times the small maps of this test badly
+    "decomposed-cost": {"holds"},
     "only-4.5-gflops": {"untested"},
     "decay-keeps-its-shape": {"holds"},
 }
@@ -208,12 +208,14 @@ def test_attention_products_are_what_the_printed_flops_leave_out():
     counts = {"rmt_s": 4.776e9}
     given = ClaimContext(lambda subject, form, metric: counts[subject])
     found = claims.attention_products(given)
-    assert found.verdict == "partly"
+    assert found.verdict == "fails"
+    assert "4.5 G: the printed figure" in found.limits
     assert [e.value for e in found.evidence] == [4.776e9, 240242688, 4.776e9 - 240242688]
     counts["rmt_s"] = 4.5e9
     assert claims.attention_products(given).verdict == "holds"
     counts["rmt_s"] = 5.1e9
-    assert claims.attention_products(given).verdict == "fails"
+    found = claims.attention_products(given)
+    assert (found.verdict, found.limits) == ("fails", "")
 
 
 def test_product_count_knows_the_released_configuration():

@@ -10,7 +10,7 @@ from claimbench.reproductions.tnt import claims, official
 from claimbench.reproductions.tnt import model as tnt
 from tests.reproductions import support
 
-VERDICTS = {"cheap-words": {"holds"}}
+VERDICTS = {"cheap-words": {"partly"}}
 TINY = {
     "outer_dim": 24,
     "inner_dim": 4,
@@ -99,3 +99,17 @@ def test_every_claim_is_tested_or_explained():
     for claim in support.paper_of("tnt").claims:
         if claim.experiment:
             assert getattr(claims, claim.experiment)(given).verdict in VERDICTS[claim.id]
+
+
+@pytest.mark.parametrize(
+    ("work", "speed", "verdict"),
+    [(1.21, 0.9, "holds"), (1.21, 0.5, "partly"), (1.4, 0.9, "partly"), (1.21, None, "partly")],
+)
+def test_words_are_cheap_only_if_the_whole_model_is(monkeypatch, work, speed, verdict):
+    def measure(subject, form, metric):
+        ratio = {"macs": work, "throughput": speed}[metric]
+        return ratio if subject.startswith("tnt") else 1.0
+
+    assert claims.inner_share(ClaimContext(measure)).verdict == verdict
+    monkeypatch.setattr(claims, "CHEAP", 0.1)
+    assert claims.inner_share(ClaimContext(measure)).verdict == "fails"

@@ -109,9 +109,8 @@ class _Writer:
             for number, line in enumerate(_limited(clean(claim.text), self._width - len(begin), most)):
                 yield Text.assemble((begin, style) if number == 0 else " " * len(begin), line)
             if evidence and claim.verdict != "holds":
-                why = first_sentence(
-                    clean(claim.limits if claim.verdict != "fails" else claim.evidence) or clean(claim.evidence)
-                )
+                limits = clean(claim.limits) if claim.verdict != "fails" else ""
+                why = first_sentence(limits, ".") if limits else first_sentence(clean(claim.evidence))
                 for line in _limited(why, self._width - 4, 1):
                     yield Text(f"    {line}", style="dim")
         if mine.untested:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,9 @@ from rich.console import Console
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Settings
+from claimbench.bench.report.card import card
 from claimbench.bench.report.render import FORMATS, Notes, clean, render
+from claimbench.bench.report.render.card import render as render_card
 from claimbench.bench.report.render.latex import escape as latex
 from claimbench.bench.report.render.markdown import escape as markdown
 from claimbench.bench.report.render.terminal import renderable
@@ -78,6 +80,12 @@ def test_every_format_holds_the_rows_and_their_evidence(format):
             assert part in text, part
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
     assert text.endswith("\n")
+
+
+def test_the_card_says_below_a_claim_what_holds_and_what_was_not_checked():
+    found = card(example())
+    claim = replace(found.claims[0], limits="0.38x parameters hold; accuracy not checked. And more.")
+    assert "    0.38x parameters hold; accuracy not checked\n" in render_card(replace(found, claims=(claim,)))
 
 
 def test_an_unknown_format_suggests_a_known_one():
