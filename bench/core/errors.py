@@ -22,7 +22,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:20])}"
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:20])}{more}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
