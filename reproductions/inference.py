@@ -43,11 +43,9 @@ def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
         x: (B, C, H, W) or (B, H, W, C).
         widest: the channels of the widest map inside.
     """
-    channels = x.shape[1] if x.stride(1) == 1 else x.shape[-1]
-    size = x.numel() // max(channels, 1) * widest * x.itemsize
-    count = min(-(-size // _PIECE_BYTES), x.shape[0])
+    count = _pieces(x, widest) if is_plain_inference(x) else 1
     watched = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-    if count <= 1 or watched or not is_plain_inference(x):
+    if count <= 1 or watched:
         result: Tensor = module(x)
         return result
     pieces = x.tensor_split(count)
@@ -57,3 +55,10 @@ def by_pieces(module: nn.Module, x: Tensor, widest: int) -> Tensor:
     for piece, to in zip(pieces, out.tensor_split(count), strict=True):
         to.copy_(first if piece is pieces[0] else module(piece))
     return out
+
+
+def _pieces(x: Tensor, widest: int) -> int:
+    """Return into how many pieces a batch is cut, from what its widest map takes."""
+    channels = x.shape[1] if x.stride(1) == 1 else x.shape[-1]
+    size = x.numel() // max(channels, 1) * widest * x.itemsize
+    return min(-(-size // _PIECE_BYTES), x.shape[0])

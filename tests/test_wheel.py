@@ -70,6 +70,12 @@ def test_it_stands_beside_the_packages_that_own_the_name_kernels(installed):
     assert theirs.endswith("site-packages/kernels/__init__.py")
 
 
+def test_its_models_are_created_from_any_folder(installed):
+    code = "import claimbench; print(claimbench.create_model('dhvt_tiny_cifar_patch4', num_classes=3).num_classes)"
+    found = installed("python", "-c", code)
+    assert found.stdout == "3\n", found.stderr
+
+
 def test_its_papers_are_listed_from_any_folder(installed):
     found = installed("bench", "list", "--json")
     assert found.returncode == 0, found.stderr

@@ -76,3 +76,11 @@ def test_every_night_tries_the_processors_and_numbers_of_threads_that_the_suite_
         *("ATEN_CPU_CAPABILITY=default", "ATEN_CPU_CAPABILITY=avx2"),
         *("OMP_NUM_THREADS=1", "OMP_NUM_THREADS=2", "OMP_NUM_THREADS=4"),
     ]
+
+
+def test_every_night_runs_the_tests_that_are_left_out_otherwise():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())["jobs"]
+    assert "tox -e slow" in [step.get("run") for step in jobs["slow"]["steps"]]
+    ini = ConfigParser(interpolation=None)
+    ini.read(ROOT / "tox.ini")
+    assert ini["testenv:slow"]["commands"].strip() == "pytest -n auto -m slow {posargs}"

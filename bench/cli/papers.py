@@ -74,6 +74,8 @@ def _print_paper(paper: Paper) -> None:
     where = [paper.venue, paper.arxiv and f"arXiv:{paper.arxiv}", paper.official and f"code: {paper.official.repo}"]
     out.print(escape(", ".join(text for text in where if text)))
     out.print("Forms: " + escape("; ".join(f"{f.name}{'*' if f.default else ''} ({f.note})" for f in paper.forms)))
+    weights = ', weights="official"' if paper.variants[0].checkpoint else ""
+    out.print(escape(f'In Python: claimbench.create_model("{paper.variants[0].name}"{weights})  (docs/library.md)'))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("Model", "Metric", "Reported", "Form", "Source"):
         table.add_column(title, overflow="fold")

@@ -24,9 +24,10 @@ class Stem(nn.Module):
         pool: ``max`` for 3x3 max pooling; ``zero_max`` for max pooling of the map padded with zeros, which differs for
             negative activations; ``conv`` for a last convolution at stride 2 instead.
         act: the activation.
+        channels: of the picture.
     """
 
-    def __init__(self, width: int, kind: str, pool: str, act: str) -> None:
+    def __init__(self, width: int, kind: str, pool: str, act: str, channels: int = 3) -> None:
         super().__init__()
         if kind not in ("7x7", "tiered") or pool not in ("max", "zero_max", "conv"):
             raise ValueError(f"halonet: there is no stem {kind!r} with pooling {pool!r}")
@@ -38,7 +39,7 @@ class Stem(nn.Module):
         self.convs = nn.Sequential(
             *(
                 ConvNorm(dim, out, kernel, act, stride)
-                for dim, out, stride in zip((3, *widths), widths, strides, strict=False)
+                for dim, out, stride in zip((channels, *widths), widths, strides, strict=False)
             )
         )
 
@@ -62,7 +63,7 @@ class HaloNet(nn.Module):
         attention = config.get("attention") or [range(depth) for depth in depths]
         rates = drop_path_rates(config.get("drop_path", 0.0), depths)
         dim = config.get("stem_width", 64)
-        self.stem = Stem(dim, config["stem"], config["stem_pool"], act)
+        self.stem = Stem(dim, config["stem"], config["stem_pool"], act, config.get("in_chans", 3))
         self.stages = nn.ModuleList()
         for i, depth in enumerate(depths):
             hidden = config["hidden"][i]

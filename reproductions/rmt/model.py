@@ -114,7 +114,12 @@ class RMT(nn.Module):
 
     With ``token_label`` every position of the last stage has logits of its own. Evaluation adds half of the highest of
     each class to the picture's logits; train mode mixes the pictures (MixToken) and returns :class:`TokenLabels`.
+
+    Attributes:
+        token_labelling: whether train mode does so; otherwise it gives logits.
     """
+
+    token_labelling = True
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -175,7 +180,7 @@ class RMT(nn.Module):
         x = self.embed(x)
         if self.token_head is None:
             return self.classify(self.forward_tokens(x))
-        if not self.training:
+        if not (self.training and self.token_labelling):
             last = self.forward_tokens(x)
             return self.classify(last) + 0.5 * self.token_head(last).amax((1, 2))
         scale = 2 ** (len(self.stages) - 1)

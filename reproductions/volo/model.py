@@ -114,7 +114,12 @@ class VOLO(nn.Module):
 
     Evaluation adds half of the highest token logit of each class to the class token's. The position embedding
     belongs to one map size; others raise ValueError.
+
+    Attributes:
+        token_labelling: whether train mode mixes pictures and returns :class:`TokenLabels`; else it gives logits.
     """
+
+    token_labelling = True
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -178,7 +183,7 @@ class VOLO(nn.Module):
     def forward(self, x: Tensor) -> Tensor | TokenLabels:
         """Return logits in eval mode, :class:`TokenLabels` in train mode (MixToken on the fine map)."""
         fine = self.stem(x)
-        if not self.training:
+        if not (self.training and self.token_labelling):
             tokens = self.forward_tokens(fine)
             return self.head(tokens[:, 0]) + 0.5 * self.token_head(tokens[:, 1:]).amax(1)
         height, width = self.pos_embed.shape[1:3]

@@ -35,7 +35,7 @@ class ViTAEv2VSA(nn.Module):
         super().__init__()
         attention = {"window_size": config["window_size"], "fixed": config.get("fixed", False)}
         rates = official_drop_path_rates(config.get("drop_path") or 0.0, config["nc_depth"])
-        dim = 3
+        dim = config.get("in_chans", 3)
         self.stages = nn.ModuleList()
         for i, dim_out in enumerate(config["token_dims"]):
             reduction = ReductionCell(

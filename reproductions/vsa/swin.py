@@ -55,7 +55,7 @@ class SwinVSA(nn.Module):
         super().__init__()
         dim, depths = config["embed_dim"], config["depths"]
         rates = drop_path_rates(config.get("drop_path", 0.0), depths)
-        self.embed = nn.Conv2d(3, dim, 4, stride=4)
+        self.embed = nn.Conv2d(config.get("in_chans", 3), dim, 4, stride=4)
         self.embed_norm = LayerNorm2d(dim, EPS)
         self.merges, self.stages = nn.ModuleList(), nn.ModuleList()
         for i, heads in enumerate(config["num_heads"]):

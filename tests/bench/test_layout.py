@@ -52,12 +52,13 @@ SHARED = {
 
 @cache
 def files() -> dict[str, Path]:
-    """Return every module of the three packages with its file."""
+    """Return every module of the packages with its file."""
     found = {}
-    for top in ("bench", "kernels", "reproductions"):
+    for top in ("bench", "kernels", "reproductions", "claimbench/_library"):
         for file in sorted((ROOT / top).rglob("*.py")):
             parts = file.relative_to(ROOT).with_suffix("").parts
-            found[".".join(("claimbench", *(parts[:-1] if parts[-1] == "__init__" else parts)))] = file
+            module = ".".join(("claimbench", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+            found[module.replace("claimbench.claimbench.", "claimbench.")] = file
     return found
 
 
@@ -152,8 +153,20 @@ def test_operators_know_nothing_else_of_ours():
     assert [place for _, b, place in arrows("kernels") if not b.startswith("claimbench.kernels")] == []
 
 
+def test_the_library_knows_no_paper_and_stands_above_the_wings_it_imports():
+    allowed = ("_library", "kernels", *(f"bench.{wing}" for wing in ("core", "data", "papers", "tasks")))
+    allowed = tuple(f"claimbench.{name}" for name in allowed)
+    assert [place for _, b, place in arrows("_library") if not b.startswith(allowed)] == []
+    assert [
+        place
+        for top in ("bench", "kernels", "reproductions")
+        for _, b, place in arrows(top)
+        if b.startswith("claimbench._library")
+    ] == []
+
+
 def test_listing_papers_costs_no_torch():
-    for file in sorted((ROOT / "bench" / "papers").glob("*.py")):
+    for file in [*sorted((ROOT / "bench" / "papers").glob("*.py")), ROOT / "claimbench" / "_library" / "names.py"]:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)]

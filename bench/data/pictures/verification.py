@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
-from claimbench.bench.data.pictures.files import decode
+from claimbench.bench.data.pictures.picture_reader import decode
 from PIL import UnidentifiedImageError
 from platformdirs import user_cache_path
 

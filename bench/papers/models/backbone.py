@@ -27,6 +27,7 @@ class Backbone(nn.Module):
         size: the side of a square picture that it takes.
         norm: whether each map passes a LayerNorm over its channels.
         out_indices: the positions of the returned maps among the four.
+        in_chans: the channels of the picture.
 
     Attributes:
         channels: of each returned map.
@@ -36,12 +37,17 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, size: int, norm: bool = False, out_indices: Sequence[int] = (0, 1, 2, 3)
+        self,
+        model: nn.Module,
+        size: int,
+        norm: bool = False,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        in_chans: int = 3,
     ) -> None:
         super().__init__()
         if wrong := [i for i in out_indices if i not in range(len(STRIDES))]:
             raise UserError(f"out_indices are of 0 (stride 4) to 3 (stride 32), got {wrong[0]}")
-        sides, widths, used = _trace(model, size, out_indices)
+        sides, widths, used = _trace(model, (1, in_chans, size, size), out_indices)
         self.positions = tuple(sides[STRIDES[i]] for i in out_indices)
         self.channels = tuple(widths[position] for position in self.positions)
         _drop_unused(model, used)
@@ -49,7 +55,7 @@ class Backbone(nn.Module):
         self.norms = nn.ModuleList(MapNorm(width) if norm else nn.Identity() for width in self.channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map pictures (B, 3, H, W) to the maps (B, C, ceil(H / stride), ceil(W / stride))."""
+        """Map pictures (B, in_chans, H, W) to the maps (B, C, ceil(H / stride), ceil(W / stride))."""
         maps = _maps(self.model, x)
         return tuple(norm(maps[i]) for norm, i in zip(self.norms, self.positions, strict=True))
 
@@ -141,15 +147,17 @@ def _maps(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 
 @torch.enable_grad()
-def _trace(model: nn.Module, size: int, out_indices: Sequence[int]) -> tuple[dict[int, int], list[int], frozenset[str]]:
+def _trace(
+    model: nn.Module, shape: tuple[int, int, int, int], out_indices: Sequence[int]
+) -> tuple[dict[int, int], list[int], frozenset[str]]:
     """Return the position of the last map of each stride, the channels of all maps, and the parameters they need."""
     try:
         traced = copy.deepcopy(model).eval().to("meta")
-        maps = _maps(traced, torch.zeros(1, 3, size, size, device="meta"))
+        maps = _maps(traced, torch.zeros(shape, device="meta"))
     except (RuntimeError, NotImplementedError):  # a model that reads values of its tensors
         traced = copy.deepcopy(model).eval()
-        maps = _maps(traced, torch.zeros(1, 3, size, size))
-    places = {round(size / m.shape[2]): i for i, m in enumerate(maps)}
+        maps = _maps(traced, torch.zeros(shape))
+    places = {round(shape[2] / m.shape[2]): i for i, m in enumerate(maps)}
     if missing := [STRIDES[i] for i in out_indices if STRIDES[i] not in places]:
         raise UserError(f"{type(model).__name__} has no map at stride {missing[0]}, so it cannot be a backbone")
     wanted = [maps[places[STRIDES[i]]] for i in out_indices]

@@ -1,0 +1,1 @@
+"""The functions behind ``import claimbench``: models by name, their transforms, and exported files."""
