@@ -10,7 +10,7 @@ import typer
 from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_papers
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.terminal import console
-from claimbench.bench.store import outcomes
+from claimbench.bench.store import counted, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,8 @@ def _report(store: Store, name: str, run: str | None) -> Report | None:
     if not records:
         return None
     claims = outcomes.stored(store.root, name, run)
-    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
+    counts = counted.stored(store.root, name)
+    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims, counted=counts)
 
 
 def _emit(reports: list[Report], studies: list[Summary], format: str, output: Path | None) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 from claimbench.bench.core.quantities import Quantity
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.measure.counters.catalogue import CHANGES, COUNTERS, Counter
-from claimbench.bench.papers.spec import Reported
+from claimbench.bench.papers.spec import Paper, Reported
+from claimbench.bench.report import metrics
 from claimbench.bench.store.counted import Counted, CountedModel
 
 AS_BUILT, TWICE, OTHER_COUNTER, OTHER_STATE, OTHER_INPUT = range(5)
@@ -99,16 +101,21 @@ class Convention:
         )
 
     @property
+    def named(self) -> Counter:
+        """The counter that sentences name: other states and inputs are counted by torch's, which counts as we do."""
+        away = self.counted.counter == "torch" and self.step in (OTHER_STATE, OTHER_INPUT)
+        return COUNTERS["macs"] if away else self.counter
+
+    @property
     def title(self) -> str:
-        """The convention, as a phrase: ``twice what thop counts``."""
-        if self.counter.quantity == "parameters":
-            base = self.counter.title
-        elif self.counted.counter == "macs" or (self.counter.scope == "products" and self.step > TWICE):
-            base = "multiply-adds taken for two operations" if self.twice else "multiply-adds"
-        elif self.counter.operations == 2:
-            base = f"{self.counter.title}" if self.twice else f"half of {self.counter.title}"
+        """The convention, as a phrase: ``twice thop``."""
+        counter = self.named
+        if counter.name == "macs" and self.twice:
+            base = "two operations a multiply-add"
+        elif counter.operations == 2:
+            base = counter.title if self.twice else f"half of {counter.title}"
         else:
-            base = f"{'twice ' if self.twice else ''}{self.counter.title.rstrip(',')}"
+            base = f"twice {counter.title}" if self.twice else counter.title
         return f"{base}, {self.conditions}" if self.conditions else base
 
 
@@ -153,39 +160,73 @@ class Explanation:
         if self.plain:
             return "it is what this suite counts"
         if self.sole is not None:
-            return as_printed(self.sole, self.simplest)
+            return as_printed(self.simplest)
         if self.fits:
             titles = [fit.title for fit in self.simplest]
-            return f"{len(titles)} conventions give it that are as simple: {'; '.join(titles[:3])}"
+            only = "it takes another input to give it" if len(titles) == 1 else "no single convention explains it"
+            return f"{only}: {'; '.join(titles[:4])}"
         if self.nearest is None:
             return "nothing could be counted"
         return f"no convention gives it; the nearest is {self.nearest.title}"
 
 
-def as_printed(convention: Convention, simplest: Sequence[Convention]) -> str:
-    """Return the explanation of a figure by one convention."""
-    if convention.counter.quantity == "parameters":
-        return f"printed are {convention.title}"
-    counter, conditions = convention.counter, convention.conditions
-    others = [fit.counter.title.rstrip(",") for fit in simplest[1:]]
-    if convention.counted.counter == "macs" or counter.scope == "products":
-        text = f"printed as {convention.title}"
-    else:
-        twice = ", times two" if convention.twice and counter.operations == 1 else ""
-        text = f"printed as {counter.title} counts it ({counter.remark}){twice}"
-        text += f", {conditions}" if conditions else ""
-    return f"{text}; so do {', '.join(others)}" if others else text
+@dataclass(frozen=True)
+class Explained:
+    """A model with its counts and the explanations of its figures.
+
+    Attributes:
+        model: the counts.
+        figures: an explanation for each printed figure.
+        problem: the reason that it could not be counted to the end, one sentence; empty if it was.
+        paper: the paper that prints the figures; empty for a model of the user's own.
+    """
+
+    model: CountedModel
+    figures: tuple[Explanation, ...]
+    problem: str = ""
+    paper: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        figures = [
+            {
+                "quantity": figure.asked.quantity,
+                "printed": figure.asked.text,
+                "source": figure.asked.source,
+                "form": figure.asked.form,
+                "outcome": figure.sentence,
+                "explained": figure.sole is not None,
+                "conventions": [{"title": fit.title, "value": float(fit.value)} for fit in figure.fits],
+            }
+            for figure in self.figures
+        ]
+        counts = [asdict(count) for count in self.model.counts]
+        named = {"paper": self.paper, "model": self.model.model, "problem": self.problem}
+        return {**named, "figures": figures, "counts": counts, "versions": self.model.versions}
+
+
+def as_printed(simplest: Sequence[Convention]) -> str:
+    """Return the explanation of a figure by conventions that are equally simple and count the same kinds of work."""
+    first, others = simplest[0], [fit.counter.title for fit in simplest[1:]]
+    counts = " counts" if first.counter.package else ""
+    remark = f" ({first.named.remark})" if first.named.remark and first.named.name != "macs" else ""
+    too = f"; so {'does' if len(others) == 1 else 'do'} {', '.join(others)}" if others else ""
+    return f"printed as {first.title}{counts}{remark}{too}"
 
 
 def explain(asked: Asked, counts: Iterable[Counted]) -> Explanation:
     """Return the conventions that give a printed figure, among those that the counts allow."""
-    found = sorted(_conventions(asked, list(counts)), key=lambda convention: convention.order)
     apart: dict[Decimal, Convention] = {}
-    for convention in found:
+    for convention in conventions(asked, counts):
         apart.setdefault(convention.value, convention)  # the same count under another name is no further convention
     fits = tuple(c for c in apart.values() if asked.printed.is_rounded(scaled_value(c, asked)))
     near = min(apart.values(), key=lambda c: abs(scaled_value(c, asked) - asked.printed.value), default=None)
     return Explanation(asked, fits, near)
+
+
+def conventions(asked: Asked, counts: Iterable[Counted]) -> list[Convention]:
+    """Return every convention that the counts allow, the simplest first."""
+    return sorted(_conventions(asked, list(counts)), key=lambda convention: convention.order)
 
 
 def scaled_value(convention: Convention, asked: Asked) -> Decimal:
@@ -226,10 +267,28 @@ def asked_of(reported: Reported, quantity: Quantity, default_form: str, shape: t
     return Asked(printed, quantity.answers[0].scale, quantity.unit, kind, form, at, reported.source)
 
 
-def note(model: CountedModel | None, reported: Reported, quantity: Quantity, form: str) -> list[str]:
+def figures_of(reported: Iterable[Reported], form: str, shape: tuple[int, ...]) -> tuple[Asked, ...]:
+    """Return those reported figures that are counts, as figures to be explained; see :func:`asked_of`."""
+    found = (asked_of(one, metrics.quantity(one.metric), form, shape) for one in reported)
+    return tuple(figure for figure in found if figure is not None)
+
+
+def of_stored(paper: Paper, stored: Mapping[str, CountedModel]) -> list[Explained]:
+    """Return the explanations of a paper's figures by the stored counts, in the paper's order."""
+    subjects = [(v.name, paper.default_form(v), v.reported) for v in paper.models]
+    subjects += [(b.model, "", b.reported) for b in paper.baselines]
+    explained = []
+    for name, form, reported in subjects:
+        if (model := stored.get(name)) is not None:
+            figures = figures_of(reported, form, model.shape)
+            explained.append(
+                Explained(model, tuple(explain(figure, model.counts) for figure in figures), paper=paper.id)
+            )
+    return explained
+
+
+def note(model: CountedModel | None, reported: Reported, form: str) -> list[str]:
     """Return the note of a row whose figure differs: the one convention that explains it, if there is one."""
-    if model is None:
-        return []
-    asked = asked_of(reported, quantity, form, model.shape)
-    sole = explain(asked, model.counts) if asked is not None else None
-    return [sole.sentence] if sole is not None and sole.sole is not None else []
+    figures = figures_of([reported], form, model.shape) if model is not None else ()
+    found = [explain(figure, model.counts) for figure in figures if model is not None]
+    return [one.sentence for one in found if one.sole is not None]

@@ -13,6 +13,7 @@ from claimbench.bench.report.figures import Figure, Samples, figures, own_sample
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, pairs
+from claimbench.bench.store.counted import CountedModel
 from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -96,6 +97,7 @@ def report(
     samples: Samples = own_samples,
     environment: Callable[[str], Mapping[str, Any]] = lambda digest: {},
     claims: Mapping[str, ClaimOutcome] | None = None,
+    counted: Mapping[str, CountedModel] | None = None,
     subjects: Collection[str] | None = None,
     side_by_side: bool = True,
 ) -> Report:
@@ -107,11 +109,12 @@ def report(
         samples: gives a record's samples, for example ``Store.samples``.
         environment: gives the environment of a digest, for example ``Store.environment``.
         claims: the results of testing the paper's claims, by their ids.
+        counted: the counts of its models by every counter, as ``bench explain`` stores them.
         subjects: only these variants and baselines; all by default.
         side_by_side: whether to compare the speeds of every two models of a run, which are many if the models are.
     """
     found = figures(records, samples)
-    rows = compare_figures(paper, found, subjects=subjects)
+    rows = compare_figures(paper, found, subjects=subjects, counted=counted)
     if len({figure.device for figure in found}) > 1:
         rows = [_with_device(line) for line in rows]
     return Report(

@@ -98,8 +98,9 @@ def stored(results: Path, paper: str) -> dict[str, CountedModel]:
 
 
 def _plain(model: CountedModel) -> dict[str, Any]:
-    counts = [{name: value for name, value in asdict(count).items() if value} for count in model.counts]
-    return {**asdict(model), "counts": [{"value": None, **count} for count in counts]}
+    needed = ("counter", "value")
+    counts = [{k: v for k, v in asdict(count).items() if v or k in needed} for count in model.counts]
+    return {**asdict(model), "counts": counts}
 
 
 def _path(results: Path, paper: str) -> Path:

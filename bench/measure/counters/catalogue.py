@@ -19,7 +19,7 @@ class Counter:
 
     Attributes:
         name: of its counts in records.
-        title: sentences call it so: "printed as ... counts".
+        title: sentences call it so.
         scope: counters of one scope count the same kinds of work, apart from details.
         remark: what it leaves out, or adds, against the multiply-adds of products and convolutions; one phrase.
         quantity: ``operations`` or ``parameters``.
@@ -36,25 +36,31 @@ class Counter:
     package: str = ""
 
 
-_HOOKS = "without products inside attention and functional calls"
+_HOOKS = "without the products inside attention"
 _ALL = (
-    Counter("macs", "this suite", "products", "products, convolutions and attention, without norms and biases"),
+    Counter("macs", "multiply-adds", "products", "of products, convolutions and attention"),
     Counter(
         "layers",
-        "a sum over convolutions and linear layers",
+        "multiply-adds of layers alone",
         "layers",
-        "without products of two activations, as inside attention",
+        "without the products of two activations, as inside attention",
     ),
     Counter("fvcore", "fvcore", "norms", "with norms, pooling and resizing, without fused attention", package="fvcore"),
     Counter(
         "fvcore_attention",
-        "fvcore, attention written out,",
+        "fvcore with attention written out",
         "norms",
         "with norms, pooling and resizing",
         package="fvcore",
     ),
     Counter("thop", "thop", "layers", f"with norms and pooling, {_HOOKS}", package="thop"),
-    Counter("ptflops_modules", "ptflops of modules", "layers", f"with norms and biases, {_HOOKS}", package="ptflops"),
+    Counter(
+        "ptflops_modules",
+        "ptflops without functional calls",
+        "layers",
+        f"with norms and biases, {_HOOKS}",
+        package="ptflops",
+    ),
     Counter(
         "ptflops",
         "ptflops",
@@ -64,9 +70,9 @@ _ALL = (
     ),
     Counter(
         "ptflops_aten",
-        "ptflops, backend aten,",
+        "ptflops of torch operators",
         "norms",
-        "with norms, pooling and biases; fused attention as torch splits it",
+        "with norms, pooling and biases",
         package="ptflops",
     ),
     Counter("torch", "torch's counter", "products", "products, convolutions and attention alone", operations=2),

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.text import first_line
-from claimbench.bench.measure.counters import own
+from claimbench.bench.measure.counters import own, packages
 from claimbench.bench.measure.counters.catalogue import SIZES
-from claimbench.bench.measure.counters.packages import HOOKED, PACKAGES, Package, Tally, names
+from claimbench.bench.measure.counters.packages import PACKAGES, Package, Tally, names
 from claimbench.bench.measure.flops import UncountedError
 from claimbench.bench.store.counted import Counted
 
@@ -72,26 +72,27 @@ def count(
     except Exception as error:  # a model may raise anything
         asked = "x".join(map(str, shape))
         raise UserError(f"the model does not run on an input of {asked}: {first_line(error)}") from error
-    least = 0.0
+    missed = 0.0
     plain = _tally(lambda m, x: {"torch": own.products(m, x)}, model, inputs, True, budget_s)
     counted = plain.get("torch") if isinstance(plain, dict) else None
     if counted is not None:
         yield keep("torch", counted)
         yield keep("layers", own.layers(counted))
-        least = float(made[-1].value or 0) if ours else 0.0
     else:
         yield Counted("torch", None, form, shape, why=str(plain))
     for package, (call, on_meta) in PACKAGES.items():
         found = _tally(call, model, inputs, on_meta, budget_s)
         if isinstance(found, str):
             yield from (Counted(name, None, form, shape, why=found) for name in names(package))
-        else:
-            for name, tally in found.items():
-                if name in HOOKED and tally.value < least:
-                    missed = f"{1 - tally.value / least:.1%} of the layers or more are no modules in this suite's model"
-                    yield Counted(name, None, form, shape, why=f"{missed}: give the official code with --model")
-                else:
-                    yield keep(name, tally)
+            continue
+        if ours and counted is not None and "thop" in found:
+            missed = packages.missed(model, found["thop"], own.layers(counted))
+        for name, tally in found.items():
+            if name in packages.HOOKED and missed > 0:
+                part = f"{100 * missed:.3g} % of the layers' multiply-adds are no modules in this suite's model"
+                yield Counted(name, None, form, shape, why=f"{part}: give the official code with --model")
+            else:
+                yield keep(name, tally)
     if counted is None or enough(made):
         return
     if headless is not None:

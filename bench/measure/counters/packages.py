@@ -167,6 +167,13 @@ def _channels_first(rule: Callable[..., None]) -> Callable[..., None]:
     return counted
 
 
+def missed(model: nn.Module, seen: Tally, layers: Tally) -> float:
+    """Return the fraction of the layers' multiply-adds that hooks do not see, from what thop sees by class of layer."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    classes = {type(module).__name__ for module in model.modules() if isinstance(module, kinds)}
+    return 1 - sum(seen.shares.get(name, 0) for name in classes) / layers.value if layers.value else 0.0
+
+
 Package = Callable[[nn.Module, tuple[Tensor, ...]], dict[str, Tally]]
 PACKAGES: dict[str, tuple[Package, bool]] = {
     "thop": (thop, True),

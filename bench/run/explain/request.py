@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -13,9 +13,8 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.core.text import split
 from claimbench.bench.papers import registry
-from claimbench.bench.papers.spec import Baseline, Paper, Reported, Variant
-from claimbench.bench.report import metrics
-from claimbench.bench.report.explain import Asked, asked_of
+from claimbench.bench.papers.spec import Baseline, Paper, Variant
+from claimbench.bench.report.explain import Asked, figures_of
 
 _SCALES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
 _FIGURE = re.compile(r"(?P<number>[0-9.]+(?:e[+-]?[0-9]{1,3})?)\s*(?P<scale>[kKMGBT]?)(?:FLOPS?|FLOP|MACS?|MAC)?", re.I)
@@ -83,28 +82,22 @@ def _of_model(paper: Paper, model: Variant | Baseline) -> Wanted:
     """Return the figures of one model, and the jobs on which they can be counted."""
     if isinstance(model, Baseline):
         job = Job("", f"timm:{model.timm}", "", "flops", Settings())
-        return Wanted(model.model, (job,), tuple(_figures(model.reported, "", ())), paper=paper.id)
+        return Wanted(model.model, (job,), figures_of(model.reported, "", ()), paper=paper.id)
     options = tasks.model_options(paper, model)
     shape = tuple(model.input.counted or options.sample_shape)
     default = paper.default_form(model)
-    figures = tuple(_figures(model.reported, default, shape))
+    figures = figures_of(model.reported, default, shape)
     forms = model.forms or tuple(form.name for form in paper.forms)
     counted = [figure for figure in figures if figure.quantity == "operations"] or figures
     needed = dict.fromkeys((figure.form, figure.input) for figure in counted)
 
-    def job(form: str, at: tuple[int, ...]) -> Job:
+    def at_input(form: str, at: tuple[int, ...]) -> Job:
         settings = Settings(input_size=at[1:] if at != shape else ())
         return Job(paper.id, model.name, form, "flops", settings, options=replace(options, sample_shape=shape))
 
-    jobs = tuple(job(*place) for place in needed)
-    return Wanted(model.name, jobs, figures, tuple(job(f, shape) for f in forms if (f, shape) not in needed), paper.id)
-
-
-def _figures(reported: Iterable[Reported], form: str, shape: tuple[int, ...]) -> Iterator[Asked]:
-    for figure in reported:
-        asked = asked_of(figure, metrics.quantity(figure.metric), form, shape)
-        if asked is not None:
-            yield asked
+    jobs = tuple(at_input(*place) for place in needed)
+    others = tuple(at_input(form, shape) for form in forms if (form, shape) not in needed)
+    return Wanted(model.name, jobs, figures, others, paper.id)
 
 
 def of_own(model: str, shape: str, operations: str, parameters: str) -> Wanted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.machine import environment
 from claimbench.bench.machine.process import Process, Stop
-from claimbench.bench.report.explain import Explanation, explain
+from claimbench.bench.report.explain import Explained, explain
 from claimbench.bench.run.explain.request import Wanted
 from claimbench.bench.run.explain.worker import plain_figure
 from claimbench.bench.store import counted
@@ -27,23 +26,6 @@ BUDGET_S = 60.0
 
 _START_S = 300.0
 """Seconds that a process may take beyond a counter's budget: torch is loaded, the model built, its copies made."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A model with its counts and the explanations of its figures.
-
-    Attributes:
-        model: the counts.
-        figures: an explanation for each printed figure.
-        problem: the reason that it could not be counted to the end, one sentence; empty if it was.
-        paper: the paper that prints the figures; empty for a model of the user's own.
-    """
-
-    model: CountedModel
-    figures: tuple[Explanation, ...]
-    problem: str = ""
-    paper: str = ""
 
 
 def explained(
@@ -81,7 +63,8 @@ def only(wanted: Wanted, stop: Stop, listener: Listener = SILENT, budget_s: floa
     """
     (found,) = explained([wanted], stop, listener, budget_s)
     if found.problem and not any(count.counter == "macs" for count in found.model.counts):
-        raise UserError(found.problem)
+        said = found.problem
+        raise UserError(said if wanted.title in said else f"{wanted.title} cannot be counted: {said}")
     return found
 
 
