@@ -19,7 +19,7 @@ AS_BUILT, TWICE, OTHER_COUNTER, OTHER_STATE, OTHER_INPUT = range(5)
 """The steps away from multiply-adds of the model as built, at the paper's input, by which conventions are sorted."""
 
 DIGITS = 3
-"""A printed figure of fewer digits is not explained by another input: too many sizes come near it."""
+"""A printed figure of fewer digits is not explained by another input or by buffers: too much comes near it."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class Explanation:
         if len(kinds) != 1 or self.plain:
             return None
         first = self.simplest[0]
-        vague = first.step == OTHER_INPUT and len(self.asked.printed.value.as_tuple().digits) < DIGITS
-        return None if vague else first
+        far = first.step == OTHER_INPUT or first.counter.name == "params_and_buffers"
+        return None if far and len(self.asked.printed.value.as_tuple().digits) < DIGITS else first
 
     @property
     def sentence(self) -> str:
@@ -163,8 +163,8 @@ class Explanation:
             return as_printed(self.simplest)
         if self.fits:
             titles = [fit.title for fit in self.simplest]
-            only = "it takes another input to give it" if len(titles) == 1 else "no single convention explains it"
-            return f"{only}: {'; '.join(titles[:4])}"
+            only = "too few digits to tell whether it is" if len(titles) == 1 else "no single convention explains it:"
+            return f"{only} {'; '.join(titles[:4])}"
         if self.nearest is None:
             return "nothing could be counted"
         return f"no convention gives it; the nearest is {self.nearest.title}"

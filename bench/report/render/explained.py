@@ -78,9 +78,12 @@ def _details(one: Explained) -> list[RenderableType]:
         counts = [count for count in one.model.counts if count.value is not None and not count.change]
         parts.append(Text(_NOTHING_PRINTED))
         parts.append(tabulated(("Counter", "Count"), [(COUNTERS[c.counter].title, _short(c)) for c in counts]))
+    reasons: dict[str, list[str]] = {}
     for count in one.model.counts:
         if count.why:
-            parts.append(Text(f"  not counted by {COUNTERS[count.counter].title}: {clean(count.why)}", style="dim"))
+            reasons.setdefault(count.why, []).append(COUNTERS[count.counter].title)
+    for why, titles in reasons.items():
+        parts.append(Text(f"  not counted by {', '.join(dict.fromkeys(titles))}: {clean(why)}", style="dim"))
     shown = {id(fit.counted): fit.counted for figure in one.figures for fit in figure.simplest}
     shown |= {id(count): count for count in one.model.counts if count.counter == "macs"}
     for count in shown.values():

@@ -72,7 +72,7 @@ def test_a_simple_convention_comes_before_another_form_and_another_input():
 def test_another_input_explains_a_figure_only_if_it_has_digits_enough():
     small = [*counts(**BASE), Counted("torch", 7_010_000_000, "merged", (3, 192, 192))]
     assert explain(asked("3.5"), small).sole is None
-    assert "another input" in explain(asked("3.5"), small).sentence
+    assert explain(asked("3.5"), small).sentence == "too few digits to tell whether it is multiply-adds, at 192x192"
     assert explain(asked("3.51"), small).sole.title == "multiply-adds, at 192x192"
 
 
@@ -98,6 +98,13 @@ def test_parameters_are_explained_by_counts_of_parameters():
     found = counts(params=28_600_000, params_without_head=27_800_000, macs=27_800_000)
     figure = Asked(Printed.parse("27.8"), Decimal(10**6), "M", "parameters", "merged")
     assert explain(figure, found).sentence == "printed as parameters without the classifier (as of a backbone)"
+
+
+@pytest.mark.parametrize(("printed", "explained"), [("29", False), ("28.9", True)])
+def test_buffers_explain_a_figure_only_if_it_has_digits_enough(printed, explained):
+    found = counts(params=28_300_000, params_and_buffers=28_860_000)
+    figure = Asked(Printed.parse(printed), Decimal(10**6), "M", "parameters", "merged")
+    assert (explain(figure, found).sole is not None) is explained
 
 
 @pytest.mark.parametrize(
