@@ -127,11 +127,13 @@ class Explanation:
         asked: the figure.
         fits: the conventions, the simplest first.
         nearest: the one whose value is the nearest, for figures that none gives; None if nothing was counted.
+        cut_off: the simplest that gives it when further digits are dropped instead of rounded, of the model as built.
     """
 
     asked: Asked
     fits: tuple[Convention, ...]
     nearest: Convention | None
+    cut_off: Convention | None = None
 
     @property
     def plain(self) -> bool:
@@ -167,6 +169,8 @@ class Explanation:
             return f"{only} {'; '.join(titles[:4])}"
         if self.nearest is None:
             return "nothing could be counted"
+        if self.cut_off is not None:
+            return f"no convention gives it rounded; with further digits dropped it is {self.cut_off.title}"
         return f"no convention gives it; the nearest is {self.nearest.title}"
 
 
@@ -221,7 +225,8 @@ def explain(asked: Asked, counts: Iterable[Counted]) -> Explanation:
         apart.setdefault(convention.value, convention)  # the same count under another name is no further convention
     fits = tuple(c for c in apart.values() if asked.printed.is_rounded(scaled_value(c, asked)))
     near = min(apart.values(), key=lambda c: abs(scaled_value(c, asked) - asked.printed.value), default=None)
-    return Explanation(asked, fits, near)
+    dropped = (c for c in apart.values() if asked.printed.is_cut_off(scaled_value(c, asked)))
+    return Explanation(asked, fits, near, next((c for c in dropped if c.step <= OTHER_COUNTER), None))
 
 
 def conventions(asked: Asked, counts: Iterable[Counted]) -> list[Convention]:

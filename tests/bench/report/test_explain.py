@@ -83,6 +83,12 @@ def test_a_figure_that_nothing_gives_names_the_nearest():
     assert explain(asked("4.6"), []).sentence == "nothing could be counted"
 
 
+def test_a_figure_whose_further_digits_were_dropped_says_so():
+    found = explain(asked("4.7"), counts(**BASE))
+    assert found.sole is None
+    assert found.sentence == "no convention gives it rounded; with further digits dropped it is multiply-adds"
+
+
 def test_what_was_not_counted_or_is_not_known_gives_no_convention():
     found = [Counted("macs", None, "merged", SHAPE, why="it died"), Counted("a later counter", 4_500_000_000)]
     assert conventions(asked("4.5"), found) == []
