@@ -115,7 +115,8 @@ def _short(count: Counted) -> str:
 def _against(convention: Convention, asked: Asked) -> tuple[str, str]:
     value = scaled_value(convention, asked)
     off = relative(value, asked.printed.value)
-    shown = show(value, max(asked.printed.decimals + 1, 0))
+    whole = asked.scale == 1 and value == value.to_integral_value()
+    shown = f"{value:.0f}" if whole else show(value, max(asked.printed.decimals + 1, 0))
     return f"{shown} {asked.unit}".strip(), "" if off is None else show_relative(off)
 
 

@@ -150,6 +150,11 @@ def test_the_page_is_the_same_every_time_and_escapes_names():
     assert "printed as multiply-adds of layers alone" in text
 
 
+def test_whole_counts_have_no_fractions():
+    demo = paper(("macs", "4776000001"))
+    assert "| 4776000000 " in page({"demo": of_stored(demo, {"demo_t": CountedModel("demo_t", tuple(counts(**BASE)))})})
+
+
 def test_all_of_it_as_plain_data():
     one = Explained(CountedModel("m", tuple(counts(**BASE))), (explain(asked("4.5"), counts(**BASE)),))
     (figure,) = one.to_json()["figures"]
