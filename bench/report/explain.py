@@ -59,6 +59,7 @@ class Convention:
         step: see :data:`AS_BUILT`.
         form, input: of the figure, if the count's are others; empty if not.
         frames: over so many frames of a clip its count is divided; 1 for none.
+        fused: whether the model has fused attention, which fvcore by itself passes over.
     """
 
     counted: Counted
@@ -67,6 +68,19 @@ class Convention:
     form: str = ""
     input: tuple[int, ...] = ()
     frames: int = 1
+    fused: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The kinds of work that it counts: without its products, attention is what its layers are."""
+        return "layers" if self.counter.name == "fvcore" and self.fused else self.counter.scope
+
+    @property
+    def remark(self) -> str:
+        """What it leaves out or adds; empty for plain multiply-adds."""
+        whole = self.named.name == "fvcore" and not self.fused
+        named = COUNTERS["fvcore_attention"] if whole else self.named
+        return "" if named.name == "macs" else named.remark
 
     @property
     def counter(self) -> Counter:
@@ -149,7 +163,7 @@ class Explanation:
     @cached_property
     def sole(self) -> Convention | None:
         """The convention that explains the figure, if no other that is as simple leaves out or adds anything else."""
-        kinds = {(fit.counter.scope, fit.conditions) for fit in self.simplest}
+        kinds = {(fit.scope, fit.conditions) for fit in self.simplest}
         if len(kinds) != 1 or self.plain:
             return None
         first = self.simplest[0]
@@ -213,7 +227,7 @@ def as_printed(simplest: Sequence[Convention]) -> str:
     """Return the explanation of a figure by conventions that are equally simple and count the same kinds of work."""
     first, others = simplest[0], [fit.counter.title for fit in simplest[1:]]
     counts = " counts" if first.counter.package else ""
-    remark = f" ({first.named.remark})" if first.named.remark and first.named.name != "macs" else ""
+    remark = f" ({first.remark})" if first.remark else ""
     too = f"; so {'does' if len(others) == 1 else 'do'} {', '.join(others)}" if others else ""
     return f"printed as {first.title}{counts}{remark}{too}"
 
@@ -242,6 +256,7 @@ def scaled_value(convention: Convention, asked: Asked) -> Decimal:
 def _conventions(asked: Asked, counts: list[Counted]) -> Iterator[Convention]:
     own = next((count.input for count in counts if count.form == asked.form), ())
     shape = asked.input or own
+    fused = any(count.counter == "fvcore_attention" and count.value is not None for count in counts)
     for count in counts:
         counter = COUNTERS.get(count.counter)
         if counter is None or counter.quantity != asked.quantity or count.value is None:
@@ -253,10 +268,10 @@ def _conventions(asked: Asked, counts: list[Counted]) -> Iterator[Convention]:
         for twice in (False, True) if asked.quantity == "operations" else (False,):
             simplest = TWICE if twice else AS_BUILT
             at = step or (simplest if count.counter in ("macs", "params") else OTHER_COUNTER)
-            yield Convention(count, twice, at, other_form, other_input)
+            yield Convention(count, twice, at, other_form, other_input, fused=fused)
             frames = max(count.input[0], 1) if len(count.input) == 4 else 1
             if frames > 1:
-                yield Convention(count, twice, max(at, OTHER_STATE), other_form, other_input, frames)
+                yield Convention(count, twice, max(at, OTHER_STATE), other_form, other_input, frames, fused)
 
 
 def asked_of(reported: Reported, quantity: Quantity, default_form: str, shape: tuple[int, ...]) -> Asked | None:

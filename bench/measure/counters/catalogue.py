@@ -80,7 +80,7 @@ _ALL = (
     Counter(
         "calflops_flops",
         "calflops (FLOPs)",
-        "elementwise",
+        "layers",
         "with norms, biases and activations, without @ and fused attention",
         operations=2,
         package="calflops",

@@ -53,6 +53,13 @@ def test_counters_that_count_different_work_explain_nothing():
     assert "no single convention explains it: multiply-adds of layers alone; ptflops" in found.sentence
 
 
+def test_fvcore_leaves_attention_out_only_where_it_is_fused():
+    fused = counts(**BASE | {"fvcore": 4_545_000_000}, fvcore_attention=4_799_000_000)
+    assert explain(asked("4.5"), fused).sentence == f"{LAYERS}; so does fvcore"
+    whole = counts(macs=4_776_000_000, fvcore=4_860_000_000)
+    assert explain(asked("4.9"), whole).sentence == "printed as fvcore counts (with norms, pooling and resizing)"
+
+
 def test_the_same_count_under_another_name_is_no_further_convention():
     found = explain(asked("9.6"), counts(**BASE))
     assert [fit.title for fit in found.fits] == ["two operations a multiply-add", "twice fvcore"]
