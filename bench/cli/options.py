@@ -70,6 +70,7 @@ def complete_variants(ctx: typer.Context, incomplete: str) -> list[str]:
     from claimbench.bench.papers import registry
 
     named = ctx.params.get("papers") or ctx.params.get("paper") or list(registry.entries())
+    named = [named] if isinstance(named, str) else named
     found = [variant for name in named if name in registry.entries() for variant in registry.entry(name).variants]
     return [name for name in found if name.startswith(incomplete)]
 

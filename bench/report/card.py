@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class CardLine:
     """A variant of the card: its name and a cell for each column."""
 
     name: str
@@ -63,7 +63,7 @@ class Card:
     claims: tuple[ClaimRow, ...]
     untested: int
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[CardLine, ...]
     explained: tuple[str, ...]
     off: tuple[str, ...]
     missing: tuple[str, ...]
@@ -130,9 +130,9 @@ class _Table:
         titles = (*fixed, *(f"vs {self._other(name)}" for name in self._against))
         return tuple(title for title, used in zip(titles, self._used, strict=True) if used)
 
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[CardLine, ...]:
         return tuple(
-            Line(name, tuple(c for c, used in zip(cells, self._used, strict=True) if used), name in self._timed)
+            CardLine(name, tuple(c for c, used in zip(cells, self._used, strict=True) if used), name in self._timed)
             for name, cells in self._cells.items()
         )
 

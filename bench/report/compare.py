@@ -10,12 +10,13 @@ from claimbench.bench.core.quantities import Quantity
 from claimbench.bench.core.records import Record
 from claimbench.bench.core.rounding import Printed, scaled, show_relative
 from claimbench.bench.papers.spec import Deviation, Paper, Reported
-from claimbench.bench.report import metrics
+from claimbench.bench.report import explain, metrics
 from claimbench.bench.report.figures import Figure, ReadSamples, figures, own_samples
 from claimbench.bench.report.paired import paired_rows
 from claimbench.bench.report.rows import Row, measured_as, measured_notes, measured_row, with_unit
 from claimbench.bench.report.speed import ratio_rows
 from claimbench.bench.report.verdicts import judge_figure
+from claimbench.bench.store.counted import CountedModel
 
 _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule", "seed", "size"))
 """Names with numbers that are conditions of a figure on another task, and no figures themselves."""
@@ -23,13 +24,17 @@ _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule"
 
 @dataclass(frozen=True)
 class _Measurable:
-    """The subject of the figures: ``measured`` is its name in records, empty if nothing here can measure it."""
+    """The subject of the figures: ``measured`` is its name in records, empty if nothing here can measure it.
+
+    ``counted`` is what ``bench explain`` has stored of it.
+    """
 
     title: str
     measured: str
     default_form: str
     reported: tuple[Reported, ...]
     deviations: tuple[Deviation, ...] = ()
+    counted: CountedModel | None = None
 
 
 def compare(
@@ -53,8 +58,17 @@ def compare(
     return compare_figures(paper, figures(records, samples), subjects=subjects)
 
 
-def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collection[str] | None = None) -> list[Row]:
-    """Compare the figures that ``paper`` reports with measured ones; see :func:`compare`."""
+def compare_figures(
+    paper: Paper,
+    found: Iterable[Figure],
+    *,
+    subjects: Collection[str] | None = None,
+    counted: Mapping[str, CountedModel] | None = None,
+) -> list[Row]:
+    """Compare the figures that ``paper`` reports with measured ones; see :func:`compare`.
+
+    ``counted`` are the stored counts of ``bench explain`` by model: a row that differs says which convention gives it.
+    """
     by_subject: dict[str, list[Figure]] = {}
     for figure in found:
         by_subject.setdefault(figure.subject, []).append(figure)
@@ -66,6 +80,7 @@ def compare_figures(paper: Paper, found: Iterable[Figure], *, subjects: Collecti
     named = {subject.measured for subject in listed}
     listed += [_Measurable(name, name, "", ()) for name in by_subject if name not in named]
     rows: list[Row] = []
+    listed = [replace(subject, counted=(counted or {}).get(subject.title)) for subject in listed]
     for subject in listed:
         if subjects is None or subject.measured in subjects or subject.title in subjects:
             rows += _subject_rows(subject, by_subject.get(subject.measured, []))
@@ -132,6 +147,7 @@ def _compared_row(
     notes, explained = [], False
     if judgement.verdict == "differs":
         conventions = _conventions(reported, quantity, figure, found)
+        conventions += explain.note(subject.counted, reported, subject.default_form)
         known = [d for d in subject.deviations if {reported.metric, answer.row} & set(d.metrics)]
         notes += conventions + _explanations(known, judgement.relative)
         explained = bool(conventions) or _accounts(known, judgement.relative)

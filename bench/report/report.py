@@ -15,7 +15,9 @@ from claimbench.bench.report.figures import Figure, ReadSamples, figures, own_sa
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, pairs
+from claimbench.bench.store import counted as counts
 from claimbench.bench.store import outcomes
+from claimbench.bench.store.counted import CountedModel
 from claimbench.bench.store.store import Store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -111,6 +113,7 @@ def report(
     samples: ReadSamples = own_samples,
     environment: Callable[[str], Mapping[str, Any]] = lambda digest: {},
     claims: Mapping[str, ClaimOutcome] | None = None,
+    counted: Mapping[str, CountedModel] | None = None,
     subjects: Collection[str] | None = None,
     side_by_side: bool = True,
 ) -> Report:
@@ -122,11 +125,12 @@ def report(
         samples: gives a record's samples, for example ``Store.samples``.
         environment: gives the environment of a digest, for example ``Store.environment``.
         claims: the results of testing the paper's claims, by their ids.
+        counted: the counts of its models by every counter, as ``bench explain`` stores them.
         subjects: only these variants and baselines; all by default.
         side_by_side: whether to compare the speeds of every two models of a run, which are many if the models are.
     """
     found = figures(records, samples)
-    rows = compare_figures(paper, found, subjects=subjects)
+    rows = compare_figures(paper, found, subjects=subjects, counted=counted)
     if len({figure.device for figure in found}) > 1:
         rows = [_with_device(line) for line in rows]
     return Report(
@@ -149,7 +153,14 @@ def stored_report(store: Store, paper: Paper, *, run: str | None = None, device:
     if not records:
         return None
     claims = outcomes.stored(store.root, paper.id, run)
-    return report(paper, records, samples=store.samples, environment=store.environment, claims=claims)
+    return report(
+        paper,
+        records,
+        samples=store.samples,
+        environment=store.environment,
+        claims=claims,
+        counted=counts.stored(store.root, paper.id),
+    )
 
 
 def standing(store: Store) -> dict[str, str]:
@@ -159,7 +170,8 @@ def standing(store: Store) -> dict[str, str]:
         if entry.problem:
             continue
         paper = registry.paper(name)
-        rows = compare_figures(paper, figures(paper_records(store, paper), store.samples))
+        found_figures = figures(paper_records(store, paper), store.samples)
+        rows = compare_figures(paper, found_figures, counted=counts.stored(store.root, name))
         degrees = [row.degree for row in rows if not row.is_parity]
         judged = {degree: degrees.count(degree) for degree in ("holds", "explained", "off")}
         if any(judged.values()):

@@ -9,9 +9,11 @@ from claimbench.bench.measure.operators import kernel_log
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.report import operators
 from claimbench.bench.report import study as study_report
-from claimbench.bench.report.render import render
+from claimbench.bench.report.explain import of_stored
+from claimbench.bench.report.render import explained, render
 from claimbench.bench.report.report import stored_report
 from claimbench.bench.report.study import study_of
+from claimbench.bench.store import counted
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study.study_run import store as study_store
@@ -22,7 +24,7 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
     """Write ``<paper>.<device>.md`` for each paper and each device it was measured on, from the newest records.
 
     Beside them ``kernels.<device>.md`` for each device that operators were timed on, and ``studies.<device>.md`` for
-    each that small-scale studies were trained on.
+    each that small-scale studies were trained on, and ``explained.md`` if counts of ``bench explain`` are stored.
 
     Returns:
         The files, in order.
@@ -31,7 +33,8 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
         UserError: a file cannot be written.
     """
     written = []
-    for paper in sorted(papers, key=lambda paper: paper.id):
+    papers = sorted(papers, key=lambda paper: paper.id)
+    for paper in papers:
         for device in store.devices():
             found = stored_report(store, paper, device=device)
             if found is None:
@@ -42,6 +45,11 @@ def write_tables(store: Store, papers: Iterable[Paper], out: Path) -> list[Path]
     for device in kernel_log.devices(store.root):
         path = out / f"kernels.{device}.md"
         write_whole(path, operators.page(store.root, device).encode())
+        written.append(path)
+    models = {paper.id: of_stored(paper, counted.stored(store.root, paper.id)) for paper in papers}
+    if any(models.values()):
+        path = out / "explained.md"
+        write_whole(path, explained.page(models).encode())
         written.append(path)
     studies = study_store(store.root)
     for device in studies.devices():

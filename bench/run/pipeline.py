@@ -16,6 +16,7 @@ from claimbench.bench.run.plan import plan
 from claimbench.bench.run.request import Resolved
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.run.runner import OTHER_TIMEOUT_S, execute
+from claimbench.bench.store import counted
 from claimbench.bench.store.evidence import shown
 from claimbench.bench.store.ledger import Ledger
 
@@ -190,7 +191,13 @@ def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record],
     elsewhere = bool(subjects) and subjects <= {network.name for network in paper.networks}
     outcomes = {} if elsewhere or not plan_.claims else claims.outcomes(paper, figures(own, ledger.samples), early)
     return report(
-        paper, own, samples=ledger.samples, environment=ledger.environment, claims=outcomes, subjects=subjects
+        paper,
+        own,
+        samples=ledger.samples,
+        environment=ledger.environment,
+        claims=outcomes,
+        counted=counted.stored(ledger.store.root, paper.id) if ledger.store is not None else None,
+        subjects=subjects,
     )
 
 

@@ -20,5 +20,5 @@ class Arguments(NamedTuple):
 def depthwise_conv2d(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.depthwise_conv2d.depthwise_conv2d`."""
     x, weight, bias, dilation = args
-    padding = [dilation * (size // 2) for size in weight.shape[2:]]
+    padding = (dilation * (weight.shape[2] // 2), dilation * (weight.shape[3] // 2))
     return F.conv2d(x, weight, bias, padding=padding, dilation=dilation, groups=x.shape[1])

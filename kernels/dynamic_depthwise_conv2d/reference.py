@@ -22,7 +22,7 @@ def dynamic_depthwise_conv2d(args: Arguments) -> Tensor:
     if batch * channels == 0:  # a convolution has at least one group
         return x * kernel.sum((2, 3), keepdim=True)
     groups = batch * channels
-    padding = [size // 2 for size in kernel.shape[2:]]
+    padding = (kernel.shape[2] // 2, kernel.shape[3] // 2)
     flat = kernel.reshape(groups, 1, *kernel.shape[2:])
     out = F.conv2d(x.reshape(1, groups, height, width), flat, padding=padding, groups=groups)
     return out.view(batch, channels, height, width)

@@ -15,7 +15,7 @@ from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.sanitising import words
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import Report, measured_beside, report
-from claimbench.bench.store import outcomes
+from claimbench.bench.store import counted, outcomes
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import SkippedLine, Store
 
@@ -163,6 +163,7 @@ def _report(store: Store, paper: Paper, records: Sequence[Record]) -> Report:
         samples=store.samples,
         environment=store.environment,
         claims=outcomes.stored(store.root, paper.id) if _is_file_name(paper.id) else {},
+        counted=counted.stored(store.root, paper.id) if _is_file_name(paper.id) else {},
         side_by_side=max(timed.values(), default=0) <= MOST_SIDE_BY_SIDE * 3,
     )
 

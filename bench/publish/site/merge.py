@@ -9,7 +9,7 @@ import orjson
 
 from claimbench.bench.store import jsonl
 
-FOLDERS = ("records", "samples", "environments", "kernels", "claims")
+FOLDERS = ("records", "samples", "environments", "kernels", "claims", "explained")
 """The folders of a store that are published: the records and the evidence behind them."""
 
 _NEWEST_LAST = {"kernels": "time", "claims": "run"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from claimbench.bench.report.card import Card, Cell, Line, card, first_sentence
+from claimbench.bench.report.card import Card, CardLine, Cell, card, first_sentence
 from claimbench.bench.report.render import clean
 from claimbench.bench.report.report import Report
 from claimbench.bench.report.verdicts import Degree
@@ -118,7 +118,7 @@ class _Writer:
             many = f"{mine.untested} claim{'s' * (mine.untested > 1)} not tested"
             yield Text.assemble((f"{sign} {many}", style), (f": bench show {mine.paper} says what each needs", "dim"))
 
-    def _cut(self, gap: int, lines: Sequence[Line]) -> list[list[int]]:
+    def _cut(self, gap: int, lines: Sequence[CardLine]) -> list[list[int]]:
         """Return the columns of each block of a table of ``lines``, so that none is wider than the terminal."""
         left = max((len(line.name) for line in lines), default=0)
         blocks: list[list[int]] = []
@@ -132,17 +132,17 @@ class _Writer:
             used += wide
         return blocks
 
-    def _wide(self, lines: Sequence[Line], index: int) -> int:
+    def _wide(self, lines: Sequence[CardLine], index: int) -> int:
         return max([len(clean(self._card.columns[index])), *(_length(line.cells[index]) for line in lines)])
 
-    def _chosen(self, room: int) -> tuple[Line, ...]:
+    def _chosen(self, room: int) -> tuple[CardLine, ...]:
         lines = self._card.lines
         if len(lines) <= room:
             return lines
         first = sorted(range(len(lines)), key=lambda i: (not lines[i].timed, i))[:room]
         return tuple(lines[i] for i in sorted(first))
 
-    def _table(self, lines: Sequence[Line], block: Sequence[int]) -> Iterator[Text]:
+    def _table(self, lines: Sequence[CardLine], block: Sequence[int]) -> Iterator[Text]:
         lines = [line for line in lines if any(line.cells[index].text for index in block)]
         if not lines:
             return

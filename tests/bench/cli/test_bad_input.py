@@ -46,6 +46,11 @@ def refused(done, *sentences, status=2):
         (("train", "--paper", "van", "--data", "a" * 300), "cannot be read or written (File name too long)"),
         (("compare",), "no records are stored under results"),
         (("compare", "--format", "pdf"), "unknown format 'pdf'"),
+        (("explain",), "say what to explain"),
+        (("explain", "rtm"), "unknown paper 'rtm'; did you mean rmt"),
+        (("explain", "rmt", "--reported", "4.5G"), "are for --model"),
+        (("explain", "--model", "net.py:build"), "on which input net.py:build is to be counted"),
+        (("explain", "--model", "net.py:build", "--input", "3x8x8"), "net.py does not exist"),
         (("kernels", "check", "--operator", "layer_nrm_2d"), "did you mean layer_norm_2d"),
     ],
 )

@@ -21,6 +21,7 @@ COMMANDS = (
     "run",
     "verify",
     "compare",
+    "explain",
     "study",
     "kernels",
     "kernels list",
