@@ -111,6 +111,11 @@ def roots() -> list[Path]:
     return [Path(folder) for folder in import_module(PACKAGE).__path__]
 
 
+def is_own(paper_id: str) -> bool:
+    """Whether a paper is one of this distribution's, and not one from elsewhere."""
+    return (roots()[0] / paper_id / "paper.yaml").is_file()
+
+
 def packages() -> Iterator[tuple[str, Path]]:
     """Yield the Python package and the folder of every paper, without reading any."""
     yield from ((module, place) for _, module, place in _places() if isinstance(place, Path))

@@ -151,6 +151,8 @@ Record = model(
     key=Digest,
     rows=Annotated[int, Field(ge=1, le=100)],
     samples_key=Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")],
+    paper_sha256=Annotated[str, Field(default="", pattern=r"^([0-9a-f]{64})?$")],
+    paper_commit=Annotated[str, Field(default="", max_length=200)],
 )
 
 
