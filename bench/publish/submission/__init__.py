@@ -7,6 +7,7 @@ kind of the line; the same run always gives the same bytes::
     {"environment": {...}}                 as :func:`claimbench.bench.machine.environment.capture` returns it
     {"plan": {...}}                        the plan of the run:
     :class:`claimbench.bench.run.run_file.RunFile`
+    {"paper": {"id": ..., "files": {...}}}  a paper from elsewhere, if it was packed
     {"record": {...}}                      a line of the store, as :mod:`claimbench.bench.store.encoding` writes it; as
     many as there are {"samples": {"key": ..., "samples": [...]}}   for the records' ``samples_key``
 

@@ -17,6 +17,7 @@ from claimbench.bench.publish.submission import (
     identity,
     integrity,
     memory,
+    paper_files,
     physics,
     scores,
     spread,
@@ -30,7 +31,7 @@ from claimbench.bench.publish.submission.reasons import RULES, Reason, Rule, gat
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
-GROUPS = (integrity, identity, counts, physics, memory, spread, effort, scores, chronology)
+GROUPS = (integrity, identity, paper_files, counts, physics, memory, spread, effort, scores, chronology)
 """The modules whose rules are in :data:`claimbench.bench.publish.submission.reasons.RULES`."""
 
 ACROSS = {
@@ -75,6 +76,7 @@ class Checker:
         listener: told of each model before it is built.
         now: the present time, if not that of the clock.
         models: the models, if they are known already.
+        with_code: whether code of papers that came with a file may be run.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Checker:
         *,
         now: datetime | None = None,
         models: Models | None = None,
+        with_code: bool = False,
     ) -> None:
+        self._listener, self._with_code = listener, with_code
         self._models = models or Models(listener)
         self._now = now
         self._before: list[tuple[str, Case]] = []
@@ -103,10 +107,14 @@ class Checker:
     def _judge(self, name: str, submission: Submission | None, reasons: list[Reason]) -> Verdict:
         if submission is None:
             return Verdict(name, None, tuple(reasons))
-        case = Case(submission, self._models, self._now or datetime.now(UTC))
-        for rule in RULES.values():
-            if submission.whole or not rule.whole:
-                reasons = [*reasons, *_apply(rule, case)]
+        models, own = self._models, paper_files.elsewhere(submission.papers)
+        if own:  # another file may bring other code under the same name
+            models = Models(self._listener, () if self._with_code else own)
+        case = Case(submission, models, self._now or datetime.now(UTC))
+        with paper_files.known(submission.papers, self._with_code):
+            for rule in RULES.values():
+                if submission.whole or not rule.whole:
+                    reasons = [*reasons, *_apply(rule, case)]
         for other_name, other in self._before:
             reasons = [*reasons, *_against(case, other_name, other)]
         if not reasons:

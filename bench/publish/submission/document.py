@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from claimbench.bench.publish.submission.lines import VERSION, Header
+from claimbench.bench.publish.submission.lines import VERSION, Header, PaperFiles
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 
@@ -52,6 +52,7 @@ class Submission:
         entries: the records that could be read.
         samples: every line of samples: its number and its content, by the key it states.
         whole: whether every line could be read.
+        papers: those from elsewhere that came with it, by id.
     """
 
     header: Header
@@ -63,6 +64,7 @@ class Submission:
     entries: tuple[Entry, ...]
     samples: dict[str, tuple[int, list[float]]] = field(default_factory=dict)
     whole: bool = True
+    papers: dict[str, PaperFiles] = field(default_factory=dict)
 
 
 def write(
@@ -72,9 +74,11 @@ def write(
     samples: Iterable[bytes],
     device: str,
     submitter: str = "",
+    papers: Iterable[PaperFiles] = (),
 ) -> bytes:
     """Return the bytes of a submission; ``records`` and ``samples`` are lines of the store."""
     lines = [_line("environment", environment), _line("plan", plan.to_json())]
+    lines += [_line("paper", paper.model_dump()) for paper in papers]
     lines += [b'{"record":' + line + b"}" for line in records]
     lines += [b'{"samples":' + line + b"}" for line in samples]
     return seal(lines, plan.run, device, submitter)

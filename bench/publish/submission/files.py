@@ -53,6 +53,8 @@ def summary(packed: Packed, path: Path | None) -> dict[str, Any]:
         "bytes": len(packed.data),
         "left_out": list(packed.left_out),
         "shortened": list(packed.shortened),
+        "papers_from_elsewhere": list(packed.elsewhere),
+        "with_papers": packed.with_papers,
         "environment": packed.environment,
         **({"lines": packed.data.decode().splitlines()} if path is None else {}),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, read_job
-from claimbench.bench.publish.submission import document
+from claimbench.bench.publish.submission import document, paper_files
 from claimbench.bench.publish.submission.private import paths, scrub
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.store.encoding import StoredRecord, encode
@@ -26,6 +26,8 @@ class Packed:
         samples: the number of lines of samples.
         left_out: subjects that nobody else has: a user's own models. Their records stay here.
         shortened: paths of this machine of which only the file's name is left.
+        elsewhere: papers of the records that are not this suite's own.
+        with_papers: whether their files are packed too.
     """
 
     run: str
@@ -36,13 +38,22 @@ class Packed:
     samples: int
     left_out: tuple[str, ...]
     shortened: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    with_papers: bool
 
 
-def pack(results: Path, run: str, submitter: str = "") -> Packed:
+def pack(results: Path, run: str, submitter: str = "", with_papers: bool = False) -> Packed:
     """Return the submission of ``run``, or of the newest run if it is ``latest``.
 
+    Args:
+        results: the folder of records.
+        run: the run's id.
+        submitter: the name of the person who hands it in.
+        with_papers: whether to pack the files of papers that are not this suite's own.
+
     Raises:
-        UserError: there is no such run, it is damaged, or it has nothing that others could check.
+        UserError: there is no such run, it is damaged, it has nothing that others could check, or it was measured with
+            other files of a paper than are there now.
     """
     plan = RUNS.load(results, run)
     store = Store(results)
@@ -62,15 +73,22 @@ def pack(results: Path, run: str, submitter: str = "") -> Packed:
     encoded = [encode(replace(record, environment=digest), record.rows) for record in plain]
     samples = dict.fromkeys(line for _, line in encoded if line is not None)
     device = records[0].device
+    elsewhere = paper_files.elsewhere(record.job.paper for record in records)
+    codes = {name: {r.paper_sha256 for r in records if r.job.paper == name} for name in elsewhere}
+    papers = [paper_files.read(name, measured) for name, measured in codes.items()] if with_papers else []
     return Packed(
         run=plan.run,
         device=device,
-        data=document.write(environment, _scrub_plan(plan), [line for line, _ in encoded], samples, device, submitter),
+        data=document.write(
+            environment, _scrub_plan(plan), [line for line, _ in encoded], samples, device, submitter, papers
+        ),
         environment=environment,
         records=len(records),
         samples=len(samples),
         left_out=tuple(dict.fromkeys(scrub(r.job.subject) for r in found if not _is_shared(r.job))),
         shortened=tuple(dict.fromkeys(p for r in records for p in paths([r.job.to_json(), asdict(r.measurement)]))),
+        elsewhere=elsewhere,
+        with_papers=with_papers,
     )
 
 

@@ -182,6 +182,11 @@ def _assemble(text: bytes, found: dict[str, list[Line]], faults: _Faults) -> Sub
             return None
     for number, _, _ in found["plan"][1:]:
         faults.add("line-kind", "there is a second plan", number)
+    papers: dict[str, lines.PaperFiles] = {}
+    for number, _, packed in found["paper"]:
+        assert isinstance(packed, lines.PaperFiles)
+        if papers.setdefault(packed.id, packed) is not packed:
+            faults.add("line-kind", f"the paper {packed.id} is there twice", number)
     header, plan, environment = found["header"][0][2], found["plan"][0][1], found["environment"][0][1]
     assert isinstance(header, lines.Header)
     samples = {content["key"]: (number, content["samples"]) for number, content, _ in reversed(found["samples"])}
@@ -203,6 +208,7 @@ def _assemble(text: bytes, found: dict[str, list[Line]], faults: _Faults) -> Sub
         entries=tuple(entries),
         samples=samples,
         whole=not broken,
+        papers=papers,
     )
 
 
