@@ -12,6 +12,7 @@ from claimbench.bench.cli import (
     doctor,
     kernels,
     leaderboard,
+    new_paper,
     nightly,
     papers,
     regress,
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 papers.register(app)
+new_paper.register(app)
 weights.register(app)
 run.register(app)
 verify.register(app)
