@@ -92,7 +92,7 @@ def arrows(top: str) -> Iterator[tuple[str, str, str]]:
 
 def test_the_engine_has_thirteen_wings_and_nothing_beside_them():
     entries = {entry.name for entry in (ROOT / "bench").iterdir() if entry.name != "__pycache__"}
-    assert entries == {*WINGS[:-1], "__init__.py", "__main__.py"}
+    assert entries == {*WINGS[:-1], "__main__.py"}
 
 
 def test_no_import_points_upwards():
