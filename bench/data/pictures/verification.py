@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
-from claimbench.bench.data.pictures.files import decode
 from PIL import UnidentifiedImageError
 from platformdirs import user_cache_path
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.data.pictures.collection import Pictures
+from claimbench.bench.data.pictures.picture_reader import decode
 from claimbench.bench.store import jsonl
 
 CHUNK = 256
