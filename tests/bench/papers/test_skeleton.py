@@ -1,6 +1,7 @@
 """``bench new-paper`` writes a paper that runs at once, and never writes over anything."""
 
 import importlib
+import json
 
 import pytest
 import torch
@@ -17,13 +18,13 @@ def test_a_new_paper_runs_at_once_from_any_folder(bench, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "bench run --paper my_paper --quick" in done.stdout
     papers = {"BENCH_PAPERS": str(folder)}
-    listed = bench("list", "--check", **papers)
-    assert "BROKEN" not in listed.stdout
-    assert "my_paper_tiny, my_paper_small" in listed.stdout.replace("\n", " ")
+    (listed,) = (p for p in json.loads(bench("list", "--check", "--json", **papers).stdout) if p["id"] == "my_paper")
+    assert (listed["problem"], listed["variants"]) == ("", ["my_paper_tiny", "my_paper_small"])
     done = bench("run", "--paper", "my_paper", "--quick", **papers)
     assert done.returncode == 0, done.stderr
-    assert "2 within rounding" in done.stdout
-    assert "holds" in done.stdout
+    compared = json.loads(bench("compare", "--paper", "my_paper", "--json", **papers).stdout)
+    assert compared["counts"]["within rounding"] == 2
+    assert [claim["verdict"] for claim in compared["claims"]] == ["holds"]
     records = Store(tmp_path / "results").query(paper="my_paper")
     digest = outside.digest_of(outside.digests(folder / "my_paper"))
     assert {PaperCode(r.paper_sha256, r.paper_commit) for r in records} == {PaperCode(digest, "")}
