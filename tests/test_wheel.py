@@ -91,6 +91,14 @@ def test_it_brings_its_golden_records(installed):
     assert '"parity"' in found.stdout
 
 
+def test_it_writes_the_skeleton_of_a_paper(installed):
+    found = installed("bench", "new-paper", "mine", "--json")
+    assert found.returncode == 0, found.stderr
+    folder = Path(json.loads(found.stdout)["folder"])
+    template = ROOT / "bench" / "papers" / "skeleton" / "template"
+    assert sum(file.is_file() for file in folder.rglob("*")) == len(list(template.rglob("*.jinja")))
+
+
 def test_it_verifies_a_golden_record(installed):
     found = installed("bench", "verify", "--golden", GOLDEN)
     assert found.returncode == 0, found.stdout + found.stderr

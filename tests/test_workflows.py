@@ -1,6 +1,8 @@
 """The workflows: what they call exists, and they may do no more than they must."""
 
+import os
 import re
+import subprocess
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -49,6 +51,44 @@ def test_tests_run_on_every_python_that_the_package_supports():
     known = [text.rpartition(" ")[2] for text in classifiers if "Python :: 3." in text]
     job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
     assert job["strategy"]["matrix"]["python"] == known
+
+
+def test_the_documentation_is_built_without_warnings_and_published_beside_the_leaderboard():
+    ini = ConfigParser(interpolation=None)
+    ini.read(ROOT / "tox.ini")
+    assert ini["testenv:docs"]["commands"].strip() == "mkdocs build --strict {posargs}"
+    ci = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert "tox -e docs" in [step.get("run") for step in ci["jobs"]["docs"]["steps"]]
+    runs = [step.get("run", "") for step in steps(yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text()))]
+    (built,) = (i for i, run in enumerate(runs) if run.startswith("mkdocs build --strict"))
+    assert built > runs.index("bench leaderboard publish --branch gh-pages")
+    assert 'cp -r "$RUNNER_TEMP/docs" "$RUNNER_TEMP/pages/docs"' in runs[built + 1]
+
+
+def test_the_documentation_goes_into_a_folder_of_the_published_branch_and_leaves_the_rest(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text())
+    (script,) = (step["run"] for step in steps(workflow) if step.get("name") == "Publish it beside the leaderboard")
+    names = {f"GIT_{role}_{key}": "t" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+
+    def call(*command, folder=tmp_path / "checkout"):
+        variables = {**os.environ, **names, "RUNNER_TEMP": str(tmp_path / "runner")}
+        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=True).stdout
+
+    call("git", "init", "--quiet", "--bare", "--initial-branch", "gh-pages", "origin", folder=tmp_path)
+    call("git", "clone", "--quiet", "origin", "checkout", folder=tmp_path)
+    (tmp_path / "checkout" / "docs").mkdir()
+    for name in ("index.html", "docs/gone.html"):
+        (tmp_path / "checkout" / name).write_text("old")
+    call("git", "add", ".")
+    call("git", "commit", "--quiet", "-m", "x")
+    call("git", "push", "--quiet", "origin", "HEAD:gh-pages")
+    (tmp_path / "runner" / "docs").mkdir(parents=True)
+    (tmp_path / "runner" / "docs" / "index.html").write_text("new")
+    call("bash", "-e", "-o", "pipefail", "-c", script)
+    published = call("git", "ls-tree", "-r", "--name-only", "gh-pages", folder=tmp_path / "origin")
+    assert published.split() == ["docs/index.html", "index.html"]
+    call("git", "worktree", "remove", "--force", str(tmp_path / "runner" / "pages"))
+    assert call("bash", "-e", "-o", "pipefail", "-c", script) == "nothing has changed\n"
 
 
 def test_the_night_is_one_command_with_options_that_exist():

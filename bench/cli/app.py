@@ -13,6 +13,7 @@ from claimbench.bench.cli import (
     explain,
     kernels,
     leaderboard,
+    new_paper,
     nightly,
     papers,
     regress,
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 papers.register(app)
+new_paper.register(app)
 weights.register(app)
 run.register(app)
 verify.register(app)

@@ -24,6 +24,9 @@ ADD = "Examples: `bench results add theirs.jsonl`. Exit status: 0 it is stored, 
 RULES = "Examples: `bench results rules` · `bench results rules --json`"
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Submissions, as `bench submit` writes them.")]
+WithCode = Annotated[
+    bool, typer.Option("--with-code", help="Run the code of papers that came with a file: only if you trust it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,9 +38,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="results")
 
 
-def check(files: Files, json: Json = False) -> None:
+def check(files: Files, with_code: WithCode = False, json: Json = False) -> None:
     """Say of each file whether it would be taken, and if not why, a line a reason."""
-    verdicts, unreadable = _judge(files)
+    verdicts, unreadable = _judge(files, with_code)
     if json:
         print_json({"good": not unreadable and all(v.good for v in verdicts), "files": [_plain(v) for v in verdicts]})
     else:
@@ -46,11 +49,11 @@ def check(files: Files, json: Json = False) -> None:
     _end(verdicts, unreadable)
 
 
-def add(files: Files, results: Results = Path(RESULTS), json: Json = False) -> None:
+def add(files: Files, with_code: WithCode = False, results: Results = Path(RESULTS), json: Json = False) -> None:
     """Check files, and put those that are good into the store; one that is there already is left as it is."""
     from claimbench.bench.publish.submission.take_in import take_in
 
-    verdicts, unreadable = _judge(files)
+    verdicts, unreadable = _judge(files, with_code)
     taken = [take_in(verdict, results) for verdict in verdicts]
     if json:
         good = not unreadable and all(verdict.good for verdict, _ in taken)
@@ -74,13 +77,13 @@ def rules(json: Json = False) -> None:
         typer.echo(f"{name:26} {sentence}")
 
 
-def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:
+def _judge(files: Iterable[Path], with_code: bool) -> tuple[list[Verdict], list[str]]:
     """Return the verdicts, and a sentence for each file that could not be read at all."""
     from claimbench.bench.publish.submission.check import Checker
 
     verdicts, unreadable = [], []
     with shown() as listener, listener.begin("reading") as part:
-        checker = Checker(part)
+        checker = Checker(part, with_code=with_code)
         for file in files:
             try:
                 verdicts.append(checker.check(file))

@@ -32,6 +32,9 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would leave this machine; write nothing.")
     ] = False,
+    with_paper: Annotated[
+        bool, typer.Option("--with-paper", help="Pack the files of papers that are not this suite's own too.")
+    ] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
@@ -43,7 +46,7 @@ def submit(
 
     if out is None and not dry_run:
         raise UserError("say where to write with --out FILE, or look first with --dry-run")
-    packed = pack(results, run, name)
+    packed = pack(results, run, name, with_paper)
     if out is not None and not dry_run:
         write(out, packed.data)
     if json:
@@ -60,6 +63,9 @@ def _print(packed: Packed, out: Path | None, everything: bool) -> None:
         ("left out", ", ".join(packed.left_out) or "nothing"),
         ("shortened", ", ".join(packed.shortened) or "no paths"),
     ]
+    for paper in packed.papers_from_elsewhere:
+        hint = "its files are packed as they stand" if packed.with_papers else "--with-paper packs its files too"
+        rows.append(("paper", f"{paper} is not one of this suite's: {hint}"))
     for title, text in rows:
         typer.echo(f"{title:10} {text}")
     if everything:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -236,6 +236,18 @@ class Measurement:
         return cls(metric, None, unit, "", status=status, reason=reason, detail=detail)
 
 
+class PaperCode(NamedTuple):
+    """The code of a paper from elsewhere; both empty for a paper of this suite.
+
+    Attributes:
+        sha256: the digest of its folder, see :mod:`claimbench.bench.papers.outside`.
+        commit: of the repository that holds the folder, with ``+dirty`` if that had changes; empty outside one.
+    """
+
+    sha256: str = ""
+    commit: str = ""
+
+
 @dataclass(frozen=True)
 class Record:
     """One stored line: a measurement with its job, time, environment and code.
@@ -247,6 +259,7 @@ class Record:
         environment: the digest of the environment, stored once beside the records.
         commit: the commit of this suite, with ``+dirty`` if the tree had changes; empty outside a checkout.
         time: UTC, ISO 8601.
+        paper_sha256, paper_commit: see :class:`PaperCode`; a line holds them for papers from elsewhere only.
     """
 
     run: str
@@ -256,6 +269,8 @@ class Record:
     commit: str
     time: str
     schema: int = SCHEMA_VERSION
+    paper_sha256: str = ""
+    paper_commit: str = ""
 
 
 def read_job(data: dict[str, Any]) -> Job:

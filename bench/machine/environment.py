@@ -102,13 +102,19 @@ def _cpu_name(model: str, cores: int) -> str:
 def commit() -> str:
     """Return the commit of this suite, with ``+dirty`` if its tree has changes; empty outside a checkout."""
     root = files.checkout()
-    if root is None or not (root / ".git").exists():
-        return ""
-    head = git(root, "rev-parse", "HEAD")
+    return "" if root is None or not (root / ".git").exists() else commit_of(root)
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit of the repository that tracks files of ``folder``, with ``+dirty`` if its tree has changes.
+
+    Empty if there is none: a folder may lie in a repository that ignores it.
+    """
+    head = git(folder, "rev-parse", "HEAD") if git(folder, "ls-files", "--", ".") else ""
     if not head:
         return ""
-    # Records are written while the suite runs: they are data, and do not make its code another one.
-    changed = git(root, "status", "--porcelain", "--", ".", ":!results")
+    # Records are written while the suite runs: they are data, and do not make the code another one.
+    changed = git(folder, "status", "--porcelain", "--", ":/", ":(top,exclude)results")
     return f"{head}+dirty" if changed else head
 
 

@@ -6,7 +6,9 @@ Listing reads only the head of each ``paper.yaml``; torch, timm and pydantic sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,6 +20,8 @@ from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.papers import yaml_text
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from claimbench.bench.papers.spec import Paper
 
 GROUP = "bench.papers"
@@ -114,6 +118,34 @@ def checked() -> list[PaperEntry]:
 def roots() -> list[Path]:
     """Return the folders that hold papers: this distribution's, and those that ``BENCH_PAPERS`` names."""
     return [Path(folder) for folder in import_module(PACKAGE).__path__]
+
+
+def is_own(paper_id: str) -> bool:
+    """Whether a paper is one of this distribution's, and not one from elsewhere."""
+    return (roots()[0] / paper_id / "paper.yaml").is_file()
+
+
+@contextmanager
+def searching(folder: Path) -> Iterator[None]:
+    """Search a folder of papers too inside the block, before ``BENCH_PAPERS``; forget its modules at the end."""
+    names = [f"{PACKAGE}.{file.parent.name}" for file in folder.glob("*/paper.yaml")]
+    path = import_module(PACKAGE).__path__
+    path.insert(1, str(folder))
+    entries.cache_clear()
+    others = _unload(names)
+    try:
+        yield
+    finally:
+        path.remove(str(folder))
+        entries.cache_clear()
+        _unload(names)
+        sys.modules.update(others)
+
+
+def _unload(packages: Iterable[str]) -> dict[str, ModuleType]:
+    """Take packages with all their modules out of the imported ones, and return them."""
+    inside = tuple(f"{package}." for package in packages)
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if f"{name}.".startswith(inside)}
 
 
 def packages() -> Iterator[tuple[str, Path]]:

@@ -130,10 +130,11 @@ def _run(
     dispatch: Dispatch | None,
     counted: Counted,
 ) -> Ended:
+    from claimbench.bench.papers.outside import codes
     from claimbench.bench.run.claims import Claims
     from claimbench.bench.store.store import Store
 
-    ledger = Ledger(plan_.run, None if results is None else Store(results))
+    ledger = Ledger(plan_.run, None if results is None else Store(results), codes({job.paper for job in plan_.jobs}))
     ledger.locate(plan_.device)
     claims = Claims(ledger, results, stop, bool(plan_.left(ledger.done())), listener)
     interrupted = False

@@ -12,10 +12,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import orjson
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status, read_job
 from claimbench.bench.store.evidence import is_readable
@@ -27,7 +27,9 @@ PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION
 _HEAD_END = b',"round":'
 _ROW = re.compile(rb',"round":\d+,"measurement":\{"metric":"[^"\\]*",')
 _HEAD = ("schema", "job")
-_TAIL = ("round", "measurement", "run", "time", "environment", "commit", "key", "rows", "samples_key")
+_CODE = ("paper_sha256", "paper_commit")
+"""Of papers from elsewhere: other lines are without them."""
+_TAIL = ("round", "measurement", "run", "time", "environment", "commit", *_CODE, "key", "rows", "samples_key")
 _STATUSES = frozenset(get_args(Status))
 _TIMES = frozenset(("throughput", "latency"))
 
@@ -51,8 +53,13 @@ class StoredRecord(Record):
 
 _JOB = model(Job, without=["round"], settings=model(Settings, input_size=list[int]), options=dict[str, Any])
 _MEASUREMENT = model(Measurement, without=["samples"], status=str)
-_TAIL_SCHEMA = model(StoredRecord, without=["schema", "job", "device"], round=int, measurement=_MEASUREMENT)
-_SCHEMA = model(StoredRecord, without=["device"], job=_JOB, round=int, measurement=_MEASUREMENT)
+_LINE: dict[str, Any] = {
+    "round": int,
+    "measurement": _MEASUREMENT,
+    **dict.fromkeys(_CODE, Annotated[str, Field(default="")]),
+}
+_TAIL_SCHEMA = model(StoredRecord, without=["schema", "job", "device"], **_LINE)
+_SCHEMA = model(StoredRecord, without=["device"], job=_JOB, **_LINE)
 
 
 class Undecodable(ValueError):
@@ -73,7 +80,8 @@ def encode(record: Record, rows: int) -> tuple[bytes, bytes | None]:
         "rows": rows,
         "samples_key": samples_key,
     }
-    return _dump({name: values[name] for name in (*_HEAD, *_TAIL)}), samples_line
+    left_out = () if record.paper_sha256 else _CODE
+    return _dump({name: values[name] for name in (*_HEAD, *_TAIL) if name not in left_out}), samples_line
 
 
 class Decoder:
@@ -108,6 +116,8 @@ class Decoder:
         tail["measurement"] = _build(Measurement, measurement)
         tail["job"] = rounds[number]
         tail["device"] = device
+        for name in _CODE:
+            tail.setdefault(name, "")
         tail["schema"] = SCHEMA_VERSION
         return _build(StoredRecord, tail)
 
@@ -136,7 +146,7 @@ class Decoder:
         rounds = {job.round: job}
         if _is_head(head):
             self._heads[head] = rounds
-        return rounds, {name: whole[name] for name in _TAIL}
+        return rounds, {name: whole[name] for name in _TAIL if name in whole}
 
     def _check_tail(self, tail: Any) -> None:
         """Check names and types; combinations of types that passed once are remembered, for they are few."""

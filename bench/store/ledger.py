@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Measurement, Record
+from claimbench.bench.core.records import Job, Measurement, PaperCode, Record
 from claimbench.bench.machine import environment
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.store import Store
@@ -27,11 +27,12 @@ class Ledger:
     Attributes:
         run: the run's id.
         store: that records are written to; None to keep them in memory.
+        codes: the code of each paper from elsewhere, by its id.
         problem: the reason that storing stopped, one sentence; empty if it goes on. Later records are kept in memory.
     """
 
-    def __init__(self, run: str, store: Store | None) -> None:
-        self.run, self.store, self.problem = run, store, ""
+    def __init__(self, run: str, store: Store | None, codes: Mapping[str, PaperCode] | None = None) -> None:
+        self.run, self.store, self.codes, self.problem = run, store, codes or {}, ""
         self._kept: list[Record] = []
         self._places: dict[str, _Place] = {}
 
@@ -83,7 +84,11 @@ class Ledger:
     def _records(self, job: Job, rows: list[Measurement], device: str, commit: str | None) -> list[Record]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         made_by = environment.commit() if commit is None else commit
-        return [Record(self.run, job, row, self._places[device].digest, made_by, now) for row in rows]
+        place, code = self._places[device].digest, self.codes.get(job.paper, PaperCode())
+        return [
+            Record(self.run, job, row, place, made_by, now, paper_sha256=code.sha256, paper_commit=code.commit)
+            for row in rows
+        ]
 
     def _remember(self, job: Job, records: list[Record], device: str) -> None:
         name = self._places[device].name

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from claimbench.bench.core.errors import DEBUG
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.publish.submission import chronology, clock_rules, counts, identity, integrity, physics, scores
+from claimbench.bench.papers import outside
+from claimbench.bench.publish.submission import (
+    chronology,
+    clock_rules,
+    counts,
+    identity,
+    integrity,
+    paper_files,
+    physics,
+    scores,
+)
 from claimbench.bench.publish.submission.document import Submission
 from claimbench.bench.publish.submission.models import Models
 from claimbench.bench.publish.submission.read import RULES as READING
@@ -19,7 +29,7 @@ from claimbench.bench.publish.submission.rules import RULES, Case, Reason, Rule,
 
 UNJUDGED = "this rule cannot cope with what the file says"
 
-GROUPS = (chronology, counts, identity, integrity, physics, scores, clock_rules)
+GROUPS = (chronology, counts, identity, integrity, paper_files, physics, scores, clock_rules)
 """The modules whose rules are in :data:`claimbench.bench.publish.submission.rules.RULES`."""
 
 ACROSS = {"duplicate-run": "No two submissions share a run's id."}
@@ -60,11 +70,18 @@ class Checker:
         listener: told of each model before it is built.
         now: the present time, if not that of the clock.
         models: the models, if they are known already.
+        with_code: whether code of papers that came with a file may be run.
     """
 
     def __init__(
-        self, listener: Listener = SILENT, *, now: datetime | None = None, models: Models | None = None
+        self,
+        listener: Listener = SILENT,
+        *,
+        now: datetime | None = None,
+        models: Models | None = None,
+        with_code: bool = False,
     ) -> None:
+        self._listener, self._with_code = listener, with_code
         self._models = models or Models(listener)
         self._now = now
         self._before: list[tuple[str, Case]] = []
@@ -82,10 +99,14 @@ class Checker:
         submission, reasons = parse(data)
         if submission is None:
             return Verdict(name, None, tuple(reasons))
-        case = Case(submission, self._models, self._now or datetime.now(UTC))
-        for rule in RULES.values():
-            if submission.whole or not rule.whole:
-                reasons += _apply(rule, case)
+        models, brought = self._models, outside.elsewhere(submission.papers)
+        if brought:  # another file may bring other code under the same name
+            models = Models(self._listener, () if self._with_code else brought)
+        case = Case(submission, models, self._now or datetime.now(UTC))
+        with paper_files.known(submission.papers, self._with_code):
+            for rule in RULES.values():
+                if submission.whole or not rule.whole:
+                    reasons += _apply(rule, case)
         for other_name, other in self._before:
             reasons += _against(case, other_name, other)
         if not reasons:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from claimbench.bench.core.records import Job, Measurement
-from claimbench.bench.publish.submission.lines import VERSION, Header
+from claimbench.bench.publish.submission.lines import VERSION, Header, PaperFiles
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.evidence import read
@@ -69,6 +69,7 @@ class Submission:
         entries: the records that could be read.
         samples: every line of samples: its number and its content, by the key it states.
         whole: whether every line could be read.
+        papers: those from elsewhere that came with it, by id.
     """
 
     header: Header
@@ -80,6 +81,7 @@ class Submission:
     entries: tuple[Entry, ...]
     samples: dict[str, tuple[int, list[float]]]
     whole: bool
+    papers: dict[str, PaperFiles]
 
 
 def seal(lines: Iterable[bytes], run: str, device: str, submitter: str) -> bytes:

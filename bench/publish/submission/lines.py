@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringCons
 
 from claimbench.bench.core import records
 from claimbench.bench.core.records import SCHEMA_VERSION, Options
+from claimbench.bench.papers.spec import Name
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
 from claimbench.bench.store.schema import Strict, model
@@ -134,7 +135,32 @@ Record = model(
     key=Digest,
     rows=Annotated[int, Field(ge=1, le=100)],
     samples_key=Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")],
+    paper_sha256=Annotated[str, Field(default="", pattern=r"^([0-9a-f]{64})?$")],
+    paper_commit=Annotated[str, Field(default="", max_length=200)],
 )
+
+
+CODE = (".py",)
+FACTS = (".yaml", ".json")
+"""The ends of the names of a paper's files whose text is packed."""
+
+
+class PaperFile(Strict):
+    """A file of a paper: its digest, and its text if it is code or facts."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    text: str | None
+
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.@-]*"
+Place = Annotated[str, StringConstraints(max_length=200, pattern=rf"^{_PART}(/{_PART})*$")]
+
+
+class PaperFiles(Strict):
+    """A paper that is not one of this suite's: every file in its folder, by its path there."""
+
+    id: Name
+    files: Annotated[dict[Place, PaperFile], Field(min_length=1, max_length=500)]
 
 
 class Samples(Strict):
@@ -148,6 +174,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "header": Header,
     "environment": Environment,
     "plan": Plan,
+    "paper": PaperFiles,
     "record": Record,
     "samples": Samples,
 }

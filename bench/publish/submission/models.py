@@ -5,6 +5,7 @@ Only code and hyper-parameters of this repository are run, never those of a subm
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,10 +57,11 @@ class Models:
 
     Args:
         listener: told of each model before it is built.
+        withheld: papers whose code must not be run.
     """
 
-    def __init__(self, listener: Listener = SILENT) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener = SILENT, withheld: Collection[str] = ()) -> None:
+        self._listener, self._withheld = listener, withheld
         self._facts: dict[tuple[object, ...], Facts | str] = {}
         self._options: dict[tuple[str, str, str], Options | UserError] = {}
 
@@ -86,6 +88,8 @@ class Models:
         Raises:
             UserError: there is no such model; see :meth:`own`.
         """
+        if job.paper in self._withheld:
+            return "code that came with the file is run with --with-code only"
         settings = Settings(input_size=job.settings.input_size, training=job.settings.training)
         key = (*subject_of(job), settings)
         if key not in self._facts:

@@ -166,6 +166,11 @@ def _assemble(text: bytes, found: dict[str, list[Line]], faults: Faults) -> Subm
             faults["line-kind"].append((None, f"there is no {absent}"))
         return None
     faults["line-kind"] += [(number, "there is a second plan") for number, _, _ in found["plan"][1:]]
+    papers: dict[str, lines.PaperFiles] = {}
+    for number, _, packed in found["paper"]:
+        assert isinstance(packed, lines.PaperFiles)
+        if papers.setdefault(packed.id, packed) is not packed:
+            faults["line-kind"].append((number, f"the paper {packed.id} is there twice"))
     header, plan, environment = found["header"][0][2], found["plan"][0][1], found["environment"][0][1]
     assert isinstance(header, lines.Header)
     samples = {content["key"]: (number, content["samples"]) for number, content, _ in reversed(found["samples"])}
@@ -189,4 +194,5 @@ def _assemble(text: bytes, found: dict[str, list[Line]], faults: Faults) -> Subm
         entries=tuple(entries),
         samples=samples,
         whole=whole,
+        papers=papers,
     )

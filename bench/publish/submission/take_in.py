@@ -47,12 +47,14 @@ def _figure(record: Record) -> tuple[object, ...]:
 def _add(submission: Submission, results: Path) -> None:
     """Store a submission.
 
-    Its plan and who handed it in are kept under ``submissions``, apart from the plans of runs that can be resumed here.
-    The records go last: a reader never sees a run without its samples or its environment.
+    Its plan, the papers that it brought and who handed it in are kept under ``submissions``, apart from the plans of
+    runs that can be resumed here. The records go last: a reader never sees a run without its samples or environment.
     """
     header = submission.header
     Store(results).add_environment(submission.environment)
     origin = {"header": header.model_dump(), "plan": submission.plan.to_json()}
+    if submission.papers:
+        origin["papers"] = {name: paper.model_dump() for name, paper in submission.papers.items()}
     body = orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
     jsonl.write_whole(results / "submissions" / f"{header.run}.json", body)
     encoded = []

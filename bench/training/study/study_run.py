@@ -11,6 +11,7 @@ from typing import Any
 from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.papers.outside import codes
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study import pool
@@ -56,7 +57,7 @@ def store(results: Path) -> Store:
 
 def ledger(plan: StudyPlan, results: Path) -> Ledger:
     """Return the ledger of a study."""
-    return Ledger(plan.run, store(results))
+    return Ledger(plan.run, store(results), codes({job.paper for job in plan.jobs}))
 
 
 def run(plan: StudyPlan, results: Path, stop: Stop, listener: Listener, *, resumed: bool = False) -> StudyEnded:

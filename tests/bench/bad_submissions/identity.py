@@ -1,6 +1,20 @@
 """Models, settings and devices that do not exist or do not go together; counts that are not the model's."""
 
+import json
+
 from tests.bench.bad_submissions.cases import COUNTS, MEMORY, TIMES, bad
+
+
+@bad(COUNTS, "paper-code", "code-of-ones-own", "code from elsewhere, and van is this repository's")
+def _(draft):
+    for record in draft.records:
+        record["paper_sha256"] = 64 * "a"
+
+
+@bad(COUNTS, "paper-code", "files-of-ours", "van is a paper of this repository: files of it are not taken")
+def _(draft):
+    file = {"sha256": 64 * "a", "text": None}
+    return [*draft.lines(), json.dumps({"paper": {"id": "van", "files": {"model.py": file}}}).encode()]
 
 
 @bad(COUNTS, "unknown-paper", "vann", "unknown paper 'vann'; did you mean van")

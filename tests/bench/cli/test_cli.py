@@ -18,6 +18,7 @@ FAKE_S = ("run", "--paper", "fake", "--variant", "fake_s", "--baseline", "none")
 COMMANDS = (
     "list",
     "show",
+    "new-paper",
     "run",
     "verify",
     "compare",

@@ -77,6 +77,23 @@ def test_a_line_is_read_back_as_the_record_that_it_was():
     assert vars(found.measurement) == vars(replace(RECORD.measurement, samples=()))
 
 
+def test_a_paper_from_elsewhere_brings_its_code_and_other_lines_do_not_speak_of_it():
+    record = replace(RECORD, paper_sha256=64 * "a", paper_commit=f"{40 * 'b'}+dirty")
+    line, _ = encode(record, 2)
+    where = b'"commit":"abc1234",'
+    assert line == LINE.replace(
+        where, where + b'"paper_sha256":"%s","paper_commit":"%s+dirty",' % (64 * b"a", 40 * b"b")
+    )
+    decoder = Decoder()
+    for one, expected in ((LINE, ("", "")), (line, (64 * "a", f"{40 * 'b'}+dirty")), (LINE, ("", ""))):
+        found = decoder.decode(one, "gpu")
+        assert (found.paper_sha256, found.paper_commit) == expected
+        assert found == StoredRecord(**vars(found)) == decode(one)
+    for wrong in (b'"paper_sha256":7', b'"paper_sha256":null'):
+        with pytest.raises(Undecodable, match=WRONG):
+            decoder.decode(line.replace(b'"paper_sha256":"%s"' % (64 * b"a"), wrong), "gpu")
+
+
 def test_a_record_of_no_store_has_no_device_and_no_samples_elsewhere():
     found = StoredRecord(**vars(RECORD))
     assert (found.device, found.key, found.rows, found.samples_key) == ("", "", 1, "")

@@ -1,12 +1,12 @@
 """A ledger keeps what a run gives, knows what is done of its plan, and loses nothing to a full disk."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.core.records import Job, Measurement, PaperCode, Settings
 from claimbench.bench.machine import environment
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.plans import Plan, Plans
@@ -70,6 +70,15 @@ def test_what_was_measured_before_keeps_its_own_environment_and_commit(tmp_path)
     (record, _) = Store(tmp_path).query(run=RUN)
     assert (record.device, record.commit) == ("cpu-of-then-2c", "f" * 40)
     assert Store(tmp_path).environment(record.environment) == facts
+
+
+def test_records_of_a_paper_from_elsewhere_name_its_code(tmp_path):
+    for kept in (Store(tmp_path), None):
+        ledger = Ledger(RUN, kept, {"demo": PaperCode("a" * 64, "b" * 40)})
+        ledger.write(job(0), TRAINED, "cpu")
+        ledger.write(replace(job(0), paper="other"), TRAINED, "cpu")
+        found = [(record.job.paper, record.paper_sha256, record.paper_commit) for record in ledger.records()]
+        assert found == 2 * [("demo", "a" * 64, "b" * 40)] + 2 * [("other", "", "")]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scipy import stats
 
 from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Measurement, Settings
+from claimbench.bench.papers.outside import codes
 from claimbench.bench.store.evidence import RankingEvidence, SeedEvidence
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.ledger import Ledger
@@ -104,7 +105,7 @@ def store(
     job = Job(plan.paper.id, plan.variant.name, plan.form, "accuracy", settings, options=options)
     # The environment is that of the training, which may have ended long before its rows are stored.
     last = outcomes[-1]
-    ledger = Ledger(_run(plan.folder, rows), Store(results))
+    ledger = Ledger(_run(plan.folder, rows), Store(results), codes([plan.paper.id]))
     ledger.locate(str(device), last["environment"])
     if job.key() not in ledger.done():
         ledger.write(job, rows, str(device), str(last["commit"]))
