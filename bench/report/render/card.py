@@ -67,10 +67,11 @@ class _Writer:
     def write(self, more: Sequence[str]) -> list[Text]:
         """Return all lines. Claims give way first, to one line each and then without evidence; then variants do."""
         head = [*self._head(), Text()]
-        foot = [*self._foot(), *(Text(line, style="dim") for line in _wrapped(more, self._width))]
+        ends = [Text(line, style="dim") for line in _wrapped(more, self._width)]
         least = max(len(self._blocks), 1) * (min(len(self._card.lines), FEW) + 1) + 3
-        for most, evidence in ((2, True), (1, True), (1, False)):
+        for most, evidence, whole in ((2, True, True), (1, True, True), (1, False, True), (1, False, False)):
             claims = list(self._claims(most, evidence))
+            foot = [*self._foot(whole), *ends]
             room = LINES - len(head) - len(claims) - len(foot)
             if room >= least:
                 break
@@ -80,7 +81,7 @@ class _Writer:
         table = [line for block in self._blocks for line in self._table(shown, block)]
         left = len(self._card.lines) - len(shown)
         many = f"… and {left} more variant{'s' * (left > 1)}: bench compare {self._card.paper} --all"
-        rest = [Text(many, style="dim")] if left else []
+        rest = [Text(_limited(many, self._width, 1)[0], style="dim")] if left else []
         return [
             *head,
             *claims,
@@ -96,7 +97,7 @@ class _Writer:
         if len(title) + len(place) + 2 <= self._width:
             yield Text.assemble((title, "bold"), " " * (self._width - len(title) - len(place)), (place, "dim"))
             return
-        yield from (Text(line, style="bold") for line in textwrap.wrap(title, self._width))
+        yield Text(_limited(title, self._width, 1)[0], style="bold")
         if place:
             yield Text(place, style="dim")
 
@@ -116,7 +117,8 @@ class _Writer:
         if mine.untested:
             sign, _, style = SIGNS["not tested"]
             many = f"{mine.untested} claim{'s' * (mine.untested > 1)} not tested"
-            yield Text.assemble((f"{sign} {many}", style), (f": bench show {mine.paper} says what each needs", "dim"))
+            way = _limited(f"bench show {mine.paper} says what each needs", self._width - len(many) - 4, 1)[0]
+            yield Text.assemble((f"{sign} {many}", style), (f": {way}", "dim"))
 
     def _cut(self, gap: int, lines: Sequence[CardLine]) -> list[list[int]]:
         """Return the columns of each block of a table of ``lines``, so that none is wider than the terminal."""
@@ -157,16 +159,18 @@ class _Writer:
                 text.append_text(_cell(line.cells[index], space))
             yield text
 
-    def _foot(self) -> Iterator[Text]:
+    def _foot(self, whole: bool) -> Iterator[Text]:
+        """Yield the counts, and what is off, explained, noisy and not checked; less of it unless ``whole``."""
         mine = self._card
-        yield Text(self._counts())
+        yield from map(Text, _wrapped([self._counts()], self._width))
         if mine.off:
             sign, _, style = SIGNS["off"]
-            rest = f" (and {len(mine.off) - 2} more)" if len(mine.off) > 2 else ""
-            for line in mine.off[:2]:
-                yield Text(
-                    f"{sign} off: {_limited(clean(line), self._width - 14 - len(rest), 1)[0]}{rest}", style=style
-                )
+            shown = mine.off[: 2 if whole else 1]
+            left = len(mine.off) - len(shown)
+            rest = f" (and {left} more)" if left else ""
+            for line in shown:
+                text = _limited(clean(line), self._width - 14 - len(rest), 1)[0]
+                yield Text(f"{sign} off: {text}{rest}", style=style)
                 rest = ""
         if mine.explained:
             sign, _, style = SIGNS["explained"]
@@ -180,10 +184,11 @@ class _Writer:
             text = _limited(clean(mine.missing[0]), self._width - 15, 1)[0]
             yield Text.assemble((f"{sign} not checked: ", style), text)
             if mine.command:
-                yield Text(f"  {clean(mine.command)}")
-            if len(mine.missing) > 1:
+                yield from (Text(f"  {line}") for line in _wrapped([clean(mine.command)], self._width - 2))
+            if whole and len(mine.missing) > 1:
                 others = f"{len(mine.missing) - 1} other reason{'s' * (len(mine.missing) > 2)}"
-                yield Text(f"  and for {others}: bench compare {mine.paper} --all", style="dim")
+                text = _limited(f"and for {others}: bench compare {mine.paper} --all", self._width - 2, 1)[0]
+                yield Text(f"  {text}", style="dim")
 
     def _counts(self) -> str:
         """Return how many of the paper's figures hold, and how many records of the official code agree."""
