@@ -119,6 +119,7 @@ Plan = model(
     papers=list[Short],
     jobs=list[PlannedJob],  # type: ignore[valid-type]  # a class that is made when it runs
     claims=Annotated[bool, Field(default=True)],
+    all=Annotated[bool, Field(default=False)],
 )
 
 Measurement = model(records.Measurement, without=["samples"], text=Text, metric=Short, unit=Short)
