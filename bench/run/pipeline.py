@@ -80,7 +80,7 @@ def new_plan(request: Resolved, timeout: float | None, claims: bool = True) -> R
         timeout=timeout,
         seed=request.asked.seed,
         claims=claims,
-        all=request.asked.all,
+        all=not request.asked.is_brief,
     )
 
 

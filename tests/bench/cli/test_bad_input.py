@@ -282,7 +282,7 @@ def test_where_memory_does_not_suffice_a_sentence_says_so(environment):
     code = """
 import claimbench.bench.cli.listing
 from claimbench.bench.__main__ import main
-def greedy(**options):
+def greedy(*names, **options):
     raise MemoryError("Unable to allocate 1.46 TiB")
 claimbench.bench.cli.listing.print_list = greedy
 main(["list"])
@@ -299,7 +299,7 @@ def test_an_internal_error_is_one_sentence_and_a_traceback_only_on_demand(enviro
     code = f"""
 import claimbench.bench.cli.listing
 from claimbench.bench.__main__ import main
-def broken(**options):
+def broken(*names, **options):
     raise ZeroDivisionError("of our own making")
 claimbench.bench.cli.listing.print_list = broken
 main(["list"] + ["--debug"] * {debug})

@@ -14,7 +14,7 @@ from claimbench.bench.measure import flops, fvcore_count, memory
 from claimbench.bench.measure.flop_rules import attention_pairs
 from claimbench.bench.run.expected_rows import rows as expected_rows
 from claimbench.bench.store.evidence import read
-from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate
+from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate, reference
 
 
 def rows(model, shape, training=False, **options):
@@ -261,7 +261,8 @@ def test_every_unknown_operator_is_named():
 
 def test_our_operators_count_by_their_formula_and_agree_with_fvcore_on_the_reference():
     found = rows(Aggregate(), (8, 12, 12))
-    expected = cost.forward_flops((1, 2, 12, 12, 9), (1, 2, 12, 12, 4), 3, 1)
+    weights, values = torch.empty(1, 2, 12, 12, 9), torch.empty(1, 2, 12, 12, 4)
+    expected = cost.forward_flops(reference.Arguments(weights, values, 3, 1))
     assert found["flops"].value == expected
     assert read(found["macs"]).by_operator == {"claimbench.neighborhood_aggregate": expected}
     assert read(found["macs"]).second_opinion.agrees
