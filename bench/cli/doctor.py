@@ -14,17 +14,18 @@ from typing import Literal
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.options import RESULTS, Json, Results, examples
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.terminal import console, print_json
 
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
-EXAMPLES = "Examples: `bench doctor`, `bench doctor --json`. Exit status: 0 a run can work, 1 something is broken."
+EXAMPLES = examples("bench doctor", "bench doctor --json", status="0 a run can work, 1 something is broken")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=EXAMPLES)(doctor)
+    app.command("doctor", cls=Command, epilog=EXAMPLES)(doctor)
 
 
 def doctor(results: Results = Path(RESULTS), json: Json = False) -> None:

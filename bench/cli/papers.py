@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.help import WHAT
+from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers, examples, flag
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -16,16 +18,17 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("list", epilog="Examples: `bench list`, `bench list van`, `bench list --check`")(list_papers)
-    app.command("show", epilog="Examples: `bench show overlock`, `bench show overlock --json`")(show)
+    listing = examples("bench list", "bench list van", "bench list --check")
+    app.command("list", cls=Command, epilog=listing)(list_papers)
+    app.command("show", cls=Command, epilog=examples("bench show overlock", "bench show overlock --json"))(show)
 
 
 def list_papers(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PAPER]...", help="Name these papers' variants.", autocompletion=complete_papers),
+        typer.Argument(metavar="PAPER", help="Name these papers' variants.", autocompletion=complete_papers),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Validate every paper.yaml in full.")] = False,
+    check: Annotated[bool, flag("--check", WHAT, "Validate every paper.yaml in full.")] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
@@ -36,7 +39,7 @@ def list_papers(
 
 
 def show(
-    paper: Annotated[str, typer.Argument(help="The paper's id.", autocompletion=complete_papers)],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="The paper's id.", autocompletion=complete_papers)],
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:

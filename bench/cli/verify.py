@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import Json, SeveralValues
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import HOW, WHAT
+from claimbench.bench.cli.options import Device, Json, examples, value, whole
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 
     from claimbench.bench.measure.verify import Verified
 
-EXAMPLES = (
-    "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden *.json`. "
-    "Exit status: 0 parity, 1 a difference, 2 bad input."
+EXAMPLES = examples(
+    "bench verify --golden tests/goldens/overlock/overlock_xt.json",
+    "bench verify --golden *.json",
+    status="0 parity, 1 a difference, 2 bad input",
 )
 
 
@@ -27,9 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    golden: Annotated[list[Path], typer.Option(help="Golden files of known papers and variants.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads; more than one makes float64 slower.")] = 1,
+    golden: Annotated[
+        list[Path], value("--golden", takes="FILE", panel=WHAT, help="Golden files of known papers and variants.")
+    ],
+    device: Device = "cpu",
+    threads: Annotated[
+        int,
+        value(
+            "--threads",
+            takes="N",
+            panel=HOW,
+            help="CPU threads; more than one makes float64 slower.",
+            read=whole(1, 1024),
+        ),
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Rebuild a golden's weights and input, run our model through the official layout, and compare every output."""

@@ -32,7 +32,7 @@ def refused(done, *sentences, status=2):
     ("arguments", "sentence"),
     [
         (("run", "--paper", "overlok"), "unknown paper 'overlok'; did you mean overlock"),
-        (("run",), "say which paper with --paper"),
+        (("run",), "say which paper, as in `bench run PAPER`"),
         ((*FAKE, "--variant", "fake_z"), "unknown variant 'fake_z'; did you mean fake_s"),
         ((*FAKE, "--metrics", "params,thruput"), "unknown metric 'thruput'; did you mean throughput"),
         ((*FAKE, "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
