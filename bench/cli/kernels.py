@@ -21,7 +21,7 @@ from claimbench.bench.cli.options import (
     value,
     whole,
 )
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import columns, console, entry, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.measure.operators.bench_rows import BenchRow
@@ -54,15 +54,16 @@ def list_(json: Json = False) -> None:
     if json:
         print_json([asdict(row) for row in found])
         return
-    from rich.markup import escape
+    from rich.text import Text
 
     out = console()
     for row in found:
-        out.print(f"[bold]{escape(row.signature)}[/]  {escape(row.summary)}")
+        out.print(Text(entry(f"{row.signature} ", row.summary, 4), style="bold"))
         for state in row.backends:
             first = f" (first choice on {', '.join(state.preferred_on)})" if state.preferred_on else ""
-            says = f"[green]runs here[/]{first}" if state.available else f"[yellow]{escape(state.reason)}[/]"
-            out.print(f"  {state.backend:10} {says}")
+            says = f"runs here{first}" if state.available else state.reason
+            line = entry(f"    {state.backend}", says, 15)
+            out.print(Text(line, style="" if state.available else "yellow"))
 
 
 @kernels.command(
@@ -177,12 +178,7 @@ def _print_checks(rows: list[CheckRow]) -> None:
     """Print a line for each operator and backend: the numbers of checks, and the error nearest to its tolerance."""
     from itertools import groupby
 
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for title in ("Operator", "Backend", "Passed", "Failed", "Refused", "Closest to its tolerance"):
-        table.add_column(title, overflow="fold")
+    found = []
     for (name, backend), group in groupby(rows, key=lambda row: (row.operator, row.backend)):
         listed = list(group)
         counts = [sum(row.status == status for row in listed) for status in ("passed", "failed", "refused")]
@@ -195,8 +191,9 @@ def _print_checks(rows: list[CheckRow]) -> None:
                 f"{closest.worst.relative / closest.worst.tolerance:.2f} of it: {closest.worst.tensor}, {closest.dtype}"
             )
         how = f"{backend} (interpreted)" if any(row.interpreted for row in listed) else backend
-        table.add_row(name, how, *map(str, counts), escape(says))
-    console().print(table)
+        found.append((name, how, *map(str, counts), says))
+    titles = ("Operator", "Backend", "Passed", "Failed", "Refused", "Closest to its tolerance")
+    console().print(table(titles, found, columns()))
 
 
 def _bench_line(row: BenchRow) -> str:

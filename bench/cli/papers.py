@@ -10,7 +10,7 @@ import typer
 from claimbench.bench.cli.command import Command
 from claimbench.bench.cli.help import WHAT
 from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers, examples, flag
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import console, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Paper
@@ -35,7 +35,7 @@ def list_papers(
     """List the papers, a line each with what the stored records say; or the variants of some papers."""
     from claimbench.bench.cli.listing import print_list
 
-    print_list(tuple(names or ()), results=results, json=json, check=check)
+    print_list(names=tuple(names or ()), results=results, json=json, check=check)
 
 
 def show(
@@ -70,25 +70,21 @@ def _print_card(paper: Paper, results: Path) -> None:
 
 def _print_paper(paper: Paper) -> None:
     from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     out = console()
     out.print(f"[bold]{escape(paper.title)}[/] ({escape(paper.id)})")
     where = [paper.venue, paper.arxiv and f"arXiv:{paper.arxiv}", paper.official and f"code: {paper.official.repo}"]
     out.print(escape(", ".join(text for text in where if text)))
     out.print("Forms: " + escape("; ".join(f"{f.name}{'*' if f.default else ''} ({f.note})" for f in paper.forms)))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Model", "Metric", "Reported", "Form", "Source"):
-        table.add_column(title, overflow="fold")
+    rows: list[tuple[str | Text, ...]] = []
     models = [*((v.name, v.reported) for v in paper.models), *((b.model, b.reported) for b in paper.baselines)]
     for name, reported in models:
-        if not reported:
-            table.add_row(escape(name), "", "", "", "")
-        for number, figure in enumerate(reported):
+        rows.append((Text(name, style="bold"), "", "", ""))
+        for figure in reported:
             value = f"{'about ' if figure.approximate else ''}{figure.value}" if figure.value else "not reported"
-            row = (name if number == 0 else "", figure.metric, value, figure.form, figure.source)
-            table.add_row(*map(escape, row))
-    out.print(table)
+            rows.append((f"  {figure.metric}", value, figure.form, figure.source))
+    out.print(table(("Model", "Reported", "Form", "Source"), rows, out.width))
     for claim in paper.claims:
         test = f"tested by {claim.experiment}" if claim.experiment else f"not tested: {claim.needs}"
         out.print(f"[bold]Claim[/] {escape(claim.text)} [dim]({escape(claim.source)}; {escape(test)})[/]")

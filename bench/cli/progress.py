@@ -199,6 +199,7 @@ class _Bar(Listener):
 
 def _progress(out: Console) -> Progress:
     from rich import progress
+    from rich.table import Column
     from rich.text import Text
 
     class Amount(progress.ProgressColumn):
@@ -221,7 +222,7 @@ def _progress(out: Console) -> Progress:
         Amount(),
         progress.BarColumn(bar_width=24 if out.width >= WIDTH else 8),
         progress.TimeElapsedColumn(),
-        Left(),
+        Left(table_column=Column(no_wrap=True)),
         progress.TextColumn("{task.description}", markup=False),
     )
     return progress.Progress(*columns, console=out, transient=True)

@@ -12,7 +12,7 @@ from claimbench.bench.cli.command import Command, CommandGroup
 from claimbench.bench.cli.options import RESULTS, Json, Results, examples
 from claimbench.bench.cli.progress import shown
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import print_json
+from claimbench.bench.core.terminal import entry, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.check import Verdict
@@ -75,7 +75,7 @@ def rules(json: Json = False) -> None:
         print_json(sentences())
         return
     for name, sentence in sentences().items():
-        typer.echo(f"{name:26} {sentence}")
+        typer.echo(entry(name, sentence, 27))
 
 
 def _judge(files: Iterable[Path]) -> tuple[list[Verdict], list[str]]:

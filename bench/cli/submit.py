@@ -11,7 +11,7 @@ from claimbench.bench.cli.command import Command
 from claimbench.bench.cli.help import OUTPUT, WHAT
 from claimbench.bench.cli.options import RESULTS, Json, Results, examples, flag, value
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import print_json
+from claimbench.bench.core.terminal import entry, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.pack import Packed
@@ -70,7 +70,7 @@ def _print(packed: Packed, out: Path | None, everything: bool) -> None:
         ("shortened", ", ".join(packed.shortened) or "no paths"),
     ]
     for title, text in rows:
-        typer.echo(f"{title:10} {text}")
+        typer.echo(entry(title, text, 11))
     if everything:
         typer.echo("What would leave this machine: the file's lines, records and samples in full.")
         typer.echo(packed.data.decode(), nl=False)

@@ -10,7 +10,7 @@ import typer
 from claimbench.bench.cli.command import SeveralValues
 from claimbench.bench.cli.help import HOW, WHAT
 from claimbench.bench.cli.options import Device, Json, examples, value, whole
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import console, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +65,6 @@ def verify(
 
 def _print(out: Console, result: Verified) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     from claimbench.bench.measure.verify import reason, rows
 
@@ -76,12 +75,8 @@ def _print(out: Console, result: Verified) -> None:
     if result.result is None:
         out.print(f"  {escape(result.problem)}")
         return
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for heading in ("Output", "Largest absolute", "Largest relative", "Allowed", ""):
-        table.add_column(heading, justify="left" if heading in ("Output", "") else "right", overflow="fold")
-    for row in rows(result):
-        table.add_row(*map(escape, row))
-    out.print(table)
+    titles = ("Output", "Largest absolute", "Largest relative", "Allowed", "")
+    out.print(table(titles, list(rows(result)), out.width, right=titles[1:-1]))
     if reason(golden):
         out.print(f"  {escape(reason(golden))}")
     if golden.params is not None and golden.params != result.result.params:

@@ -21,7 +21,7 @@ from claimbench.bench.cli.options import (
     value,
     whole,
 )
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import console, entry, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.weights.check import WeightsCheck
@@ -162,26 +162,26 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     """Print a line for each published file, then the variants without one, then the content of the cache."""
     from itertools import groupby
 
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     from claimbench.bench.data.download.cache import size_text
     from claimbench.bench.papers.weights.inventory import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Paper", "Variant", "Status", "Size", "SHA-256", "Published at"):
-        table.add_column(title, overflow="fold", justify="right" if title == "Size" else "left")
     published = [row for row in rows if row.status != NONE]
+    cells = []
     for row in published:
         size = size_text(row.size) if row.size else ""
-        note = f" ({row.note})" if row.note else ""
-        cells = (row.paper, row.variant, row.status, size, row.sha256[:12], row.address + note)
-        table.add_row(*map(escape, cells), style="green" if row.status == HERE else None)
+        status = Text(row.status, style="green" if row.status == HERE else "")
+        cells.append((row.paper, row.variant, status, size, row.sha256[:12]))
     if published:
-        out.print(table)
+        out.print(table(("Paper", "Variant", "Status", "Size", "SHA-256"), cells, out.width, right=("Size",)))
+        out.print("\nPublished at", style="bold")
+    for row in published:
+        note = f" ({row.note})" if row.note else ""
+        out.print(Text(entry(f"{row.variant} ", row.address + note, 4)))
     for paper, group in groupby((row for row in rows if row.status == NONE), key=lambda row: row.paper):
-        out.print(f"none published: {paper}: {', '.join(row.variant for row in group)}", markup=False)
+        out.print(Text(f"none published: {paper}: {', '.join(row.variant for row in group)}"))
     counts = {status: sum(row.status == status for row in published) for status in (HERE, BY_HAND, UNUSABLE)}
     says = [f"{counts[HERE]} of {len(published) - counts[UNUSABLE]} files are in {root}"]
     if counts[BY_HAND]:
@@ -203,7 +203,8 @@ def _print_checked(row: WeightsCheck) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
-        typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
+        head = f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]}"
+        typer.echo(entry(head, row.reason, 14) if row.reason else head)
 
 
 def _print_summary(rows: list[WeightsCheck], root: Path) -> None:
