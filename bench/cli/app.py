@@ -25,20 +25,30 @@ from claimbench.bench.cli import (
     verify,
     weights,
 )
+from claimbench.bench.cli.command import CommandGroup
 from claimbench.bench.core.errors import DEBUG
 
 EPILOG = (
     "Exit status: 0 all is well; 1 something that was measured or checked failed; 2 bad input; 130 interrupted. "
     "`--debug`, anywhere, or BENCH_DEBUG=1 shows tracebacks and what measured code prints."
 )
+START = """Do a vision or attention paper's numbers hold today? Start with:
+
+  bench list                   the papers
+  bench show overlock          what one of them reports
+  bench run overlock --quick   measure it here, in a few minutes
+  bench compare overlock       what was measured, again, with all filters
+  bench doctor                 what works on this machine
+
+`bench --help` lists all commands, `bench run --help` what a run can do."""
 
 app = typer.Typer(
     name="bench",
+    cls=CommandGroup,
     help="Do a vision or attention paper's numbers hold today? Measures, and compares with what was reported.",
     epilog=EPILOG,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 papers.register(app)
@@ -72,11 +82,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what measured code prints.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Keep what all commands share."""
+    """Keep what all commands share; without a command, say what to type first."""
     if debug:
         os.environ[DEBUG] = "1"
+    if ctx.invoked_subcommand is None:
+        typer.echo(START)

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues, complete_papers, named
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import OUTPUT, WHAT
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Json,
+    Papers,
+    Results,
+    complete_papers,
+    examples,
+    flag,
+    named,
+    value,
+)
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.terminal import columns, console, shows_unicode
 
@@ -20,11 +32,12 @@ if TYPE_CHECKING:
     from claimbench.bench.training.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
-EXAMPLES = (
-    "Examples: `bench compare overlock` · `bench compare overlock --verdict off` · `bench compare --run latest "
-    "--output table.md` · `bench compare --tables`"
+EXAMPLES = examples(
+    "bench compare overlock",
+    "bench compare overlock --verdict off",
+    "bench compare --run latest --output table.md",
+    "bench compare --tables",
 )
-LIST, SHOWN, OUTPUT = "What", "Shown", "Output"
 ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json", ".txt": "table"}
 """The format of a file by its ending."""
 
@@ -38,51 +51,46 @@ def compare(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PAPER]...", help="Papers by id; else all that were measured.", autocompletion=complete_papers
+            metavar="PAPER", help="Papers by id; else all that were measured.", autocompletion=complete_papers
         ),
     ] = None,
-    paper: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="The same as an option.", autocompletion=complete_papers, rich_help_panel=LIST),
-    ] = None,
+    paper: Papers = None,
     run: Annotated[
-        str,
-        typer.Option(metavar="ID", help="One run, or latest; else each row's newest.", rich_help_panel=LIST),
+        str, value("--run", takes="RUN", panel=WHAT, help="One run, or latest; else each row's newest.")
     ] = "",
-    all: Annotated[bool, typer.Option("--all", help="Also rows that no paper reports.", rich_help_panel=SHOWN)] = False,
-    methods: Annotated[
-        bool, typer.Option("--methods", help="Also sources, notes and methods, in full.", rich_help_panel=SHOWN)
-    ] = False,
+    all: Annotated[bool, flag("--all", WHAT, "Also rows that no paper reports.")] = False,
     verdict: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
+        value(
+            "--verdict",
+            takes="NAME",
+            panel=WHAT,
             help="Only rows with these: holds, explained, off, open, or a verdict such as differs.",
-            rich_help_panel=SHOWN,
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
+        value(
+            "--metric",
+            takes="NAME",
+            panel=WHAT,
             help="Only these metrics, or kinds: count, time, memory, energy, parity, quality.",
-            rich_help_panel=SHOWN,
         ),
     ] = None,
+    methods: Annotated[bool, flag("--methods", OUTPUT, "Also sources, notes and methods, in full.")] = False,
     format: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
+        value(
+            "--format",
+            takes="NAME",
+            panel=OUTPUT,
             help="table, markdown, csv, latex or json; else by the ending of --output.",
-            rich_help_panel=OUTPUT,
         ),
     ] = "",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.", rich_help_panel=OUTPUT)
+        Path | None, value("--output", takes="FILE", panel=OUTPUT, help="Write to a file instead of stdout.")
     ] = None,
-    tables: Annotated[
-        bool, typer.Option("--tables", help="Write the tables under RESULTS/tables anew.", rich_help_panel=OUTPUT)
-    ] = False,
+    tables: Annotated[bool, flag("--tables", OUTPUT, "Write the tables under RESULTS/tables anew.")] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
@@ -162,7 +170,7 @@ def _emit(
 
     shown = studies if format in ("terminal", "markdown") else []
     if not reports and not shown:
-        raise UserError("nothing of that is stored: `bench compare` without --paper shows what is")
+        raise UserError("nothing of that is stored: `bench compare` without a paper shows what is")
     if format == "terminal" and output is None:
         from claimbench.bench.cli.report import print_reports
 

@@ -14,32 +14,34 @@ from typing import Literal
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.options import RESULTS, Json, Results, examples
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.core.terminal import console, entry, print_json
 
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
-EXAMPLES = "Examples: `bench doctor`, `bench doctor --json`. Exit status: 0 a run can work, 1 something is broken."
+EXAMPLES = examples("bench doctor", "bench doctor --json", status="0 a run can work, 1 something is broken")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=EXAMPLES)(doctor)
+    app.command("doctor", cls=Command, epilog=EXAMPLES)(doctor)
 
 
 def doctor(results: Results = Path(RESULTS), json: Json = False) -> None:
     """Look at Python, torch, GPU, operators, data, the results folder and the papers."""
     from dataclasses import asdict
 
-    from rich.markup import escape
+    from rich.text import Text
 
     out = console()
     found = []
     for finding in examine(results):
         found.append(finding)
         if not json:
-            state = f"[{COLOURS[finding.state]}]{finding.state:8}[/]"
-            out.print(f"{state} {finding.what:18} {escape(finding.text)}", soft_wrap=True)
+            line = Text(entry(f"{finding.state:8} {finding.what}", finding.text, 28))
+            line.stylize(COLOURS[finding.state], 0, len(finding.state))
+            out.print(line)
     healthy = all(finding.state != "broken" for finding in found)
     if json:
         print_json({"healthy": healthy, "findings": [asdict(finding) for finding in found]})
@@ -175,11 +177,11 @@ def _papers() -> Iterator[Diagnosis]:
     from claimbench.bench.papers import registry
 
     listed = registry.checked()
-    broken = [entry for entry in listed if entry.problem]
-    valid = [entry.id for entry in listed if not entry.problem]
+    broken = [paper for paper in listed if paper.problem]
+    valid = [paper.id for paper in listed if not paper.problem]
     if valid:
         yield Diagnosis("papers", "ok", f"{len(valid)} valid: {', '.join(valid)}")
     if not listed:
         yield Diagnosis("papers", "broken", "none were found: is the package installed with its `reproductions`?")
-    for entry in broken:
-        yield Diagnosis(f"paper {entry.id}", "broken", entry.problem)
+    for paper in broken:
+        yield Diagnosis(f"paper {paper.id}", "broken", paper.problem)

@@ -7,19 +7,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, SeveralValues
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.cli.command import Command, CommandGroup, SeveralValues
+from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Device,
+    Json,
+    NoStore,
+    Results,
+    Threads,
+    examples,
+    flag,
+    value,
+    whole,
+)
+from claimbench.bench.core.terminal import columns, console, entry, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.measure.operators.bench_rows import BenchRow
     from claimbench.bench.measure.operators.check import CheckRow
 
 Names = list[str] | None
-Operators = Annotated[Names, typer.Option("--operator", help="Operators by name; else all of them.")]
-Backends = Annotated[Names, typer.Option("--backend", help="reference, native or triton; else all that fit.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
+Operators = Annotated[Names, value("--operator", takes="NAME", panel=WHAT, help="Operators by name; else all of them.")]
+Backends = Annotated[
+    Names, value("--backend", takes="NAME", panel=WHAT, help="reference, native or triton; else all that fit.")
+]
 
-kernels = typer.Typer(help="The shared operators: list them, prove them, time them.", no_args_is_help=True)
+kernels = typer.Typer(
+    cls=CommandGroup, help="The shared operators: list them, prove them, time them.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +43,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(kernels, name="kernels")
 
 
-@kernels.command("list", epilog="Examples: `bench kernels list`, `bench kernels list --json`")
+@kernels.command("list", cls=Command, epilog=examples("bench kernels list", "bench kernels list --json"))
 def list_(json: Json = False) -> None:
     """List the operators, and say which backends can run here and why others cannot."""
     from dataclasses import asdict
@@ -38,29 +54,34 @@ def list_(json: Json = False) -> None:
     if json:
         print_json([asdict(row) for row in found])
         return
-    from rich.markup import escape
+    from rich.text import Text
 
     out = console()
     for row in found:
-        out.print(f"[bold]{escape(row.signature)}[/]  {escape(row.summary)}")
+        out.print(Text(entry(f"{row.signature} ", row.summary, 4), style="bold"))
         for state in row.backends:
             first = f" (first choice on {', '.join(state.preferred_on)})" if state.preferred_on else ""
-            says = f"[green]runs here[/]{first}" if state.available else f"[yellow]{escape(state.reason)}[/]"
-            out.print(f"  {state.backend:10} {says}")
+            says = f"runs here{first}" if state.available else state.reason
+            line = entry(f"    {state.backend}", says, 15)
+            out.print(Text(line, style="" if state.available else "yellow"))
 
 
 @kernels.command(
     "check",
     cls=SeveralValues,
-    epilog="Examples: `bench kernels check`, `bench kernels check --operator depthwise_conv2d --backend native`",
+    epilog=examples("bench kernels check", "bench kernels check --operator depthwise_conv2d --backend native"),
 )
 def check(
     operator: Operators = None,
     backend: Backends = None,
-    dtype: Annotated[Names, typer.Option(help="float64, float32, float16 or bfloat16; else all four.")] = None,
+    dtype: Annotated[
+        Names,
+        value("--dtype", takes="NAME", panel=WHAT, help="float64, float32, float16 or bfloat16; else all four."),
+    ] = None,
     device: Device = "auto",
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print every case, not only what went wrong.")
+        bool,
+        typer.Option("--verbose", "-v", help="Print every case, not only what went wrong.", rich_help_panel=OUTPUT),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -92,21 +113,27 @@ def check(
 @kernels.command(
     "bench",
     cls=SeveralValues,
-    epilog="Examples: `bench kernels bench --operator context_mix --threads 2`, `bench kernels bench --forward-only`",
+    epilog=examples("bench kernels bench --operator context_mix --threads 2", "bench kernels bench --forward-only"),
 )
 def bench(
     operator: Operators = None,
     backend: Backends = None,
-    dtype: Annotated[Names, typer.Option(help="float64, float32, float16 or bfloat16; float32 by default.")] = None,
+    dtype: Annotated[
+        Names,
+        value("--dtype", takes="NAME", panel=WHAT, help="float64, float32, float16 or bfloat16; float32 by default."),
+    ] = None,
     device: Device = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else torch's choice.")] = None,
-    forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave out the backward pass.")] = False,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="Fresh processes for each problem.")] = 3,
+    threads: Threads = None,
+    forward_only: Annotated[bool, flag("--forward-only", WHAT, "Leave out the backward pass.")] = False,
+    rounds: Annotated[
+        int,
+        value("--rounds", takes="N", panel=HOW, help="Fresh processes for each problem.", read=whole(1, 100)),
+    ] = 3,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One process and a second for each problem; nothing is stored.")
+        bool, flag("--quick", HOW, "One process and a second for each problem; nothing is stored.")
     ] = False,
     results: Results = Path(RESULTS),
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing on the disk.")] = False,
+    no_store: NoStore = False,
     json: Json = False,
 ) -> None:
     """Time operators against their plain PyTorch form, torch.compile of it, and the machine's roofline."""
@@ -151,12 +178,7 @@ def _print_checks(rows: list[CheckRow]) -> None:
     """Print a line for each operator and backend: the numbers of checks, and the error nearest to its tolerance."""
     from itertools import groupby
 
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for title in ("Operator", "Backend", "Passed", "Failed", "Refused", "Closest to its tolerance"):
-        table.add_column(title, overflow="fold")
+    found = []
     for (name, backend), group in groupby(rows, key=lambda row: (row.operator, row.backend)):
         listed = list(group)
         counts = [sum(row.status == status for row in listed) for status in ("passed", "failed", "refused")]
@@ -169,8 +191,9 @@ def _print_checks(rows: list[CheckRow]) -> None:
                 f"{closest.worst.relative / closest.worst.tolerance:.2f} of it: {closest.worst.tensor}, {closest.dtype}"
             )
         how = f"{backend} (interpreted)" if any(row.interpreted for row in listed) else backend
-        table.add_row(name, how, *map(str, counts), escape(says))
-    console().print(table)
+        found.append((name, how, *map(str, counts), says))
+    titles = ("Operator", "Backend", "Passed", "Failed", "Refused", "Closest to its tolerance")
+    console().print(table(titles, found, columns()))
 
 
 def _bench_line(row: BenchRow) -> str:

@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Results
+from claimbench.bench.cli.command import Command, CommandGroup
+from claimbench.bench.cli.help import HOW, OUTPUT
+from claimbench.bench.cli.options import RESULTS, Results, examples, flag, value, whole
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.site.source import SiteSource
 
-leaderboard = typer.Typer(help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True)
+leaderboard = typer.Typer(
+    cls=CommandGroup, help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True
+)
 
-BUILD = "Examples: `bench leaderboard build --out site`, then open `site/index.html` in a browser"
-SERVE = "Examples: `bench leaderboard serve`, `bench leaderboard serve --port 0`"
-PUBLISH = (
-    "Examples: `bench leaderboard publish --dry-run` · `bench leaderboard publish --branch gh-pages --remote origin` · "
-    "`bench leaderboard publish --to /srv/www/leaderboard` · `bench leaderboard publish --archive leaderboard.zip`"
+BUILD = examples("bench leaderboard build --out site     (then open site/index.html in a browser)")
+SERVE = examples("bench leaderboard serve", "bench leaderboard serve --port 0")
+PUBLISH = examples(
+    "bench leaderboard publish --dry-run",
+    "bench leaderboard publish --branch gh-pages --remote origin",
+    "bench leaderboard publish --to /srv/www/leaderboard",
+    "bench leaderboard publish --archive leaderboard.zip",
 )
 
 
@@ -27,9 +33,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(leaderboard, name="leaderboard")
 
 
-@leaderboard.command("build", epilog=BUILD)
+@leaderboard.command("build", cls=Command, epilog=BUILD)
 def build(
-    out: Annotated[Path, typer.Option(help="Folder for the site: empty, new, or a site to replace.")],
+    out: Annotated[
+        Path,
+        value("--out", takes="FOLDER", panel=OUTPUT, help="Folder for the site: empty, new, or a site to replace."),
+    ],
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
@@ -42,10 +51,16 @@ def build(
     typer.echo(f"{made.pages} pages from {made.records} records: open {out / 'index.html'}")
 
 
-@leaderboard.command("serve", epilog=SERVE)
+@leaderboard.command("serve", cls=Command, epilog=SERVE)
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")] = 8000,
-    out: Annotated[Path | None, typer.Option(help="Keep the site in this folder; else it is gone at the end.")] = None,
+    port: Annotated[
+        int,
+        value("--port", takes="N", panel=HOW, help="Port on 127.0.0.1; 0 for any free one.", read=whole(0, 65535)),
+    ] = 8000,
+    out: Annotated[
+        Path | None,
+        value("--out", takes="FOLDER", panel=OUTPUT, help="Keep the site in this folder; else it is gone at the end."),
+    ] = None,
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site and show it on this machine, until interrupted."""
@@ -63,13 +78,21 @@ def serve(
             server.serve_forever()
 
 
-@leaderboard.command("publish", epilog=PUBLISH)
+@leaderboard.command("publish", cls=Command, epilog=PUBLISH)
 def publish(
-    branch: Annotated[str, typer.Option(help="Branch to commit to.")] = "gh-pages",
-    remote: Annotated[str, typer.Option(help="Git remote: a name or an address.")] = "origin",
-    to: Annotated[Path | None, typer.Option(help="A folder to publish to, instead of a branch.")] = None,
-    archive: Annotated[Path | None, typer.Option(help="A .tar.gz or .zip to write, instead of a branch.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    branch: Annotated[str, value("--branch", takes="NAME", panel=OUTPUT, help="Branch to commit to.")] = "gh-pages",
+    remote: Annotated[
+        str, value("--remote", takes="REMOTE", panel=OUTPUT, help="Git remote: a name or an address.")
+    ] = "origin",
+    to: Annotated[
+        Path | None,
+        value("--to", takes="FOLDER", panel=OUTPUT, help="A folder to publish to, instead of a branch."),
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        value("--archive", takes="FILE", panel=OUTPUT, help="A .tar.gz or .zip to write, instead of a branch."),
+    ] = None,
+    dry_run: Annotated[bool, flag("--dry-run", OUTPUT, "Say what would change, and change nothing.")] = False,
     results: Results = Path(RESULTS),
 ) -> None:
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NARROW = 16
 """Columns of a venue and of a task."""
 
+WIDE = 80
+"""Columns from which venues and tasks are shown."""
+
 
 def print_list(
     names: tuple[str, ...] = (), *, results: Path = Path(RESULTS), json: bool = False, check: bool = False
@@ -55,15 +58,19 @@ def _standing(results: Path) -> Mapping[str, str]:
 
 
 def _print_table(found: list[PaperEntry], standing: Mapping[str, str]) -> None:
-    rows = [("Paper", "Venue", "Task", "Models", "Printed figures"), *(_cells(entry, standing) for entry in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    left = max(columns() - sum(widths) - 8, 20)
+    titles = ("Paper", "Venue", "Task", "Models", "Printed figures")
+    rows: list[tuple[str, ...]] = [titles, *(_cells(entry, standing) for entry in found)]
+    if columns() < WIDE:
+        rows = [(name, models, last) for name, _, _, models, last in rows]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    before = sum(widths) + 2 * len(widths)
+    left = max(columns() - before, 20)
     for *short, last in rows:
         cells = [text.ljust(width) for text, width in zip(short, widths, strict=True)]
         first, *more = textwrap.wrap(last, left, break_long_words=False) or [""]
         print("  ".join([*cells, first]).rstrip())
         for line in more:
-            print(" " * (sum(widths) + 8) + line)
+            print(" " * before + line)
 
 
 def _cells(entry: PaperEntry, standing: Mapping[str, str]) -> tuple[str, str, str, str, str]:
@@ -76,6 +83,10 @@ def _cells(entry: PaperEntry, standing: Mapping[str, str]) -> tuple[str, str, st
 
 
 def _print_variants(entry: PaperEntry) -> None:
-    print(f"{entry.id}: {entry.problem or entry.title}")
+    print(
+        textwrap.fill(
+            f"{entry.id}: {entry.problem or entry.title}", columns(), subsequent_indent="  ", break_on_hyphens=False
+        )
+    )
     text = ", ".join(entry.variants)
     print(textwrap.fill(text, columns(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))

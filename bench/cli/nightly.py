@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
 from claimbench.bench.cli.options import (
     RESULTS,
+    Device,
     Json,
+    Named,
+    Papers,
     Results,
-    SeveralValues,
     complete_metrics,
-    complete_papers,
+    complete_variants,
+    examples,
     filled,
+    flag,
+    named,
+    value,
+    whole,
 )
 from claimbench.bench.cli.regress import SUMMARY
 from claimbench.bench.core.terminal import print_json
@@ -26,9 +35,11 @@ if TYPE_CHECKING:
     from claimbench.bench.watch.nightly.night_files import Night
     from claimbench.bench.watch.regress.findings import RegressionReport
 
-EXAMPLES = (
-    "Examples: `bench nightly --budget 2h` · `bench nightly --paper overlock --metrics latency --budget 20m` · "
-    "`bench nightly --budget 8h --device cuda --issue` · `bench nightly --accept`"
+EXAMPLES = examples(
+    "bench nightly --budget 2h",
+    "bench nightly overlock --metrics latency --budget 20m",
+    "bench nightly --budget 8h --device cuda --issue",
+    "bench nightly --accept",
 )
 Names = list[str] | None
 
@@ -39,30 +50,57 @@ def register(app: typer.Typer) -> None:
 
 
 def nightly(
-    budget: Annotated[
-        str, typer.Option(help="How long it may take: 45m, 2h, 1h30m; without one all is run.", show_default=False)
-    ] = "",
-    papers: Annotated[
+    names: Named = None,
+    papers: Papers = None,
+    variants: Annotated[
         Names,
-        typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers, show_default=False),
+        value(
+            "--variant",
+            takes="NAME",
+            panel=WHAT,
+            help="Variants; else the papers' default ones.",
+            complete=complete_variants,
+        ),
     ] = None,
-    variants: Annotated[Names, typer.Option("--variant", help="Variants; else the papers' default ones.")] = None,
     metrics: Annotated[
-        Names, typer.Option("--metrics", "--metric", help="Metrics; else all.", autocompletion=complete_metrics)
+        Names,
+        value(
+            "--metrics",
+            "--metric",
+            takes="NAME",
+            panel=WHAT,
+            help="Metrics; else all.",
+            complete=complete_metrics,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
-    precision: Annotated[Names, typer.Option(help="fp32, tf32, bf16 or fp16; fp32 by default.")] = None,
-    mode: Annotated[Names, typer.Option(help="eager, compile or cudagraph; eager by default.")] = None,
     baselines: Annotated[
-        Names, typer.Option("--baseline", help="timm models beside the papers'; none to leave them out.")
+        Names,
+        value("--baseline", takes="NAME", panel=WHAT, help="timm models beside the papers'; none to leave them out."),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, max=100, help="Fresh processes for each time; 3.")] = None,
-    new: Annotated[bool, typer.Option("--new", help="Give up a night that was cut off, and start another.")] = False,
+    budget: Annotated[
+        str,
+        value(
+            "--budget", takes="TIME", panel=HOW, help="How long it may take: 45m, 2h, 1h30m; without one all is run."
+        ),
+    ] = "",
+    device: Device = "auto",
+    precision: Annotated[
+        Names, value("--precision", takes="NAME", panel=HOW, help="fp32, tf32, bf16 or fp16; fp32 by default.")
+    ] = None,
+    mode: Annotated[
+        Names, value("--mode", takes="NAME", panel=HOW, help="eager, compile or cudagraph; eager by default.")
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        value("--rounds", takes="N", panel=HOW, help="Fresh processes for each time; 3.", read=whole(1, 100)),
+    ] = None,
+    new: Annotated[bool, flag("--new", HOW, "Give up a night that was cut off, and start another.")] = False,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Measure nothing: take the last night as good, whatever it found.")
+        bool, flag("--accept", HOW, "Measure nothing: take the last night as good, whatever it found.")
     ] = False,
     issue: Annotated[
-        bool, typer.Option("--issue", help="Open, update or close one issue through GitHub's `gh`, for the workflow.")
+        bool,
+        flag("--issue", OUTPUT, "Open, update or close one issue through GitHub's `gh`, for the workflow."),
     ] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
@@ -80,7 +118,7 @@ def nightly(
     if accept:
         _accept(results, device)
         return
-    request = filled(RunRequest, {**given, "papers": papers or ["all"]})
+    request = filled(RunRequest, {**given, "papers": named(names, papers) or ["all"]})
 
     with Stop() as stop, shown() as listener:
 

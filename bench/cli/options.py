@@ -1,24 +1,22 @@
-"""The parts that commands share: options that take several values, output as JSON, the folder of results."""
+"""The parts that commands share: options, examples, and the completion of names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
 
+from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
 from claimbench.bench.core.terminal import RESULTS as RESULTS
 from claimbench.bench.core.text import split
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
-Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of records and tables.")]
-
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -32,25 +30,69 @@ def filled(cls: type[T], arguments: Mapping[str, Any]) -> T:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None})
 
 
-class SeveralValues(TyperCommand):
-    """A command whose list options take several values at once: ``--variant a b`` is ``--variant a --variant b``."""
+def flag(name: str, panel: str, help: str) -> Any:
+    """Return an option without a value, in a panel of the help page."""
+    return typer.Option(name, help=help, rich_help_panel=panel)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat a list option's name before each of its further values; positional arguments stand before options."""
-        several = {
-            name for parameter in self.params if getattr(parameter, "multiple", False) for name in parameter.opts
-        }
-        written: list[str] = []
-        current, values = "", 0
-        for argument in args:
-            if argument.startswith("-") and argument != "-":
-                current, _, value = argument.partition("=")
-                values = 1 if value else 0
-            elif current in several:
-                written += [current] if values else []
-                values += 1
-            written.append(argument)
-        return list(super().parse_args(ctx, written))
+
+def value(
+    *names: str,
+    takes: str,
+    panel: str,
+    help: str,
+    complete: Callable[..., list[str]] | None = None,
+    read: Callable[[str], Any] | None = None,
+    envvar: str | None = None,
+) -> Any:
+    """Return an option with a value.
+
+    Args:
+        names: of the option, with their dashes.
+        takes: the word for the value: "FILE".
+        panel: of the help page.
+        help: its sentence there.
+        complete: returns the values that begin with a text.
+        read: returns the value of a text.
+        envvar: the environment variable that gives the value too.
+    """
+    return typer.Option(
+        *names,
+        metavar=takes,
+        help=help,
+        rich_help_panel=panel,
+        autocompletion=complete,
+        parser=read,
+        envvar=envvar,
+    )
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return the reader of an option's whole number, which refuses one outside of a range."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,20}", str(text)) or not least <= int(text) <= most:
+            raise typer.BadParameter(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Return the reader of an option's number, which refuses one outside of a range, infinity and NaN."""
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if least <= float(text) <= most:
+                return float(text)
+        raise typer.BadParameter(f"{text!r} is not a number from {least:g} to {most:g}")
+
+    return read
+
+
+def examples(*commands: str, status: str = "") -> str:
+    """Return the end of a help page: examples, a line each, and what the exit status means."""
+    lines = ["Examples:", *(f"  {command}" for command in commands)]
+    return "\n".join(lines + (["", f"Exit status: {status}."] if status else []))
 
 
 def named(positional: Sequence[str] | None, option: Sequence[str] | None) -> tuple[str, ...]:
@@ -96,3 +138,32 @@ def complete_metrics(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in METRICS if name.startswith(last)]
+
+
+Json = Annotated[bool, flag("--json", OUTPUT, "Print JSON for machines instead of text.")]
+JsonFile = Annotated[
+    str, value("--json", takes="FILE", panel=OUTPUT, help="Write the results as JSON to a file, or to stdout with -.")
+]
+Results = Annotated[
+    Path,
+    value(
+        "--results",
+        takes="FOLDER",
+        panel=OUTPUT,
+        help="Folder of records and tables; BENCH_RESULTS is another way to name it.",
+        envvar="BENCH_RESULTS",
+    ),
+]
+NoStore = Annotated[bool, flag("--no-store", OUTPUT, "Keep nothing on the disk.")]
+Named = Annotated[
+    list[str] | None, typer.Argument(metavar="PAPER", help="Papers by id, or all.", autocompletion=complete_papers)
+]
+Papers = Annotated[
+    list[str] | None,
+    value("--paper", takes="PAPER", panel=WHAT, help="The same as an option.", complete=complete_papers),
+]
+Device = Annotated[str, value("--device", takes="DEVICE", panel=HOW, help="auto, cpu, cuda or cuda:INDEX.")]
+Threads = Annotated[
+    int | None,
+    value("--threads", takes="N", panel=HOW, help="CPU threads; else torch's choice.", read=whole(1, 1024)),
+]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.help import WHAT
+from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers, examples, flag
+from claimbench.bench.core.terminal import console, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.spec import Paper
@@ -16,27 +18,28 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("list", epilog="Examples: `bench list`, `bench list van`, `bench list --check`")(list_papers)
-    app.command("show", epilog="Examples: `bench show overlock`, `bench show overlock --json`")(show)
+    listing = examples("bench list", "bench list van", "bench list --check")
+    app.command("list", cls=Command, epilog=listing)(list_papers)
+    app.command("show", cls=Command, epilog=examples("bench show overlock", "bench show overlock --json"))(show)
 
 
 def list_papers(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PAPER]...", help="Name these papers' variants.", autocompletion=complete_papers),
+        typer.Argument(metavar="PAPER", help="Name these papers' variants.", autocompletion=complete_papers),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Validate every paper.yaml in full.")] = False,
+    check: Annotated[bool, flag("--check", WHAT, "Validate every paper.yaml in full.")] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
     """List the papers, a line each with what the stored records say; or the variants of some papers."""
     from claimbench.bench.cli.listing import print_list
 
-    print_list(tuple(names or ()), results=results, json=json, check=check)
+    print_list(names=tuple(names or ()), results=results, json=json, check=check)
 
 
 def show(
-    paper: Annotated[str, typer.Argument(help="The paper's id.", autocompletion=complete_papers)],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="The paper's id.", autocompletion=complete_papers)],
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:
@@ -67,7 +70,7 @@ def _print_card(paper: Paper, results: Path) -> None:
 
 def _print_paper(paper: Paper) -> None:
     from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     out = console()
     out.print(f"[bold]{escape(paper.title)}[/] ({escape(paper.id)})")
@@ -76,18 +79,14 @@ def _print_paper(paper: Paper) -> None:
     out.print("Forms: " + escape("; ".join(f"{f.name}{'*' if f.default else ''} ({f.note})" for f in paper.forms)))
     weights = ', weights="official"' if paper.variants[0].checkpoint else ""
     out.print(escape(f'In Python: claimbench.create_model("{paper.variants[0].name}"{weights})  (docs/library.md)'))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Model", "Metric", "Reported", "Form", "Source"):
-        table.add_column(title, overflow="fold")
+    rows: list[tuple[str | Text, ...]] = []
     models = [*((v.name, v.reported) for v in paper.models), *((b.model, b.reported) for b in paper.baselines)]
     for name, reported in models:
-        if not reported:
-            table.add_row(escape(name), "", "", "", "")
-        for number, figure in enumerate(reported):
+        rows.append((Text(name, style="bold"), "", "", ""))
+        for figure in reported:
             value = f"{'about ' if figure.approximate else ''}{figure.value}" if figure.value else "not reported"
-            row = (name if number == 0 else "", figure.metric, value, figure.form, figure.source)
-            table.add_row(*map(escape, row))
-    out.print(table)
+            rows.append((f"  {figure.metric}", value, figure.form, figure.source))
+    out.print(table(("Model", "Reported", "Form", "Source"), rows, out.width))
     for claim in paper.claims:
         test = f"tested by {claim.experiment}" if claim.experiment else f"not tested: {claim.needs}"
         out.print(f"[bold]Claim[/] {escape(claim.text)} [dim]({escape(claim.source)}; {escape(test)})[/]")

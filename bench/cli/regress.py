@@ -8,18 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, complete_metrics, complete_papers
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Json,
+    Results,
+    complete_metrics,
+    complete_papers,
+    examples,
+    flag,
+    number,
+    value,
+    whole,
+)
 from claimbench.bench.core.terminal import console, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.watch.regress.bisect import Bisected, Bisection
     from claimbench.bench.watch.regress.findings import RegressionReport
 
-EXAMPLES = (
-    "Examples: `bench regress --baseline 1a2b3c4` · `bench regress --baseline main --candidate latest --markdown "
-    "summary.md` · `bench regress --baseline last-week/results --candidate results --across versions` · "
-    "`bench regress --bisect --good v1.0 --bad HEAD --paper overlock --metrics flops,latency` · "
-    "`bench regress --bisect --good v1.0 --bad HEAD -- python slow.py`"
+EXAMPLES = examples(
+    "bench regress --baseline 1a2b3c4",
+    "bench regress --baseline main --candidate latest --markdown summary.md",
+    "bench regress --baseline last-week/results --candidate results --across versions",
+    "bench regress --bisect --good v1.0 --bad HEAD --paper overlock --metrics flops,latency",
+    "bench regress --bisect --good v1.0 --bad HEAD -- python slow.py",
 )
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The environment variable that names the file to which GitHub's runners want a job's summary appended."""
@@ -29,47 +43,92 @@ REF = "A run, latest, a commit, a file of records or a folder of results."
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("regress", epilog=EXAMPLES)(regress)
+    app.command("regress", cls=Command, epilog=EXAMPLES)(regress)
 
 
 def regress(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- COMMAND...]",
-            help="With --bisect: what to run. It may store records, print figures as JSON ({'latency': 0.02}) on its "
-            "last line, or just take its time.",
-            show_default=False,
+            metavar="COMMAND",
+            help="After --, with --bisect: what to run. It may store records, print figures as JSON "
+            "({'latency': 0.02}) on its last line, or just take its time.",
         ),
     ] = None,
-    baseline: Annotated[str, typer.Option(help=f"What to compare with. {REF}", show_default=False)] = "",
-    candidate: Annotated[str, typer.Option(help=f"What is judged. {REF}")] = "latest",
-    across: Annotated[
-        list[str] | None,
-        typer.Option(help="What may differ: machine, versions, or a setting like precision; else like with like only."),
-    ] = None,
+    baseline: Annotated[str, value("--baseline", takes="SET", panel=WHAT, help=f"What to compare with. {REF}")] = "",
+    candidate: Annotated[str, value("--candidate", takes="SET", panel=WHAT, help=f"What is judged. {REF}")] = "latest",
     paper: Annotated[
         list[str] | None,
-        typer.Option(help="Compare (or measure, with --bisect) only these papers.", autocompletion=complete_papers),
+        value(
+            "--paper",
+            takes="PAPER",
+            panel=WHAT,
+            help="Compare (or measure, with --bisect) only these papers.",
+            complete=complete_papers,
+        ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write a summary for a pull request to a file, or to stdout with -.")
-    ] = None,
-    bisect: Annotated[
-        bool, typer.Option("--bisect", help="Name the first bad commit between --good and --bad.")
-    ] = False,
-    good: Annotated[str, typer.Option(help="With --bisect: a commit where all was well.", show_default=False)] = "",
-    bad: Annotated[str, typer.Option(help="With --bisect: a later one where it was not.")] = "HEAD",
     metrics: Annotated[
         list[str] | None,
-        typer.Option(help="With --bisect: what to measure of the papers.", autocompletion=complete_metrics),
+        value(
+            "--metrics",
+            takes="NAME",
+            panel=WHAT,
+            help="With --bisect: what to measure of the papers.",
+            complete=complete_metrics,
+        ),
     ] = None,
-    repo: Annotated[Path, typer.Option(help="With --bisect: the repository.")] = Path(),
-    build: Annotated[str, typer.Option(help="With --bisect: a shell command that makes each commit ready.")] = "",
+    across: Annotated[
+        list[str] | None,
+        value(
+            "--across",
+            takes="NAME",
+            panel=HOW,
+            help="What may differ: machine, versions, or a setting like precision; else like with like only.",
+        ),
+    ] = None,
+    bisect: Annotated[bool, flag("--bisect", HOW, "Name the first bad commit between --good and --bad.")] = False,
+    good: Annotated[
+        str, value("--good", takes="COMMIT", panel=HOW, help="With --bisect: a commit where all was well.")
+    ] = "",
+    bad: Annotated[
+        str, value("--bad", takes="COMMIT", panel=HOW, help="With --bisect: a later one where it was not.")
+    ] = "HEAD",
+    repo: Annotated[Path, value("--repo", takes="FOLDER", panel=HOW, help="With --bisect: the repository.")] = Path(),
+    build: Annotated[
+        str,
+        value(
+            "--build", takes="COMMAND", panel=HOW, help="With --bisect: a shell command that makes each commit ready."
+        ),
+    ] = "",
     rounds: Annotated[
-        int, typer.Option(min=3, max=100, help="With --bisect: runs of each side before the first judgement.")
+        int,
+        value(
+            "--rounds",
+            takes="N",
+            panel=HOW,
+            help="With --bisect: runs of each side before the first judgement.",
+            read=whole(3, 100),
+        ),
     ] = 3,
-    timeout: Annotated[float, typer.Option(min=0.1, help="With --bisect: seconds for one run.")] = 3600.0,
+    timeout: Annotated[
+        float,
+        value(
+            "--timeout",
+            takes="SECONDS",
+            panel=HOW,
+            help="With --bisect: for one run.",
+            read=number(0.1, 31_536_000),
+        ),
+    ] = 3600.0,
+    markdown: Annotated[
+        Path | None,
+        value(
+            "--markdown",
+            takes="FILE",
+            panel=OUTPUT,
+            help="Write a summary for a pull request to a file, or to stdout with -.",
+        ),
+    ] = None,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:

@@ -8,33 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results
+from claimbench.bench.cli.command import Command, CommandGroup
+from claimbench.bench.cli.options import RESULTS, WHAT, Json, Results, examples, flag
 from claimbench.bench.cli.progress import shown
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import print_json
+from claimbench.bench.core.terminal import entry, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.check import Verdict
 
-CHECK = (
-    "Examples: `bench results check mine.jsonl` · `bench results check *.jsonl --json`. "
-    "Exit status: 0 all are good, 1 one is refused, 2 one cannot be read at all."
+CHECK = examples(
+    "bench results check mine.jsonl",
+    "bench results check *.jsonl --json",
+    status="0 all are good, 1 one is refused, 2 one cannot be read at all",
 )
-ADD = "Examples: `bench results add theirs.jsonl`. Exit status: 0 it is stored, 1 it is refused, 2 it cannot be read."
-RULES = "Examples: `bench results rules` · `bench results rules --json`"
+ADD = examples("bench results add theirs.jsonl", status="0 it is stored, 1 it is refused, 2 it cannot be read")
+RULES = examples("bench results rules", "bench results rules --json")
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Submissions, as `bench submit` writes them.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Submissions, as `bench submit` writes them.")]
 WithCode = Annotated[
-    bool, typer.Option("--with-code", help="Run the code of papers that came with a file: only if you trust it.")
+    bool, flag("--with-code", WHAT, "Run the code of papers that came with a file: only if you trust it.")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Take in results that others have measured (`bench submit`).")
-    group.command("check", epilog=CHECK)(check)
-    group.command("add", epilog=ADD)(add)
-    group.command("rules", epilog=RULES)(rules)
+    group = typer.Typer(
+        cls=CommandGroup, no_args_is_help=True, help="Take in results that others have measured (`bench submit`)."
+    )
+    group.command("check", cls=Command, epilog=CHECK)(check)
+    group.command("add", cls=Command, epilog=ADD)(add)
+    group.command("rules", cls=Command, epilog=RULES)(rules)
     app.add_typer(group, name="results")
 
 
@@ -74,7 +78,7 @@ def rules(json: Json = False) -> None:
         print_json(sentences())
         return
     for name, sentence in sentences().items():
-        typer.echo(f"{name:26} {sentence}")
+        typer.echo(entry(name, sentence, 27))
 
 
 def _judge(files: Iterable[Path], with_code: bool) -> tuple[list[Verdict], list[str]]:

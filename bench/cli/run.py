@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import DATA, HOW, WHAT
 from claimbench.bench.cli.options import (
     RESULTS,
+    Device,
+    JsonFile,
+    Named,
+    NoStore,
+    Papers,
     Results,
-    SeveralValues,
+    Threads,
     complete_datasets,
     complete_metrics,
-    complete_papers,
     complete_tasks,
     complete_variants,
+    examples,
     filled,
+    flag,
     named,
+    number,
+    value,
+    whole,
 )
 from claimbench.bench.core.terminal import check_output, console, write_json
 
@@ -29,10 +40,13 @@ if TYPE_CHECKING:
     from claimbench.bench.run.pipeline import Ended
     from claimbench.bench.run.run_file import RunFile
 
-EXAMPLES = (
-    "Examples: `bench run --paper overlock` · `bench run --paper overlock --variant overlock_t --metrics latency "
-    "--batch 1,8` · `bench run --paper all --quick` · `bench run --paper overlock --against official.py:build` · "
-    "`bench run --resume latest`"
+EXAMPLES = examples(
+    "bench run overlock",
+    "bench run overlock --variant overlock_t --metrics latency --batch 1,8",
+    "bench run overlock --against official.py:build",
+    "bench run overlock --metrics accuracy --weights official --data imagenet/val",
+    "bench run all --quick",
+    "bench run --resume latest",
 )
 Names = list[str] | None
 
@@ -43,114 +57,168 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    names: Annotated[
-        Names,
-        typer.Argument(
-            metavar="[PAPER]...", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False
-        ),
-    ] = None,
-    papers: Annotated[
-        Names,
-        typer.Option("--paper", help="The same as an option.", autocompletion=complete_papers, show_default=False),
-    ] = None,
-    all: Annotated[
-        bool, typer.Option("--all", help="Time every variant, and show rows that no paper reports.")
-    ] = False,
+    names: Named = None,
+    papers: Papers = None,
+    all: Annotated[bool, flag("--all", WHAT, "Time every variant, and show rows that no paper reports.")] = False,
     task: Annotated[
         str,
-        typer.Option(
+        value(
+            "--task",
+            takes="NAME",
+            panel=WHAT,
             help="Another task than the paper's, such as semantic-segmentation: its models as backbones there.",
-            autocompletion=complete_tasks,
-            show_default=False,
+            complete=complete_tasks,
         ),
     ] = "",
     variants: Annotated[
         Names,
-        typer.Option(
-            "--variant", help="Variants, or all; else the paper's default ones.", autocompletion=complete_variants
+        value(
+            "--variant",
+            takes="NAME",
+            panel=WHAT,
+            help="Variants, or all; else the paper's default ones.",
+            complete=complete_variants,
         ),
     ] = None,
     forms: Annotated[
-        Names, typer.Option("--form", help="Forms of paper.yaml; else all of them are counted, one is timed.")
+        Names,
+        value("--form", takes="NAME", panel=WHAT, help="Forms of paper.yaml; else all are counted, one is timed."),
     ] = None,
     metrics: Annotated[
         Names,
-        typer.Option(
+        value(
             "--metrics",
             "--metric",
+            takes="NAME",
+            panel=WHAT,
             help="params, flops, throughput, latency, memory, energy, parity, accuracy; else all of them.",
-            autocompletion=complete_metrics,
+            complete=complete_metrics,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
-    batch: Annotated[Names, typer.Option(help="Batch sizes, or auto for the best one found.")] = None,
-    precision: Annotated[Names, typer.Option(help="fp32, tf32, bf16 or fp16; fp32 by default.")] = None,
-    mode: Annotated[Names, typer.Option(help="eager, compile or cudagraph; eager by default.")] = None,
-    channels_last: Annotated[bool, typer.Option("--channels-last", help="Channels-last memory format.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; else torch's choice.")] = None,
-    input_size: Annotated[Names, typer.Option(help="Another input size: 256, or 256x192.")] = None,
-    training: Annotated[
-        bool, typer.Option("--training", help="Time training steps instead of forward passes.")
-    ] = False,
-    weights: Annotated[str, typer.Option(help="random, official, or a file in the official layout.")] = "random",
+    baselines: Annotated[
+        Names,
+        value("--baseline", takes="NAME", panel=WHAT, help="timm models beside the paper's; none to leave them out."),
+    ] = None,
+    against: Annotated[
+        Names,
+        value(
+            "--against",
+            takes="FILE.py:FACTORY",
+            panel=WHAT,
+            help="Your own model, measured beside ours in the same run.",
+        ),
+    ] = None,
+    claims: Annotated[
+        bool, flag("--claims/--no-claims", WHAT, "Whether to test the paper's claims; some train for minutes.")
+    ] = True,
+    device: Device = "auto",
+    batch: Annotated[
+        Names, value("--batch", takes="N", panel=HOW, help="Batch sizes, or auto for the best one found.")
+    ] = None,
+    precision: Annotated[
+        Names, value("--precision", takes="NAME", panel=HOW, help="fp32, tf32, bf16 or fp16; fp32 by default.")
+    ] = None,
+    mode: Annotated[
+        Names, value("--mode", takes="NAME", panel=HOW, help="eager, compile or cudagraph; eager by default.")
+    ] = None,
+    channels_last: Annotated[bool, flag("--channels-last", HOW, "Channels-last memory format.")] = False,
+    threads: Threads = None,
+    input_size: Annotated[
+        Names, value("--input-size", takes="SIZE", panel=HOW, help="Another input size: 256, or 256x192.")
+    ] = None,
+    training: Annotated[bool, flag("--training", HOW, "Time training steps instead of forward passes.")] = False,
+    rounds: Annotated[
+        int | None,
+        value(
+            "--rounds",
+            takes="N",
+            panel=HOW,
+            help="Fresh processes for each time; 3, or 1 with --quick.",
+            read=whole(1, 100),
+        ),
+    ] = None,
+    quick: Annotated[bool, flag("--quick", HOW, "Fewer repeats; the rows say so.")] = False,
+    seed: Annotated[
+        int,
+        value(
+            "--seed",
+            takes="N",
+            panel=HOW,
+            help="Seed of the random order of rounds.",
+            read=whole(-(2**63), 2**63 - 1),
+        ),
+    ] = 0,
+    timeout: Annotated[
+        float | None,
+        value(
+            "--timeout",
+            takes="SECONDS",
+            panel=HOW,
+            help="For one job; 900 by default, a week for accuracy.",
+            read=number(0.001, 31_536_000),
+        ),
+    ] = None,
+    resume: Annotated[
+        str, value("--resume", takes="RUN", panel=HOW, help="Go on with an interrupted run: its id, or latest.")
+    ] = "",
+    weights: Annotated[
+        str,
+        value("--weights", takes="FILE", panel=DATA, help="random, official, or a file in the official layout."),
+    ] = "random",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Fetch nothing: official weights must be in the cache already.")
+        bool, flag("--offline", DATA, "Fetch nothing: official weights must be in the cache already.")
     ] = False,
     dataset: Annotated[
         str,
-        typer.Option(
+        value(
+            "--dataset",
+            takes="NAME",
+            panel=DATA,
             help="What accuracy is measured on: imagenet, imagenet-real, imagenet-v2, imagenet-c, imagenet-a, "
             "imagenet-r, cifar10, cifar100, fashion-mnist, digits, elpv, or folder for classes of your own; else what "
             "the paper reports.",
-            autocompletion=complete_datasets,
-            show_default=False,
+            complete=complete_datasets,
         ),
     ] = "",
     data: Annotated[
         str,
-        typer.Option(
+        value(
+            "--data",
+            takes="PLACE",
+            panel=DATA,
             help="Where it lies: a folder with one sub-folder a class, a .tar of it, WebDataset shards, or a Hugging "
             "Face data set (its folder, or hf:NAME).",
-            show_default=False,
         ),
     ] = "",
     partial: Annotated[
-        bool, typer.Option("--partial", help="Evaluate what is there where data are missing; the row says how many.")
+        bool, flag("--partial", DATA, "Evaluate what is there where data are missing; the row says how many.")
     ] = False,
     multi_scale: Annotated[
         bool,
-        typer.Option(
-            "--multi-scale", help="Score segmenters over several sizes and mirror images of each picture too: slow."
-        ),
+        flag("--multi-scale", DATA, "Score segmenters over several sizes and mirror images of each picture: slow."),
     ] = False,
     devices: Annotated[
-        Names, typer.Option(help="Share an evaluation among GPUs: 0,1. On a CPU each number is a process.")
+        Names,
+        value(
+            "--devices",
+            takes="N",
+            panel=DATA,
+            help="Share an evaluation among GPUs: 0,1. On a CPU each number is a process.",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, max=256, help="Processes that read pictures, for each device.")
-    ] = None,
-    baselines: Annotated[
-        Names, typer.Option("--baseline", help="timm models beside the paper's; none to leave them out.")
-    ] = None,
-    against: Annotated[
-        Names, typer.Option(help="Your own model, FILE.py:FACTORY, measured beside ours in the same run.")
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Fresh processes for each time; 3, or 1 with --quick.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats; the rows say so.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the random order of rounds.")] = 0,
-    claims: Annotated[
-        bool, typer.Option("--claims/--no-claims", help="Whether to test the paper's claims; some train for minutes.")
-    ] = True,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0.001, max=31_536_000, help="Seconds for one job; 900 by default, none for accuracy."),
+        int | None,
+        value(
+            "--workers",
+            takes="N",
+            panel=DATA,
+            help="Processes that read pictures, for each device.",
+            read=whole(0, 256),
+        ),
     ] = None,
     results: Results = Path(RESULTS),
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing on the disk.")] = False,
-    json: Annotated[str, typer.Option(help="Write the whole comparison as JSON to a file, or to stdout with -.")] = "",
-    resume: Annotated[str, typer.Option(help="Go on with an interrupted run: its id, or latest.")] = "",
+    no_store: NoStore = False,
+    json: JsonFile = "",
 ) -> None:
     """Measure papers, set the figures beside the reported ones, and say in each row whether they hold."""
     given = {**locals(), "papers": named(names, papers) or None}

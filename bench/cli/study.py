@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Results, SeveralValues, complete_papers, filled
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import DATA, HOW, WHAT
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Device,
+    JsonFile,
+    Named,
+    Papers,
+    Results,
+    Threads,
+    examples,
+    filled,
+    flag,
+    named,
+    value,
+    whole,
+)
 from claimbench.bench.cli.progress import shown
 from claimbench.bench.core.terminal import console
 
@@ -17,9 +33,12 @@ if TYPE_CHECKING:
     from claimbench.bench.training.study.request import StudyRequest
     from claimbench.bench.training.study.study_run import StudyEnded
 
-EXAMPLES = (
-    "Examples: `bench study --paper van --quick` · `bench study --paper all --devices 0,1` · `bench study --paper van "
-    "--seeds 10-14` · `bench study --baseline resnet18` · `bench study --resume latest`"
+EXAMPLES = examples(
+    "bench study van --quick",
+    "bench study all --devices 0,1",
+    "bench study van --seeds 10-14",
+    "bench study --baseline resnet18",
+    "bench study --resume latest",
 )
 Names = list[str] | None
 
@@ -30,32 +49,56 @@ def register(app: typer.Typer) -> None:
 
 
 def study(
-    papers: Annotated[
-        Names, typer.Option("--paper", help="Papers by id, or all.", autocompletion=complete_papers, show_default=False)
+    names: Named = None,
+    papers: Papers = None,
+    baselines: Annotated[
+        Names, value("--baseline", takes="NAME", panel=WHAT, help="Networks to train alone: resnet18.")
     ] = None,
-    baselines: Annotated[Names, typer.Option("--baseline", help="Networks to train alone: resnet18.")] = None,
-    dataset: Annotated[str, typer.Option(help="fashion-mnist, elpv or digits; else the paper's own choice.")] = "",
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few minutes a paper on two cores; what is done without a GPU.")
+        bool, flag("--quick", HOW, "A few minutes a paper on two cores; what is done without a GPU.")
     ] = False,
     default: Annotated[
-        bool, typer.Option("--default", help="About an hour a paper on a GPU; what is done there unless you say.")
+        bool, flag("--default", HOW, "About an hour a paper on a GPU; what is done there unless you say.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="More seeds and epochs than that.")] = False,
-    seeds: Annotated[Names, typer.Option(help="How many (5), a range (10-14) or a list (3,7,9).")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Epochs of each training.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
-    devices: Annotated[
-        Names, typer.Option(help="Devices to train on side by side, one training on each: 0,1 or cpu,cpu.")
+    full: Annotated[bool, flag("--full", HOW, "More seeds and epochs than that.")] = False,
+    seeds: Annotated[
+        Names, value("--seeds", takes="N", panel=HOW, help="How many (5), a range (10-14) or a list (3,7,9).")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads of each training.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of Fashion-MNIST's four files.")] = None,
+    epochs: Annotated[
+        int | None,
+        value("--epochs", takes="N", panel=HOW, help="Epochs of each training.", read=whole(1, 100_000)),
+    ] = None,
+    device: Device = "auto",
+    devices: Annotated[
+        Names,
+        value(
+            "--devices",
+            takes="DEVICE",
+            panel=HOW,
+            help="Devices to train on side by side, one training on each: 0,1 or cpu,cpu.",
+        ),
+    ] = None,
+    threads: Threads = None,
+    resume: Annotated[
+        str, value("--resume", takes="STUDY", panel=HOW, help="Go on with an interrupted study: its id, or latest.")
+    ] = "",
+    dataset: Annotated[
+        str,
+        value(
+            "--dataset",
+            takes="NAME",
+            panel=DATA,
+            help="fashion-mnist, elpv or digits; else the paper's own choice.",
+        ),
+    ] = "",
+    data: Annotated[
+        Path | None, value("--data", takes="FOLDER", panel=DATA, help="Folder of Fashion-MNIST's four files.")
+    ] = None,
     results: Results = Path(RESULTS),
-    json: Annotated[str, typer.Option(help="Write the summaries as JSON to a file, or to stdout with -.")] = "",
-    resume: Annotated[str, typer.Option(help="Go on with an interrupted study: its id, or latest.")] = "",
+    json: JsonFile = "",
 ) -> None:
     """Train a paper's block and its counterpart at equal parameters, with several seeds, and say whether it helps."""
-    given = locals()
+    given = {**locals(), "papers": named(names, papers) or None}
     from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.terminal import check_output
     from claimbench.bench.machine.process import Interrupted, Stop

@@ -7,33 +7,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.help import OUTPUT, WHAT
+from claimbench.bench.cli.options import RESULTS, Json, Results, examples, flag, value
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.core.terminal import print_json
+from claimbench.bench.core.terminal import entry, print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.publish.submission.pack import Packed
 
-EXAMPLES = (
-    "Examples: `bench submit --run latest --out mine.jsonl` · `bench submit --run latest --dry-run` · "
-    "`bench submit --run latest --out mine.jsonl.gz --name 'A. Lab'`"
+EXAMPLES = examples(
+    "bench submit --run latest --out mine.jsonl",
+    "bench submit --run latest --dry-run",
+    "bench submit --run latest --out mine.jsonl.gz --name 'A. Lab'",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("submit", epilog=EXAMPLES)(submit)
+    app.command("submit", cls=Command, epilog=EXAMPLES)(submit)
 
 
 def submit(
-    run: Annotated[str, typer.Option(help="The run's id, or latest.")] = "latest",
-    out: Annotated[Path | None, typer.Option(help="The file to write; one that ends in .gz is compressed.")] = None,
-    name: Annotated[str, typer.Option(help="Who hands it in, as you want to be called; by default nobody.")] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would leave this machine; write nothing.")
-    ] = False,
+    run: Annotated[str, value("--run", takes="RUN", panel=WHAT, help="The run's id, or latest.")] = "latest",
+    out: Annotated[
+        Path | None,
+        value("--out", takes="FILE", panel=OUTPUT, help="The file to write; one that ends in .gz is compressed."),
+    ] = None,
+    name: Annotated[
+        str,
+        value(
+            "--name", takes="NAME", panel=OUTPUT, help="Who hands it in, as you want to be called; by default nobody."
+        ),
+    ] = "",
+    dry_run: Annotated[bool, flag("--dry-run", OUTPUT, "Show what would leave this machine; write nothing.")] = False,
     with_paper: Annotated[
-        bool, typer.Option("--with-paper", help="Pack the files of papers that are not this suite's own too.")
+        bool, flag("--with-paper", WHAT, "Pack the files of papers that are not this suite's own too.")
     ] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
@@ -67,7 +76,7 @@ def _print(packed: Packed, out: Path | None, everything: bool) -> None:
         hint = "its files are packed as they stand" if packed.with_papers else "--with-paper packs its files too"
         rows.append(("paper", f"{paper} is not one of this suite's: {hint}"))
     for title, text in rows:
-        typer.echo(f"{title:10} {text}")
+        typer.echo(entry(title, text, 11))
     if everything:
         typer.echo("What would leave this machine: the file's lines, records and samples in full.")
         typer.echo(packed.data.decode(), nl=False)

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import Json, SeveralValues
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import HOW, WHAT
+from claimbench.bench.cli.options import Device, Json, examples, value, whole
+from claimbench.bench.core.terminal import console, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from claimbench.bench.measure.verify import Verified
 
-EXAMPLES = (
-    "Examples: `bench verify --golden tests/goldens/overlock/overlock_xt.json` · `bench verify --golden *.json`. "
-    "Exit status: 0 parity, 1 a difference, 2 bad input."
+EXAMPLES = examples(
+    "bench verify --golden tests/goldens/overlock/overlock_xt.json",
+    "bench verify --golden *.json",
+    status="0 parity, 1 a difference, 2 bad input",
 )
 
 
@@ -27,9 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    golden: Annotated[list[Path], typer.Option(help="Golden files of known papers and variants.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads; more than one makes float64 slower.")] = 1,
+    golden: Annotated[
+        list[Path], value("--golden", takes="FILE", panel=WHAT, help="Golden files of known papers and variants.")
+    ],
+    device: Device = "cpu",
+    threads: Annotated[
+        int,
+        value(
+            "--threads",
+            takes="N",
+            panel=HOW,
+            help="CPU threads; more than one makes float64 slower.",
+            read=whole(1, 1024),
+        ),
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Rebuild a golden's weights and input, run our model through the official layout, and compare every output."""
@@ -51,7 +65,6 @@ def verify(
 
 def _print(out: Console, result: Verified) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     from claimbench.bench.measure.verify import reason, rows
 
@@ -62,12 +75,8 @@ def _print(out: Console, result: Verified) -> None:
     if result.result is None:
         out.print(f"  {escape(result.problem)}")
         return
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for heading in ("Output", "Largest absolute", "Largest relative", "Allowed", ""):
-        table.add_column(heading, justify="left" if heading in ("Output", "") else "right", overflow="fold")
-    for row in rows(result):
-        table.add_row(*map(escape, row))
-    out.print(table)
+    titles = ("Output", "Largest absolute", "Largest relative", "Allowed", "")
+    out.print(table(titles, list(rows(result)), out.width, right=titles[1:-1]))
     if reason(golden):
         out.print(f"  {escape(reason(golden))}")
     if golden.params is not None and golden.params != result.result.params:

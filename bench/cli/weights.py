@@ -7,25 +7,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claimbench.bench.cli.options import Json, SeveralValues, complete_papers, complete_variants
-from claimbench.bench.core.terminal import console, print_json
+from claimbench.bench.cli.command import CommandGroup, SeveralValues
+from claimbench.bench.cli.help import DATA, HOW, WHAT
+from claimbench.bench.cli.options import (
+    Json,
+    Named,
+    Papers,
+    complete_variants,
+    examples,
+    flag,
+    named,
+    number,
+    value,
+    whole,
+)
+from claimbench.bench.core.terminal import console, entry, print_json, table
 
 if TYPE_CHECKING:
     from claimbench.bench.papers.weights.check import WeightsCheck
     from claimbench.bench.papers.weights.fetch_many import Fetched
     from claimbench.bench.papers.weights.inventory import Listed
 
-Names = list[str] | None
-Papers = Annotated[Names, typer.Option("--paper", help="Papers by id; else all.", autocompletion=complete_papers)]
 Variants = Annotated[
-    Names, typer.Option("--variant", help="Variants by name; else all.", autocompletion=complete_variants)
+    list[str] | None,
+    value("--variant", takes="NAME", panel=WHAT, help="Variants by name; else all.", complete=complete_variants),
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(help="Folder of the cache; else BENCH_WEIGHTS, else claimbench/weights in the user's cache folder."),
+    value(
+        "--cache",
+        takes="FOLDER",
+        panel=DATA,
+        help="Folder of the cache; else BENCH_WEIGHTS, else claimbench/weights in the user's cache folder.",
+    ),
 ]
 
-weights = typer.Typer(help="The official weights: list, fetch and check them.", no_args_is_help=True)
+weights = typer.Typer(cls=CommandGroup, help="The official weights: list, fetch and check them.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +50,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(weights, name="weights")
 
 
-@weights.command("list", cls=SeveralValues, epilog="Examples: `bench weights list`, `bench weights list --paper van`")
-def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False) -> None:
+@weights.command("list", cls=SeveralValues, epilog=examples("bench weights list", "bench weights list van"))
+def list_(
+    names: Named = None, paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False
+) -> None:
     """Say for each variant where its official weights are published, and whether they are here."""
     from dataclasses import asdict
 
@@ -43,7 +62,7 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     from claimbench.bench.papers.weights.inventory import listed
 
     root = folder(cache)
-    rows = listed(choose(paper or (), variant or ()), root)
+    rows = listed(choose(named(names, paper), variant or ()), root)
     if json:
         print_json({"cache": str(root), "weights": [asdict(row) for row in rows]})
     else:
@@ -53,16 +72,38 @@ def list_(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
 @weights.command(
     "fetch",
     cls=SeveralValues,
-    epilog="Examples: `bench weights fetch --paper van`, `bench weights fetch --paper overlock --variant overlock_t`. "
-    "Exit status: 0 all are here, 1 some are not, 2 bad input, 130 interrupted (the next fetch goes on from there).",
+    epilog=examples(
+        "bench weights fetch van",
+        "bench weights fetch overlock --variant overlock_t",
+        status="0 all are here, 1 some are not, 2 bad input, 130 interrupted (the next fetch goes on from there)",
+    ),
 )
 def fetch(
+    names: Named = None,
     paper: Papers = None,
     variant: Variants = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network; only verify what is here.")] = False,
+    offline: Annotated[bool, flag("--offline", DATA, "Use no network; only verify what is here.")] = False,
     cache: Cache = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte that end a connection.")] = 20.0,
-    attempts: Annotated[int, typer.Option(min=1, max=100, help="Attempts in a row that may bring nothing new.")] = 5,
+    timeout: Annotated[
+        float,
+        value(
+            "--timeout",
+            takes="SECONDS",
+            panel=HOW,
+            help="Without a byte, after which a connection is given up.",
+            read=number(0.1, 1e6),
+        ),
+    ] = 20.0,
+    attempts: Annotated[
+        int,
+        value(
+            "--attempts",
+            takes="N",
+            panel=HOW,
+            help="Attempts in a row that may bring nothing new.",
+            read=whole(1, 100),
+        ),
+    ] = 5,
     json: Json = False,
 ) -> None:
     """Bring official weights into the cache, record their SHA-256 at the first time, and verify them ever after."""
@@ -75,7 +116,7 @@ def fetch(
     from claimbench.bench.papers.weights.fetch import Fetcher
     from claimbench.bench.papers.weights.fetch_many import fetch_all
 
-    chosen = choose(paper or (), variant or ())
+    chosen = choose(named(names, paper), variant or ())
     with shown() as listener:
         fetcher = Fetcher(folder(cache), offline, Patience(attempts=attempts, stall_s=timeout), listener)
         rows = fetch_all(fetcher, chosen, every=bool(variant), on_row=None if json else _print_fetched)
@@ -90,10 +131,15 @@ def fetch(
 @weights.command(
     "check",
     cls=SeveralValues,
-    epilog="Examples: `bench weights check`, `bench weights check --paper van`. Exit status: 0, or 1 where a file is "
-    "not the recorded one or does not load.",
+    epilog=examples(
+        "bench weights check",
+        "bench weights check van",
+        status="0, or 1 where a file is not the recorded one or does not load",
+    ),
 )
-def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False) -> None:
+def check(
+    names: Named = None, paper: Papers = None, variant: Variants = None, cache: Cache = None, json: Json = False
+) -> None:
     """Prove the cached files: each has the recorded SHA-256 and loads strictly into the paper's model."""
     from dataclasses import asdict
 
@@ -103,7 +149,7 @@ def check(paper: Papers = None, variant: Variants = None, cache: Cache = None, j
     from claimbench.bench.papers.weights.choice import choose
 
     root = folder(cache)
-    rows = run(choose(paper or (), variant or ()), root, None if json else _print_checked)
+    rows = run(choose(named(names, paper), variant or ()), root, None if json else _print_checked)
     failed = any(row.status == FAILED for row in rows)
     if json:
         print_json({"cache": str(root), "passed": not failed, "weights": [asdict(row) for row in rows]})
@@ -116,26 +162,26 @@ def _print_list(rows: list[Listed], root: Path) -> None:
     """Print a line for each published file, then the variants without one, then the content of the cache."""
     from itertools import groupby
 
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     from claimbench.bench.data.download.cache import size_text
     from claimbench.bench.papers.weights.inventory import BY_HAND, HERE, NONE, UNUSABLE
 
     out = console()
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Paper", "Variant", "Status", "Size", "SHA-256", "Published at"):
-        table.add_column(title, overflow="fold", justify="right" if title == "Size" else "left")
     published = [row for row in rows if row.status != NONE]
+    cells = []
     for row in published:
         size = size_text(row.size) if row.size else ""
-        note = f" ({row.note})" if row.note else ""
-        cells = (row.paper, row.variant, row.status, size, row.sha256[:12], row.address + note)
-        table.add_row(*map(escape, cells), style="green" if row.status == HERE else None)
+        status = Text(row.status, style="green" if row.status == HERE else "")
+        cells.append((row.paper, row.variant, status, size, row.sha256[:12]))
     if published:
-        out.print(table)
+        out.print(table(("Paper", "Variant", "Status", "Size", "SHA-256"), cells, out.width, right=("Size",)))
+        out.print("\nPublished at", style="bold")
+    for row in published:
+        note = f" ({row.note})" if row.note else ""
+        out.print(Text(entry(f"{row.variant} ", row.address + note, 4)))
     for paper, group in groupby((row for row in rows if row.status == NONE), key=lambda row: row.paper):
-        out.print(f"none published: {paper}: {', '.join(row.variant for row in group)}", markup=False)
+        out.print(Text(f"none published: {paper}: {', '.join(row.variant for row in group)}"))
     counts = {status: sum(row.status == status for row in published) for status in (HERE, BY_HAND, UNUSABLE)}
     says = [f"{counts[HERE]} of {len(published) - counts[UNUSABLE]} files are in {root}"]
     if counts[BY_HAND]:
@@ -157,7 +203,8 @@ def _print_checked(row: WeightsCheck) -> None:
     from claimbench.bench.papers.weights.check import ABSENT, NONE
 
     if row.status not in (ABSENT, NONE):
-        typer.echo(f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]} {row.reason}".rstrip())
+        head = f"{row.status:13} {row.paper}/{row.variant}  {row.sha256[:12]}"
+        typer.echo(entry(head, row.reason, 14) if row.reason else head)
 
 
 def _print_summary(rows: list[WeightsCheck], root: Path) -> None:

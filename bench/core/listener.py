@@ -27,6 +27,9 @@ class Listener:
     def at(self, done: float, total: float | None = None, what: str = "") -> None:
         """Take note of the amount done, and of a change of the total or of the work's name."""
 
+    def expect(self, seconds: float) -> None:
+        """Take note of the seconds that the work is expected to go on from now."""
+
     def say(self, result: str) -> None:
         """Take note of a result of the work, one line that can be read even after the work has ended."""
 

@@ -406,6 +406,7 @@ class Subject:
         config: timm's preprocessing of the model, if it has one.
         task: the model's; makes its example inputs.
         built_from: the hyper-parameters that its example inputs depend on.
+        listener: told how far a measurement of it is.
     """
 
     model: nn.Module
@@ -418,6 +419,7 @@ class Subject:
     config: Mapping[str, Any] | None = None
     task: Task = field(default_factory=Task)
     built_from: Mapping[str, Any] = field(default_factory=dict)
+    listener: Listener = SILENT
 
     def make_inputs(self, batch: int, n: int, generator: torch.Generator | None = None) -> list[Example]:
         """Return ``n`` example inputs (batch, *sample_shape) of the task, drawn on the CPU."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,8 @@ from claimbench.bench.core.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 RESULTS = "results"
 """The folder of records unless the user names another."""
@@ -79,3 +83,61 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, width=columns(), highlight=False, soft_wrap=False)
+
+
+def entry(head: str, text: str, indent: int) -> str:
+    """Return a line that begins with a name and wraps at spaces, further lines below its text.
+
+    Args:
+        head: the name; one that is longer than ``indent`` has the first line to itself.
+        text: what stands behind it.
+        indent: columns from the left to the text.
+    """
+    begin, before = (head.ljust(indent), "") if len(head) < indent else (" " * indent, f"{head}\n")
+    lines = textwrap.fill(text, columns(), initial_indent=begin, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return before + (lines or begin.rstrip())
+
+
+def shares(rows: Sequence[Sequence[str]], width: int, gap: int = 2) -> list[int]:
+    """Return the widths of a table's columns, in which words stay whole as long as they fit side by side.
+
+    Args:
+        rows: the texts of all cells, titles too.
+        width: of the whole table.
+        gap: columns of space between two columns.
+    """
+    listed = list(zip(*rows, strict=True))
+    most = [max(map(len, column)) for column in listed]
+    room = width - gap * (len(most) - 1)
+    found = [max((len(word) for cell in column for word in cell.split()), default=0) for column in listed]
+    while sum(found) > room:  # then the longest words are cut, most likely paths and addresses
+        found[found.index(max(found))] -= 1
+    wanting = [i for i in range(len(found)) if found[i] < most[i]]
+    while wanting and sum(found) < room:
+        found[min(wanting, key=lambda i: found[i] / most[i])] += 1
+        wanting = [i for i in wanting if found[i] < most[i]]
+    return found
+
+
+def table(
+    titles: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int, right: Collection[str] = ()
+) -> Table:
+    """Return a table as wide as its cells need, and at most ``width`` columns; cells wrap at spaces.
+
+    Args:
+        titles: of the columns.
+        rows: the cells; markup in them means nothing.
+        width: of the terminal.
+        right: the titles of columns whose cells stand at the right.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    found = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    texts = [list(titles), *([cell.plain for cell in row] for row in cells)]
+    for title, space in zip(titles, shares(texts, width), strict=True):
+        found.add_column(title, width=space, overflow="fold", justify="right" if title in right else "left")
+    for row in cells:
+        found.add_row(*row)
+    return found

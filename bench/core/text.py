@@ -31,6 +31,14 @@ def several(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def duration(length: float) -> str:
+    """Return seconds as a person would say them."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if round(length) >= 2 * size:
+            return f"{length / size:.0f} {unit}"
+    return f"{length:.0f} s"
+
+
 def flat(data: Mapping[str, Any], before: str = "") -> dict[str, str]:
     """Return nested facts as texts by dotted names: ``cpu.model``, ``libraries.torch``; empty ones are left out."""
     found: dict[str, str] = {}

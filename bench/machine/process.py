@@ -24,6 +24,9 @@ from claimbench.bench.core.listener import SILENT, Listener
 
 _FOREVER_S = 1e7
 _CALL_S = 1.0
+_TELL_S = 0.5
+_PROGRESS = b'{"progress":'
+"""The beginning of a line that tells progress and is no answer."""
 
 
 class Interrupted(Exception):
@@ -99,19 +102,31 @@ class Process:
             self._popen.stdin.write(json.dumps(task, default=str).encode())
             self._popen.stdin.close()
 
-    def line(self, timeout: float, stop: Stop | None, waiting: Callable[[], None] | None = None) -> bytes | None:
+    def line(
+        self,
+        timeout: float,
+        stop: Stop | None,
+        waiting: Callable[[], None] | None = None,
+        listener: Listener = SILENT,
+    ) -> bytes | None:
         """Return the next line of the answer, or None if the process ends without one.
 
         Args:
             timeout: seconds that it may take.
             stop: watched while waiting.
             waiting: called every second while waiting.
+            listener: told the progress that the process tells its :class:`Teller`.
 
         Raises:
             TimeoutError: it did not come in time.
             Interrupted: a signal asked to stop.
         """
         deadline = time.monotonic() + timeout
+        while (line := self._next_line(deadline, stop, waiting)) is not None and line.startswith(_PROGRESS):
+            listener.at(*_decoded(line)["progress"])
+        return line
+
+    def _next_line(self, deadline: float, stop: Stop | None, waiting: Callable[[], None] | None) -> bytes | None:
         watched: list[Any] = [self._receiver, *([stop] if stop else [])]
         while b"\n" not in self._buffer:
             if stop and stop.requested:
@@ -245,6 +260,10 @@ class Interruptible(Listener):
             raise Interrupted
         self._listener.at(done, total, what)
 
+    def expect(self, seconds: float) -> None:
+        """Tell the other listener."""
+        self._listener.expect(seconds)
+
     def say(self, result: str) -> None:
         """Tell the other listener."""
         self._listener.say(result)
@@ -260,6 +279,26 @@ class Interruptible(Listener):
     def end(self) -> None:
         """Tell the other listener."""
         self._listener.end()
+
+
+class Teller(Listener):
+    """Tells the process that started this one of the progress of work: each stage as it begins (with nothing done),
+    and then twice a second at most.
+
+    Args:
+        file: the answer, from :func:`open_answer`.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._told = file, 0.0
+
+    def at(self, done: float, total: float | None = None, what: str = "") -> None:
+        """Write a line of progress."""
+        now = time.monotonic()
+        if not done or now - self._told >= _TELL_S:
+            self._told = now
+            self._file.write(json.dumps({"progress": [done, total, what]}) + "\n")
+            self._file.flush()
 
 
 def open_answer(argv: list[str] | None) -> TextIO:

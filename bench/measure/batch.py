@@ -38,6 +38,7 @@ def find_batch(subject: Subject, *, training: bool, seconds: float) -> tuple[int
         if expected > seconds - (time.monotonic() - start):
             tried.append(TriedBatch(batch=batch, stopped="it would take too long to try"))
             break
+        subject.listener.at(0, None, f"trying batch {batch}")
         rate = _images_per_second(plain, batch, training)
         if rate is None:
             tried.append(TriedBatch(batch=batch, stopped="it does not fit in memory"))

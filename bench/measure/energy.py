@@ -42,7 +42,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     with gradients(settings.training):
         turns = cycle(make_steps(subject, batch, training=settings.training))
         clock = clock_for(subject.device)
-        _, step_s = warm_up(lambda: next(turns)(), clock, effort)
+        _, step_s = warm_up(lambda: next(turns)(), clock, effort, subject.listener)
+        subject.listener.at(0, None, "measuring")
         count = max(1, round(0.2 / max(step_s, 1e-9)))
         machine.start()
         steps, start, before = 0, time.monotonic(), read()

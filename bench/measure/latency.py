@@ -23,7 +23,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         steps = make_steps(subject, batch, training=settings.training)
         clock = clock_for(subject.device, synchronize=True)
         effort = replace(effort_for(job), sample_s=SINGLE_CALL_S)
-        timing = time_steps(steps, clock, Machine(settings.device), effort)
+        timing = time_steps(steps, clock, Machine(settings.device), effort, subject.listener)
     low, high = timing.interval()
     return [
         Measurement(

@@ -35,6 +35,7 @@ def make_steps(subject: Subject, batch: int, *, training: bool = False, inputs: 
     Raises:
         UnavailableError: training steps in a CUDA graph were asked for.
     """
+    subject.listener.at(0, None, "compiling" if subject.mode == "compile" else "first call")
     batches = subject.make_inputs(batch, inputs)
     forward = subject.forward()
     if training:

@@ -26,9 +26,9 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     machine = Machine(settings.device)
     with gradients(settings.training):
         steps = make_steps(subject, batch, training=settings.training)
-        timing = time_steps(steps, clock_for(subject.device), machine, effort)
+        timing = time_steps(steps, clock_for(subject.device), machine, effort, subject.listener)
         if subject.device.type == "cuda":
-            again = time_steps(steps, clock_for(subject.device, flush=True), machine, effort)
+            again = time_steps(steps, clock_for(subject.device, flush=True), machine, effort, subject.listener)
             flushed = Flushed(img_s=batch / again.median(), samples_s=list(again.samples))
     low, high = timing.interval()
     what = "training steps" if settings.training else "forward passes"

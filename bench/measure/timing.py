@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from math import ceil
 
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.statistics import median, median_interval, percentiles, relative_halfwidth
+from claimbench.bench.core.text import several
 from claimbench.bench.machine.clock import Clock, Step
 from claimbench.bench.machine.load import Machine, MachineReport, disturbances
 from claimbench.bench.store.evidence import Flushed, Stop, TimeEvidence, TriedBatch, WarmUp
@@ -127,8 +129,10 @@ def effort_for(job: Job) -> Effort:
     return Effort(**{**asdict(base), "budget_s": budget, "least_s": least, "warmup_s": warmup})
 
 
-def time_steps(steps: Sequence[Step], clock: Clock, machine: Machine, effort: Effort) -> Timing:
-    """Time ``steps`` in turns (the same work on different inputs).
+def time_steps(
+    steps: Sequence[Step], clock: Clock, machine: Machine, effort: Effort, listener: Listener = SILENT
+) -> Timing:
+    """Time ``steps`` in turns (the same work on different inputs), and tell a listener how far that is.
 
     Raises:
         ThrottledError: no sample is left.
@@ -136,10 +140,10 @@ def time_steps(steps: Sequence[Step], clock: Clock, machine: Machine, effort: Ef
     turns = cycle(steps)
     step: Step = lambda: next(turns)()  # noqa: E731 - a step of this loop, not a function with a name
     machine.start()
-    warmup, seconds = warm_up(step, clock, effort)
+    warmup, seconds = warm_up(step, clock, effort, listener)
     loops = max(1, ceil(effort.sample_s / max(seconds, 1e-9)))
     with _no_garbage_collection():
-        samples, void, stop = _collect(step, clock, machine, effort, loops, seconds)
+        samples, void, stop = _collect(step, clock, machine, effort, loops, seconds, listener)
     report = machine.finish()
     if not samples:
         raise ThrottledError(f"the machine was throttled during all {void} samples: cool it down or lift its quota")
@@ -155,10 +159,11 @@ def time_steps(steps: Sequence[Step], clock: Clock, machine: Machine, effort: Ef
     return Timing(tuple(samples), loops, stop, void, warmup, report, tuple(noisy), clock.method, effort)
 
 
-def warm_up(step: Step, clock: Clock, effort: Effort) -> tuple[WarmUp, float]:
+def warm_up(step: Step, clock: Clock, effort: Effort, listener: Listener = SILENT) -> tuple[WarmUp, float]:
     """Run until the median of a window moves by less than 1 % from the one before; also return the last median."""
     start = time.monotonic()
     first = clock.measure(step, 1, 1)[0]
+    listener.at(0, None, "warming up")
     previous, windows = clock.measure(step, 1, 1)[0], 0
     while time.monotonic() - start < effort.warmup_s:
         loops = max(1, ceil(effort.sample_s / max(previous, 1e-9)))
@@ -175,7 +180,7 @@ def _warm(settled: bool, windows: int, start: float, first: float) -> WarmUp:
 
 
 def _collect(
-    step: Step, clock: Clock, machine: Machine, effort: Effort, loops: int, seconds: float
+    step: Step, clock: Clock, machine: Machine, effort: Effort, loops: int, seconds: float, listener: Listener
 ) -> tuple[list[float], int, Stop]:
     """Sample until the interval is narrow enough or the budget is spent; return samples, void ones and which."""
     chunk = max(1, min(200, int(CHUNK_S / max(seconds * loops, 1e-9))))
@@ -188,6 +193,7 @@ def _collect(
             void += len(new)
         else:
             samples += new
+        listener.at(len(samples), None, several(len(samples), "sample", "samples"))
         spent = time.monotonic() - start
         enough = len(samples) >= effort.samples and spent >= effort.least_s
         if enough and (relative_halfwidth(samples) or 0.0) <= effort.precision:

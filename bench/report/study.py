@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
 from claimbench.bench.core.differences import PairedDifference
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.core.terminal import columns, table
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Study
 from claimbench.bench.report.render import clean, markdown
@@ -86,13 +86,9 @@ def _terminal(summary: Summary, study: Study | None) -> list[RenderableType]:
         Text(clean(title).strip(), style="bold"),
         _dim(f"  {_data(summary)}; {_where(summary)}"),
     ]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold underline")
-    for name in TITLES:
-        table.add_column(name, overflow="fold", justify="left" if name == "Arm" else "right")
-    for arm in summary.arms:
-        table.add_row(*map(Text, _cells(arm)))
     if summary.arms:
-        parts.append(Padding(table, (0, 0, 0, 2)))
+        arms = table(TITLES, [_cells(arm) for arm in summary.arms], columns() - 2, right=TITLES[1:])
+        parts.append(Padding(arms, (0, 0, 0, 2)))
     if summary.difference is not None:
         line = Text(f"  Difference {_difference(summary.difference)}, {_seeds(summary)}: ")
         line.append(summary.verdict, style=COLOURS[summary.difference.verdict])

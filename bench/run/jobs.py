@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.machine.process import Process, Stop
 from claimbench.bench.run.expected_rows import missing
@@ -15,7 +16,11 @@ WORKER = "claimbench.bench.run.worker"
 
 
 def run_jobs(
-    jobs: Sequence[Job], timeout: float, stop: Stop | None = None, waiting: Callable[[], None] | None = None
+    jobs: Sequence[Job],
+    timeout: float,
+    stop: Stop | None = None,
+    waiting: Callable[[], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Generator[tuple[Job, list[Measurement]], None, None]:
     """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
 
@@ -26,6 +31,7 @@ def run_jobs(
         timeout: seconds that one job may take.
         stop: watched while waiting.
         waiting: called every second while waiting.
+        listener: told how far the job at work is.
 
     Raises:
         Interrupted: a signal asked to stop; the process is gone.
@@ -37,7 +43,7 @@ def run_jobs(
             while left:
                 reason = ""
                 try:
-                    line = process.line(timeout, stop, waiting)
+                    line = process.line(timeout, stop, waiting, listener)
                     rows = read_measurements(json.loads(line)) if line is not None else None
                 except TimeoutError:
                     rows, reason = None, f"not done after {timeout:g} s (--timeout)"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from claimbench.bench.report.report import Report
     from claimbench.bench.run.claims import Claims
     from claimbench.bench.run.dispatch import Dispatch
+    from claimbench.bench.store.history import History
 
 
 Counted = Callable[[tuple["Report", ...]], None]
@@ -143,7 +144,7 @@ def _run(
         counted(_reports(plan_, ledger, claims, early=True))
 
     try:
-        execute(plan_, ledger, stop, listener, dispatch, early)
+        execute(plan_, ledger, stop, listener, dispatch, early, _history(plan_, results))
     except Interrupted:
         interrupted = True
     records = ledger.records()
@@ -158,6 +159,17 @@ def _run(
         interrupted=interrupted or claims.interrupted,
         left=len(plan_.left(measured)),
     )
+
+
+def _history(plan_: RunFile, results: Path | None) -> History:
+    """Return the past of the run's device, as far as it was measured with the same effort."""
+    from claimbench.bench.machine import environment
+    from claimbench.bench.store.history import History
+    from claimbench.bench.store.store import Store
+
+    quick = {job.settings.quick for job in plan_.jobs}
+    found = [] if results is None else Store(results).query(device=environment.device_name(plan_.device))
+    return History(record for record in found if record.job.settings.quick in quick)
 
 
 def as_json(ended: Ended) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _papers(request: RunRequest, problems: _Problems) -> list[Paper]:
     known = registry.entries()
     asked = split(request.papers)
     if not asked:
-        raise UserError(f"say which paper with --paper; known: {', '.join(known) or 'none'}, or all")
+        raise UserError(f"say which paper, as in `bench run PAPER`; known: {', '.join(known) or 'none'}, or all")
     if "all" in asked:
         asked = tuple(name for name, entry in known.items() if not entry.problem)
         if not asked:

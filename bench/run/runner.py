@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement, Record
 from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.run.forecast import Forecast
 from claimbench.bench.run.jobs import run_jobs
 from claimbench.bench.run.plan import is_counted, processes
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.history import History
 from claimbench.bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def execute(
     listener: Listener = SILENT,
     dispatch: Dispatch | None = None,
     counted: Callable[[], None] = lambda: None,
+    history: History | None = None,
 ) -> None:
     """Run what is left of a plan, one process at a time.
 
@@ -42,6 +45,7 @@ def execute(
         listener: told of every job.
         dispatch: adds the options that only this run knows, just before a job runs; the job is stored as planned.
         counted: called once what needs no clock is done, if something is left that does.
+        history: of the device, from which the time left is expected.
 
     Raises:
         Interrupted: a signal asked to stop; the job in flight is lost, all others are kept.
@@ -51,6 +55,7 @@ def execute(
     done = len(plan.jobs) - len(plan.left(finished))
     early = not done
     with listener.begin("all jobs", len(plan.jobs), done=done) as whole:
+        work = _AtWork(whole, Forecast(plan.left(finished), history or History(())), dispatch)
         for jobs in processes(plan.jobs):
             if early and done and not is_counted(jobs[0]):
                 early = False
@@ -59,19 +64,46 @@ def execute(
             if stop.requested:
                 raise Interrupted
             told = [found.fix(job) if dispatch is None else dispatch.prepare(found.fix(job)) for job in left]
-            waiting = None if dispatch is None else dispatch.tell
-            with closing(run_jobs(told, timeout_of(left, plan), stop, waiting)) as answers:
+            with closing(run_jobs(told, timeout_of(left, plan), stop, work.wait, work)) as answers:
                 for job in left:
-                    with whole.begin(label(job)) as part:
-                        if dispatch is not None:
-                            dispatch.watch(job, label(job), part)
+                    with work.on(job) as part:
                         _, rows = next(answers)
                         ledger.add(job, rows, plan.device)
                         found.note(job, rows)
                         if failed := next((row.reason for row in rows if row.status == "failed"), ""):
                             part.failed(failed)
                     done += 1
+                    work.forecast.end()
                     whole.at(done)
+
+
+class _AtWork(Listener):
+    """Told by a worker how far its job is; tells the listeners of that job and of all jobs, with the time left."""
+
+    def __init__(self, whole: Listener, forecast: Forecast, dispatch: Dispatch | None) -> None:
+        self.forecast = forecast
+        self._whole, self._dispatch = whole, dispatch
+        self._part, self._name = SILENT, ""
+
+    def on(self, job: Job) -> Listener:
+        """Take note of the job at work from now on, and return its listener."""
+        self.forecast.begin()
+        self._whole.expect(self.forecast.left())
+        self._name = label(job)
+        self._part = self._whole.begin(self._name)
+        self._part.expect(self.forecast.job())
+        if self._dispatch is not None:
+            self._dispatch.watch(job, self._name, self._part)
+        return self._part
+
+    def at(self, done: float, total: float | None = None, what: str = "") -> None:
+        self._part.at(done, total, f"{self._name}, {what}")
+
+    def wait(self) -> None:
+        """Tell how far the job is that is waited for."""
+        self._whole.expect(self.forecast.left())
+        if self._dispatch is not None:
+            self._dispatch.tell()
 
 
 def label(job: Job) -> str:

@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench.core.errors import UnavailableError, UserError, explain, unknown
+from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement, read_job
-from claimbench.bench.machine.process import open_answer
+from claimbench.bench.machine.process import Teller, open_answer
 from claimbench.bench.measure import METRICS, prepare
 from claimbench.bench.run.expected_rows import missing
 
@@ -30,7 +31,7 @@ _BUILT_FROM = ("config", "sample_shape", "weights_file", "task", "around")
 def main(argv: list[str] | None = None) -> int:
     """Read jobs, measure them and write their rows as they come; the exit status is 0 whenever there are rows."""
     with open_answer(argv) as file:
-        load = Loader()
+        load = Loader(Teller(file))
         for job in [read_job(data) for data in json.load(sys.stdin)]:
             prepare(job)
             file.write(json.dumps([asdict(row) for row in run(job, load)], allow_nan=False) + "\n")
@@ -39,9 +40,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Loader:
-    """Builds the subject of a job, or gives the last one again where the job wants the same model."""
+    """Builds the subject of a job, or gives the last one again where the job wants the same model.
 
-    def __init__(self) -> None:
+    Args:
+        listener: told of the stages of a job.
+    """
+
+    def __init__(self, listener: Listener = SILENT) -> None:
+        self._listener = listener
         self._key: object = None
         self._subject: Subject | None = None
 
@@ -54,9 +60,11 @@ class Loader:
         key = (job.paper, job.subject, job.form, settings, built_from)
         if self._subject is None or key != self._key:
             self._key = self._subject = None  # so that two models are never held at once
-            self._subject = load_subject(job)
+            self._listener.at(0, None, "building the model")
+            self._subject = replace(load_subject(job), listener=self._listener)
             self._key = key
         self._subject.model.eval()
+        self._listener.at(0, None, "measuring")
         return self._subject
 
 

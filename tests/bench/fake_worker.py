@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 
 from claimbench.bench.core.records import Measurement, read_job
-from claimbench.bench.machine.process import open_answer
+from claimbench.bench.machine.process import Teller, open_answer
 from claimbench.bench.run.expected_rows import rows
 
 
@@ -20,6 +20,12 @@ def main():
             if do == "hang":
                 time.sleep(600)
             time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
+            if do == "moves":
+                teller = Teller(file)
+                for done in (0, 1, 2, 0):  # 1 and 2 come too soon to be told
+                    teller.at(done, 9, f"stage {done}")
+                time.sleep(0.6)
+                teller.at(3, 9, "stage 3")
             if do == "abort":
                 print("last words", file=sys.stderr, flush=True)
                 os.abort()

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from claimbench.bench.core.terminal import shares, table
 from claimbench.bench.report.render import (
     CLAIM_TITLES,
     PAIR_TITLES,
@@ -57,6 +58,9 @@ GAP = 2
 WHY = 22
 """Columns of space between columns, and the least width of the last."""
 
+NARROW = 96
+"""On a terminal with fewer columns their widths follow the longest words instead."""
+
 SHORT = 60
 """Notes with more characters stand beneath the table, once."""
 
@@ -89,12 +93,12 @@ def renderable(report: Report, width: int, view: View = EVERYTHING) -> Renderabl
     if shown.pairs:
         parts += [
             Text("\nSpeed, side by side", style="bold"),
-            _table(PAIR_TITLES, [pair_cells(p) for p in shown.pairs]),
+            _table(PAIR_TITLES, [pair_cells(p) for p in shown.pairs], width),
         ]
     if not view.methods:
         return Group(*parts)
     if report.claims:
-        parts += [Text("\nClaims", style="bold"), _table(CLAIM_TITLES, claim_cells(report))]
+        parts += [Text("\nClaims", style="bold"), _table(CLAIM_TITLES, claim_cells(report), width)]
     if sources.texts:
         parts += [Text("\nReported in", style="bold"), _lines(sources.lines())]
     if notes.texts:
@@ -114,13 +118,19 @@ def _measured(report: Report) -> tuple[Report, str]:
 
 def _rows(report: Report, sources: Notes, notes: Notes, width: int, methods: bool) -> Iterator[RenderableType]:
     """Yield a heading and a table for each subject; their columns line up. Without ``methods`` a row has one reason."""
-    left = max(0, width - WHY - sum(least + GAP for _, least, _ in COLUMNS))
     lines = [(Line.of(row), row) for row in report.rows]
+    left = max(0, width - WHY - sum(least + GAP for _, least, _ in COLUMNS))
+    wide = [least + left * share // 24 for _, least, share in COLUMNS]
+    if width < NARROW:
+        titles = tuple(title for title, *_ in COLUMNS)
+        texts = [(line.metric, line.conditions, line.reported, line.measured, line.verdict) for line, _ in lines]
+        why = " ".join(["x" * (WHY // 2)] * 3)
+        wide = shares([(*titles, why), *((*cells, "") for cells in texts)], width - GAP, GAP)[:-1]
     for number, (subject, group) in enumerate(groupby(lines, key=lambda entry: entry[0].subject)):
-        table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold underline", show_header=number == 0)
-        for title, least, share in COLUMNS:
-            table.add_column(title, width=least + left * share // 24, overflow="fold")
-        table.add_column("Why", overflow="fold")
+        found = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold underline", show_header=number == 0)
+        for (title, *_), space in zip(COLUMNS, wide, strict=True):
+            found.add_column(title, width=space, overflow="fold")
+        found.add_column("Why", overflow="fold")
         for line, row in group:
             source = sources.mark(row.source) if methods else ""
             reported = f"{line.reported} [{source}]" if source else line.reported
@@ -130,19 +140,15 @@ def _rows(report: Report, sources: Notes, notes: Notes, width: int, methods: boo
                 why = "; ".join(text if len(text) <= SHORT else f"[{notes.mark(text)}]" for text in line.why)
             else:
                 why = textwrap.shorten(line.why[0], SHORT, placeholder=" …") if line.why else ""
-            table.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
+            found.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
         yield Text(f"\n{subject}", style="bold cyan")
-        yield table
+        yield found
 
 
-def _table(titles: tuple[str, ...], cells: list[tuple[str, ...]]) -> Table:
-    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold underline")
+def _table(titles: tuple[str, ...], cells: list[tuple[str, ...]], width: int) -> Table:
     verdict = titles.index("Verdict")
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(c, style=COLOURS.get(c, "") if i == verdict else "") for i, c in enumerate(row)))
-    return table
+    rows = [[Text(c, style=COLOURS.get(c, "") if i == verdict else "") for i, c in enumerate(row)] for row in cells]
+    return table(titles, rows, width)
 
 
 def _lines(lines: list[str]) -> Padding:

@@ -118,7 +118,7 @@ class _Trainings:
         """Pass on an event of a training."""
         key, epochs = task.job.key(), task.setting.epochs
         if not event:
-            self._running[key] = self._listener.begin(label(task.job), epochs)
+            self._running[key] = self._whole.begin(label(task.job), epochs)
         elif "epoch" in event:
             says = f"{label(task.job)}, validation {event['validation']:.1f} %"
             self._running[key].at(event["epoch"], what=says)

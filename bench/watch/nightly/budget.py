@@ -10,7 +10,8 @@ from datetime import datetime
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Job
-from claimbench.bench.watch.nightly.history import History, Past, Unit, unit_of
+from claimbench.bench.core.text import duration
+from claimbench.bench.store.history import History, Past, Unit, unit_of
 
 WORTH = {"parity": 3.0, "params": 3.0, "flops": 3.0, "latency": 2.0, "throughput": 2.0, "memory": 1.0, "energy": 1.0}
 """The worth of a metric: correctness of a model counts first, then its speed, then the rest."""
@@ -110,11 +111,3 @@ def _age(past: Past | None, now: datetime, commit: str, environment: str) -> tup
     since = max(0.0, (now - past.time).total_seconds())
     text = f"last measured {duration(since)} ago" + (f", at {changed}" if changed else "")
     return since / 86400 * (CHANGED if changed else 1), text
-
-
-def duration(length: float) -> str:
-    """Return seconds as a person would say them."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if round(length) >= 2 * size:
-            return f"{length / size:.0f} {unit}"
-    return f"{length:.0f} s"

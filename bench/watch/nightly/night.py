@@ -16,9 +16,9 @@ from claimbench.bench.machine.process import Stop
 from claimbench.bench.run import pipeline
 from claimbench.bench.run.request import RunRequest, resolve
 from claimbench.bench.run.run_file import RUNS, RunFile
+from claimbench.bench.store.history import History, unit_of
 from claimbench.bench.store.store import Store
 from claimbench.bench.watch.nightly import budget, night_files
-from claimbench.bench.watch.nightly.history import History, unit_of
 from claimbench.bench.watch.nightly.night_files import Night
 from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.findings import RegressionReport

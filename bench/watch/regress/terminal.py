@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from claimbench.bench.core.terminal import table
 from claimbench.bench.watch.regress import wording
 from claimbench.bench.watch.regress.findings import RegressionReport
 
@@ -16,20 +17,14 @@ _STYLES = {"Regressions": "red", "Improvements": "green", "Cannot tell": "yellow
 def show(outcome: RegressionReport, out: Console) -> None:
     """Print a comparison."""
     from rich.markup import escape
-    from rich.table import Table
 
     style = "red" if outcome.regressions else "yellow" if outcome.unsettled else "green"
     out.print(f"[bold {style}]{escape(outcome.sentence())}[/]")
     for line in (*wording.causes(outcome), *filter(None, [wording.machine(outcome)])):
         out.print(escape(line))
     for title, findings in wording.sections(outcome):
-        table = Table(title=title, title_justify="left", title_style=f"bold {_STYLES[title]}", box=None, pad_edge=False)
-        for heading in wording.TITLES:
-            table.add_column(heading, overflow="fold")
-        for finding in findings:
-            table.add_row(*(escape(cell) for cell in wording.cells(finding)))
-        out.print()
-        out.print(table)
+        out.print(f"\n[bold {_STYLES[title]}]{title}[/]")
+        out.print(table(wording.TITLES, [wording.cells(finding) for finding in findings], out.width))
     left = wording.unmatched(outcome)
     if left:
         out.print("\n[bold]Not comparable[/]")

@@ -32,7 +32,7 @@ def refused(done, *sentences, status=2):
     ("arguments", "sentence"),
     [
         (("run", "--paper", "overlok"), "unknown paper 'overlok'; did you mean overlock"),
-        (("run",), "say which paper with --paper"),
+        (("run",), "say which paper, as in `bench run PAPER`"),
         ((*FAKE, "--variant", "fake_z"), "unknown variant 'fake_z'; did you mean fake_s"),
         ((*FAKE, "--metrics", "params,thruput"), "unknown metric 'thruput'; did you mean throughput"),
         ((*FAKE, "--device", "cud"), "unknown device 'cud'; did you mean cuda"),
@@ -225,8 +225,8 @@ def test_a_results_folder_that_cannot_be_written(bench, tmp_path, place):
 def test_a_disk_that_fills_up_on_the_way(environment, tmp_path):
     """The limit on a file's size stands for the disk's: the plan still fits, and so do the first records."""
     limit = 16_000
-    command = [sys.executable, "-m", "tests.bench.fast_bench", *FAKE, "--variant", "fake_s", "--metrics", "memory",
-               "--batch", "1,2,3,4,5,6,7,8"]  # fmt: skip
+    command = [sys.executable, "-m", "tests.bench.fast_bench", *FAKE, "--all", "--variant", "fake_s", "--metrics",
+               "memory", "--batch", "1,2,3,4,5,6,7,8"]  # fmt: skip
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from claimbench.bench.core.errors import UnavailableError
+from claimbench.bench.core.listener import Listener
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import clock, load
@@ -57,6 +58,19 @@ class FakeMachine:
 
 def steady(value=0.01, wobble=0.0005):
     return (value + wobble * (i % 3 - 1) for i in itertools.count())
+
+
+def test_a_listener_is_told_the_stages_and_the_samples():
+    told = []
+
+    class Told(Listener):
+        def at(self, done, total=None, what=""):
+            told.append((done, what))
+
+    found = time_steps([lambda: None], FakeClock(steady(0.1, 0.0)), FakeMachine(), FAST, Told())
+    assert told[0] == (0, "warming up")
+    assert told[1] == (2, "2 samples")
+    assert told[-1] == (len(found.samples), f"{len(found.samples)} samples")
 
 
 def test_it_stops_once_the_median_is_known_to_one_per_cent():

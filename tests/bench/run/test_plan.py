@@ -162,7 +162,7 @@ def test_the_goldens_of_this_repository_are_planned_for_parity():
 @pytest.mark.parametrize(
     ("options", "sentences"),
     [
-        ({"papers": []}, ["say which paper with --paper; known: "]),
+        ({"papers": []}, ["say which paper, as in `bench run PAPER`; known: "]),
         ({"papers": ["fak"]}, ["unknown paper 'fak'; did you mean fake"]),
         ({"variants": ["fake_x"]}, ["unknown variant 'fake_x'; did you mean fake_s"]),
         ({"metrics": ["flop"]}, ["unknown metric 'flop'; did you mean flops"]),

@@ -16,6 +16,7 @@ from claimbench.bench.machine.process import Interrupted, Stop, ask
 from claimbench.bench.run.jobs import run_jobs
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.run.runner import execute, label
+from claimbench.bench.store.history import History
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store
 from tests.bench.listening import Heard
@@ -68,6 +69,45 @@ def test_who_waits_is_called_again_and_again():
     [(_, rows)] = run_jobs([job("hang")], 3.5, waiting=lambda: called.append(time.monotonic()))
     assert rows[0].status == "failed"
     assert 3 <= len(called) <= 4
+
+
+def test_progress_comes_between_answers_and_not_too_often():
+    heard = Heard("jobs")
+    found = list(run_jobs([job("moves"), job(metric="flops")], 60, listener=heard))
+    assert [rows[0].status for _, rows in found] == ["measured", "measured"]
+    assert heard.of("at") == [(0, 9), (0, 9), (3, 9)]
+
+
+def test_a_job_that_moves_is_ended_when_its_time_is_up(monkeypatch):
+    monkeypatch.setenv("FAKE_DELAY", "0")
+    assert outcomes(job("moves"), timeout=0.3) == [("failed", "not done after 0.3 s (--timeout)")]
+
+
+def test_the_listener_of_a_job_is_told_its_stages_and_that_of_all_jobs_the_time_left():
+    told = []
+
+    class Both(Heard):
+        def begin(self, what, total=None, *, done=0, unit=""):
+            return Both(what)
+
+        def at(self, done, total=None, what=""):
+            told.append((self.what, what))
+
+        def expect(self, seconds):
+            told.append((self.what, round(seconds)))
+
+    plan = plan_of(job("moves"), job(metric="memory"))
+    with Stop() as stop:
+        execute(plan, Ledger(plan.run, None), stop, Both())
+    params, memory = (label(j) for j in plan.jobs)
+    by_kind = History(())
+    first, second = (by_kind.seconds(j) for j in plan.jobs)
+    assert told == [
+        ("all jobs", first + second), (params, first),
+        (params, f"{params}, stage 0"), (params, f"{params}, stage 0"), (params, f"{params}, stage 3"),
+        ("all jobs", ""),
+        ("all jobs", second), (memory, second), ("all jobs", ""),
+    ]  # fmt: skip
 
 
 def test_a_job_that_hangs_is_ended_and_the_next_one_runs():
@@ -162,7 +202,7 @@ def test_progress_is_told_of_each_job_before_and_after(tmp_path):
 def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
     asked = []
 
-    def answers(jobs, timeout, stop, waiting):
+    def answers(jobs, timeout, stop, waiting, listener):
         for one in jobs:
             asked.append((one.round, one.options.batch))
             row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.batch or 32})

@@ -42,18 +42,21 @@ def spawn(job):
     )
     os.close(write)
     with os.fdopen(read) as file:
-        return done, [Measurement(**row) for row in json.loads(file.read() or "[]")]
+        *progress, answer = map(json.loads, file)
+    assert all(line.keys() == {"progress"} for line in progress)
+    return done, [Measurement(**row) for row in answer], [line["progress"] for line in progress]
 
 
 def test_one_line_of_rows_comes_back_and_prints_go_to_stderr(models):
     job = Job(
         "", f"{models}:noisy", "", "flops", Settings(input_size=(4,), threads=1), options=Options(sample_shape=(4,))
     )
-    done, rows = spawn(job)
+    done, rows, progress = spawn(job)
     assert done.returncode == 0
     assert done.stdout == ""
     assert "noise on stdout" in done.stderr
     assert {row.metric: row.value for row in rows} == {"macs": 16, "flops": 32, "macs_fvcore": 16}
+    assert progress == [[0, None, "building the model"], [0, None, "measuring"]]
 
 
 def test_a_model_that_dies_yields_every_row_with_its_reason(models):

@@ -6,8 +6,8 @@ import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Settings
+from claimbench.bench.store.history import History
 from claimbench.bench.watch.nightly.budget import choose, duration, seconds
-from claimbench.bench.watch.nightly.history import History
 from tests.bench.regress_worlds import exact, times
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

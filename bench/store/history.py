@@ -53,11 +53,15 @@ class History:
         """Return the time of a unit's last measurement; None if there is none."""
         return self._past.get(unit)
 
+    def of_unit(self, job: Job) -> float | None:
+        """Return the seconds that jobs of the same unit took in their last run; None if there were none."""
+        found = self._seconds.get(unit_of(job))
+        return median(found) if found else None
+
     def seconds(self, job: Job) -> float:
         """Return the seconds that a job of this unit takes: its own last time, or that of others of its metric."""
-        unit = unit_of(job)
-        if self._seconds.get(unit):
-            return median(self._seconds[unit])
+        if (known := self.of_unit(job)) is not None:
+            return known
         alike = [seconds for known, found in self._seconds.items() if known[2] == job.metric for seconds in found]
         return median(alike) if alike else DEFAULT_S.get(job.metric, OTHER_DEFAULT_S)
 
