@@ -10,6 +10,7 @@ import typer
 from claimbench.bench.cli import (
     compare,
     doctor,
+    export,
     kernels,
     leaderboard,
     nightly,
@@ -44,6 +45,7 @@ weights.register(app)
 run.register(app)
 verify.register(app)
 compare.register(app)
+export.register(app)
 study.register(app)
 train.register(app)
 kernels.register(app)

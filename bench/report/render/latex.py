@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from claimbench.bench.report.render.sheet import Table, sheet
@@ -17,8 +19,12 @@ _ALSO = {
 """Characters that tabulate does not escape."""
 
 
-def render(report: Report, width: int = 0) -> str:
-    """Return a report as LaTeX: tables, then paragraphs of sources and notes. It stands inside a document."""
+def render(reports: Sequence[Report], width: int = 0) -> str:
+    """Return reports as LaTeX: tables, then paragraphs of sources and notes. It stands inside a document."""
+    return "\n".join(map(_section, reports))
+
+
+def _section(report: Report) -> str:
     page = sheet(report)
     parts = [f"\\subsection*{{{escape(page.title)}}}", f"{escape(page.summary)}."]
     for table in page.tables:
