@@ -60,7 +60,7 @@ def compare(
     all: Annotated[
         bool,
         typer.Option(
-            "--all", help="Also rows that no paper reports.", rich_help_panel=SHOWN
+            "--all", help="Also rows that no paper reports; in LaTeX all rows, in long tables.", rich_help_panel=SHOWN
         ),
     ] = False,
     methods: Annotated[
@@ -175,7 +175,7 @@ def _emit(
     from claimbench.bench.report.render import render_all
 
     narrowed = [view.of(report) if view.narrows else report for report in reports]
-    text = render_all(narrowed, format)
+    text = render_all(narrowed, format, all=view.all or view.narrows or view.methods)
     if format == "markdown":
         by_device = {device: [s for s in shown if s.device == device] for device in sorted({s.device for s in shown})}
         pages = [study_report.page(found, study_of, device) for device, found in by_device.items()]

@@ -1,4 +1,4 @@
-"""Reports as text: one module a format, each with ``render(reports, width) -> str``.
+"""Reports as text: one module a format, each with ``render(reports, width, all) -> str``.
 
 Texts in a report (names, error messages, quotations) may be hostile: each format escapes its own markup.
 """
@@ -28,20 +28,21 @@ def render(report: Report, format: str = "terminal", width: int = 110) -> str:
     return render_all((report,), format, width)
 
 
-def render_all(reports: Sequence[Report], format: str, width: int = 110) -> str:
+def render_all(reports: Sequence[Report], format: str, width: int = 110, *, all: bool = True) -> str:
     """Return reports as one text.
 
     Args:
         reports: of one paper each.
         format: one of :data:`FORMATS`.
         width: in columns; it matters on a terminal only.
+        all: whether LaTeX shows every row, in long tables; else a line a model, as papers do.
 
     Raises:
         UserError: there is no such format.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    text: str = import_module(f"claimbench.bench.report.render.{format}").render(reports, width)
+    text: str = import_module(f"claimbench.bench.report.render.{format}").render(reports, width, all)
     return text
 
 

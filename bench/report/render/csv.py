@@ -12,7 +12,7 @@ from claimbench.bench.report.export import ExportedRow, exported, frame
 from claimbench.bench.report.report import Report
 
 
-def render(reports: Sequence[Report], width: int = 0) -> str:
+def render(reports: Sequence[Report], width: int = 0, all: bool = True) -> str:
     """Return the rows of reports as one CSV table; numbers are not rounded."""
     return table(exported(reports))
 

@@ -13,7 +13,7 @@ from claimbench.bench.report.rows import Row
 SCHEMA = 1
 
 
-def render(reports: Sequence[Report], width: int = 0) -> str:
+def render(reports: Sequence[Report], width: int = 0, all: bool = True) -> str:
     """Return reports, one or several, as one JSON object that lists them."""
     data = {"schema": SCHEMA, "kind": "claimbench reports", "reports": [plain_report(report) for report in reports]}
     return json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n"

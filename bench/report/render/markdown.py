@@ -15,7 +15,7 @@ _MEANING = re.compile(r"[\\`*\[\]|~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def render(reports: Sequence[Report], width: int = 0) -> str:
+def render(reports: Sequence[Report], width: int = 0, all: bool = True) -> str:
     """Return reports as Markdown, a page each."""
     return "\n".join(map(_page, reports))
 

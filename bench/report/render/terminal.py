@@ -61,7 +61,7 @@ SHORT = 60
 """Notes with more characters stand beneath the table, once."""
 
 
-def render(reports: Sequence[Report], width: int = 110) -> str:
+def render(reports: Sequence[Report], width: int = 110, all: bool = True) -> str:
     """Return reports with everything in them, as they look on a terminal of ``width`` columns without colours."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
     for number, report in enumerate(reports):

@@ -231,6 +231,8 @@ def test_compare_writes_every_format(bench, tmp_path):
     done = bench("compare", "--run", "latest", "--format", "json", "--output", "out.json")
     assert done.returncode == 0
     assert [r["paper"] for r in json.loads((tmp_path / "out.json").read_text())["reports"]] == ["fake"]
+    assert r"\begin{longtable}" in bench("compare", "--format", "latex", "--all").stdout
+    assert r"\begin{longtable}" in bench("compare", "--format", "latex", "--metric", "params").stdout
     done = bench("compare", "--tables")
     assert (tmp_path / done.stdout.strip()).read_text().startswith("# A paper that exists for tests")
 
