@@ -11,6 +11,7 @@ from claimbench.bench.cli import (
     compare,
     doctor,
     explain,
+    export,
     kernels,
     leaderboard,
     new_paper,
@@ -58,6 +59,7 @@ run.register(app)
 verify.register(app)
 compare.register(app)
 explain.register(app)
+export.register(app)
 study.register(app)
 train.register(app)
 kernels.register(app)

@@ -14,10 +14,12 @@ from claimbench.bench.cli.options import (
     Json,
     Papers,
     Results,
+    chosen_papers,
     complete_papers,
     examples,
     flag,
     named,
+    stored_run,
     value,
 )
 from claimbench.bench.core.errors import UserError, unknown
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from claimbench.bench.report.report import Report
     from claimbench.bench.report.view import View
-    from claimbench.bench.store.store import Store
     from claimbench.bench.training.study.summary import Summary
 
 FORMATS = {"table": "terminal", "markdown": "markdown", "csv": "csv", "latex": "latex", "json": "json"}
@@ -58,7 +59,9 @@ def compare(
     run: Annotated[
         str, value("--run", takes="RUN", panel=WHAT, help="One run, or latest; else each row's newest.")
     ] = "",
-    all: Annotated[bool, flag("--all", WHAT, "Also rows that no paper reports.")] = False,
+    all: Annotated[
+        bool, flag("--all", WHAT, "Also rows that no paper reports; in LaTeX all rows, in long tables.")
+    ] = False,
     verdict: Annotated[
         list[str] | None,
         value(
@@ -111,15 +114,14 @@ def compare(
     studies = _studies(results, asked, run)
     if not store.runs() and not studies:
         raise UserError(f"no records are stored under {results}: measure with `bench run` first, or name --results")
-    known = [name for name, entry in registry.entries().items() if not entry.problem]
-    papers = known if not asked or "all" in asked else list(asked)
+    papers = chosen_papers(asked)
     if tables:
         from claimbench.bench.report.tables import write_tables
 
         for path in write_tables(store, [registry.paper(name) for name in papers], results / "tables"):
             typer.echo(path)
         return
-    meant = _run(store, run)
+    meant = stored_run(store, run)
     reports = [r for name in papers if (r := stored_report(store, registry.paper(name), run=meant)) is not None]
     if not asked and FORMATS[form] == "terminal" and output is None and view == View() and len(reports) > 1:
         _print_overview(reports)
@@ -151,16 +153,6 @@ def _studies(results: Path, papers: Sequence[str], run: str) -> list[Summary]:
     return found
 
 
-def _run(store: Store, run: str) -> str | None:
-    """Return the run that is meant; None for all of them."""
-    if not run:
-        return None
-    runs = store.runs()
-    if run != "latest" and run not in runs:
-        raise unknown("run", run, runs)
-    return runs[-1] if run == "latest" else run
-
-
 def _emit(
     reports: list[Report], studies: list[Summary], format: str, output: Path | None, view: View, results: Path
 ) -> None:
@@ -175,23 +167,21 @@ def _emit(
         from claimbench.bench.cli.report import print_reports
 
         if shown and (view.all or not reports):
+            console().rule("Small-scale studies")
             console().print(study_report.renderable(shown, study_of))
         print_reports(reports, view, results, study_report.sentences(shown))
         return
-    from claimbench.bench.report.render import render
+    from claimbench.bench.report.render import render_all
 
-    texts = [render(view.of(report) if view.narrows else report, format) for report in reports]
+    narrowed = [view.of(report) if view.narrows else report for report in reports]
+    text = render_all(narrowed, format, all=view.all or view.narrows or view.methods)
     if format == "markdown":
         by_device = {device: [s for s in shown if s.device == device] for device in sorted({s.device for s in shown})}
-        texts += [study_report.page(found, study_of, device) for device, found in by_device.items()]
-    text = _json_list(texts) if format == "json" and len(texts) > 1 else "\n".join(texts)
+        pages = [study_report.page(found, study_of, device) for device, found in by_device.items()]
+        text = "\n".join([text] * bool(reports) + pages)
     if output is None:
         typer.echo(text, nl=False)
         return
     from claimbench.bench.store.jsonl import write_whole
 
     write_whole(output, text.encode())
-
-
-def _json_list(texts: list[str]) -> str:
-    return "[\n" + ",\n".join(text.rstrip() for text in texts) + "\n]\n"

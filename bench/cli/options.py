@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
+from claimbench.bench.core.errors import unknown
 from claimbench.bench.core.terminal import RESULTS as RESULTS
 from claimbench.bench.core.text import split
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from claimbench.bench.store.store import Store
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -98,6 +101,29 @@ def examples(*commands: str, status: str = "") -> str:
 def named(positional: Sequence[str] | None, option: Sequence[str] | None) -> tuple[str, ...]:
     """Return the papers that were named, as arguments or behind ``--paper``, also several in one with commas."""
     return split([*(positional or ()), *(option or ())])
+
+
+def chosen_papers(asked: Sequence[str]) -> list[str]:
+    """Return the papers that are asked for by name; all that can be read for none, or for ``all``."""
+    from claimbench.bench.papers import registry
+
+    if asked and "all" not in asked:
+        return list(asked)
+    return [name for name, entry in registry.entries().items() if not entry.problem]
+
+
+def stored_run(store: Store, run: str) -> str | None:
+    """Return the run that is meant, by its id or as ``latest``; None for all of them.
+
+    Raises:
+        UserError: no such run is stored.
+    """
+    if not run:
+        return None
+    runs = store.runs()
+    if run != "latest" and run not in runs:
+        raise unknown("run", run, runs)
+    return runs[-1] if run == "latest" else run
 
 
 def complete_papers(incomplete: str) -> list[str]:

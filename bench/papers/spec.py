@@ -131,6 +131,7 @@ class Variant(PaperSection):
         task: its own, if that is not the paper's task; that task then builds its network.
         checkpoint: the official weights, if published.
         reported: every figure stated for it.
+        pretraining: the data set of the weights before fine-tuning; empty for none stated.
     """
 
     name: Name
@@ -143,6 +144,7 @@ class Variant(PaperSection):
     checkpoint: Checkpoint | None = None
     reported: tuple[Reported, ...] = ()
     note: str = ""
+    pretraining: str = ""
 
 
 class Baseline(PaperSection):

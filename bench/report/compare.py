@@ -35,6 +35,7 @@ class _Measurable:
     reported: tuple[Reported, ...]
     deviations: tuple[Deviation, ...] = ()
     counted: CountedModel | None = None
+    task: str = ""
 
 
 def compare(
@@ -72,11 +73,7 @@ def compare_figures(
     by_subject: dict[str, list[Figure]] = {}
     for figure in found:
         by_subject.setdefault(figure.subject, []).append(figure)
-    listed = [
-        *(_Measurable(v.name, v.name, paper.default_form(v), v.reported, paper.deviations) for v in paper.variants),
-        *(_Measurable(v.name, v.name, paper.default_form(v), v.reported) for v in paper.networks),
-        *(_Measurable(b.model, f"timm:{b.timm}" if b.timm else "", "", b.reported) for b in paper.baselines),
-    ]
+    listed = [*_models(paper), *_baselines(paper)]
     named = {subject.measured for subject in listed}
     listed += [_Measurable(name, name, "", ()) for name in by_subject if name not in named]
     rows: list[Row] = []
@@ -89,6 +86,20 @@ def compare_figures(
     if subjects is None:
         rows += _downstream(paper)
     return rows
+
+
+def _models(paper: Paper) -> Iterator[_Measurable]:
+    """Yield the paper's own models; the deviations are of its variants, not of networks around them."""
+    for model in paper.models:
+        deviations = paper.deviations if model in paper.variants else ()
+        form, task = paper.default_form(model), paper.task_of(model)
+        yield _Measurable(model.name, model.name, form, model.reported, deviations, task=task)
+
+
+def _baselines(paper: Paper) -> Iterator[_Measurable]:
+    for baseline in paper.baselines:
+        measured = f"timm:{baseline.timm}" if baseline.timm else ""
+        yield _Measurable(baseline.model, measured, "", baseline.reported, task=paper.task)
 
 
 def _subject_rows(subject: _Measurable, found: list[Figure]) -> Iterator[Row]:
@@ -209,6 +220,8 @@ def _unreported_row(subject: _Measurable, form: str, reported: Reported) -> Row:
         high=None,
         verdict="not reported",
         notes=tuple(_reported_notes(reported)),
+        built=reported.form or subject.default_form,
+        task=subject.task,
     )
 
 

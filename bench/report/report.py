@@ -85,6 +85,7 @@ class Report:
         paper, title, venue: of the paper.
         task: the task's title.
         variants: the names of the paper's own models, in its order.
+        pretraining: the data sets of their weights before fine-tuning, of those models that state one, by the model.
         baselines: the paper's names of the models it compares itself with, by their subject here.
         rows, pairs, claims, setups: what was measured and compared.
     """
@@ -94,6 +95,7 @@ class Report:
     venue: str
     task: str
     variants: tuple[str, ...]
+    pretraining: Mapping[str, str]
     baselines: Mapping[str, str]
     rows: tuple[Row, ...]
     pairs: tuple[TimedPair, ...]
@@ -139,6 +141,7 @@ def report(
         venue=paper.venue,
         task=tasks.shown(paper.task).title,
         variants=tuple(model.name for model in paper.models),
+        pretraining={model.name: model.pretraining for model in paper.models if model.pretraining},
         baselines={f"timm:{baseline.timm}": baseline.model for baseline in paper.baselines if baseline.timm},
         rows=tuple(rows),
         pairs=tuple(pairs(found)) if side_by_side else (),

@@ -26,6 +26,7 @@ class Row:
 
     Attributes:
         subject, form: the model; ``form`` is empty if there is only one.
+        built: the name of the form in any case, where it is known.
         metric: the reported metric's name, or the measured row's if nothing is reported.
         title, unit: of the metric, as tables print them.
         conditions: of the measurement or, if there is none, of the report.
@@ -37,6 +38,7 @@ class Row:
         notes: explanations of the row.
         figure: the measured configuration, with its evidence; None if there is none.
         explained: whether a stated convention or a deviation of known size accounts for the difference.
+        task: the name of the model's task; empty for a figure on another task, which nothing here runs.
     """
 
     subject: str
@@ -57,6 +59,8 @@ class Row:
     notes: tuple[str, ...] = ()
     figure: Figure | None = None
     explained: bool = False
+    built: str = ""
+    task: str = ""
 
     @property
     def degree(self) -> Degree:
@@ -92,6 +96,8 @@ def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> R
         detail=judgement.detail,
         notes=measured_notes(figure),
         figure=figure,
+        built=figure.form,
+        task=figure.options.task,
         **measured_as(figure, unit, row.scale, None),
     )
 
@@ -106,9 +112,7 @@ def _parity(figure: Figure) -> Judgement:
 def conditions(figure: Figure) -> str:
     """Return the conditions of a measured figure that matter for its kind."""
     settings, kind = figure.settings, metrics.row(figure.row).kind
-    # Scores may rest on other inputs than those that are timed.
-    shape = tuple(figure.detail.sample_shape or figure.sample_shape)
-    parts = ["" if kind == "parity" else tasks.shown(figure.options.task).size(shape)]
+    parts = [input_size(figure)]
     if kind in ("time", "memory", "energy"):
         parts += [f"batch {figure.batch}" if figure.batch else "", settings.precision, settings.mode]
         parts += ["channels last" if settings.channels_last else ""]
@@ -125,6 +129,14 @@ def conditions(figure: Figure) -> str:
         ]
     parts += ["quick" if settings.quick else ""]
     return ", ".join(part for part in parts if part)
+
+
+def input_size(figure: Figure) -> str:
+    """Return the size of a figure's input in words; empty for parity, whose golden records have their own."""
+    if metrics.row(figure.row).kind == "parity":
+        return ""
+    # Scores may rest on other inputs than those that are timed.
+    return tasks.shown(figure.options.task).size(tuple(figure.detail.sample_shape or figure.sample_shape))
 
 
 def measured_as(figure: Figure, unit: str, scale: Decimal, printed: Printed | None) -> dict[str, Any]:

@@ -174,11 +174,9 @@ def _history(plan_: RunFile, results: Path | None) -> History:
 
 def as_json(ended: Ended) -> dict[str, Any]:
     """Return a run's end, JSON-ready: each report as ``bench compare --format json`` writes it."""
-    import json
+    from claimbench.bench.report.render.json import plain_report
 
-    from claimbench.bench.report.render import render
-
-    reports = [json.loads(render(report, "json")) for report in ended.reports]
+    reports = [plain_report(report) for report in ended.reports]
     return {**asdict(replace(ended, reports=())), "reports": reports, "status": ended.status()}
 
 

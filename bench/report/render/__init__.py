@@ -1,4 +1,4 @@
-"""Reports as text: one module a format, each with ``render(report, width) -> str``.
+"""Reports as text: one module a format, each with ``render(reports, width, all) -> str``.
 
 Texts in a report (names, error messages, quotations) may be hostile: each format escapes its own markup.
 """
@@ -6,9 +6,10 @@ Texts in a report (names, error messages, quotations) may be hostile: each forma
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, get_args
+from typing import get_args
 
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.core.rounding import show
@@ -23,14 +24,25 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-
 
 
 def render(report: Report, format: str = "terminal", width: int = 110) -> str:
-    """Return a report as text in one of :data:`FORMATS`; ``width`` is in columns and matters on a terminal only.
+    """Return a report as text in one of :data:`FORMATS`; see :func:`render_all`."""
+    return render_all((report,), format, width)
+
+
+def render_all(reports: Sequence[Report], format: str, width: int = 110, *, all: bool = True) -> str:
+    """Return reports as one text.
+
+    Args:
+        reports: of one paper each.
+        format: one of :data:`FORMATS`.
+        width: in columns; it matters on a terminal only.
+        all: whether LaTeX shows every row, in long tables; else a line a model, as papers do.
 
     Raises:
         UserError: there is no such format.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    text: str = import_module(f"claimbench.bench.report.render.{format}").render(report, width)
+    text: str = import_module(f"claimbench.bench.report.render.{format}").render(reports, width, all)
     return text
 
 
@@ -140,35 +152,3 @@ def setup_lines(setup: Setup) -> list[str]:
         *(f"{title}: {method}" for title, method in setup.methods),
     ]
     return [clean(fact) for fact in facts if fact]
-
-
-def plain(row: Row) -> dict[str, Any]:
-    """Return a row as plain data, for formats that programs read."""
-    figure = row.figure
-    return {
-        "subject": row.subject,
-        "form": row.form,
-        "metric": row.metric,
-        "title": row.title,
-        "unit": row.unit,
-        "conditions": row.conditions,
-        "reported": row.reported,
-        "source": row.source,
-        "measured": row.measured,
-        "value": row.value,
-        "low": row.low,
-        "high": row.high,
-        "rounds": figure.rounds if figure else None,
-        "samples": figure.samples if figure else None,
-        "verdict": row.verdict,
-        "degree": row.degree,
-        "detail": row.detail,
-        "relative": row.relative,
-        "notes": list(row.notes),
-        "method": figure.method if figure else "",
-        "device": figure.device if figure else "",
-        "run": figure.run if figure else "",
-        "commit": figure.commit if figure else "",
-        "environment": figure.environment if figure else "",
-        "time": figure.time if figure else "",
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -14,8 +15,12 @@ _MEANING = re.compile(r"[\\`*\[\]|~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def render(report: Report, width: int = 0) -> str:
-    """Return a report as a Markdown page."""
+def render(reports: Sequence[Report], width: int = 0, all: bool = True) -> str:
+    """Return reports as Markdown, a page each."""
+    return "\n".join(map(_page, reports))
+
+
+def _page(report: Report) -> str:
     page = sheet(report)
     parts = [f"# {escape(page.title)}", f"{escape(page.summary)}."]
     for table in page.tables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -65,10 +65,13 @@ SHORT = 60
 """Notes with more characters stand beneath the table, once."""
 
 
-def render(report: Report, width: int = 110) -> str:
-    """Return a report with everything in it, as it looks on a terminal of ``width`` columns without colours."""
+def render(reports: Sequence[Report], width: int = 110, all: bool = True) -> str:
+    """Return reports with everything in them, as they look on a terminal of ``width`` columns without colours."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(renderable(report, width))
+    for number, report in enumerate(reports):
+        if number:
+            console.print()
+        console.print(renderable(report, width))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "verify",
     "compare",
     "explain",
+    "export",
     "study",
     "kernels",
     "kernels list",
@@ -161,7 +162,8 @@ def test_run_measures_stores_compares_and_tests_claims(bench, tmp_path):
     [claim] = [claim for claim in data["reports"][0]["claims"] if claim["id"] == "small"]
     assert claim["verdict"] == "holds"
     again = bench("compare", "--paper", "fake", "--json")
-    assert json.loads(again.stdout)["claims"] == data["reports"][0]["claims"]
+    [report] = json.loads(again.stdout)["reports"]
+    assert report["claims"] == data["reports"][0]["claims"]
 
 
 def test_a_claim_whose_experiment_crashes_fails_the_run(bench):
@@ -230,9 +232,36 @@ def test_compare_writes_every_format(bench, tmp_path):
     assert any("fake_s" in row for row in rows)
     done = bench("compare", "--run", "latest", "--format", "json", "--output", "out.json")
     assert done.returncode == 0
-    assert json.loads((tmp_path / "out.json").read_text())["paper"] == "fake"
+    assert [r["paper"] for r in json.loads((tmp_path / "out.json").read_text())["reports"]] == ["fake"]
+    assert r"\begin{longtable}" in bench("compare", "--format", "latex", "--all").stdout
+    assert r"\begin{longtable}" in bench("compare", "--format", "latex", "--metric", "params").stdout
     done = bench("compare", "--tables")
     assert (tmp_path / done.stdout.strip()).read_text().startswith("# A paper that exists for tests")
+
+
+def test_export_writes_all_figures_and_compare_those_that_were_asked_for(bench, tmp_path):
+    assert bench("export").returncode == 2
+    bench("run", "--paper", "fake", "--baseline", "none", "--metrics", "params", fast=True)
+    done = bench("export", "fake", "--out", "figures.csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "figures.csv").open(encoding="utf-8")))
+    assert done.stderr == f"{len(rows)} rows in figures.csv\n"
+    assert {row["paper"] for row in rows} == {"fake"}
+    assert {"params", "top1"} <= {row["metric"] for row in rows}, "also what was reported and not measured"
+    never = list(csv.DictReader(io.StringIO(bench("export", "van").stdout)))
+    assert {row["verdict"] for row in never} <= {"not measured", "not reported"}
+    assert never, "also papers of which nothing was measured"
+    assert bench("export", "van", "--run", "latest").stdout.count("\n") == 1
+    assert bench("export", "fake").stdout == (tmp_path / "figures.csv").read_text()
+    listed = json.loads(bench("export", "--run", "latest", "--json").stdout)
+    assert [row["metric"] for row in listed] == [row["metric"] for row in rows]
+    asked = list(csv.DictReader(io.StringIO(bench("compare", "--metric", "params", "--format", "csv").stdout)))
+    assert asked == [row for row in rows if row["metric"] == "params" and row["measured"]]
+    for wrong in (("--out", "figures.xlsx"), ("--run", "no"), ("--out", "x.json", "--json"), ("nothing",)):
+        refused = bench("export", *wrong)
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
+        assert refused.stdout == ""
 
 
 def golden_file(path, **changes):
