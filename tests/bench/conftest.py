@@ -1,19 +1,19 @@
 """What tests of the command line share: a paper of their own, and ``bench`` in a process."""
 
 import os
-import subprocess
-import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.bench.forked import Forker
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PAPERS = HERE / "fake_papers"
 
 
-@pytest.fixture
-def environment(tmp_path):
+def environment_of_bench():
     """The environment of a process that finds the fake paper, and this package wherever it is."""
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     changes = {
@@ -27,19 +27,23 @@ def environment(tmp_path):
 
 
 @pytest.fixture
-def bench(tmp_path, environment):
+def environment():
+    return environment_of_bench()
+
+
+@pytest.fixture(scope="session")
+def forker():
+    with closing(Forker(environment_of_bench())) as one:
+        yield one
+
+
+@pytest.fixture
+def bench(tmp_path, environment, forker):
     """Run ``bench`` in ``tmp_path``; ``fast=True`` replaces the worker by one that measures nothing."""
 
     def run(*arguments, fast=False, **changes):
         module = "tests.bench.fast_bench" if fast else "claimbench.bench"
-        return subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**environment, **changes},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return forker.run(module, arguments, tmp_path, {**environment, **changes})
 
     return run
 

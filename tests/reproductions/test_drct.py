@@ -134,8 +134,11 @@ def test_trains(tiny):
     support.check_training(tiny, torch.rand(1, 3, 16, 16))
 
 
-def test_compiles_whole(tiny):
-    support.check_compile(tiny, torch.rand(1, 3, 16, 16))
+@pytest.mark.parametrize("changes", [{}, SWITCHES], ids=["plain", "switches"])
+def test_compiles_whole(changes):
+    torch.manual_seed(0)
+    shallow = TINY | changes | {"depths": [6], "num_heads": [4]}  # a group has blocks of every kind
+    support.check_compile(drct.build(shallow), torch.rand(1, 3, 16, 16))
 
 
 def test_drop_path_acts_in_training_only():

@@ -29,6 +29,21 @@ def picture(name, dim=32, size=14, batch=2):
     return torch.randn(batch, 1 if name in NETWORKS else dim, size, size, generator=generator)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPERS)
+def test_inductor_gives_the_same_outputs_and_gradients(name):
+    x = picture(name, 16, 8)
+    found = []
+    for compiled in (False, True):
+        model = build(name, "block", 16, 8).eval()  # training drops paths at random
+        call = torch.compile(model, fullgraph=True) if compiled else model
+        call(x).square().mean().backward()
+        with torch.no_grad():
+            found.append([call(x), *(p.grad for p in model.parameters())])
+    for expected, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, expected, rtol=1e-4, atol=1e-5)
+
+
 def parts_of(module):
     """The names of all modules and parameters inside."""
     return {part for key, _ in module.named_parameters() for part in key.split(".")}

@@ -84,10 +84,11 @@ sys.exit(", ".join(heavy) or 0)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]])
-def test_help_and_list_answer_quickly(bench, arguments):
+def test_help_and_list_answer_quickly(environment, arguments, tmp_path):
     """Processor time counts, since other tests may share the machine; the bound is the promised 0.3 s twice."""
     before = os.times()
-    bench(*arguments)
+    command = [sys.executable, "-m", "claimbench.bench", *arguments]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=environment, cwd=tmp_path)
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.6
 
@@ -185,7 +186,7 @@ def test_claims_can_be_left_out_and_stay_out_when_the_run_goes_on(bench, tmp_pat
 
 
 def test_several_values_of_one_option_may_follow_it_or_be_joined_by_commas(bench):
-    arguments = ("run", "--no-store", "--json", "-", "--metrics", "params", "--baseline", "none")
+    arguments = ("run", "--no-store", "--no-claims", "--json", "-", "--metrics", "params", "--baseline", "none")
 
     def subjects(*more):
         done = bench(*arguments, *more, fast=True)
@@ -196,7 +197,10 @@ def test_several_values_of_one_option_may_follow_it_or_be_joined_by_commas(bench
     assert subjects("--paper", "fake", "--variant", "fake_s", "fake_m") == both
     assert subjects("--paper", "fake", "--variant", "fake_s,fake_m") == both
     assert subjects("--paper=fake", "--variant=fake_s", "--variant", "fake_m") == both
-    assert "overlock_t" in subjects("--paper", "fake", "overlock")
+    assert subjects("--paper", "fake", "dhvt", "--variant", "fake_s", "dhvt_tiny_cifar_patch4") == {
+        "fake_s",
+        "dhvt_tiny_cifar_patch4",
+    }
 
 
 def test_all_papers_are_every_paper_there_is():
@@ -224,7 +228,7 @@ def test_nothing_is_written_with_no_store(bench, tmp_path):
 
 
 def test_compare_writes_every_format(bench, tmp_path):
-    bench("run", "--paper", "fake", "--baseline", "none", fast=True)
+    bench("run", "--paper", "fake", "--metrics", "params,latency", "--no-claims", "--baseline", "none", fast=True)
     assert "fake_s" in bench("compare").stdout
     assert "| fake_s" in bench("compare", "--format", "markdown").stdout
     assert r"\begin{tabular}" in bench("compare", "--format", "latex").stdout

@@ -54,6 +54,15 @@ def digits(tmp_path_factory):
     return root
 
 
+@pytest.fixture
+def whole(digits):
+    """The folder of a run of ``tiny`` that nothing has stopped."""
+    folder = digits.parent / "whole"
+    if not folder.exists():
+        train(plan_of(digits, variant="tiny"), folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def tiny_paper(monkeypatch, tmp_path):
     """Make the paper that trains in seconds known in this process, and to those that it starts."""
@@ -145,22 +154,20 @@ def test_the_loss_falls_and_the_digits_are_learnt(digits, tmp_path):
 
 
 @pytest.mark.processors
-def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(digits, tmp_path):
+def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(digits, whole, tmp_path):
     plan = plan_of(digits, variant="tiny")
-    train(plan, tmp_path / "whole")
     for stop_after in (2, 10):  # in an epoch, at the end of one
         folder = tmp_path / str(stop_after)
         assert not train(plan, folder, stop_after=stop_after).finished
         assert train(plan, folder, resume=True).finished
-        assert same(tmp_path / "whole", folder)
+        assert same(whole, folder)
 
 
 @pytest.mark.processors
-def test_a_killed_run_ends_as_if_it_had_not_been(digits, tmp_path, environment):
+def test_a_killed_run_ends_as_if_it_had_not_been(digits, whole, tmp_path, environment, bench):
     arguments = ["train", "--paper", "tiny", "--variant", "tiny", "--data", str(digits), "--checkpoint-steps", "2"]
     command = [sys.executable, "-m", "claimbench.bench", *arguments]
     settings = {"env": {**environment, "BENCH_PAPERS": str(PAPERS)}, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    train(plan_of(digits, variant="tiny"), tmp_path / "whole")
     process = subprocess.Popen([*command, "--workers", "0", "--out", "cut"], **settings)
     log = tmp_path / "cut" / "metrics.jsonl"
     deadline = time.monotonic() + 60
@@ -170,8 +177,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(digits, tmp_path, environment):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    subprocess.run([*command, "--workers", "1", "--out", "cut", "--resume"], check=True, **settings)
-    assert same(tmp_path / "whole", tmp_path / "cut")
+    resumed = bench(*arguments, "--workers", "1", "--out", "cut", "--resume", BENCH_PAPERS=str(PAPERS))
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(whole, tmp_path / "cut")
 
 
 @pytest.mark.processors

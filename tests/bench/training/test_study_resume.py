@@ -17,7 +17,7 @@ def test_killed_again_and_again_it_ends_with_the_numbers_of_an_undisturbed_one(t
     assert process.communicate(timeout=400) is not None
     assert process.returncode == 0
     arguments = (*SMALL, "--seeds", "1")
-    for _ in range(3):
+    for _ in range(2):  # the run itself, and one that goes on
         seen = checkpoints(killed)
         process = start(killed, environment | {"FAKE_STUDY": "slow:0.01"}, *arguments)
         wait_for(lambda before=seen: checkpoints(killed) - before, process)

@@ -1,5 +1,7 @@
 """Shifts between two sets of rounds: known answers, and experiments on simulated noise."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -32,17 +34,28 @@ def power(kind, *, configurations, deviation, comparisons, rounds=3, slowed=1, s
     return found / (comparisons * slowed)
 
 
+def sweep(cases, everyday):
+    """The cases to parametrize with; those that are not for every day are for the night."""
+    return [case if case in everyday else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+
+
+KINDS = ("normal", "heavy tails", "uneven", "outliers", "bimodal", "drift", "wandering", "autocorrelated")
+
+
 @pytest.mark.parametrize(
-    "kind", ["normal", "heavy tails", "uneven", "outliers", "bimodal", "drift", "wandering", "autocorrelated"]
+    ("kind", "deviation"),
+    sweep(
+        product(KINDS, (QUIET, 0.03)),
+        everyday=[("normal", QUIET), ("heavy tails", 0.03), ("wandering", QUIET), ("autocorrelated", 0.03)],
+    ),
 )
-@pytest.mark.parametrize("deviation", [QUIET, 0.03])
 def test_whole_comparisons_of_equal_sides_raise_at_most_one_alarm_in_a_hundred(kind, deviation):
     comparisons = 300
     # Of 300 comparisons at a true rate of 1 %, more than 7 alarms come up in about 1 % of experiments.
     assert alarms(kind, configurations=20, deviation=deviation, comparisons=comparisons) <= 7
 
 
-@pytest.mark.parametrize("configurations", [1, 3, 8, 60])
+@pytest.mark.parametrize("configurations", [1, 8, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 60))])
 def test_the_rate_of_alarms_holds_however_many_configurations_are_compared(configurations):
     assert alarms("normal", configurations=configurations, deviation=0.01, comparisons=200) <= 6
     assert alarms("normal", configurations=configurations, deviation=0.05, comparisons=100) <= 4
@@ -50,11 +63,14 @@ def test_the_rate_of_alarms_holds_however_many_configurations_are_compared(confi
 
 @pytest.mark.parametrize(
     ("kind", "configurations"),
-    [
-        *(("normal", number) for number in (1, 3, 20, 60)),
-        *(("heavy tails", number) for number in (1, 20, 60)),
-        ("autocorrelated", 20),
-    ],
+    sweep(
+        [
+            *(("normal", number) for number in (1, 3, 20, 60)),
+            *(("heavy tails", number) for number in (1, 20, 60)),
+            ("autocorrelated", 20),
+        ],
+        everyday=[("normal", 1), ("normal", 20), ("heavy tails", 20)],
+    ),
 )
 def test_a_quiet_machine_finds_19_of_20_slowdowns_of_5_per_cent_with_three_rounds(kind, configurations):
     assert (
