@@ -23,7 +23,7 @@ from claimbench.bench.core.terminal import print_json
 if TYPE_CHECKING:
     from claimbench.bench.core.listener import Listener
     from claimbench.bench.watch.nightly.night import Result
-    from claimbench.bench.watch.nightly.night_files import Night
+    from claimbench.bench.store.night_files import Night
     from claimbench.bench.watch.regress.findings import RegressionReport
 
 EXAMPLES = (
@@ -105,7 +105,7 @@ def _finish(night: Night, outcome: RegressionReport | None, results: Path, liste
     from claimbench.bench.store.jsonl import write_whole
     from claimbench.bench.watch.nightly import issue as issues
     from claimbench.bench.watch.nightly.markdown import render
-    from claimbench.bench.watch.nightly.night_files import file_of
+    from claimbench.bench.store.night_files import file_of
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())
