@@ -18,6 +18,16 @@ leaderboard = typer.Typer(
     cls=CommandGroup, help="Stored records as a site: build it, look at it, publish it.", no_args_is_help=True
 )
 
+Address = Annotated[
+    str,
+    value(
+        "--address",
+        takes="URL",
+        panel=OUTPUT,
+        help="Web address of the site, for previews, badges and the feed; else its GitHub Pages.",
+    ),
+]
+
 BUILD = examples("bench leaderboard build --out site     (then open site/index.html in a browser)")
 SERVE = examples("bench leaderboard serve", "bench leaderboard serve --port 0")
 PUBLISH = examples(
@@ -39,6 +49,7 @@ def build(
         Path,
         value("--out", takes="FOLDER", panel=OUTPUT, help="Folder for the site: empty, new, or a site to replace."),
     ],
+    address: Address = "",
     results: Results = Path(RESULTS),
 ) -> None:
     """Build the site; it needs no server and loads nothing from another host."""
@@ -46,7 +57,7 @@ def build(
     from claimbench.bench.publish.site.folder import check
 
     check(out)
-    made = site.build(_source(results), out)
+    made = site.build(_source(results, address), out)
     _tell(made)
     typer.echo(f"{made.pages} pages from {made.records} records: open {out / 'index.html'}")
 
@@ -93,6 +104,7 @@ def publish(
         value("--archive", takes="FILE", panel=OUTPUT, help="A .tar.gz or .zip to write, instead of a branch."),
     ] = None,
     dry_run: Annotated[bool, flag("--dry-run", OUTPUT, "Say what would change, and change nothing.")] = False,
+    address: Address = "",
     results: Results = Path(RESULTS),
 ) -> None:
     """Publish the site with its records. What others have published meanwhile is kept, and shown too."""
@@ -105,20 +117,20 @@ def publish(
         raise UserError("--to and --archive are two places to publish to: choose one")
     if to is not None:
         check(to)
-        said = publishing.to_folder(_source(results), to, dry_run=dry_run)
+        said = publishing.to_folder(_source(results, address), to, dry_run=dry_run)
     elif archive is not None:
         publishing.check_archive(archive)
-        said = publishing.to_archive(_source(results), archive, dry_run=dry_run)
+        said = publishing.to_archive(_source(results, address), archive, dry_run=dry_run)
     else:
         Branch(Path.cwd(), remote, branch).check()
-        said = publishing.to_branch(_source(results), Path.cwd(), remote, branch, dry_run=dry_run)
+        said = publishing.to_branch(_source(results, address), Path.cwd(), remote, branch, dry_run=dry_run)
     typer.echo(said)
 
 
-def _source(results: Path) -> SiteSource:
+def _source(results: Path, address: str = "") -> SiteSource:
     from claimbench.bench.publish.site.source import SiteSource
 
-    return SiteSource.installed(results)
+    return SiteSource.installed(results, address)
 
 
 def _tell(made: object) -> None:

@@ -31,8 +31,8 @@ from claimbench.bench.core.terminal import print_json
 
 if TYPE_CHECKING:
     from claimbench.bench.core.listener import Listener
+    from claimbench.bench.store.night_files import Night
     from claimbench.bench.watch.nightly.night import Result
-    from claimbench.bench.watch.nightly.night_files import Night
     from claimbench.bench.watch.regress.findings import RegressionReport
 
 EXAMPLES = examples(
@@ -141,9 +141,9 @@ def _accept(results: Path, device: str) -> None:
 def _finish(night: Night, outcome: RegressionReport | None, results: Path, listener: Listener | None) -> None:
     """Write the summary, and the issue if a listener to tell of it is given."""
     from claimbench.bench.store.jsonl import write_whole
+    from claimbench.bench.store.night_files import file_of
     from claimbench.bench.watch.nightly import issue as issues
     from claimbench.bench.watch.nightly.markdown import render
-    from claimbench.bench.watch.nightly.night_files import file_of
 
     page = render(night, outcome)
     write_whole(file_of(results, night).with_suffix(".md"), page.encode())

@@ -131,7 +131,10 @@ class Variant(PaperSection):
         task: its own, if that is not the paper's task; that task then builds its network.
         checkpoint: the official weights, if published.
         reported: every figure stated for it.
-        pretraining: the data set of the weights before fine-tuning; empty for none stated.
+        pretraining: the data that the model of its first reported scores was trained on before the data set of these;
+            ``none`` if there were none. Empty if no source says.
+        token_labels: whether its training used labels of positions beside those of pictures; None if no source says.
+        distilled: whether it learned from a teacher's outputs; None if no source says.
     """
 
     name: Name
@@ -143,8 +146,10 @@ class Variant(PaperSection):
     task: Name | None = None
     checkpoint: Checkpoint | None = None
     reported: tuple[Reported, ...] = ()
-    note: str = ""
     pretraining: str = ""
+    token_labels: bool | None = None
+    distilled: bool | None = None
+    note: str = ""
 
 
 class Baseline(PaperSection):

@@ -93,10 +93,36 @@ _TASKS: tuple[tuple[str, str, str], ...] = (
 """Parts of names that tell the task: (part, title, requirements of a measurement)."""
 
 
+_DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
+_TITLES = {
+    **{f"{part}_top1": f"DomainNet {part.title()} top-1" for part in _DOMAINS},
+    "cityscapes_test_miou": "Cityscapes test, mIoU",
+    "fid_50k": "FID of 50,000 pictures",
+    "fid_delta": "FID less that of the baseline",
+    "forward_m": "Forward or backward pass (M)",
+    "normalised_train_time": "Training time, relative",
+    "pascal_context_miou": "PASCAL-Context, mIoU",
+    "person_part_miou": "PASCAL-Person-Part, mIoU",
+    "seconds_per_epoch": "Training time of an epoch (s)",
+    "seconds_to_converge": "Training time (s)",
+    "speedup_pct": "Speed-up (%)",
+    "speedup_vs_deit_base_pct": "Speed-up over DeiT-B (%)",
+    "voc12_test_miou": "VOC 2012 test, mIoU",
+    "voc12_test_miou_crf": "VOC 2012 test, mIoU after the CRF",
+}
+"""Titles of reported metrics that nothing measures and whose names do not read as words."""
+
+
 def quantity(name: str) -> Quantity:
     """Return a reported metric; one of an unknown name is not measured, and names the requirements of a measurement."""
     if name in QUANTITIES:
         return QUANTITIES[name]
+    if name in _TITLES:
+        return replace(_unmeasured(name), title=_TITLES[name])
+    return _unmeasured(name)
+
+
+def _unmeasured(name: str) -> Quantity:
     for part, title, needs in _TASKS:
         if part in name.lower():
             rest = name.lower().replace(part, "").replace("__", "_").strip("_").replace("_", " ")

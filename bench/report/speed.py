@@ -61,6 +61,12 @@ class TimedPair:
 _OPPOSITE: dict[statistics.Verdict, statistics.Verdict] = {"faster": "slower", "slower": "faster"}
 
 
+def is_official(subject: str) -> bool:
+    """Whether a subject is a copy of the official code: a file named ``official*.py`` that ``--against`` was given."""
+    file, found, _ = subject.partition(".py:")
+    return bool(found) and file.rpartition("/")[2].startswith("official")
+
+
 def pairs(figures: Iterable[Figure]) -> list[TimedPair]:
     """Compare the times of every two subjects that one run timed under the same conditions."""
     groups: dict[tuple[object, ...], list[Figure]] = {}

@@ -55,13 +55,13 @@ def page(found: Sequence[Summary], facts: Facts, device: str) -> str:
     rows = [_page_row(s, facts(s.paper)) for s in found if s.difference is not None]
     if rows:
         parts += ["## Does the block help?", _table(PAGE_TITLES, rows)]
-    costs = [(s.subject, _data(s), *_cells(arm)) for s in found for arm in s.arms]
+    costs = [(s.subject, data_text(s), *cells(arm)) for s in found for arm in s.arms]
     if costs:
         parts += ["## What each arm took", _table(COST_TITLES, costs)]
-    notes = [f"{s.subject}: {note}" for s in found for note in _notes(s, facts(s.paper) if s.paper else None)]
+    notes = [f"{s.subject}: {note}" for s in found for note in remarks(s, facts(s.paper) if s.paper else None)]
     settings = dict.fromkeys(f"{s.setting.dataset}, {s.setting.says()}" for s in found)
     data = dict.fromkeys(f"{s.setting.dataset}: {KNOWN[s.setting.dataset].about}" for s in found)
-    where = dict.fromkeys(_where(s) for s in found)
+    where = dict.fromkeys(where_text(s) for s in found)
     for heading, lines in (("Notes", notes), ("How it was trained", [*settings, *data, *where])):
         if lines:
             parts += [f"## {heading}", "\n".join(f"- {markdown.escape(line)}" for line in lines)]
@@ -71,7 +71,7 @@ def page(found: Sequence[Summary], facts: Facts, device: str) -> str:
 def sentences(found: Sequence[Summary]) -> dict[str, str]:
     """Return a sentence on the study of each paper, its data and its verdict; of several the last."""
     known = [(s, s.difference) for s in found if s.difference is not None]
-    return {s.paper: f"small-scale study, {_data(s)}: {_difference(d)}: {s.verdict}" for s, d in known}
+    return {s.paper: f"small-scale study, {data_text(s)}: {difference_text(d)}: {s.verdict}" for s, d in known}
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
@@ -84,16 +84,16 @@ def _terminal(summary: Summary, study: Study | None) -> list[RenderableType]:
     title = f"\n{summary.subject}: {study.block} against {study.counterpart}" if study else f"\n{summary.subject}"
     parts: list[RenderableType] = [
         Text(clean(title).strip(), style="bold"),
-        _dim(f"  {_data(summary)}; {_where(summary)}"),
+        _dim(f"  {data_text(summary)}; {where_text(summary)}"),
     ]
     if summary.arms:
-        arms = table(TITLES, [_cells(arm) for arm in summary.arms], columns() - 2, right=TITLES[1:])
+        arms = table(TITLES, [cells(arm) for arm in summary.arms], columns() - 2, right=TITLES[1:])
         parts.append(Padding(arms, (0, 0, 0, 2)))
     if summary.difference is not None:
-        line = Text(f"  Difference {_difference(summary.difference)}, {_seeds(summary)}: ")
+        line = Text(f"  Difference {difference_text(summary.difference)}, {seeds_text(summary)}: ")
         line.append(summary.verdict, style=COLOURS[summary.difference.verdict])
         parts.append(line)
-    parts += [_dim(f"  {clean(note)}") for note in _notes(summary, study)]
+    parts += [_dim(f"  {clean(note)}") for note in remarks(summary, study)]
     return [*parts, Text("")]
 
 
@@ -101,7 +101,8 @@ def _dim(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def _cells(arm: Arm) -> tuple[str, ...]:
+def cells(arm: Arm) -> tuple[str, ...]:
+    """Return an arm as cells under :data:`TITLES`."""
     spread = "" if arm.accuracy.deviation is None else f" +- {arm.accuracy.deviation:.2f}"
     return (
         arm.name,
@@ -118,13 +119,13 @@ def _page_row(summary: Summary, study: Study | None) -> tuple[str, ...]:
     assert summary.difference is not None
     return (
         summary.subject,
-        _data(summary),
+        data_text(summary),
         study.block if study else "",
         study.counterpart if study else "",
-        _cells(block)[1].removesuffix(" %"),
-        _cells(counterpart)[1].removesuffix(" %"),
-        _difference(summary.difference),
-        _seeds(summary),
+        cells(block)[1].removesuffix(" %"),
+        cells(counterpart)[1].removesuffix(" %"),
+        difference_text(summary.difference),
+        seeds_text(summary),
         summary.verdict,
     )
 
@@ -134,14 +135,16 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(cells, headers=titles, tablefmt="pipe", disable_numparse=True)
 
 
-def _difference(found: PairedDifference) -> str:
+def difference_text(found: PairedDifference) -> str:
+    """Return a difference in points, with the interval over other seeds and pictures, then that over seeds alone."""
     if found.low is None or found.high is None or found.seeds_low is None or found.seeds_high is None:
         return f"{found.value:+.2f}, no interval from one seed"
     near = f"[{found.seeds_low:+.2f} to {found.seeds_high:+.2f}]"
     return f"{found.value:+.2f}, {found.low:+.2f} to {found.high:+.2f} {near}"
 
 
-def _seeds(summary: Summary) -> str:
+def seeds_text(summary: Summary) -> str:
+    """Return in how many seeds the block is ahead; the summary has a difference."""
     assert summary.difference is not None
     each = summary.difference.each
     better = sum(value > 0 for value in each)
@@ -154,11 +157,13 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _data(summary: Summary) -> str:
+def data_text(summary: Summary) -> str:
+    """Return the data set, the effort and the length of the trainings."""
     return f"{summary.setting.dataset}, {summary.setting.effort}, {summary.setting.epochs} epochs"
 
 
-def _where(summary: Summary) -> str:
+def where_text(summary: Summary) -> str:
+    """Return the circumstances of the trainings."""
     threads = f", {summary.threads} thread{'s' * (summary.threads > 1)} a training" if summary.threads else ""
     commit = f"commit {summary.commit[:12]}{'+dirty' * summary.commit.endswith('+dirty')}" if summary.commit else ""
     facts = (f"{summary.device}, {summary.precision}{threads}", commit, summary.day, f"run {summary.run}")
@@ -173,7 +178,7 @@ def _others(summary: Summary) -> list[str]:
     ]
 
 
-def _notes(summary: Summary, study: Study | None) -> list[str]:
+def remarks(summary: Summary, study: Study | None) -> list[str]:
     """Return further remarks, a sentence each."""
     unpaired = ", ".join(map(str, summary.unpaired))
     return [

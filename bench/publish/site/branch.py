@@ -144,7 +144,7 @@ class Branch:
 
 
 _NOBODY = {"NAME": "claimbench", "EMAIL": "claimbench@localhost"}
-_FORMERLY = frozenset(("assets", "data", "papers", "machines", "operators", "results"))
+_FORMERLY = frozenset(("assets", "badges", "data", "papers", "machines", "operators", "results"))
 """Folders that sites have or had: one that a new site lacks is removed from the branch."""
 
 _RACES = (

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from claimbench.bench import tasks
-from claimbench.bench.papers.spec import Paper, Variant
+from claimbench.bench.papers.spec import Paper, Study, Variant
+from claimbench.bench.publish.site.badges import badge_text
+from claimbench.bench.publish.site.front import findings, off_figures
 from claimbench.bench.publish.site.gather import Material, PaperResults
 from claimbench.bench.publish.site.machines import MachinePage
+from claimbench.bench.publish.site.nights import night_lines
 from claimbench.bench.publish.site.operators import Operator
 from claimbench.bench.publish.site.page_rows import counts
+from claimbench.bench.report import study
+from claimbench.bench.training.study.summary import Summary
 
 Rows = list[dict[str, Any]]
 
 
 def overview(
-    material: Material, rows: Mapping[str, Rows], machines: list[MachinePage], operators: list[Operator]
+    material: Material,
+    rows: Mapping[str, Rows],
+    machines: list[MachinePage],
+    operators: list[Operator],
+    downloads: list[str],
 ) -> dict[str, Any]:
-    """Return the variables of the pages about all papers."""
-    tasks: dict[str, list[dict[str, Any]]] = {}
-    for result in material.papers:
-        tasks.setdefault(result.paper.task, []).append(_summary(result, rows[result.paper.id]))
-    every = [line["counts"] for lines in tasks.values() for line in lines]
-    total = {name: sum(counted[name] for counted in every) for name in ("agrees", "differs", "open", "silent")}
+    """Return the variables of the pages about all papers; ``downloads`` are the files of all rows in ``data/``."""
+    papers = sorted(material.papers, key=lambda result: result.paper.id)
+    lines = [_summary(result, rows[result.paper.id]) for result in papers]
+    facts = {result.paper.id: result.paper.study for result in material.papers}
+    total = Counter[str]()
+    for line in lines:
+        total.update(line["counts"])
     return {
-        "tasks": tasks,
+        "lines": lines,
+        "tasks": sorted({line["task"] for line in lines}),
         "total": total,
+        "findings": findings(material),
+        "studies": [_study(summary, facts.get(summary.paper)) for summary in material.studies],
+        "nights": night_lines(material.nights),
+        "downloads": downloads,
         "material": material,
         "machines_found": machines,
         "operators_found": operators,
@@ -37,25 +53,54 @@ def overview(
 def _summary(result: PaperResults, rows: Rows) -> dict[str, Any]:
     paper = result.paper
     verdicts = [claim.verdict for claim in result.report.claims]
-    parity = [row for row in rows if row["key"] == "parity" and row["value"] is not None]
     return {
         "paper": paper,
+        "task": result.report.task or paper.task,
+        "off": off_figures(result),
         "known": result.known,
         "counts": counts(rows),
         "variants": len(paper.variants),
         "claims": {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(sorted(verdicts))},
-        "parity": sum(row["group"] == "agrees" for row in parity),
-        "parity_failed": sum(row["group"] != "agrees" for row in parity),
         "devices": result.devices,
     }
 
 
-def paper(result: PaperResults, rows: Rows) -> dict[str, Any]:
-    """Return the variables of a paper's page."""
+def _study(summary: Summary, facts: Study | None) -> dict[str, Any]:
+    """Return a study as its page shows it: the two arms, the difference and the remarks."""
+    found = summary.difference
     return {
+        "paper": summary.paper,
+        "subject": summary.subject,
+        "device": summary.device,
+        "verdict": found.verdict if found else "",
+        "says": summary.verdict,
+        "difference": study.difference_text(found) if found else "",
+        "value": found.value if found else None,
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "seeds": study.seeds_text(summary) if found else "",
+        "block": facts.block if facts else "",
+        "counterpart": facts.counterpart if facts else "",
+        "data": study.data_text(summary),
+        "where": study.where_text(summary),
+        "arms": [study.cells(arm) for arm in summary.arms],
+        "remarks": study.remarks(summary, facts),
+        "settings": summary.setting.says(),
+    }
+
+
+def paper(result: PaperResults, rows: Rows, studies: Iterable[Summary], address: str, page: str) -> dict[str, Any]:
+    """Return the variables of a paper's page; ``page`` is its file's name, and ``address`` that of the site."""
+    counted = counts(rows)
+    says = badge_text(counted)
+    return {
+        "studies": [_study(found, result.paper.study) for found in studies if found.paper == result.paper.id],
+        "badge": says,
+        "badge_code": f"[![claimbench: {says}]({address}badges/{page}.svg)]({address}papers/{page}.html)",
         "result": result,
         "paper": result.paper,
-        "counts": counts(rows),
+        "counts": counted,
+        "off": off_figures(result),
         "claims": result.report.claims,
         "variants": [_variant(result.paper, variant, rows) for variant in result.paper.variants],
         "setups": result.report.setups,

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.grouping import grouped
 from claimbench.bench.core.records import Record
 from claimbench.bench.measure.operators import kernel_log
@@ -15,9 +17,12 @@ from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.sanitising import words
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import Report, measured_beside, report
-from claimbench.bench.store import counted, outcomes
+from claimbench.bench.store import counted, night_files, outcomes
 from claimbench.bench.store.encoding import StoredRecord
+from claimbench.bench.store.night_files import Night
 from claimbench.bench.store.store import SkippedLine, Store
+from claimbench.bench.training.study.study_run import store as study_store
+from claimbench.bench.training.study.summary import Summary, summaries
 
 MOST_SIDE_BY_SIDE = 20
 """Models that one run timed together, beyond which their speeds are not set against one another in pairs."""
@@ -65,6 +70,9 @@ class Material:
         environments: the environments that figures were measured in, by digest.
         problems: parts of the store that could not be read, one sentence each.
         records: the number of records; ``newest`` is the time of the last.
+        runs: the records of each run.
+        studies: the small-scale studies.
+        nights: the nights of every device.
     """
 
     papers: list[PaperResults]
@@ -75,6 +83,8 @@ class Material:
     records: int
     newest: str = ""
     runs: Mapping[str, Sequence[StoredRecord]] = field(default_factory=dict)
+    studies: Sequence[Summary] = ()
+    nights: Sequence[Night] = ()
 
 
 def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | None = None) -> Material:
@@ -102,16 +112,39 @@ def gather(store: Store, papers: Iterable[Paper], broken: Mapping[str, str] | No
     kernels = {device: kernel_log.newest(store.root, device) for device in kernel_log.devices(store.root)}
     digests = {figure.environment for result in found for figure in result.figures}
     digests |= {str(row.get("environment", "")) for rows in kernels.values() for row in rows}
+    studies, unread = _studies(store.root)
+    nights, damaged = _nights(store.root)
     return Material(
         papers=found,
         broken=broken or {},
         kernels=kernels,
         environments={digest: store.environment(digest) for digest in sorted(digests)},
-        problems=[_inside(store, problem) for problem in (*store.problems, *problems)],
+        problems=[_inside(store, problem) for problem in (*store.problems, *problems, *unread, *damaged)],
         records=len(records),
         newest=max((record.time for record in records), default=""),
         runs=by_run,
+        studies=studies,
+        nights=nights,
     )
+
+
+def _studies(root: Path) -> tuple[list[Summary], list[SkippedLine]]:
+    """Return the summaries of the studies; none if a record of them makes no sense."""
+    store = study_store(root)
+    try:
+        return summaries(store), store.problems
+    except _BROKEN as error:
+        return [], [SkippedLine("studies", f"a record makes no sense ({type(error).__name__}: {error})")]
+
+
+def _nights(root: Path) -> tuple[list[Night], list[SkippedLine]]:
+    found, problems = [], []
+    for path in sorted((root / night_files.FOLDER).glob("*/*.json")):
+        try:
+            found.append(night_files.load(path))
+        except UserError:
+            problems.append(SkippedLine(str(path), "the night is damaged"))
+    return found, problems
 
 
 def _place(record: StoredRecord) -> str:

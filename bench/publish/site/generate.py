@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.text import flat
-from claimbench.bench.publish.site import assets, charts, context
+from claimbench.bench.publish.site import assets, context, preview
+from claimbench.bench.publish.site.badges import badge
 from claimbench.bench.publish.site.folder import replacing
 from claimbench.bench.publish.site.gather import Material, gather
 from claimbench.bench.publish.site.machines import machine_rows, machines
 from claimbench.bench.publish.site.operators import operators
-from claimbench.bench.publish.site.page_rows import paper_rows
+from claimbench.bench.publish.site.page_rows import counts, paper_rows
 from claimbench.bench.publish.site.pages import Pages
 from claimbench.bench.publish.site.points import points
 from claimbench.bench.publish.site.sanitising import page_names, script
@@ -53,16 +54,20 @@ def write(source: SiteSource, folder: Path) -> Site:
         "machines": page_names(machine.device for machine in found),
         "operators": page_names(operator.name for operator in timed),
     }
-    pages = Pages(folder, names)
-    assets.write(folder / "assets", charts.charts())
-    (folder / "data").mkdir()
-    _data(folder, "points", pages=names["papers"], **_points(*points(material.papers)))
+    pages = Pages(folder, names, source.repository, source.address)
+    assets.write(folder / "assets")
+    for name in ("badges", "data"):
+        (folder / name).mkdir()
+    titles = {result.paper.task: result.report.task for result in material.papers if result.report.task}
+    _data(folder, "points", pages=names["papers"], tasks=titles, **_points(*points(material.papers)))
     for result in material.papers:
         name, mine = result.paper.id, rows[result.paper.id]
         known = _environments(material, {str(row.get("environment", "")) for row in mine})
         shown = {"rows": mine, "environments": known, "history": history(store, result)}
         _data(folder, f"paper-{names['papers'][name]}", **shown, **_points(*points([result])))
-        pages.one("paper", name, **context.paper(result, mine))
+        page = names["papers"][name]
+        pages.one("paper", name, **context.paper(result, mine, material.studies, source.address, page))
+        (folder / "badges" / f"{page}.svg").write_text(badge(counts(mine)), encoding="utf-8")
     for machine in found:
         mine = machine_rows(material.papers, machine.device, rows)
         _data(folder, f"machine-{names['machines'][machine.device]}", rows=mine, pages=names["papers"])
@@ -71,9 +76,21 @@ def write(source: SiteSource, folder: Path) -> Site:
         known = _environments(material, {row["environment"] for row in operator.rows})
         _data(folder, f"operator-{names['operators'][operator.name]}", rows=operator.rows, environments=known)
         pages.one("operator", operator.name, operator=operator)
-    overview = context.overview(material, rows, found, timed)
-    for name in ("index.html", "compare.html", "about.html"):
+    downloads = sorted(path.name for path in (folder / "data").glob("claimbench.*"))
+    overview = context.overview(material, rows, found, timed, downloads)
+    for name in ("index.html", "compare.html", "studies.html", "regressions.html", "about.html"):
         pages.root(name, **overview)
+    pages.feed(overview["nights"], material.newest)
+    total, models = overview["total"], overview["models"]
+    preview.write(
+        folder / "preview.png",
+        "Do the papers' numbers hold today?",
+        [
+            f"{len(material.papers)} papers, {models} models",
+            f"{total['holds']} figures hold, {total['explained']} are explained, {total['off']} are off",
+            f"equal to the official code in {total['parity']} of {total['compared']} models",
+        ],
+    )
     (folder / ".nojekyll").touch()
     return Site(pages.written, material.records, material.problems)
 

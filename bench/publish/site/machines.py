@@ -85,7 +85,7 @@ def machine_rows(
     """Return the measured rows of a machine, each with the paper whose page holds its evidence."""
     fields = (
         "id", "model", "form", "metric", "key", "conditions", "measured", "value", "low", "high", "unit", "verdict",
-        "group", "detail", "precision", "batch", "mode", "time", "run",
+        "degree", "detail", "precision", "batch", "mode", "time", "run",
     )  # fmt: skip
     return [
         {"paper": result.paper.id, **{name: row.get(name) for name in fields}}

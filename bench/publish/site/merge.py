@@ -9,7 +9,7 @@ import orjson
 
 from claimbench.bench.store import jsonl
 
-FOLDERS = ("records", "samples", "environments", "kernels", "claims", "explained")
+FOLDERS = ("records", "samples", "environments", "kernels", "claims", "explained", "studies", "nights")
 """The folders of a store that are published: the records and the evidence behind them."""
 
 _NEWEST_LAST = {"kernels": "time", "claims": "run"}
@@ -20,7 +20,8 @@ def merge(published: Path, own: Path, out: Path) -> None:
     """Write the union of two stores into ``out``; either may be absent.
 
     Lines of JSON are united: the published first, then one's own that are not among them. Torn lines and links are left
-    out. Of a whole file (an environment, whose name is the digest of its content) the published one stays.
+    out. Of a whole file (an environment, whose name is the digest of its content) the published one stays, but of a
+    night one's own, which may have been accepted since.
     """
     for folder in FOLDERS:
         names = {path.relative_to(root) for root in (published, own) for path in _files(root / folder, root)}
@@ -31,7 +32,7 @@ def merge(published: Path, own: Path, out: Path) -> None:
             if name.suffix == ".jsonl":
                 target.write_bytes(b"".join(line + b"\n" for line in _united(sources, _NEWEST_LAST.get(folder))))
             else:
-                shutil.copyfile(sources[0], target)
+                shutil.copyfile(sources[-1 if folder == "nights" else 0], target)
 
 
 def _files(folder: Path, root: Path) -> list[Path]:

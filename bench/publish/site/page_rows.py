@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from claimbench.bench.publish.site.gather import PaperResults
 from claimbench.bench.publish.site.reproduce import command
 from claimbench.bench.report.rows import Row
-from claimbench.bench.report.verdicts import AGREES
-
-GROUPS = {
-    **dict.fromkeys(AGREES, "agrees"),
-    "differs": "differs",
-    "not comparable": "open",
-    "not measured": "open",
-    "not reported": "silent",
-}
-"""The outcome of a verdict: the figure stands, it does not, nobody can say yet, or nobody reports one."""
+from claimbench.bench.report.verdicts import Degree
 
 _OF_ROW = (
-    "conditions", "reported", "source", "measured", "value", "low", "high", "unit", "verdict", "detail", "relative",
+    "conditions", "reported", "source", "measured", "value", "low", "high", "unit", "verdict", "degree", "detail",
+    "relative",
 )  # fmt: skip
 _OF_FIGURE = (
     "device", "method", "status", "rounds", "samples", "spread", "run", "time", "commit", "environment",
@@ -55,7 +47,6 @@ def _row(result: PaperResults, row: Row) -> dict[str, Any]:
         "metric": row.title,
         "key": row.metric,
         **{name: getattr(row, name) for name in _OF_ROW},
-        "group": GROUPS.get(row.verdict, "open"),
         "notes": list(row.notes),
         "command": command(result.paper, row) if result.known else "",
         **dict.fromkeys(("device", "precision", "batch", "mode"), ""),
@@ -73,8 +64,15 @@ def _row(result: PaperResults, row: Row) -> dict[str, Any]:
 
 
 def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the numbers of rows that agree, differ, are open and are reported by nobody."""
-    found = dict.fromkeys(("agrees", "differs", "open", "silent"), 0)
+    """Return the number of rows of each degree, without those of parity.
+
+    ``parity`` is the number of models that equal the official code, and ``compared`` that of all compared with it.
+    """
+    found = dict.fromkeys((*get_args(Degree), "parity", "compared"), 0)
     for row in rows:
-        found[row["group"]] += 1
+        if row["key"] != "parity":
+            found[row["degree"]] += 1
+        elif row["value"] is not None:
+            found["compared"] += 1
+            found["parity"] += row["degree"] == "holds"
     return found

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from claimbench.bench import tasks
 from claimbench.bench.core.grouping import grouped
-from claimbench.bench.core.quantities import TRAINING, Quantity, sampled
+from claimbench.bench.core.quantities import TRAINING, sampled
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.papers.spec import InputSpec, Paper, Reported
 from claimbench.bench.publish.site.gather import PaperResults
@@ -46,6 +47,8 @@ class Point:
     Attributes:
         paper, task, model, form: the model, and the paper and task that it belongs to.
         evidence: ``measured`` or ``reported``.
+        own: whether it is the paper's own model, and not one that the paper compares itself with.
+        pretraining, token_labels, distilled: as its variant states; empty if that is not known.
         device, precision, batch, mode: of its runs; empty if they play no part or are not stated.
         size: the input, as its task prints it.
         values: (value, low, high, ``m`` or ``r``) by axis, in the axis's unit.
@@ -58,6 +61,10 @@ class Point:
     model: str
     form: str
     evidence: str
+    own: bool = True
+    pretraining: str = ""
+    token_labels: str = ""
+    distilled: str = ""
     device: str = ""
     precision: str = ""
     batch: str = ""
@@ -87,7 +94,14 @@ def _order(axis: Axis) -> tuple[int, int, str]:
 
 
 def _measured(result: PaperResults, axes: dict[str, Axis]) -> Iterator[Point]:
-    shown = [f for f in result.figures if f.value is not None and metrics.row(f.row).kind != "parity"]
+    listed = {variant.name for variant in result.paper.variants}
+    shown = [
+        figure
+        for figure in result.figures
+        if figure.value is not None
+        and metrics.row(figure.row).kind != "parity"
+        and (figure.subject in listed or figure.subject.startswith("timm:"))
+    ]
     for (subject, form), figures in grouped(shown, lambda figure: (figure.subject, figure.form)).items():
         still = [figure for figure in figures if metrics.row(figure.row).kind not in _TIMED]
         times = [figure for figure in figures if metrics.row(figure.row).kind in _TIMED]
@@ -117,7 +131,8 @@ def _point(
     settings = first.settings
     several = len({figure.form for figure in result.figures if figure.subject == subject}) > 1
     shown = form if several or _has_forms(paper, subject) else ""
-    point = Point(paper.id, paper.task, words(subject), words(shown), "measured")
+    name = result.report.baselines.get(subject, subject)
+    point = Point(paper.id, paper.task, words(name), words(shown), "measured", **_training(paper, subject))
     point.size = tasks.shown(first.options.task).size(first.sample_shape)
     if timed:
         point.device, point.precision, point.batch = first.device, words(settings.precision), str(first.batch or "")
@@ -127,7 +142,7 @@ def _point(
         point.quick = bool(settings.quick)
     same_size = [figure for figure in still if figure.sample_shape == first.sample_shape]
     for figure in (*same_size, *timed):
-        axis = _axis_of(figure)
+        axis = _axis_of(paper, figure)
         axes.setdefault(axis.key, axis)
         scale = metrics.row(figure.row).scale
         assert figure.value is not None
@@ -142,15 +157,27 @@ def _point(
     return point
 
 
-def _axis_of(figure: Figure) -> Axis:
+def _training(paper: Paper, subject: str) -> dict[str, Any]:
+    """Return what is known of the training of a model, as fields of its points."""
+    variant = next((variant for variant in paper.variants if variant.name == subject), None)
+    if variant is None:
+        return {"own": False}
+    said = {True: "yes", False: "no", None: ""}
+    return {
+        "pretraining": words(variant.pretraining),
+        "token_labels": said[variant.token_labels],
+        "distilled": said[variant.distilled],
+    }
+
+
+def _axis_of(paper: Paper, figure: Figure) -> Axis:
     """Return the axis of a measured figure. Only a score of 1,000 classes may stand where ImageNet's stand."""
     row = metrics.row(figure.row)
     base = figure.row.removesuffix(TRAINING)
     if base in IMAGENET:
         classes = figure.detail.classes or (1000 if figure.row == "top5" else None)
         if classes == 1000 and not figure.settings.quick:
-            quantity = metrics.quantity(IMAGENET[base])
-            return Axis(IMAGENET[base], quantity.title, quantity.unit, quantity.better, "quality")
+            return _reported_axis(paper, IMAGENET[base])
         what = f"{classes} classes" if classes != 1000 else "1,000 images"
         return Axis(words(f"{figure.row} {what}"), words(f"{row.title} ({what})"), row.unit, row.better, "quality")
     return _axis_of_row(figure.row, tasks.shown(figure.options.task).sample)
@@ -192,7 +219,7 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
             times = [r for r in mine if metrics.quantity(r.metric).kind in _TIMED]
             found = grouped(times, partial(_conditions, size=size))
             for timed in list(found.values()) or [[]]:
-                point = Point(paper.id, paper.task, model, form if shown else "", "reported")
+                point = Point(paper.id, paper.task, model, form if shown else "", "reported", **_training(paper, model))
                 if timed:
                     point.device, point.precision = words(timed[0].device), words(timed[0].precision)
                     point.batch = str(timed[0].batch or "")
@@ -219,7 +246,7 @@ def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> No
     if value is None:
         return
     quantity = metrics.quantity(one.metric)
-    axis = _reported_axis(paper, one.metric, quantity)
+    axis = _reported_axis(paper, one.metric)
     axes.setdefault(axis.key, axis)
     if quantity.answers and (quantity.kind != "quality" or axis.key in metrics.ROWS):
         # Printed in another unit than tables show: 22,000 (k) is 22 M.
@@ -228,10 +255,19 @@ def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> No
     point.values.setdefault(axis.key, (value, None, None, "r"))
 
 
-def _reported_axis(paper: Paper, name: str, quantity: Quantity) -> Axis:
-    """Return the axis of a reported metric: that of the measured row that answers it, unless it is a score."""
-    if quantity.answers and quantity.kind != "quality":
-        return _axis_of_row(quantity.answers[0].row, tasks.shown(paper.task).sample)
+def _reported_axis(paper: Paper, name: str) -> Axis:
+    """Return the axis of a reported metric: that of the measured row that answers it, unless other rows share that.
+
+    A score of another task's models means something else: a head on a frozen backbone reaches ImageNet's top-1 at none
+    of the backbone's cost. It stands on an axis of its own.
+    """
+    quantity, task = metrics.quantity(name), tasks.shown(paper.task)
+    if quantity.answers and quantity.answers[0].row not in IMAGENET:
+        return _axis_of_row(quantity.answers[0].row, task.sample)
+    owners = {one.name for one in tasks.known().values() if name in one.quantities}
+    if owners and task.name not in owners:
+        title = f"{quantity.title}, {task.title.lower()}"
+        return Axis(words(f"{name} {task.name}"), words(title), quantity.unit, quantity.better, quantity.kind)
     return Axis(name, quantity.title, quantity.unit, quantity.better, quantity.kind)
 
 

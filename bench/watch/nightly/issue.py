@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from claimbench.bench.core.listener import Listener
-from claimbench.bench.watch.nightly.night_files import Night
+from claimbench.bench.store.night_files import Night
 
 LONGEST = 60_000
 """GitHub takes issues of up to 65,536 characters."""

@@ -8,8 +8,8 @@ from typing import Any
 from tabulate import tabulate
 
 from claimbench.bench.report.render.markdown import escape
+from claimbench.bench.store.night_files import Night
 from claimbench.bench.watch.nightly.budget import duration
-from claimbench.bench.watch.nightly.night_files import Night
 from claimbench.bench.watch.regress import markdown
 from claimbench.bench.watch.regress.findings import RegressionReport
 

@@ -16,10 +16,11 @@ from claimbench.bench.machine.process import Stop
 from claimbench.bench.run import pipeline
 from claimbench.bench.run.request import RunRequest, resolve
 from claimbench.bench.run.run_file import RUNS, RunFile
+from claimbench.bench.store import night_files
 from claimbench.bench.store.history import History, unit_of
+from claimbench.bench.store.night_files import Night
 from claimbench.bench.store.store import Store
-from claimbench.bench.watch.nightly import budget, night_files
-from claimbench.bench.watch.nightly.night_files import Night
+from claimbench.bench.watch.nightly import budget
 from claimbench.bench.watch.regress.comparison import compare
 from claimbench.bench.watch.regress.findings import RegressionReport
 from claimbench.bench.watch.regress.sides import RecordSet, find

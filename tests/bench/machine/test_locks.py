@@ -10,7 +10,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine.locks import alone, folder_alone
 from claimbench.bench.run.run_file import RUNS, RunFile
-from claimbench.bench.watch.nightly import night_files
+from claimbench.bench.store import night_files
 
 HOLD = """
 import sys, time

@@ -109,8 +109,8 @@ def test_a_regression_ends_with_1_and_opens_one_issue_that_is_kept_up_to_date(tm
 
 
 def test_an_issue_that_is_open_is_edited_and_no_second_one_is_opened(tmp_path):
+    from claimbench.bench.store.night_files import Night
     from claimbench.bench.watch.nightly import issue
-    from claimbench.bench.watch.nightly.night_files import Night
 
     issues = fake_gh(tmp_path / "bin")
     path = os.environ["PATH"]

@@ -4,7 +4,7 @@
 const claimbench = {
   data: {},
 
-  // Take the data of a page; see bench/site/text.py.
+  // Take the data of a page; see bench/publish/site/sanitising.py.
   put(name, text) {
     claimbench.data[name] = JSON.parse(text);
   },
@@ -46,9 +46,12 @@ const claimbench = {
 
 claimbench.marks = {
   exact: ["✔", "good"], "within rounding": ["✔", "good"], "within interval": ["✔", "good"], better: ["▲", "good"],
-  differs: ["✖", "bad"], "not comparable": ["≈", "mixed"], "not measured": ["○", "quiet"], "not reported": ["–", "quiet"],
-  faster: ["▲", "good"], slower: ["▼", "bad"], same: ["=", "quiet"], ambiguous: ["≈", "mixed"],
+  explained: ["≈", "known"], off: ["✖", "bad"], "not comparable": ["○", "quiet"], "not measured": ["○", "quiet"],
+  "not reported": ["–", "quiet"], faster: ["▲", "good"], slower: ["▼", "bad"], same: ["=", "quiet"], ambiguous: ["?", "mixed"],
 };
+
+// The word for a row's verdict: a difference is either explained or off.
+claimbench.degree = (row) => (row.verdict === "differs" ? row.degree : row.verdict);
 
 // A verdict with its mark; the words are always there, so neither colour nor shape is needed to read it.
 claimbench.verdict = (text, detail) => {

@@ -37,7 +37,7 @@ claimbench.evidence = (() => {
   // The evidence of a row of a paper.
   function figure(row) {
     const body = el("div", {}, facts([
-      ["Verdict", claimbench.verdict(row.verdict, row.detail)],
+      ["Verdict", claimbench.verdict(claimbench.degree(row), row.detail)],
       ["Reported", row.reported || "nothing"],
       ["Where", row.source],
       ["Measured", row.measured || "nothing"],

@@ -21,25 +21,31 @@ document.addEventListener("DOMContentLoaded", () => {
   const status = el("p", { role: "status", class: "quiet" });
   place.replaceChildren(form, el("figure", {}, canvas, el("figcaption", {}, status)));
   const MOST = 8;
-  let drawing = Promise.resolve();
 
   function draw() {
     const fitting = lines.filter((line) => metric.fits(line) && model.fits(line) && (device.fits(line) || line.device === ""));
     const shown = [...fitting].sort((a, b) => b.points.length - a.points.length).slice(0, MOST);
-    const runs = shown.flatMap((line) => line.points.map(([time, value, low, high, run, commit]) => ({
-      time, value, low: low ?? value, high: high ?? value, run, commit: commit.slice(0, 12),
-      line: [line.form ? `${line.model} (${line.form})` : line.model, line.device, line.conditions].filter(Boolean).join(", "),
-      text: `${claimbench.number(value)} ${line.unit} ${claimbench.spread(value, low, high)}`.trim(),
-    })));
+    const drawn = shown.map((line) => {
+      const series = [line.form ? `${line.model} (${line.form})` : line.model, line.device, line.conditions].filter(Boolean).join(", ");
+      const points = line.points.map(([time, value, low, high, run, commit]) => ({
+        x: Date.parse(time), y: value, y_low: low ?? value, y_high: high ?? value, series,
+        tip: [["Line", series], ["Value", `${claimbench.number(value)} ${line.unit} ${claimbench.spread(value, low, high)}`.trim()], ["Run", run], ["Commit", commit.slice(0, 12)]],
+      }));
+      return { series, points };
+    });
+    const runs = drawn.flatMap((line) => line.points);
     const [first] = shown;
     const more = fitting.length > shown.length ? ` The ${shown.length} lines with the most runs, of ${fitting.length}: choose a model for others.` : "";
     const cut = shown.some((line) => line.left_out) ? " Each line shows its newest 200 runs." : "";
     status.textContent = first ? `${first.metric}, ${shown.length} lines, ${runs.length} figures; the band is the 95 % interval.${more}${cut}` : "Nothing fits.";
-    drawing = drawing.then(() => claimbench.chart(canvas, "history", { runs }, (spec) => {
-      spec.layer.forEach((layer) => { layer.encoding.y.title = first && first.unit ? `${first.metric} (${first.unit})` : first ? first.metric : ""; });
-    }));
+    canvas.hidden = !runs.length;
+    if (!runs.length) return;
+    claimbench.chart(canvas, {
+      label: status.textContent, height: 280, series: drawn.map((line) => line.series), lines: drawn, bands: drawn,
+      x: { title: "run", kind: "time" }, y: { title: first.unit ? `${first.metric} (${first.unit})` : first.metric, kind: "linear" },
+      points: runs.map((run) => ({ ...run, y_low: run.y, y_high: run.y })),
+    });
   }
 
-  claimbench.themed(draw);
   draw();
 });

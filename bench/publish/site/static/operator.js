@@ -58,7 +58,8 @@ document.addEventListener("DOMContentLoaded", () => {
       for (const [key, against] of [["plain", "plain PyTorch"], ["compiled", "torch.compile"]]) {
         const one = row[key];
         if (one)
-          bars.push({ problem: title(row), against, ratio: one.ratio, low: one.low ?? one.ratio, high: one.high ?? one.ratio, text: ratio(one), verdict: one.verdict });
+          bars.push({ y: title(row), series: against, x: one.ratio, x_low: one.low ?? one.ratio, x_high: one.high ?? one.ratio,
+            tip: [["Problem", title(row)], ["Against", against], ["Speed", ratio(one)], ["Verdict", one.verdict]] });
       }
     }
     return bars;
@@ -66,8 +67,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function roof(shown) {
     const points = shown.filter((row) => row.intensity && row.gflops).map((row) => ({
-      x: row.intensity, y: row.gflops, implementation: row.implementation, case: problem(row), text: `${number(row.gflops)} GFLOP/s`,
-      share: row.roofline === null ? "" : `${number(100 * row.roofline, 3)} % (${row.bound})` }));
+      x: row.intensity, y: row.gflops, series: row.implementation,
+      tip: [["Implementation", row.implementation], ["Problem", problem(row)], ["Speed", `${number(row.gflops)} GFLOP/s`],
+        ["Of the roofline", row.roofline === null ? "" : `${number(100 * row.roofline, 3)} % (${row.bound})`]] }));
     const ceilings = new Map();
     for (const row of shown)
       if (row.peak_gflops && row.peak_gbytes) ceilings.set(`${row.device}, ${row.dtype}${row.threads ? `, ${row.threads} threads` : ""}`, row);
@@ -75,28 +77,31 @@ document.addEventListener("DOMContentLoaded", () => {
     const [least, most] = [Math.min(...points.map((point) => point.x), 1) / 2, Math.max(...points.map((point) => point.x), 1) * 2];
     for (const [ceiling, row] of ceilings) {
       const ridge = row.peak_gflops / row.peak_gbytes;
-      for (const intensity of [Math.min(least, ridge / 2), ridge, Math.max(most, ridge * 2)])
-        lines.push({ x: intensity, y: Math.min(row.peak_gflops, intensity * row.peak_gbytes), ceiling });
+      const corners = [Math.min(least, ridge / 2), ridge, Math.max(most, ridge * 2)];
+      lines.push({ series: ceiling, dash: lines.length ? `${2 + 2 * lines.length} 3` : null, points: corners.map((x) => ({ x, y: Math.min(row.peak_gflops, x * row.peak_gbytes) })) });
     }
-    return { points, roof: lines };
+    return { points, lines };
   }
 
-  let drawing = Promise.resolve();
   function draw() {
     const shown = rows.filter(fits);
     const bars = speeds(shown);
     const under = roof(shown);
-    drawing = drawing.then(async () => {
-      const speedups = document.getElementById("speedups");
-      const roofline = document.getElementById("roofline");
-      if (bars.length) await claimbench.chart(speedups, "speedups", { speeds: bars, one: [{ ratio: 1 }] }, (spec) => { spec.height = 24 + 44 * new Set(bars.map((bar) => bar.problem)).size; });
-      else speedups.textContent = "No backend fits.";
-      if (under.points.length) await claimbench.chart(roofline, "roofline", under);
-      else roofline.textContent = "No timing fits.";
+    const speedups = document.getElementById("speedups");
+    const roofline = document.getElementById("roofline");
+    if (bars.length) claimbench.chart(speedups, {
+      label: "Speed against plain PyTorch and torch.compile", height: 76 + 40 * new Set(bars.map((bar) => bar.y)).size, rule: 1,
+      x: { title: "times as fast (1 is equal)", kind: "linear", zero: true }, y: { title: "", kind: "names" }, series: ["plain PyTorch", "torch.compile"], bars,
     });
+    else speedups.textContent = "No backend fits.";
+    if (under.points.length) claimbench.chart(roofline, {
+      label: "Speed against arithmetic intensity, under the ceilings of the machine", height: 320,
+      x: { title: "FLOPs a byte", kind: "log" }, y: { title: "GFLOP/s", kind: "log" },
+      series: [...new Set([...under.points, ...under.lines].map((mark) => mark.series))], ...under,
+    });
+    else roofline.textContent = "No timing fits.";
   }
   claimbench.evidence.linked(rows, claimbench.evidence.timing);
   found.redraw();
-  claimbench.themed(draw);
   draw();
 });

@@ -10,14 +10,15 @@ document.addEventListener("DOMContentLoaded", () => {
   const name = (row) => (row.form ? `${row.model} (${row.form})` : row.model);
   const paperLink = (row) => `${claimbench.root}papers/${data.pages[row.paper]}.html`;
 
+  const by = (row) => (["differs", "better"].includes(row.verdict) ? row.detail : "");
+
   const columns = [
     { key: "model", title: "Model", text: name },
     { key: "metric", title: "Metric", wide: true, text: (row) => row.metric },
     { key: "conditions", title: "Conditions", wide: true, text: (row) => row.conditions },
     { key: "reported", title: "Reported", text: (row) => row.reported, numeric: true, sort: (row) => (row.reported ? parseFloat(row.reported) : null) },
     { key: "measured", title: "Measured", text: (row) => row.measured, numeric: true, sort: (row) => row.value },
-    { key: "verdict", title: "Verdict", text: (row) => (["differs", "better"].includes(row.verdict) ? `${row.verdict} ${row.detail}` : row.verdict),
-      node: (row) => claimbench.verdict(row.verdict, ["differs", "better"].includes(row.verdict) ? row.detail : "") },
+    { key: "verdict", title: "Verdict", text: (row) => `${claimbench.degree(row)} ${by(row)}`.trim(), node: (row) => claimbench.verdict(claimbench.degree(row), by(row)) },
     { key: "why", title: "Why", hidden: true, text: (row) => row.detail || "" },
   ];
   if (onMachine) {
@@ -33,10 +34,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const shownColumns = [...columns, { key: "evidence", title: "Evidence", text: () => "", node: evidence }];
 
   const changed = () => found.redraw();
-  const groups = { agrees: "the figure stands", differs: "differs", open: "not measured or comparable", silent: "nobody reports it" };
+  const degrees = { holds: "holds", explained: "differs, explained", off: "off", open: "not measured or comparable", "not reported": "nobody reports it" };
   const menus = [
     onMachine && claimbench.menu("paper", "Paper", rows, (row) => row.paper, changed),
-    claimbench.menu("verdict", "Verdict", rows, (row) => row.group, changed, { titles: groups }),
+    claimbench.menu("verdict", "Verdict", rows, (row) => row.degree, changed, { titles: degrees }),
     claimbench.menu("model", "Model", rows, (row) => row.model, changed),
     claimbench.menu("metric", "Metric", rows, (row) => row.metric, changed),
     !onMachine && claimbench.menu("device", "Machine", rows, (row) => row.device, changed),
@@ -67,5 +68,8 @@ document.addEventListener("DOMContentLoaded", () => {
   controls.append(found.search("Search"), ...menus.map((menu) => menu.label), reset);
   place.append(claimbench.export.buttons(exported, place.dataset.file));
   found.redraw();
+  const seen = () => { if (state.get("verdict")) place.scrollIntoView(); }; // a link to some of the rows
+  state.changed(seen);
+  seen();
   if (!onMachine) claimbench.evidence.linked(rows, show);
 });

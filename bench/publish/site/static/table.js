@@ -2,6 +2,14 @@
 // the address.
 "use strict";
 
+// Rows without a number stand last, whichever way they are sorted.
+const blankLast = (sign) => (a, b) => {
+  const blanks = [a, b].map((value) => value === null || value === "" || value === undefined);
+  if (blanks[0] || blanks[1]) return blanks[0] - blanks[1];
+  return sign * (a - b);
+};
+DataTable.type("blanks-last", { order: { asc: blankLast(1), desc: blankLast(-1) } });
+
 // Columns are {key, title, numeric, hidden, text(row), node(row), sort(row)}; node, if given, makes what is shown, and
 // text is what searching and exporting see.
 claimbench.table = (element, columns, rows, options) => {
@@ -18,17 +26,14 @@ claimbench.table = (element, columns, rows, options) => {
     columns: columns.map((column) => ({
       title: claimbench.html(column.title),
       name: column.key,
-      type: column.numeric ? "num" : "string",
+      type: column.numeric ? "blanks-last" : "string",
       visible: !column.hidden,
-      className: column.numeric ? "numeric" : column.wide ? "wide" : column.short ? "short" : "",
+      className: [`c-${column.key}`, column.numeric ? "numeric" : column.wide ? "wide" : column.short ? "short" : ""].join(" "),
       orderSequence: column.numeric ? ["desc", "asc"] : ["asc", "desc"],
       data: null,
       render: (_, type, row) => {
         if (type === "display") return column.node ? column.node(row) : document.createTextNode(column.text(row));
-        if (type === "sort" || type === "type") {
-          const found = value(column, row);
-          return column.numeric && (found === null || found === "" || found === undefined) ? -Infinity : found;
-        }
+        if (type === "sort" || type === "type") return value(column, row);
         return plain(column.text(row));
       },
     })),
@@ -108,7 +113,8 @@ claimbench.menu = (name, label, rows, of, changed, { all = "all", titles = {}, i
     state.set(name, select.value, initial);
     changed();
   } });
-  if (all) select.append(el("option", { value: "" }, all));
+  const any = initial && all ? "*" : ""; // an empty value is not kept in the address
+  if (all) select.append(el("option", { value: any }, all));
   values.forEach((value) => select.append(el("option", { value }, claimbench.own(titles, value) || String(value))));
   const read = () => {
     select.value = state.get(name, initial);
@@ -116,7 +122,7 @@ claimbench.menu = (name, label, rows, of, changed, { all = "all", titles = {}, i
   };
   read();
   state.changed(() => { read(); changed(); });
-  const fits = (row) => select.value === "" || String(of(row)) === select.value;
+  const fits = (row) => (all && select.value === any) || select.value === "" || String(of(row)) === select.value;
   return { label: el("label", { hidden: values.length < 2 && Boolean(all) }, el("span", {}, label), select), fits, value: () => select.value, select };
 };
 
@@ -125,7 +131,7 @@ claimbench.enhance = () => {
   document.querySelectorAll("table[data-sortable]").forEach((table) => {
     const rows = table.tBodies[0] ? table.tBodies[0].rows.length : 0;
     if (rows < 2) return;
-    new DataTable(table, { paging: rows > 50, pageLength: 50, searching: false, info: rows > 50, autoWidth: false, order: [], layout: { topStart: null, topEnd: null } });
+    new DataTable(table, { paging: rows > 50 && !("whole" in table.dataset), pageLength: 50, searching: false, info: rows > 50 && !("whole" in table.dataset), autoWidth: false, order: [], layout: { topStart: null, topEnd: null } });
   });
 };
 document.addEventListener("DOMContentLoaded", claimbench.enhance);

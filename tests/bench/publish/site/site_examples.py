@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from claimbench.bench.core.records import Settings
+from typing import Any
+
+import numpy as np
+
+from claimbench.bench.core import bits
+from claimbench.bench.core.records import Job, Measurement, Options, Record, Settings
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.source import SiteSource
+from claimbench.bench.store.night_files import Night, save
 from claimbench.bench.store.store import Store
+from claimbench.bench.training.study.setting import setting
 from tests.bench.record_examples import record
 
 HOSTILE = (
@@ -52,6 +59,7 @@ def demo_paper() -> Paper:
                 }
                 for name, (params, macs, top1, _) in MODELS.items()
             ],
+            "study": {"block": "a block", "counterpart": "a plainer one", "source": "Table 9"},
             "claims": [
                 {"id": "fast", "text": "It is fast.", "source": "abstract", "needs": "a GPU"},
             ],
@@ -109,6 +117,39 @@ def kernel_line(**changes: object) -> dict[str, object]:
     return {**line, **changes}
 
 
+def night(name: str, **changes: Any) -> Night:
+    """Return a night that found nothing, but for ``changes``."""
+    day = f"{name[:4]}-{name[4:6]}-{name[6:8]}"
+    facts = {
+        "commit": "abc1234",
+        "asked": {},
+        "started": f"{day}T01:00:00+00:00",
+        "budget": None,
+        "run": [],
+        "left": [],
+    }
+    return Night(**{"night": name, "device": "box", "status": "good", "summary": "no regression", **facts, **changes})
+
+
+def trainings(seed: int, right: int = 170) -> list[Record]:
+    """Return the records of both arms of the demo paper's study in one seed; the block is right ``right`` times."""
+    rows = []
+    for arm, hits in (("block", right), ("counterpart", 150)):
+        options = Options(setting=setting("quick", "digits", None).to_json(), hidden=(8,))
+        job = Job("demo", "demo", arm, "study", Settings(), seed, options)
+        rights = np.arange(200) < hits + seed
+        detail = {"right": bits.encode(rights), "pictures": 200}
+        measured = (
+            Measurement("study_accuracy", 100 * float(rights.mean()), "%", "", detail=detail),
+            Measurement("study_parameters", 1000, "", ""),
+            Measurement("study_flops", 5, "", ""),
+        )
+        rows += [
+            Record("20260103T000000Z-000003", job, one, "e", "abc1234", "2026-01-03T00:00:00Z") for one in measured
+        ]
+    return rows
+
+
 def demo_source(results) -> SiteSource:
     """Return a source of the demo paper with records and a timed operator under ``results``."""
     import json
@@ -119,4 +160,8 @@ def demo_source(results) -> SiteSource:
     path.parent.mkdir(parents=True)
     slow = kernel_line(implementation="reference", seconds=0.006, low=0.0059, high=0.0061, against=[])
     path.write_text(json.dumps(kernel_line()) + "\n" + json.dumps(slow) + "\n")
+    save(results, night("20260101T010000Z-000001"))
+    save(results, night("20260102T010000Z-000002", status="bad", regressions=["demo_t, Latency: slower, 1 ms → 2 ms"]))
+    study = Store(results / "studies")
+    study.append(*(row for seed in range(3) for row in trainings(seed)), device="box")
     return SiteSource(results, [demo_paper()])

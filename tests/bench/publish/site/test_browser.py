@@ -1,5 +1,6 @@
 """The pages in a browser, from the file system: what readers see and do."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.bench.publish.site.site_examples import FRONT, MODELS
 EVERY_PAGE = (
     "index.html",
     "compare.html",
+    "studies.html",
+    "regressions.html",
     "about.html",
     "papers/demo.html",
     "machines/box.html",
@@ -70,13 +73,13 @@ def test_a_header_sorts_and_the_order_is_in_the_address(page, site):
 
 def test_filters_narrow_the_rows_and_can_be_linked(page, site):
     open_page(page, site, "papers/demo.html")
-    page.locator("#rows select[name=verdict]").select_option("differs")
+    page.locator("#rows select[name=verdict]").select_option("off")
     assert column(page, "Verdict")
-    assert all(text.startswith("✖ differs") for text in column(page, "Verdict"))
+    assert all(text.startswith("✖ off") for text in column(page, "Verdict"))
     page.locator("#rows select[name=model]").select_option("demo_s")
     assert column(page, "Model") == ["demo_s"]
     linked = page.url
-    assert "verdict=differs" in linked
+    assert "verdict=off" in linked
     assert "model=demo_s" in linked
     page.goto("about:blank")
     page.goto(linked)
@@ -133,7 +136,7 @@ def test_the_export_can_be_saved(page, site):
 
 
 def test_the_front_of_known_data_is_right(page, site):
-    open_page(page, site, "compare.html#x=macs&y=imagenet1k_top1")
+    open_page(page, site, "compare.html#x=macs&y=imagenet1k_top1&evidence=*")
     fronts = page.locator("#front p").all_inner_texts()
     assert f"Pareto front, measured: {', '.join(FRONT)}" in fronts
     assert f"Pareto front, reported: {', '.join(FRONT)}" in fronts
@@ -168,9 +171,9 @@ def test_axes_are_chosen_by_the_reader_and_kept_in_the_address(page, site):
 
 
 def test_reported_and_measured_points_differ_in_shape_and_filling(page, site):
-    open_page(page, site, "compare.html#x=macs&y=imagenet1k_top1")
+    open_page(page, site, "compare.html#x=macs&y=imagenet1k_top1&evidence=*")
     shapes = page.eval_on_selector_all(
-        "#chart .mark-symbol path[aria-label*='emo']",
+        "#chart > svg path.mark",
         "all => all.map(one => [one.getAttribute('d'), one.getAttribute('fill-opacity')])",
     )
     assert len(shapes) == 2 * len(MODELS)
@@ -180,9 +183,9 @@ def test_reported_and_measured_points_differ_in_shape_and_filling(page, site):
 
 def test_hovering_names_the_model_its_value_and_its_spread(page, site):
     open_page(page, site, "compare.html#x=throughput&y=macs")
-    page.locator("#chart .mark-symbol path").first.hover()
-    page.wait_for_selector("#vg-tooltip-element.visible")
-    tip = page.locator("#vg-tooltip-element").inner_text()
+    page.locator("#chart > svg path.mark").first.hover()
+    page.wait_for_selector("#tip.visible")
+    tip = page.locator("#tip").inner_text()
     assert "demo_" in tip
     assert "img/s ±" in tip
     assert "batch 8" in tip
@@ -264,3 +267,69 @@ def test_all_rows_are_on_paper(page, site):
     assert page.locator("#rows tbody tr").count() == len(page.evaluate("claimbench.data.rows"))
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("#rows tbody tr").count() == before
+
+
+def test_the_first_page_leads_to_the_best_model_below_a_cost(page, site):
+    open_page(page, site, "index.html")
+    page.get_by_role("link", name="Which backbone below 5 GFLOPs?").click()
+    page.wait_for_selector("#chart[data-drawn]")
+    assert column(page, "Model", "#explore") == ["demo_s", "demo_t"]
+
+
+def test_bounds_narrow_the_models_and_are_kept_in_the_address(page, site):
+    open_page(page, site, "compare.html")
+    page.locator("input[name=params_below]").fill("55")
+    page.locator("input[name=score_above]").fill("81")
+    assert column(page, "Model", "#explore") == ["demo_b", "demo_s"]
+    page.reload()
+    page.wait_for_selector("#chart[data-drawn]")
+    assert column(page, "Model", "#explore") == ["demo_b", "demo_s"]
+
+
+def test_a_model_is_one_row_with_its_conditions(page, site):
+    open_page(page, site, "compare.html#evidence=*")
+    assert sorted(column(page, "Model", "#explore")) == sorted(MODELS)
+    assert "box, fp32, batch 8" in column(page, "Conditions", "#explore")[0]
+    assert set(column(page, "Evidence", "#explore")) == {"measured cost, reported score"}
+
+
+def test_rows_without_a_number_stand_last_both_ways(page, site):
+    open_page(page, site, "papers/demo.html")
+    for _ in range(2):
+        page.locator("#rows thead th", has_text="Reported").click()
+        shown = [bool(text) for text in column(page, "Reported")]
+        assert shown == sorted(shown, reverse=True)
+        assert set(shown) == {True, False}
+
+
+def test_papers_are_searched_and_filtered(page, site):
+    open_page(page, site, "index.html")
+    rows = page.locator("#paper-table tbody tr:visible")
+    assert rows.count() == 1
+    page.locator("#paper-filters select[name=degree]").select_option("explained")
+    assert rows.count() == 0
+    assert "degree=explained" in page.url
+    page.locator("#paper-filters select[name=degree]").select_option("off")
+    page.locator("#paper-filters input").fill("five models")
+    assert rows.count() == 1
+    page.locator("#paper-filters input").fill("six models")
+    assert rows.count() == 0
+
+
+@pytest.mark.parametrize(("path", "cell"), [("papers/demo.html", "#rows td.c-verdict"), ("index.html", "td .degrees")])
+def test_the_verdict_is_in_sight_on_a_narrow_screen(chromium, site, path, cell):
+    context = chromium.new_context(viewport={"width": 400, "height": 800})
+    page = context.new_page()
+    open_page(page, site, path)
+    box = page.locator(cell).first.bounding_box()
+    assert 0 <= box["x"] < box["x"] + box["width"] <= 400
+    context.close()
+
+
+def test_no_page_is_heavy(page, site):
+    for path in EVERY_PAGE:
+        page.requested.clear()
+        open_page(page, site, path)
+        page.wait_for_load_state("networkidle")
+        files = {url.partition("#")[0].removeprefix("file://") for url in page.requested if url.startswith("file:")}
+        assert sum(len(gzip.compress(Path(file).read_bytes())) for file in files) < 90_000, path

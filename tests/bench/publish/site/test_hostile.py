@@ -9,8 +9,9 @@ from claimbench.bench.core.records import Job, Measurement, Options, Record, Set
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.generate import build
 from claimbench.bench.publish.site.source import SiteSource
+from claimbench.bench.store.night_files import save
 from claimbench.bench.store.store import Store
-from tests.bench.publish.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line
+from tests.bench.publish.site.site_examples import MODELS, demo_paper, fill, hostile, kernel_line, night
 
 
 def hostile_paper():
@@ -94,6 +95,10 @@ def hostile_store(root):
     ]
     lines = [line, *({**line, **changes} for changes in wrong)]
     (root / "kernels" / "<script>window.pwned=1<_script>.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    texts = {name: hostile(f"night {name}") for name in ("commit", "summary")}
+    lists = {name: [hostile(f"night {name}")] for name in ("regressions", "failed")}
+    save(root, night("20260108T000000Z-aaaaaa", **texts, **lists))
+    save(root, night("20260109T000000Z-aaaaaa", regressions={"a": 1}, failed="<b>"))
     (root / "claims").mkdir()
     outcome = {"verdict": hostile("verdict"), "evidence": hostile("evidence"), "limits": hostile("limits")}
     (root / "claims" / "evil.jsonl").write_text(json.dumps({"run": "x", "claims": {"c": outcome}}) + "\n")

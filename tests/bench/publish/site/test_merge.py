@@ -39,3 +39,14 @@ def test_other_folders_are_not_published(tmp_path):
     put(tmp_path / "b", tables__x="{}\n", runs__r="{}\n")
     merge(tmp_path / "nothing", tmp_path / "b", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_studies_and_nights_are_published_and_a_night_that_was_accepted_is_good(tmp_path):
+    put(tmp_path / "b", studies__records__box__r='{"n":1}\n')
+    for side, status in (("a", "bad"), ("b", "good")):
+        path = tmp_path / side / "nights" / "box" / "n.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(status)
+    merge(tmp_path / "a", tmp_path / "b", tmp_path / "out")
+    assert (tmp_path / "out" / "studies" / "records" / "box" / "r.jsonl").exists()
+    assert (tmp_path / "out" / "nights" / "box" / "n.json").read_text() == "good"

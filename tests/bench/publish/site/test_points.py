@@ -3,11 +3,12 @@
 import pytest
 
 from claimbench.bench.core.records import Settings
+from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.publish.site.gather import gather
 from claimbench.bench.publish.site.points import points
 from claimbench.bench.store.store import Store
-from tests.bench.publish.site.site_examples import demo_paper, fill
+from tests.bench.publish.site.site_examples import MODELS, demo_paper, fill
 from tests.bench.record_examples import record
 
 
@@ -121,3 +122,50 @@ def test_other_inputs_than_pictures_keep_their_unit_and_their_size(tmp_path):
         assert "throughput" not in point.values
         assert point.values["throughput seq/s"][0] > 0
     assert axes["throughput seq/s"].unit == "seq/s"
+
+
+def test_official_copies_and_networks_around_backbones_are_no_models_of_the_list(tmp_path):
+    fill(Store(tmp_path), runs=1)
+    for subject in ("official_demo.py:build", "demo_t_detector", "timm:resnet18"):
+        Store(tmp_path).append(record("params", 5e6, subject=subject, run="20260101T000000Z-000000"), device="box")
+    found, _ = of(Store(tmp_path), demo_paper())
+    assert {point.model for point in found} == {*MODELS, "timm:resnet18"}
+    assert {point.model for point in found if not point.own} == {"timm:resnet18"}
+
+
+@pytest.mark.parametrize(
+    ("task", "axis"),
+    [
+        ("image-classification", "imagenet1k_top1"),
+        ("representation-probing", "imagenet1k_top1 representation-probing"),
+    ],
+)
+def test_a_head_on_a_frozen_backbone_does_not_stand_among_whole_models(tmp_path, task, axis):
+    reported = [{"metric": "imagenet1k_top1", "value": 75, "source": "a"}]
+    paper = Paper.model_validate(
+        {"id": "demo", "title": "D", "task": task, "variants": [{"name": "demo_t", "reported": reported}]}
+    )
+    (point,), axes = of(Store(tmp_path), paper)
+    assert set(point.values) == set(axes) == {axis}
+
+
+def test_points_carry_what_is_known_of_the_training(tmp_path):
+    reported = [{"metric": "imagenet1k_top1", "value": 75, "source": "a"}]
+    variants = [
+        {"name": "demo_t", "reported": reported, "pretraining": "ImageNet-22K", "token_labels": True},
+        {"name": "demo_s", "reported": reported, "distilled": False},
+    ]
+    paper = Paper.model_validate({"id": "demo", "title": "D", "task": "image-classification", "variants": variants})
+    found, _ = of(Store(tmp_path), paper)
+    assert [(p.pretraining, p.token_labels, p.distilled) for p in found] == [
+        ("ImageNet-22K", "yes", ""),
+        ("", "", "no"),
+    ]
+
+
+def test_axes_have_the_words_of_people_and_none_twice(tmp_path):
+    papers = [registry.paper(name) for name, entry in registry.entries().items() if not entry.problem]
+    _, axes = points(gather(Store(tmp_path), papers).papers)
+    titles = [(axis.title, axis.unit) for axis in axes.values()]
+    assert len(set(titles)) == len(titles)
+    assert [title for title, _ in titles if "_" in title or (title[0].islower() and not title.startswith("mIoU"))] == []

@@ -76,10 +76,15 @@ def nights(results: Path, device: str) -> list[Night]:
     Raises:
         UserError: one of them is damaged.
     """
-    return [_load(path) for path in sorted((results / FOLDER / device).glob("*.json"))]
+    return [load(path) for path in sorted((results / FOLDER / device).glob("*.json"))]
 
 
-def _load(path: Path) -> Night:
+def load(path: Path) -> Night:
+    """Read the state of one night.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         return Night(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
