@@ -20,6 +20,8 @@ from claimbench.bench.publish.site.points import points
 from claimbench.bench.publish.site.sanitising import page_names, script
 from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.publish.site.trends import history
+from claimbench.bench.report.export import exported
+from claimbench.bench.report.render import tidy
 from claimbench.bench.store.store import SkippedLine
 
 
@@ -76,6 +78,9 @@ def write(source: SiteSource, folder: Path) -> Site:
         known = _environments(material, {row["environment"] for row in operator.rows})
         _data(folder, f"operator-{names['operators'][operator.name]}", rows=operator.rows, environments=known)
         pages.one("operator", operator.name, operator=operator)
+    exportable = exported(result.report for result in material.papers)
+    for ending in (".csv", ".json"):
+        (folder / "data" / f"claimbench{ending}").write_bytes(tidy.content(exportable, ending))
     downloads = sorted(path.name for path in (folder / "data").glob("claimbench.*"))
     overview = context.overview(material, rows, found, timed, downloads)
     for name in ("index.html", "compare.html", "studies.html", "regressions.html", "about.html"):
