@@ -7,38 +7,67 @@ from typing import Annotated
 
 import typer
 
-from claimbench.bench.cli.options import RESULTS, Json, Results, complete_papers, complete_variants
+from claimbench.bench.cli.command import SeveralValues
+from claimbench.bench.cli.help import HOW, OUTPUT, WHAT
+from claimbench.bench.cli.options import (
+    RESULTS,
+    Json,
+    Results,
+    complete_papers,
+    complete_variants,
+    examples,
+    flag,
+    number,
+    value,
+)
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.terminal import console, print_json
 
-EXAMPLES = (
-    "Examples: `bench explain rmt --variant rmt_s` · "
-    "`bench explain --model official.py:build --input 3x224x224 --reported 4.5G` · "
-    "`bench explain --model timm:convnext_tiny --reported 4.5G --params 29M`. "
-    "Exit status: 0 counted, 1 a model could not be counted, 2 bad input."
+EXAMPLES = examples(
+    "bench explain rmt --variant rmt_s",
+    "bench explain --model official.py:build --input 3x224x224 --reported 4.5G",
+    "bench explain --model timm:convnext_tiny --reported 4.5G --params 29M",
+    status="0 counted, 1 a model could not be counted, 2 bad input",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("explain", epilog=EXAMPLES)(explain)
+    app.command("explain", cls=SeveralValues, epilog=EXAMPLES)(explain)
 
 
 def explain(
-    paper: Annotated[str, typer.Argument(help="The paper's id, or all.", autocompletion=complete_papers)] = "",
+    paper: Annotated[
+        str, typer.Argument(metavar="PAPER", help="The paper's id, or all.", autocompletion=complete_papers)
+    ] = "",
     variant: Annotated[
         list[str] | None,
-        typer.Option(
+        value(
+            "--variant",
+            takes="NAME",
+            panel=WHAT,
             help="Its variants, networks or baselines, separated by commas, or all; else all variants.",
-            autocompletion=complete_variants,
+            complete=complete_variants,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="A model of your own: <file.py>:<factory> or timm:<name>.")] = "",
-    input: Annotated[str, typer.Option(help="The shape of one sample for --model, such as 3x224x224.")] = "",
-    reported: Annotated[str, typer.Option(help="The printed FLOPs of --model, such as 4.5G.")] = "",
-    params: Annotated[str, typer.Option(help="The printed parameters of --model, such as 27M.")] = "",
-    budget: Annotated[float, typer.Option(min=1, max=86400, help="Seconds each counter may take.")] = 60.0,
-    store: Annotated[bool, typer.Option("--store", help="Keep a paper's counts below RESULTS/explained.")] = False,
+    model: Annotated[
+        str,
+        value("--model", takes="MODEL", panel=WHAT, help="A model of your own, FILE.py:FACTORY, or timm:NAME."),
+    ] = "",
+    input: Annotated[
+        str, value("--input", takes="SIZE", panel=WHAT, help="Shape of one sample for --model, such as 3x224x224.")
+    ] = "",
+    reported: Annotated[
+        str, value("--reported", takes="N", panel=WHAT, help="The printed FLOPs of --model, such as 4.5G.")
+    ] = "",
+    params: Annotated[
+        str, value("--params", takes="N", panel=WHAT, help="The printed parameters of --model, such as 27M.")
+    ] = "",
+    budget: Annotated[
+        float,
+        value("--budget", takes="SECONDS", panel=HOW, help="For each counter; 60 by default.", read=number(1, 86400)),
+    ] = 60.0,
+    store: Annotated[bool, flag("--store", OUTPUT, "Keep a paper's counts below RESULTS/explained.")] = False,
     results: Results = Path(RESULTS),
     json: Json = False,
 ) -> None:

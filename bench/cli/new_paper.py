@@ -8,20 +8,24 @@ from typing import Annotated
 
 import typer
 
-from claimbench.bench.cli.options import Json
+from claimbench.bench.cli.command import Command
+from claimbench.bench.cli.help import WHAT
+from claimbench.bench.cli.options import Json, examples, value
 from claimbench.bench.core.terminal import print_json
 
-EXAMPLES = "Examples: `bench new-paper ~/my-paper` · `bench new-paper work/code --id my_paper`"
+EXAMPLES = examples("bench new-paper ~/my-paper", "bench new-paper work/code --id my_paper")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("new-paper", epilog=EXAMPLES)(new_paper)
+    app.command("new-paper", cls=Command, epilog=EXAMPLES)(new_paper)
 
 
 def new_paper(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
-    paper: Annotated[str, typer.Option("--id", help="The paper's id; by default the folder's name.")] = "",
+    paper: Annotated[
+        str, value("--id", takes="ID", panel=WHAT, help="The paper's id; by default the folder's name.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Write a small paper of your own that runs at once: facts, model, weights, a claim, and a package around them."""
@@ -34,4 +38,4 @@ def new_paper(
     typer.echo(f"wrote the paper {name} to {folder}; its README.md lists the parts to fill in. Try it:")
     typer.echo(f"    export BENCH_PAPERS={shlex.quote(str(folder.resolve()))}")
     typer.echo(f"    bench show {name}")
-    typer.echo(f"    bench run --paper {name} --quick")
+    typer.echo(f"    bench run {name} --quick")

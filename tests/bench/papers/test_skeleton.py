@@ -16,13 +16,13 @@ def test_a_new_paper_runs_at_once_from_any_folder(bench, tmp_path):
     folder = tmp_path / "work" / "My-Paper"
     done = bench("new-paper", folder)
     assert done.returncode == 0, done.stderr
-    assert "bench run --paper my_paper --quick" in done.stdout
+    assert "bench run my_paper --quick" in done.stdout
     papers = {"BENCH_PAPERS": str(folder)}
     (listed,) = (p for p in json.loads(bench("list", "--check", "--json", **papers).stdout) if p["id"] == "my_paper")
     assert (listed["problem"], listed["variants"]) == ("", ["my_paper_tiny", "my_paper_small"])
     done = bench("run", "--paper", "my_paper", "--quick", **papers)
     assert done.returncode == 0, done.stderr
-    compared = json.loads(bench("compare", "--paper", "my_paper", "--json", **papers).stdout)
+    (compared,) = json.loads(bench("compare", "my_paper", "--json", **papers).stdout)["reports"]
     assert compared["counts"]["within rounding"] == 2
     assert [claim["verdict"] for claim in compared["claims"]] == ["holds"]
     records = Store(tmp_path / "results").query(paper="my_paper")

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Options, Settings
+from claimbench.bench.core.task import Subject
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.labelling import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
@@ -132,7 +134,8 @@ def knowing(classes, refine=None):
 
 def found_by(segmenter, dataset, pairs, **options):
     job = Job("made-up", "knowing", "model", "accuracy", Settings(), options=Options(**options))
-    return evaluate(segmenter, dataset, pairs, job, {})[0]
+    subject = Subject(nn.Identity(), (3, 40, 33), "knowing", torch.device("cpu"), torch.float32)
+    return evaluate(subject, job, segmenter, dataset, pairs, {})[0]
 
 
 def test_a_model_that_knows_scores_one(tmp_path):
