@@ -114,6 +114,8 @@ def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Pla
     default = paper.default_form(variant)
     chosen = [form for form in known if form in request.forms] if request.forms else [default]
     key = (paper.id, variant.name)
+    timed = not request.asked.is_brief or variant.name in paper.headline
+    also = known if timed else {figure.form for figure in variant.reported}
     for form in chosen:
         yield _PlannedSubject(
             *key,
@@ -121,11 +123,11 @@ def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Pla
             replace(tasks.model_options(paper, variant), **request.weights.files.get(key, {})),
             request.datasets.get(paper.id, ""),
             variant.input.model_dump(mode="json"),
-            other_forms=() if request.forms else tuple(form for form in known if form != default),
+            other_forms=() if request.forms else tuple(form for form in known if form in also and form != default),
             goldens=tuple(golden_files.names(*key, [v.name for v in paper.variants])),
             weights_missing=request.weights.missing.get(key, ""),
             counted=tuple(variant.input.counted or ()),
-            timed=not request.asked.is_brief or variant.name in paper.headline,
+            timed=timed,
         )
 
 

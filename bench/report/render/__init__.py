@@ -134,7 +134,8 @@ def claim_cells(report: Report) -> list[tuple[str, ...]]:
 def summary(report: Report) -> str:
     """Return the number of rows of each degree in a line; records of the official code are counted apart."""
     degrees = [row.degree for row in report.rows if not row.is_parity]
-    parts = [f"{degrees.count(degree)} {degree}" for degree in get_args(Degree) if degree in degrees]
+    counts = ((degrees.count(degree), degree) for degree in get_args(Degree) if degree in degrees)
+    parts = [f"{count} {'hold' if degree == 'holds' and count > 1 else degree}" for count, degree in counts]
     parity = [row.degree for row in report.rows if row.is_parity and row.value is not None]
     if parity:
         parts.append(f"equal to the official code in {parity.count('holds')} of {len(parity)} models")

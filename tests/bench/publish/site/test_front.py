@@ -1,5 +1,6 @@
 """The findings of the first page, the badges, the feed, and the addresses that pages give of themselves."""
 
+import json
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -150,8 +151,10 @@ def test_studies_have_a_page_and_stand_on_their_paper(pages):
     assert "helps in 1" in (pages / "index.html").read_text()
 
 
-def test_the_table_of_all_rows_is_linked_only_if_it_is_there(pages):
-    assert 'id="data"' not in (pages / "about.html").read_text()
+def test_the_table_of_all_rows_is_offered(pages):
+    assert 'href="data/claimbench.csv"' in (pages / "about.html").read_text()
+    assert (pages / "data" / "claimbench.csv").read_text().startswith("paper,model,form,task,metric,")
+    assert json.loads((pages / "data" / "claimbench.json").read_text())
 
 
 @pytest.mark.parametrize(
