@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from claimbench.bench.core.rounding import show
@@ -12,11 +13,9 @@ from claimbench.bench.papers.registry import short_venue
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import ClaimRow, Report
-from claimbench.bench.report.rows import Row, conditions
+from claimbench.bench.report.rows import Row, answer_of, conditions, kind_of, reported_number
 from claimbench.bench.report.speed import TIMES, TimedPair
 from claimbench.bench.report.verdicts import Degree
-
-Column = Literal["parameters M", "MACs G", "parity", "score", "speed", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,8 @@ class _Table:
         rows = self._rows.get(name, [])
         timed = self._timed.get(name)
         return (
-            _judged(_answering(rows, "params"), "params"),
-            _judged(_answering(rows, "macs"), "macs"),
+            _judged(_answering(rows, "params"), _MILLION),
+            _judged(_answering(rows, "macs"), _BILLION),
             _parity(rows),
             _scored(self._score(name)),
             Cell() if timed is None or timed.figure is None else Cell(_time(timed)),
@@ -198,8 +197,7 @@ class _Table:
 
     def _score(self, name: str) -> Row | None:
         """Return the row of a variant's score: a measured one if there is any, else the first that is reported."""
-        rows = [r for r in self._rows.get(name, []) if _is_score(r) and (r.reported or r.value is not None)]
-        rows = [r for r in rows if r.figure is not None or measured_name(r)]
+        rows = [r for r in self._rows.get(name, []) if _can_be_scored(r) and (r.reported or r.value is not None)]
         return next((r for r in rows if r.value is not None), rows[0] if rows else None)
 
     def _ratio(self, name: str, other: str) -> Cell:
@@ -225,38 +223,25 @@ def _variant_first(pair: TimedPair, variants: Iterable[str]) -> TimedPair | None
 
 def _answering(rows: Iterable[Row], measured: str) -> Row | None:
     """Return the row of a measured metric: of those that the paper reports the least agreeing one, else the first."""
-    found = [row for row in rows if measured_name(row) == measured and row.value is not None]
+    found = [row for row in rows if answer_of(row).row == measured and row.value is not None]
     return min(found, key=lambda row: _ORDER.index(row.degree), default=None)
-
-
-def measured_name(row: Row) -> str:
-    """Return the name of the measurement that answers a row; empty if none does."""
-    if row.figure is not None:
-        return row.figure.row
-    answers = metrics.quantity(row.metric).answers
-    return answers[0].row if answers else ""
 
 
 _ORDER: tuple[Degree, ...] = ("off", "explained", "holds", "open", "not reported")
 
-_IN_COLUMN = {"params": (1e6, "params"), "macs": (1e9, "macs")}
+_MILLION, _BILLION = Decimal(10**6), Decimal(10**9)
 
 
-def _judged(row: Row | None, kind: str) -> Cell:
-    """Return a count as reported and measured, in the column's unit."""
+def _judged(row: Row | None, scale: Decimal) -> Cell:
+    """Return a count as reported and measured, both over ``scale``; a figure printed in that unit stays as printed."""
     if row is None or row.figure is None or row.figure.value is None:
         return Cell()
-    scale, _ = _IN_COLUMN[kind]
-    measured = show(row.figure.value / scale, 2, 4)
-    if not row.reported:
+    measured = show(Decimal(row.figure.value) / scale, 2, 4)
+    stated = reported_number(row)
+    if stated is None:
         return Cell(measured)
-    reported = row.reported.split()[0]
-    factor = {"params": {"M": 1, "k": 1e-3, "": 1e-6}, "macs": {"G": 1, "M": 1e-3, "": 1e-9}}[kind].get(row.unit)
-    if factor is None:
-        return Cell(measured)
-    if factor != 1:
-        reported = show(float(reported) * factor, 2, 4)
-    return Cell(f"{reported} → {measured}", row.degree)
+    printed = row.reported.split()[0] if answer_of(row).scale == scale else show(stated / scale, 2, 4)
+    return Cell(f"{printed} → {measured}", row.degree)
 
 
 def _parity(rows: Iterable[Row]) -> Cell:
@@ -267,9 +252,9 @@ def _parity(rows: Iterable[Row]) -> Cell:
     return Cell(f"{worst.value:.0e}" if worst.value else "0", worst.degree)
 
 
-def _is_score(row: Row) -> bool:
-    kind = metrics.row(row.figure.row).kind if row.figure is not None else metrics.quantity(row.metric).kind
-    return kind == "quality"
+def _can_be_scored(row: Row) -> bool:
+    """Whether a row is about a score that this suite measures."""
+    return kind_of(row) == "quality" and answer_of(row).row in metrics.ROWS
 
 
 def _scored(row: Row | None) -> Cell:
@@ -313,9 +298,8 @@ def _missing(report: Report, scores: Collection[str]) -> tuple[str, ...]:
 
 def _command(report: Report) -> str:
     """Return the command that measures the paper's scores, if any of them was left out."""
-    if any(
-        row.verdict == "not measured" and row.reported and _is_score(row) and measured_name(row) for row in report.rows
-    ):
+    left = (row for row in report.rows if row.verdict == "not measured" and row.reported)
+    if any(map(_can_be_scored, left)):
         return f"bench run {report.paper} --metrics accuracy --weights official --data PATH"
     return ""
 

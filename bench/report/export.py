@@ -13,14 +13,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from claimbench.bench import tasks
-from claimbench.bench.core.quantities import TRAINING, Answer, sampled
-from claimbench.bench.core.rounding import Printed
+from claimbench.bench.core.quantities import TRAINING, sampled
 from claimbench.bench.measure import ROWS
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.render import clean
 from claimbench.bench.report.report import Report
-from claimbench.bench.report.rows import Row, input_size
+from claimbench.bench.report.rows import Row, answer_of, input_size, is_named_as_reported, reported_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,23 +115,6 @@ def frame(rows: Iterable[ExportedRow]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def answer_of(row: Row) -> Answer:
-    """Return the name of the measurement that answers a row, and its scale: measured over scale is as printed."""
-    answers = metrics.quantity(row.metric).answers if _is_reported(row) else ()
-    return answers[0] if answers else Answer(row.metric)
-
-
-def reported_number(row: Row) -> Decimal | None:
-    """Return the reported figure in the unit of the measurement; None if there is none, or it is no number."""
-    printed = Printed.parse(row.reported.split()[0].removesuffix(row.unit)) if row.reported.strip() else None
-    return None if printed is None else printed.value * answer_of(row).scale
-
-
-def _is_reported(row: Row) -> bool:
-    """Whether the row is named as ``paper.yaml`` names the metric; others bear the name of a measurement."""
-    return bool(row.reported) or row.figure is None
-
-
 def _exported(report: Report, row: Row) -> ExportedRow:
     metric, figure = answer_of(row).row, row.figure
     values = (row.value, row.low, row.high)
@@ -157,7 +139,7 @@ def _exported(report: Report, row: Row) -> ExportedRow:
         degree=row.degree,
         conditions=row.conditions,
         pretraining=report.pretraining.get(row.subject, ""),
-        reported_as=row.metric if _is_reported(row) and not row.is_parity else "",
+        reported_as=row.metric if is_named_as_reported(row) and not row.is_parity else "",
         source=row.source,
         detail=row.detail,
         notes="; ".join(row.notes),

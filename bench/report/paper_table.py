@@ -12,9 +12,8 @@ from decimal import Decimal
 
 from claimbench.bench.core.rounding import show
 from claimbench.bench.report import metrics
-from claimbench.bench.report.export import answer_of, reported_number
 from claimbench.bench.report.report import Report
-from claimbench.bench.report.rows import Row
+from claimbench.bench.report.rows import Row, answer_of, reported_number
 
 _M, _G = Decimal(10**6), Decimal(10**9)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from claimbench.bench import tasks
-from claimbench.bench.core.quantities import sampled
+from claimbench.bench.core.quantities import Answer, sampled
 from claimbench.bench.core.rounding import Printed, scaled, show
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import Figure
@@ -75,6 +75,28 @@ class Row:
     def is_parity(self) -> bool:
         """Whether the row is about the official code; nobody reports such a figure."""
         return self.metric == "parity"
+
+
+def answer_of(row: Row) -> Answer:
+    """Return the name of the measurement that answers a row, and its scale: measured over scale is as printed."""
+    answers = metrics.quantity(row.metric).answers if is_named_as_reported(row) else ()
+    return answers[0] if answers else Answer(row.metric)
+
+
+def reported_number(row: Row) -> Decimal | None:
+    """Return the reported figure in the unit of the measurement; None if there is none, or it is no number."""
+    printed = Printed.parse(row.reported.split()[0].removesuffix(row.unit)) if row.reported.strip() else None
+    return None if printed is None else printed.value * answer_of(row).scale
+
+
+def is_named_as_reported(row: Row) -> bool:
+    """Whether the row is named as ``paper.yaml`` names the metric; others bear the name of a measurement."""
+    return bool(row.reported) or row.figure is None
+
+
+def kind_of(row: Row) -> str:
+    """Return the kind of a row's metric: that of its measurement, or else of the reported figure."""
+    return metrics.row(row.figure.row).kind if row.figure is not None else metrics.quantity(row.metric).kind
 
 
 def measured_row(subject: str, form: str, figure: Figure, source: str = "") -> Row:

@@ -8,7 +8,7 @@ from typing import get_args
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.report import metrics
 from claimbench.bench.report.report import Report
-from claimbench.bench.report.rows import Row
+from claimbench.bench.report.rows import Row, answer_of, kind_of
 from claimbench.bench.report.verdicts import Degree, Verdict
 
 KINDS = ("count", "time", "memory", "energy", "parity", "quality")
@@ -61,9 +61,7 @@ class View:
         if self.verdicts and not {row.verdict, row.degree} & set(self.verdicts):
             return False
         if self.metrics:
-            measured = row.figure.row if row.figure is not None else ""
-            kind = metrics.row(measured).kind if measured else metrics.quantity(row.metric).kind
-            return bool({row.metric, measured, kind} & set(self.metrics))
+            return bool({row.metric, answer_of(row).row, kind_of(row)} & set(self.metrics))
         return self.all or bool(self.verdicts) or bool(row.reported) or row.is_parity
 
 
