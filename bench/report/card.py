@@ -15,6 +15,7 @@ from claimbench.bench.report.figures import Figure
 from claimbench.bench.report.report import ClaimRow, Report
 from claimbench.bench.report.rows import Row, answer_of, conditions, kind_of, reported_number
 from claimbench.bench.report.speed import TIMES, TimedPair
+from claimbench.bench.report.tally import AGREEING, tally
 from claimbench.bench.report.verdicts import Degree
 
 
@@ -76,8 +77,8 @@ class Card:
 def card(report: Report) -> Card:
     """Return the card of a report."""
     own = [row for row in report.rows if row.subject in report.variants]
-    judged = [row for row in report.rows if not row.is_parity and row.degree in ("holds", "explained", "off")]
-    parity = [row for row in report.rows if row.is_parity and row.value is not None]
+    judged = [row for row in report.rows if not row.is_parity and row.degree in ("explained", "off")]
+    counted = tally(report.rows)
     table = _Table(report, own)
     tested = tuple(claim for claim in report.claims if claim.verdict != "not tested" or claim.evidence)
     return Card(
@@ -89,13 +90,17 @@ def card(report: Report) -> Card:
         columns=table.columns(),
         lines=table.lines(),
         explained=_reasons(row for row in judged if row.degree == "explained"),
-        off=tuple(f"{row.subject} {row.title}: {_arrow(row)}, {row.detail}" for row in judged if row.degree == "off"),
+        off=tuple(
+            dict.fromkeys(
+                f"{row.subject} {row.title}: {_arrow(row)}, {row.detail}" for row in judged if row.degree == "off"
+            )
+        ),
         missing=_missing(report, table.scores()),
         command=_command(report),
         noisy=_noise(own),
-        holds=sum(row.degree == "holds" for row in judged),
-        differing=sum(row.degree != "holds" for row in judged),
-        parity=(sum(row.degree == "holds" for row in parity), len(parity)),
+        holds=counted["holds"],
+        differing=counted["explained"] + counted["off"],
+        parity=(counted["parity"], counted["compared"]),
     )
 
 
@@ -224,10 +229,8 @@ def _variant_first(pair: TimedPair, variants: Iterable[str]) -> TimedPair | None
 def _answering(rows: Iterable[Row], measured: str) -> Row | None:
     """Return the row of a measured metric: of those that the paper reports the least agreeing one, else the first."""
     found = [row for row in rows if answer_of(row).row == measured and row.value is not None]
-    return min(found, key=lambda row: _ORDER.index(row.degree), default=None)
+    return min(found, key=lambda row: AGREEING.index(row.degree), default=None)
 
-
-_ORDER: tuple[Degree, ...] = ("off", "explained", "holds", "open", "not reported")
 
 _MILLION, _BILLION = Decimal(10**6), Decimal(10**9)
 

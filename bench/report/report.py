@@ -15,6 +15,7 @@ from claimbench.bench.report.figures import Figure, ReadSamples, figures, own_sa
 from claimbench.bench.report.metrics import row
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, pairs
+from claimbench.bench.report.tally import tally
 from claimbench.bench.store import counted as counts
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.counted import CountedModel
@@ -175,11 +176,11 @@ def standing(store: Store) -> dict[str, str]:
         paper = registry.paper(name)
         found_figures = figures(paper_records(store, paper), store.samples)
         rows = compare_figures(paper, found_figures, counted=counts.stored(store.root, name))
-        degrees = [row.degree for row in rows if not row.is_parity]
-        judged = {degree: degrees.count(degree) for degree in ("holds", "explained", "off")}
-        if any(judged.values()):
-            off = f", {judged['off']} off" if judged["off"] else ""
-            found[name] = f"{judged['holds']}/{sum(judged.values())} hold{off}"
+        counted = tally(rows)
+        judged = sum(counted[degree] for degree in ("holds", "explained", "off"))
+        if judged:
+            off = f", {counted['off']} off" if counted["off"] else ""
+            found[name] = f"{counted['holds']}/{judged} hold{off}"
     return found
 
 

@@ -34,7 +34,7 @@ def badge_text(counted: Mapping[str, int]) -> str:
 
 
 def badge(counted: Mapping[str, int]) -> str:
-    """Return the badge of a paper with these counts of :func:`claimbench.bench.publish.site.page_rows.counts`."""
+    """Return the badge of a paper with these counts of :func:`claimbench.bench.report.tally.tally`."""
     text = badge_text(counted)
     colour = COLOURS[next((degree for degree in ("off", "explained", "holds") if counted[degree]), "")]
     lengths = [round(len(part) * _WIDTH) for part in (LABEL, text)]

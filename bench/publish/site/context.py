@@ -14,8 +14,8 @@ from claimbench.bench.publish.site.gather import Material, PaperResults
 from claimbench.bench.publish.site.machines import MachinePage
 from claimbench.bench.publish.site.nights import night_lines
 from claimbench.bench.publish.site.operators import Operator
-from claimbench.bench.publish.site.page_rows import counts
 from claimbench.bench.report import study
+from claimbench.bench.report.tally import tally
 from claimbench.bench.training.study.summary import Summary
 
 Rows = list[dict[str, Any]]
@@ -30,7 +30,7 @@ def overview(
 ) -> dict[str, Any]:
     """Return the variables of the pages about all papers; ``downloads`` are the files of all rows in ``data/``."""
     papers = sorted(material.papers, key=lambda result: result.paper.id)
-    lines = [_summary(result, rows[result.paper.id]) for result in papers]
+    lines = [_summary(result) for result in papers]
     facts = {result.paper.id: result.paper.study for result in material.papers}
     total = Counter[str]()
     for line in lines:
@@ -50,7 +50,7 @@ def overview(
     }
 
 
-def _summary(result: PaperResults, rows: Rows) -> dict[str, Any]:
+def _summary(result: PaperResults) -> dict[str, Any]:
     paper = result.paper
     verdicts = [claim.verdict for claim in result.report.claims]
     return {
@@ -58,7 +58,7 @@ def _summary(result: PaperResults, rows: Rows) -> dict[str, Any]:
         "task": result.report.task or paper.task,
         "off": off_figures(result),
         "known": result.known,
-        "counts": counts(rows),
+        "counts": tally(result.report.rows),
         "variants": len(paper.variants),
         "claims": {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(sorted(verdicts))},
         "devices": result.devices,
@@ -91,7 +91,7 @@ def _study(summary: Summary, facts: Study | None) -> dict[str, Any]:
 
 def paper(result: PaperResults, rows: Rows, studies: Iterable[Summary], address: str, page: str) -> dict[str, Any]:
     """Return the variables of a paper's page; ``page`` is its file's name, and ``address`` that of the site."""
-    counted = counts(rows)
+    counted = tally(result.report.rows)
     says = badge_text(counted)
     return {
         "studies": [_study(found, result.paper.study) for found in studies if found.paper == result.paper.id],
@@ -102,14 +102,15 @@ def paper(result: PaperResults, rows: Rows, studies: Iterable[Summary], address:
         "counts": counted,
         "off": off_figures(result),
         "claims": result.report.claims,
-        "variants": [_variant(result.paper, variant, rows) for variant in result.paper.variants],
+        "variants": [_variant(result, variant, rows) for variant in result.paper.variants],
         "setups": result.report.setups,
         "official": _official(result.paper),
         "has_pairs": bool(result.report.pairs),
     }
 
 
-def _variant(paper: Paper, variant: Variant, rows: Rows) -> dict[str, Any]:
+def _variant(result: PaperResults, variant: Variant, rows: Rows) -> dict[str, Any]:
+    paper = result.paper
     mine = [row for row in rows if row["model"] == variant.name]
     parity = [row for row in mine if row["key"] == "parity"]
     proven = [row for row in parity if row["value"] is not None]
@@ -117,7 +118,7 @@ def _variant(paper: Paper, variant: Variant, rows: Rows) -> dict[str, Any]:
         "variant": variant,
         "forms": variant.forms or tuple(form.name for form in paper.forms),
         "size": tasks.shown(paper.task_of(variant)).size(variant.input.sample_shape()),
-        "counts": counts(mine),
+        "counts": tally(row for row in result.report.rows if row.subject == variant.name),
         "parity": proven[0] if proven else None,
         "why": parity[0]["detail"] if parity else "it was not part of what was run",
     }

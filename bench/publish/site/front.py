@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from claimbench.bench.publish.site.gather import Material, PaperResults
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TimedPair, is_official
+from claimbench.bench.report.tally import tally
 from claimbench.bench.training.study.summary import Summary
 
 BROKEN_CLAIMS = ("fails", "failed")
@@ -79,7 +80,7 @@ def off_figures(result: PaperResults) -> OffFigures | None:
     rows = [row for row in result.report.rows if row.degree == "off" and not row.is_parity]
     if not rows:
         return None
-    return OffFigures(result.paper.id, len(rows), max(rows, key=lambda row: abs(row.relative or 0)))
+    return OffFigures(result.paper.id, tally(rows)["off"], max(rows, key=lambda row: abs(row.relative or 0)))
 
 
 def _by_verdict(studies: Iterable[Summary]) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from claimbench.bench.publish.site.folder import replacing
 from claimbench.bench.publish.site.gather import Material, gather
 from claimbench.bench.publish.site.machines import machine_rows, machines
 from claimbench.bench.publish.site.operators import operators
-from claimbench.bench.publish.site.page_rows import counts, paper_rows
+from claimbench.bench.publish.site.page_rows import paper_rows
 from claimbench.bench.publish.site.pages import Pages
 from claimbench.bench.publish.site.points import points
 from claimbench.bench.publish.site.sanitising import page_names, script
@@ -22,6 +22,7 @@ from claimbench.bench.publish.site.source import SiteSource
 from claimbench.bench.publish.site.trends import history
 from claimbench.bench.report.export import exported
 from claimbench.bench.report.render import tidy
+from claimbench.bench.report.tally import tally
 from claimbench.bench.store.store import SkippedLine
 
 
@@ -69,7 +70,7 @@ def write(source: SiteSource, folder: Path) -> Site:
         _data(folder, f"paper-{names['papers'][name]}", **shown, **_points(*points([result])))
         page = names["papers"][name]
         pages.one("paper", name, **context.paper(result, mine, material.studies, source.address, page))
-        (folder / "badges" / f"{page}.svg").write_text(badge(counts(mine)), encoding="utf-8")
+        (folder / "badges" / f"{page}.svg").write_text(badge(tally(result.report.rows)), encoding="utf-8")
     for machine in found:
         mine = machine_rows(material.papers, machine.device, rows)
         _data(folder, f"machine-{names['machines'][machine.device]}", rows=mine, pages=names["papers"])

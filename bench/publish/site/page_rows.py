@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from claimbench.bench.publish.site.gather import PaperResults
 from claimbench.bench.publish.site.reproduce import command
 from claimbench.bench.report.rows import Row
-from claimbench.bench.report.verdicts import Degree
 
 _OF_ROW = (
     "conditions", "reported", "source", "measured", "value", "low", "high", "unit", "verdict", "degree", "detail",
@@ -61,18 +59,3 @@ def _row(result: PaperResults, row: Row) -> dict[str, Any]:
             "settings": {name: value for name, value in vars(settings).items() if value not in (None, "", (), False)},
         }
     return data
-
-
-def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the number of rows of each degree, without those of parity.
-
-    ``parity`` is the number of models that equal the official code, and ``compared`` that of all compared with it.
-    """
-    found = dict.fromkeys((*get_args(Degree), "parity", "compared"), 0)
-    for row in rows:
-        if row["key"] != "parity":
-            found[row["degree"]] += 1
-        elif row["value"] is not None:
-            found["compared"] += 1
-            found["parity"] += row["degree"] == "holds"
-    return found

@@ -16,6 +16,7 @@ from claimbench.bench.core.rounding import show
 from claimbench.bench.report.report import Report, Setup
 from claimbench.bench.report.rows import Row
 from claimbench.bench.report.speed import TIMES, TimedPair
+from claimbench.bench.report.tally import tally
 from claimbench.bench.report.verdicts import Degree
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
@@ -132,13 +133,12 @@ def claim_cells(report: Report) -> list[tuple[str, ...]]:
 
 
 def summary(report: Report) -> str:
-    """Return the number of rows of each degree in a line; records of the official code are counted apart."""
-    degrees = [row.degree for row in report.rows if not row.is_parity]
-    counts = ((degrees.count(degree), degree) for degree in get_args(Degree) if degree in degrees)
+    """Return the number of figures of each degree in a line; records of the official code are counted apart."""
+    found = tally(report.rows)
+    counts = ((found[degree], degree) for degree in get_args(Degree) if found[degree])
     parts = [f"{count} {'hold' if degree == 'holds' and count > 1 else degree}" for count, degree in counts]
-    parity = [row.degree for row in report.rows if row.is_parity and row.value is not None]
-    if parity:
-        parts.append(f"equal to the official code in {parity.count('holds')} of {len(parity)} models")
+    if found["compared"]:
+        parts.append(f"equal to the official code in {found['parity']} of {found['compared']} models")
     return ", ".join(parts)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from claimbench.bench.report.card import Card, CardLine, Cell, card, first_sentence
+from claimbench.bench.report.card import Card, CardLine, Cell, first_sentence
 from claimbench.bench.report.render import clean
 from claimbench.bench.report.report import Report
+from claimbench.bench.report.tally import tally
 from claimbench.bench.report.verdicts import Degree
 
 LINES = 24
@@ -238,14 +239,12 @@ def overview(reports: Sequence[Report], width: int, *, unicode: bool = True) -> 
         ("paper", *(SIGNS[degree][0 if unicode else 1] + f" {degree}" for degree in DEGREES), "parity", "claims held")
     ]
     for report in reports:
-        found = card(report)
-        degrees = [row.degree for row in report.rows if not row.is_parity]
+        counted = tally(report.rows)
         verdicts = [claim.verdict for claim in report.claims]
-        agree, all_ = found.parity
         failing = verdicts.count("fails")
         claims = f"{verdicts.count('holds')}/{len(verdicts)}" + (f", {failing} failed" if failing else "")
-        counts = (str(degrees.count(degree)) for degree in DEGREES)
-        rows.append((report.paper, *counts, f"{agree}/{all_}" if all_ else "", claims))
+        parity = f"{counted['parity']}/{counted['compared']}" if counted["compared"] else ""
+        rows.append((report.paper, *(str(counted[degree]) for degree in DEGREES), parity, claims))
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     found_lines = []
     for number, row in enumerate(rows):

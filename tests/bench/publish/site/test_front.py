@@ -13,8 +13,8 @@ from claimbench.bench.publish.site.front import findings
 from claimbench.bench.publish.site.gather import gather
 from claimbench.bench.publish.site.generate import build
 from claimbench.bench.publish.site.nights import night_lines
-from claimbench.bench.publish.site.page_rows import counts, paper_rows
 from claimbench.bench.publish.site.source import SiteSource, github_pages, web_address
+from claimbench.bench.report.tally import tally
 from claimbench.bench.store import outcomes
 from claimbench.bench.store.outcomes import Outcome
 from claimbench.bench.store.store import Store
@@ -37,21 +37,21 @@ def explained(paper):
 
 def test_what_is_explained_is_not_off(tmp_path):
     (result,) = measured(tmp_path / "off").papers
-    assert counts(paper_rows(result))["off"] == 5
+    assert tally(result.report.rows)["off"] == 5
     (result,) = measured(tmp_path / "explained", explained(demo_paper())).papers
-    found = counts(paper_rows(result))
+    found = tally(result.report.rows)
     assert (found["holds"], found["explained"], found["off"]) == (5, 5, 0)
 
 
 def test_parity_is_no_figure_that_holds(tmp_path):
     fill(Store(tmp_path), runs=1)
-    before = counts(paper_rows(gather(Store(tmp_path), [demo_paper()]).papers[0]))
+    before = tally(gather(Store(tmp_path), [demo_paper()]).papers[0].report.rows)
     for subject, passed in (("demo_t", True), ("demo_s", False)):
         row = record(
             "parity", 1e-6, subject=subject, form="model", unit="", detail={"passed": passed}, run="20260101T0Z-0"
         )
         Store(tmp_path).append(row, device="box")
-    after = counts(paper_rows(gather(Store(tmp_path), [demo_paper()]).papers[0]))
+    after = tally(gather(Store(tmp_path), [demo_paper()]).papers[0].report.rows)
     assert (after["parity"], after["compared"]) == (1, 2)
     assert {name: after[name] for name in ("holds", "off")} == {name: before[name] for name in ("holds", "off")}
 
