@@ -167,23 +167,6 @@ def ratio(first: Estimate, second: Estimate) -> Ratio:
     return Ratio(value, first.low / second.high, first.high / second.low)
 
 
-def paired_ratio(first: Sequence[float], second: Sequence[float]) -> Ratio:
-    """Return first over second from medians taken in turns, so that slow drifts of the machine cancel.
-
-    The interval is the order-statistic one with at least 6 pairs, else the span of the pairs' ratios.
-
-    Raises:
-        ValueError: the sequences differ in length or are empty.
-    """
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"need as many first as second times and at least one, got {len(first)} and {len(second)}")
-    ratios = [a / b for a, b in zip(first, second, strict=True)]
-    if len(ratios) == 1:
-        return Ratio(ratios[0], None, None)
-    low, high = median_interval(ratios) or (min(ratios), max(ratios))
-    return Ratio(median(ratios), low, high)
-
-
 def compare(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Comparison:
     """Compare ``second`` with ``first``: the same, faster or slower; each is the rounds of one configuration.
 

@@ -145,7 +145,7 @@ class _Table:
         figures = timed or [row.figure for rows in self._rows.values() for row in rows if row.figure is not None]
         if not figures:
             return ""
-        devices = sorted({setup.device for setup in self._report.setups})
+        devices = sorted({figure.device for figure in figures})
         settings, batches = timed[0].settings if timed else None, {figure.batch for figure in timed}
         parts = [" and ".join(devices), settings.precision if settings else ""]
         parts.append(f"batch {batches.pop()}" if len(batches) == 1 else "")

@@ -11,7 +11,6 @@ from claimbench.bench.core.statistics import (
     compare,
     mcnemar,
     median_interval,
-    paired_ratio,
     paired_test,
     percentiles,
     wilson,
@@ -171,20 +170,6 @@ def test_speed_up_is_first_over_second():
     found = compare(rounds(3.0), rounds(2.0))
     assert found.ratio.value == pytest.approx(1.5, rel=1e-2)
     assert found.ratio.low < 1.5 < found.ratio.high
-
-
-def test_turns_cancel_a_drift():
-    drift = np.linspace(1, 3, 9)
-    found = paired_ratio(list(2 * drift), list(drift))
-    assert (found.value, found.low, found.high) == (2, 2, 2)
-    assert paired_ratio([2.0, 3.0], [1.0, 1.0]) == statistics.Ratio(2.5, 2.0, 3.0)
-    assert paired_ratio([2.0], [1.0]) == statistics.Ratio(2.0, None, None)
-    found = paired_ratio(list(range(1, 10)), [1] * 9)
-    assert found == statistics.Ratio(5, 2, 8), "of nine, the second smallest and the second largest"
-    with pytest.raises(ValueError, match="at least one"):
-        paired_ratio([], [])
-    with pytest.raises(ValueError, match="as many"):
-        paired_ratio([1.0], [1.0, 2.0])
 
 
 def test_wilson_on_imagenet_is_a_third_of_a_point():
