@@ -1,5 +1,5 @@
 """Detectors around the backbones that variants name, built with OpenMMLab's packages."""
 
-from claimbench.bench.papers.openmmlab.network import build, require
+from claimbench.bench.papers.openmmlab.offered import build, require
 
 __all__ = ["build", "require"]

@@ -1,4 +1,4 @@
-"""Networks of other tasks around the backbones of papers, as the tasks that build them with OpenMMLab's packages offer."""
+"""Networks of other tasks around the backbones of papers, as these tasks offer them: OpenMMLab's, loaded when built."""
 
 from __future__ import annotations
 
