@@ -23,9 +23,16 @@ class Case:
     make: Callable[[torch.Generator], tuple[Any, ...]]
 
     def arguments(self, dtype: torch.dtype, device: torch.device | str, seed: int = 0) -> tuple[Any, ...]:
-        """Return the arguments drawn from ``seed``, cast to ``dtype`` on ``device``, strides preserved."""
+        """Return the arguments drawn from ``seed``, cast to ``dtype`` on ``device``, strides preserved.
+
+        Tensors of integers keep their dtype.
+        """
         made = self.make(torch.Generator().manual_seed(seed))
-        return tuple(a.to(device=device, dtype=dtype) if isinstance(a, torch.Tensor) else a for a in made)
+        return tuple(_cast(a, dtype, device) if isinstance(a, torch.Tensor) else a for a in made)
+
+
+def _cast(tensor: torch.Tensor, dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
 
 
 def feature_map(generator: torch.Generator, shape: tuple[int, ...], layout: str) -> torch.Tensor:

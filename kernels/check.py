@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class Difference:
     """The distance of one tensor of a backend from the float64 reference.
 
     Attributes:
-        tensor: ``"output"`` or ``"grad <argument>"``.
+        tensor: ``"output"`` (numbered, if there are several) or ``"grad <argument>"``.
         relative: the norm of the difference over the norm of the reference.
         largest: the largest absolute difference of an element.
         tolerance: the largest ``relative`` that passes; NaN never does.
@@ -44,17 +45,40 @@ class Difference:
         return self.relative <= self.tolerance
 
 
-def _run(operator: Operator, args: tuple[Any, ...], grad: Tensor | None) -> tuple[Tensor, list[Tensor | None]]:
-    leaves = [a.detach().requires_grad_() if isinstance(a, Tensor) else a for a in args]
+def run(
+    operator: Operator,
+    args: tuple[Any, ...],
+    grads: Sequence[Tensor] | None = None,
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Return the outputs of the operator and the gradient of every tensor among its arguments.
+
+    Args:
+        operator: the operator.
+        args: its arguments; integer tensors have no gradient.
+        grads: of the outputs, in float64 on the CPU; None for :func:`upstream`. They are given the outputs' strides.
+    """
+    leaves = [a.detach().requires_grad_() if _is_floating(a) else a for a in args]
     out = operator(*leaves)
-    if grad is None:
-        grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
-    like_out = torch.empty_like(out).copy_(grad)  # in a model the gradient has the strides of the output
+    outputs = [out] if isinstance(out, Tensor) else list(out)
+    wanted = [leaves[i] for i in operator.tensor_positions if _is_floating(leaves[i])]
+    # In a model the gradient has the strides of the output.
+    like_out = [
+        torch.empty_like(each).copy_(grad) for each, grad in zip(outputs, grads or upstream(outputs), strict=True)
+    ]
     # materialize_grads: a tensor that only chooses among others has a gradient of zeros.
-    found = iter(torch.autograd.grad(out, wanted, like_out, materialize_grads=True))
-    grads = [None if leaves[i] is None else next(found) for i in operator.tensor_positions]
-    return out.detach(), grads
+    found = iter(torch.autograd.grad(outputs, wanted, like_out, materialize_grads=True))
+    grads_of_args = [next(found) if _is_floating(leaves[i]) else None for i in operator.tensor_positions]
+    return [each.detach() for each in outputs], grads_of_args
+
+
+def upstream(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients of the outputs, normally distributed float64 numbers from a fixed seed."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(each.shape, generator=generator, dtype=torch.float64) for each in outputs]
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _difference(name: str, found: Tensor, expected: Tensor, tolerance: float) -> Difference:
@@ -77,20 +101,27 @@ def check(
         BackendRefusedError: the backend cannot run this case; the message says why.
     """
     args = case.arguments(dtype, device, seed)
-    exact = tuple(a.detach().cpu().double() if isinstance(a, Tensor) else a for a in args)
+    exact = tuple(a.detach().cpu().double() if _is_floating(a) else _on_cpu(a) for a in args)
     with backends.use("reference"):
-        expected, expected_grads = _run(operator, exact, None)
-    generator = torch.Generator().manual_seed(1)
-    grad = torch.randn(expected.shape, generator=generator, dtype=torch.float64).to(dtype)
+        expected, expected_grads = run(operator, exact)
+    grads = [grad.to(dtype) for grad in upstream(expected)]
     if dtype != torch.float64:
         with backends.use("reference"):
-            _, expected_grads = _run(operator, exact, grad.double())
+            _, expected_grads = run(operator, exact, [grad.double() for grad in grads])
     with backends.use(backend):
-        found, found_grads = _run(operator, args, grad)
+        found, found_grads = run(operator, args, grads)
     tolerance = TOLERANCE[dtype]
     names = [operator.arguments._fields[i] for i in operator.tensor_positions]
-    rows = [_difference("output", found, expected, tolerance)]
+    numbers = [f" {i}" if len(expected) > 1 else "" for i in range(len(expected))]
+    rows = [
+        _difference(f"output{number}", each, right, tolerance)
+        for number, each, right in zip(numbers, found, expected, strict=True)
+    ]
     for name, found_grad, expected_grad in zip(names, found_grads, expected_grads, strict=True):
         if found_grad is not None and expected_grad is not None:
             rows.append(_difference(f"grad {name}", found_grad, expected_grad, tolerance))
     return rows
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.cpu() if isinstance(value, Tensor) else value

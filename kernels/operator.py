@@ -7,9 +7,11 @@ of the folder take one as ``args``. A backend is a module with four functions:
 
     unavailable() -> str | None             why it cannot run on this machine, as a sentence; None if it can
     refuses(args) -> str | None             why it cannot run these arguments, as a sentence; None if it can
-    forward(args) -> Tensor | tuple         the output, then ``extras`` further tensors kept for the backward pass
+    forward(args) -> Tensor | tuple         the outputs, then ``extras`` further tensors kept for the backward pass
     backward(grad, saved, args, needs)      one gradient per tensor argument, None where ``needs`` is False;
                                             each is allocated with ``torch.empty_like(argument)``
+
+``grad`` is the gradient of the output; of an operator with several outputs, the list of theirs.
 """
 
 from __future__ import annotations
@@ -58,56 +60,71 @@ class Operator:
         reference: the definition, differentiable PyTorch, called with ``arguments``.
         fake: called with ``arguments``; returns empty tensors with the shape, dtype and strides of the output and the
             extras.
-        extras: the number of tensors that the forward pass returns beyond the output, for the backward pass.
+        extras: the number of tensors that the forward pass returns beyond the outputs, for the backward pass.
+        outputs: the number of differentiable outputs; of several, ``reference`` returns a tuple.
+        keeps_dtype: the names of tensors that may have another floating dtype than the first one, also under autocast.
+        check: called with ``arguments`` before any backend runs, however the operator is called; raises ValueError.
         tensor_positions: the positions of the tensors among the arguments.
     """
 
     name: str
     arguments: type[Any]
-    reference: Callable[[Any], Tensor]
+    reference: Callable[[Any], Any]
     fake: Callable[[Any], Any]
     extras: int = 0
+    outputs: int = 1
+    keeps_dtype: tuple[str, ...] = ()
+    check: Callable[[Any], None] | None = None
     _loaded: dict[str, ModuleType | str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        returns = "Tensor" if not self.extras else f"({', '.join(['Tensor'] * (1 + self.extras))})"
+        count = self.outputs + self.extras
+        returns = "Tensor" if count == 1 else f"({', '.join(['Tensor'] * count)})"
+        grad = "Tensor grad" if self.outputs == 1 else "Tensor[] grad"
         arguments = schema(self.arguments)
         _LIBRARY.define(f"{self.name}({arguments}) -> {returns}")
-        _LIBRARY.define(f"{self.name}_backward(Tensor grad, Tensor[] saved, {arguments}, bool[] needs) -> Tensor[]")
+        _LIBRARY.define(f"{self.name}_backward({grad}, Tensor[] saved, {arguments}, bool[] needs) -> Tensor[]")
         self._op = getattr(torch.ops.claimbench, self.name).default
         self._op_backward = getattr(torch.ops.claimbench, f"{self.name}_backward").default
         kinds = get_type_hints(self.arguments).values()
         self.tensor_positions = [i for i, kind in enumerate(kinds) if kind in _TENSORS]
+        fields = self.arguments._fields
+        self._one_dtype = [i for i in self.tensor_positions if fields[i] not in self.keeps_dtype]
         self._register()
 
-    def __call__(self, *args: Any) -> Tensor:
+    def __call__(self, *args: Any) -> Any:
         """Run the operator on the chosen backend; under autocast, other tensors follow the first one's dtype."""
         if backends.override() == "reference":
             return self.inline(*args)
         args = self._same_dtype(args)
         out = self._op(*args)
-        return out[0] if self.extras else out
+        if not self.extras:
+            return out
+        return out[0] if self.outputs == 1 else tuple(out[: self.outputs])
 
-    def inline(self, *args: Any) -> Tensor:
+    def inline(self, *args: Any) -> Any:
         """Run the reference as ordinary differentiable PyTorch, not as a custom operator."""
-        return self.reference(self.arguments(*self._same_dtype(args)))
+        return self.reference(self._checked(self._same_dtype(args)))
 
     def _same_dtype(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         first = args[self.tensor_positions[0]]
         dtype = first.dtype
-        if all(args[i] is None or args[i].dtype == dtype for i in self.tensor_positions):
+        # Integers are tables, such as offsets, and no numbers to compute with.
+        others = [i for i in self._one_dtype if args[i] is not None and args[i].dtype != dtype]
+        others = [i for i in others if args[i].is_floating_point()]
+        if not others:
             return args
         if not torch.is_autocast_enabled(first.device.type):
             names = self.arguments._fields
-            found = {names[i]: str(args[i].dtype) for i in self.tensor_positions if args[i] is not None}
+            found = {names[i]: str(args[i].dtype) for i in self._one_dtype if args[i] is not None}
             raise TypeError(f"{self.name}: all tensors must have one dtype outside autocast, got {found}")
-        return tuple(a.to(dtype) if isinstance(a, Tensor) else a for a in args)
+        return tuple(a.to(dtype) if i in others else a for i, a in enumerate(args))
 
     def _register(self) -> None:
         library, name = _LIBRARY, self.name
         library.impl(name, self._forward, "CompositeExplicitAutograd")
         library.impl(f"{name}_backward", self._backward, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"claimbench::{name}", lambda *args: self.fake(self.arguments(*args)), lib=library)
+        torch.library.register_fake(f"claimbench::{name}", lambda *args: self.fake(self._checked(args)), lib=library)
         torch.library.register_fake(f"claimbench::{name}_backward", self._fake_backward, lib=library)
         torch.library.register_autograd(
             f"claimbench::{name}", self._autograd, setup_context=self._setup_context, lib=library
@@ -160,26 +177,34 @@ class Operator:
         return None
 
     def _forward(self, *values: Any) -> Any:
-        args = self.arguments(*values)
+        args = self._checked(values)
         module = self.select(args)
         if module is not None:
             return module.forward(args)
-        out = self.reference(args)
-        like = self.fake(args)
-        if not self.extras:
+        out, like = self.reference(args), self.fake(args)
+        if self.outputs + self.extras == 1:
             return like.copy_(out)
-        return (like[0].copy_(out), *(extra.zero_() for extra in like[1:]))
+        found = (out,) if self.outputs == 1 else out
+        kept = [empty.copy_(each) for empty, each in zip(like, found, strict=False)]
+        return (*kept, *(extra.zero_() for extra in like[self.outputs :]))
 
-    def _backward(self, grad: Tensor, saved: list[Tensor], *values_and_needs: Any) -> list[Tensor]:
-        args, needs = self.arguments(*values_and_needs[:-1]), list(values_and_needs[-1])
+    def _backward(self, grad: Any, saved: list[Tensor], *values_and_needs: Any) -> list[Tensor]:
+        args, needs = self._checked(values_and_needs[:-1]), list(values_and_needs[-1])
         module = self.select(args)
         if module is not None:
             grads = module.backward(grad, saved, args, needs)
         else:
             grads = self._reference_backward(grad, args, needs)
-        return [grad.new_empty(0) if g is None else g for g in grads]
+        return [args[self.tensor_positions[0]].new_empty(0) if g is None else g for g in grads]
 
-    def _reference_backward(self, grad: Tensor, args: Sequence[Any], needs: list[bool]) -> list[Tensor | None]:
+    def _checked(self, values: Sequence[Any]) -> Any:
+        """Return the arguments as one, after ``check`` had a look at them."""
+        args = self.arguments(*values)
+        if self.check is not None:
+            self.check(args)
+        return args
+
+    def _reference_backward(self, grad: Any, args: Sequence[Any], needs: list[bool]) -> list[Tensor | None]:
         with torch.enable_grad():
             leaves = list(args)
             wanted = [i for i, need in zip(self.tensor_positions, needs, strict=True) if need]
@@ -190,10 +215,10 @@ class Operator:
         by_position = {i: torch.empty_like(args[i]).copy_(g) for i, g in zip(wanted, grads, strict=True)}
         return [by_position.get(i) for i in self.tensor_positions]
 
-    def _fake_backward(self, grad: Tensor, saved: list[Tensor], *args_and_needs: Any) -> list[Tensor]:
+    def _fake_backward(self, grad: Any, saved: list[Tensor], *args_and_needs: Any) -> list[Tensor]:
         args, needs = args_and_needs[:-1], args_and_needs[-1]
         return [
-            torch.empty_like(args[i]) if need else grad.new_empty(0)
+            torch.empty_like(args[i]) if need else args[self.tensor_positions[0]].new_empty(0)
             for i, need in zip(self.tensor_positions, needs, strict=True)
         ]
 
@@ -201,10 +226,11 @@ class Operator:
         tensors = [inputs[i] for i in self.tensor_positions]
         ctx.present = [t is not None for t in tensors]
         ctx.rest = [None if isinstance(a, Tensor) else a for a in inputs]
-        extras = list(output) if self.extras else []
+        extras = list(output[self.outputs :]) if self.extras else []
         ctx.save_for_backward(*[t for t in tensors if t is not None], *extras)
 
-    def _autograd(self, ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Any, ...]:
+    def _autograd(self, ctx: Any, *grads_of_all: Tensor) -> tuple[Any, ...]:
+        grad = grads_of_all[0] if self.outputs == 1 else list(grads_of_all[: self.outputs])
         stored = list(ctx.saved_tensors)
         args = list(ctx.rest)
         for i, present in zip(self.tensor_positions, ctx.present, strict=True):

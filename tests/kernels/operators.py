@@ -19,7 +19,12 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 def arguments(operator: str, number: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
     """Return the arguments of the operator's check case with that number, its tensors as leaves."""
     made = load_cases(operator, "CHECK")[number].arguments(dtype, "cpu")
-    return tuple(a.detach().requires_grad_() if isinstance(a, torch.Tensor) else a for a in made)
+    return tuple(leaf(a) for a in made)
+
+
+def leaf(value: Any) -> Any:
+    """Return a floating tensor as a leaf that requires a gradient, and anything else as it is."""
+    return value.detach().requires_grad_() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def shaped(operator: str, *values: Any, dtype: torch.dtype = torch.float32) -> Any:
@@ -31,15 +36,18 @@ def shaped(operator: str, *values: Any, dtype: torch.dtype = torch.float32) -> A
 
 
 def gradients(operator: str, args: Sequence[Any], call: Any = None, like_out: bool = True) -> list[torch.Tensor]:
-    """Return the output and the gradient of every tensor among the arguments, for a fixed gradient of the output.
+    """Return the outputs and the gradients of all floating tensors among the arguments, for fixed upstream gradients.
 
-    The gradient of the output has the output's strides, or is contiguous without ``like_out``.
+    The gradient of an output has the output's strides, or is contiguous without ``like_out``.
     """
     out = (call or find_operator(operator))(*args)
-    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.dtype)
+    outputs = [out] if isinstance(out, torch.Tensor) else list(out)
+    generator = torch.Generator().manual_seed(2)
+    grads = [torch.randn(each.shape, generator=generator).to(each.dtype) for each in outputs]
     if like_out:
-        grad = torch.empty_like(out).copy_(grad)
-    return [out.detach(), *torch.autograd.grad(out, [a for a in args if isinstance(a, torch.Tensor)], grad)]
+        grads = [torch.empty_like(each).copy_(grad) for each, grad in zip(outputs, grads, strict=True)]
+    wanted = [a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
+    return [*(each.detach() for each in outputs), *torch.autograd.grad(outputs, wanted, grads)]
 
 
 def assert_native_is_right(operator: str) -> None:
@@ -76,9 +84,7 @@ def assert_compiles(operator: str, call: Any, number: int = 0) -> None:
 
 def assert_same_on_every_thread_count(operator: str, case: Case) -> None:
     """Check that the native backend gives the same bits with one thread and with three, twice."""
-    args = tuple(
-        a.requires_grad_() if isinstance(a, torch.Tensor) else a for a in case.arguments(torch.float32, "cpu", seed=4)
-    )
+    args = tuple(leaf(a) for a in case.arguments(torch.float32, "cpu", seed=4))
     threads = torch.get_num_threads()
     runs = []
     try:

@@ -29,7 +29,7 @@ from claimbench.bench.measure.operators.check import DTYPES, check_operator, loa
 from claimbench.kernels import backend as backends
 from claimbench.kernels import find_operator
 from claimbench.kernels.cases import Case
-from claimbench.kernels.check import TOLERANCE
+from claimbench.kernels.check import TOLERANCE, upstream
 from claimbench.kernels.operator import Operator
 
 Call = Callable[[], list[Tensor]]
@@ -116,19 +116,21 @@ def make_call(operator: Operator, implementation: str, args: tuple[Any, ...], ba
     if implementation == "compiled":
         plain = torch.compile(operator.reference, fullgraph=True, dynamic=False)
     backend = implementation if implementation not in BASELINES else None
-    leaves = operator.arguments(*(a.detach().requires_grad_(backward) if isinstance(a, Tensor) else a for a in args))
-    wanted = [leaves[i] for i in operator.tensor_positions if leaves[i] is not None]
-    grad: list[Tensor] = []
+    floating = [isinstance(a, Tensor) and a.is_floating_point() for a in args]
+    pairs = zip(args, floating, strict=True)
+    leaves = operator.arguments(*(a.detach().requires_grad_(backward) if number else a for a, number in pairs))
+    wanted = [leaf for leaf, number in zip(leaves, floating, strict=True) if number]
+    grads: list[Tensor] = []
 
     def call() -> list[Tensor]:
         with backends.use(backend), torch.set_grad_enabled(backward):
             out = plain(leaves) if backend is None else operator(*leaves)
+            outputs = [out] if isinstance(out, Tensor) else list(out)
             if not backward:
-                return [out]
-            if not grad:
-                noise = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
-                grad.append(torch.empty_like(out).copy_(noise))
-            return [out.detach(), *torch.autograd.grad(out, wanted, grad[0])]
+                return outputs
+            if not grads:
+                grads.extend(torch.empty_like(o).copy_(g) for o, g in zip(outputs, upstream(outputs), strict=True))
+            return [*(o.detach() for o in outputs), *torch.autograd.grad(outputs, wanted, grads)]
 
     return call
 
