@@ -157,7 +157,8 @@ def _gradients(
     upstream = {
         name: normal(tuple(outputs[name].shape), seed) for name, seed in golden.upstream.items() if name in outputs
     }
-    total = sum((outputs[name] * torch.from_numpy(grad).to(outputs[name])).sum() for name, grad in upstream.items())
+    parts = [(outputs[name] * torch.from_numpy(grad).to(outputs[name])).sum() for name, grad in upstream.items()]
+    total = torch.stack(parts).sum()
     grads = torch.autograd.grad(total, list(wanted.values()), allow_unused=True, materialize_grads=True)
     return {name: g.reshape(golden.outputs[name].shape) for name, g in zip(wanted, grads, strict=True)}
 

@@ -327,7 +327,9 @@ def _excess(difference: Difference) -> float:
 def main() -> None:
     """Run the checks that the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
-    request = CheckRequest(**{name: tuple(each) if isinstance(each, list) else each for name, each in body.items()})
+    lists = ("operators", "backends", "dtypes", "goldens")
+    operators, backends, dtypes, goldens = (tuple(body.pop(name)) for name in lists)
+    request = CheckRequest(operators, backends, dtypes, goldens=goldens, **body)
     out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
     for row in _rows(request):
         print(json.dumps(asdict(row)), file=out, flush=True)
