@@ -54,10 +54,12 @@ def bound(
 ) -> Callable[..., Any]:
     """Return a function that runs ``module`` with the entries of ``state`` in place of its own.
 
-    Its results can be differentiated with respect to ``state``. The module runs in eval mode; the arguments and errors
-    are those of :func:`load_official`.
+    Its results can be differentiated with respect to the parameters in ``state``; buffers, such as the statistics of
+    norms, are constants. The module runs in eval mode; the arguments and errors are those of :func:`load_official`.
     """
-    given = _converted(module, state, rules, shapes, joined)
+    buffers = {name for name, _ in module.named_buffers()}
+    converted = _converted(module, state, rules, shapes, joined)
+    given = {name: tensor.detach() if name in buffers else tensor for name, tensor in converted.items()}
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
     module.eval().to(dtype)
     return lambda *args, **named: functional_call(module, given, args, named)

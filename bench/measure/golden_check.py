@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from claimbench.bench.core.errors import unknown
 from claimbench.bench.measure.golden import DTYPES, UNIT, Golden, Output, golden_state, normal
 
+VANISHING = 1e-5
+"""The least scale of a gradient, in the largest one of its record. A gradient that is zero by the mathematics, such as
+that of a shift of all keys of a softmax, is rounding alone, and no two orders of a sum round alike."""
+
 
 @dataclass(frozen=True)
 class OutputDifference:
@@ -61,8 +65,8 @@ class GoldenResult:
         return self.worst <= self.golden.tolerance
 
 
-def compare_output(name: str, expected: Output, found: Tensor | None) -> OutputDifference:
-    """Compare one output with the golden's part of it."""
+def compare_output(name: str, expected: Output, found: Tensor | None, least: float = 0.0) -> OutputDifference:
+    """Compare one output with the golden's part of it; differences are relative to ``least`` at least."""
     nan = float("nan")
     if found is None:
         return OutputDifference(name, nan, nan, nan, nan, "the reproduction does not return it")
@@ -74,12 +78,13 @@ def compare_output(name: str, expected: Output, found: Tensor | None) -> OutputD
     head, tail = flat[:, : expected.head.shape[1]], flat[:, flat.shape[1] - expected.tail.shape[1] :]
     kept = np.concatenate([head - expected.head, tail - expected.tail], axis=1)
     largest = float(np.abs(kept).max()) if kept.size else 0.0
-    rms = expected.l2 / sqrt(max(array.size, 1)) or 1.0
+    size = max(array.size, 1)
+    rms = max(expected.l2 / sqrt(size), least) or 1.0
     return OutputDifference(
         name=name,
         max_abs=largest,
-        max_rel=largest / expected.scale(),
-        l2_rel=abs(float(np.linalg.norm(array)) - expected.l2) / (expected.l2 or 1.0),
+        max_rel=largest / max(expected.scale(), least),
+        l2_rel=abs(float(np.linalg.norm(array)) - expected.l2) / (rms * sqrt(size)),
         mean_rel=abs(float(array.mean()) - expected.mean) / rms,
     )
 
@@ -98,8 +103,7 @@ def check_golden(
     """
     if golden.unit:
         found = part_outputs(golden, official, device)
-        params = sum(prod(shape) for _, shape, _, filled in golden.state if filled)
-        return GoldenResult(golden, _compared(golden, found), params)
+        return GoldenResult(golden, _compared(golden, found), _parameters(golden))
     chosen = config if golden.constructor is None else golden.constructor
     model: nn.Module = official.from_official(chosen, golden_state(golden))
     model = model.eval().to(device=device, dtype=DTYPES[golden.dtype])
@@ -164,7 +168,22 @@ def _gradients(
 
 
 def _compared(golden: Golden, found: Mapping[str, Tensor]) -> tuple[OutputDifference, ...]:
-    return tuple(compare_output(name, expected, found.get(name)) for name, expected in golden.outputs.items())
+    gradients = {name: out.l2 / sqrt(max(prod(out.shape), 1)) for name, out in golden.outputs.items() if _is_grad(name)}
+    least = VANISHING * max(gradients.values(), default=0.0) if golden.upstream else 0.0
+    return tuple(
+        compare_output(name, expected, found.get(name), least if name in gradients else 0.0)
+        for name, expected in golden.outputs.items()
+    )
+
+
+def _is_grad(name: str) -> bool:
+    return name.startswith(("grad_", "grad:"))
+
+
+def _parameters(golden: Golden) -> int:
+    """Return the number of parameters in a part's state: its filled entries but for the statistics of norms."""
+    statistics = ("running_mean", "running_var")
+    return sum(prod(shape) for name, shape, _, filled in golden.state if filled and not name.endswith(statistics))
 
 
 @contextmanager

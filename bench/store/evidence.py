@@ -354,6 +354,25 @@ class DetectionEvidence(WholeDetection):
     per_class: dict[str, Share]
 
 
+class StructureEvidence(PictureEvidence, WeightsEvidence, Kept):
+    """Evidence of ``dsc``, ``vs`` and ``msd``: the deviation between scans, and what the first score holds for all.
+
+    Attributes:
+        unit: the name of a scan: a subject, or a slab of one.
+        absent: structures of scans that are neither there nor predicted. ``missed``: those that are only one of both.
+        spread: the standard deviation over scans.
+        per_structure: the mean of each measure, by structure; ``per_scan``: the measures, by scan and structure.
+    """
+
+    unit: str
+    absent: Count = 0
+    missed: Count = 0
+    spread: NotNegative | None = None
+    protocol: dict[str, str] = {}
+    per_structure: dict[str, dict[str, float | None]] = {}
+    per_scan: dict[str, dict[str, dict[str, float | None]]] = {}
+
+
 class EnlargementEvidence(DataEvidence):
     """Evidence of ``psnr`` and ``ssim``; the deviation is between pictures, None for a single one."""
 
@@ -473,6 +492,9 @@ SCORES: dict[str, type[RowEvidence]] = {
     "pixel_accuracy": SegmentationEvidence,
     "trimap_miou": SegmentationEvidence,
     "miou": WholeSegmentationEvidence,
+    "dsc": StructureEvidence,
+    "vs": StructureEvidence,
+    "msd": StructureEvidence,
     "box_ap": DetectionEvidence,
     "mask_ap": DetectionEvidence,
     "psnr": EnlargementEvidence,

@@ -13,7 +13,7 @@ from torch import nn
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure import golden as goldens
-from claimbench.bench.measure.golden_check import check_golden
+from claimbench.bench.measure.golden_check import check_golden, part_outputs
 from claimbench.bench.measure.operators.check import check_goldens
 from claimbench.kernels import native
 from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
@@ -157,6 +157,41 @@ def normalised(tmp_path, monkeypatch, fake_papers):
     }
     monkeypatch.setattr(official, "PARTS", parts, raising=False)
     return path
+
+
+class Shifted(nn.Module):
+    """A softmax over a normalised row, shifted by a bias that changes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return torch.softmax(self.norm(x) + self.bias, -1)
+
+
+def _shifted(bias_grad):
+    names = {"norm.weight": [3], "norm.bias": [3], "norm.running_mean": [3], "norm.running_var": [3], "bias": [1]}
+    state = [[name, shape, "float64", "filled"] for name, shape in names.items()]
+    state += [["norm.num_batches_tracked", [], "int64", "kept"]]
+    official = types.SimpleNamespace(PARTS={"shifted": lambda config, state: bound(Shifted(), state)})
+    inputs = [{"name": "x", "shape": [4, 3], "seed": 1}]
+    none = {"shape": [1, 1], "l2": abs(bias_grad), "mean": bias_grad, "head": [[bias_grad]], "tail": [[bias_grad]]}
+    data = record(constructor={"unit": "shifted"}, inputs=inputs, state=state, upstream={"out": 2}, params=7)
+    return official, data, none
+
+
+@pytest.mark.parametrize(("value", "agrees"), [(3e-17, True), (1e-8, False)])
+def test_a_gradient_that_is_rounding_alone_is_compared_with_the_others(read, value, agrees):
+    official, data, vanishing = _shifted(value)
+    data["outputs"] = {"out": _summary(np.zeros((4, 3))), "grad_x": _summary(np.zeros((4, 3)))}
+    found = part_outputs(read(data), official)
+    data["outputs"] = {name: _summary(tensor.detach().numpy()) for name, tensor in found.items()}
+    data["outputs"]["grad_param:bias"] = vanishing
+    result = check_golden(read(data), official, {})
+    assert result.passed is agrees
+    assert result.params == 7, "statistics of norms are no parameters"
 
 
 def test_the_operators_of_a_part_run_on_the_backend_that_was_asked_for(normalised):

@@ -1,0 +1,1 @@
+"""Volumes: read from NIfTI or from installed packages, and cut into slabs."""

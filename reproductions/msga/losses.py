@@ -1,0 +1,46 @@
+"""The losses of MS-Dual-Guided: cross entropy of every prediction, the guide loss and the reconstruction loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["GUIDE", "RECONSTRUCTION", "losses"]
+
+GUIDE, RECONSTRUCTION = 0.25, 0.1
+"""The weights of the guide and the reconstruction loss in the training script."""
+
+
+def losses(
+    logits: Sequence[Tensor],
+    labels: Tensor,
+    latents: Sequence[tuple[Tensor, Tensor]] = (),
+    reconstructions: Sequence[tuple[Tensor, Tensor]] = (),
+    guide_weight: float = GUIDE,
+    reconstruction_weight: float = RECONSTRUCTION,
+) -> dict[str, Tensor]:
+    """Return the losses as scalars: ``cross_entropy``, ``guide``, ``reconstruction``, and their weighted ``total``.
+
+    Each is a sum of means over elements. The paper writes squared norms in equations 6 and 7; its code takes means.
+
+    Args:
+        logits: (B, classes, H, W) of each prediction.
+        labels: classes (B, H, W).
+        latents: of one step and the next at the same scale, in pairs.
+        reconstructions: inputs of a semantic module and what it made of them, in pairs.
+        guide_weight, reconstruction_weight: of the last two losses.
+
+    Raises:
+        ValueError: there are no predictions.
+    """
+    if not logits:
+        raise ValueError("a loss needs at least one prediction")
+    zero = logits[0].new_zeros(())
+    entropy = torch.stack([F.cross_entropy(each, labels) for each in logits]).sum()
+    guide = sum((F.mse_loss(first, second) for first, second in latents), zero)
+    reconstruction = sum((F.mse_loss(given, made) for given, made in reconstructions), zero)
+    total = entropy + guide_weight * guide + reconstruction_weight * reconstruction
+    return {"cross_entropy": entropy, "guide": guide, "reconstruction": reconstruction, "total": total}
