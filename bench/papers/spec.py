@@ -128,7 +128,7 @@ class Variant(PaperSection):
         default: whether a run without ``--variant`` measures it.
         headline: whether a run without ``--variant`` times it too; if none is, the first default one is timed.
         input: of its evaluation.
-        task: its own, if that is not the paper's task; that task then builds its network.
+        task: its own, if that is not the paper's task. The task builds the network of an entry of ``networks``.
         checkpoint: the official weights, if published.
         reported: every figure stated for it.
         pretraining: the data that the model of its first reported scores was trained on before the data set of these;

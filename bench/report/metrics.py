@@ -89,6 +89,10 @@ _TASKS: tuple[tuple[str, str, str], ...] = (
     ("top1", "top-1", "the data set and trained weights"),
     ("top5", "top-5", "the data set and trained weights"),
     ("accuracy", "accuracy", "the data set and trained weights"),
+    ("_dsc", "Dice", "a segmenter trained on the data set"),
+    ("_nsd", "NSD", "a segmenter trained on the data set"),
+    ("_hd95", "HD95", "a segmenter trained on the data set"),
+    ("_f1", "F1", "a segmenter trained on the data set"),
 )
 """Parts of names that tell the task: (part, title, requirements of a measurement)."""
 

@@ -40,6 +40,7 @@ class _PlannedSubject:
         goldens: the golden records of its parity.
         weights_missing: the reason for missing official weights; empty if none are missing.
         counted: the shape of a sample where FLOPs are counted; empty for that of ``options``.
+        is_aside: whether it is of another task than most of its paper, so that data without a name are not for it.
     """
 
     paper: str
@@ -53,6 +54,7 @@ class _PlannedSubject:
     weights_missing: str = ""
     counted: tuple[int, ...] = ()
     timed: bool = True
+    is_aside: bool = False
 
 
 def plan(request: Resolved) -> list[Job]:
@@ -100,7 +102,7 @@ def _subjects(request: Resolved) -> Iterator[_PlannedSubject]:
         for variant in variants:
             yield from _variant(request, paper, variant)
     paper, (first, *_) = request.papers[0]
-    dataset = request.datasets.get(paper.id, "")
+    dataset = request.datasets.get((paper.id, paper.task_of(first)), "")
     for name in _baselines(request):
         yield _PlannedSubject("", f"timm:{name}", "", Options(), dataset)
     own = Options(sample_shape=first.input.sample_shape(), task=paper.task_of(first))
@@ -120,13 +122,14 @@ def _variant(request: Resolved, paper: Paper, variant: Variant) -> Iterator[_Pla
             *key,
             form,
             replace(tasks.model_options(paper, variant), **request.weights.files.get(key, {})),
-            request.datasets.get(paper.id, ""),
+            request.datasets.get((paper.id, paper.task_of(variant)), ""),
             variant.input.model_dump(mode="json"),
             other_forms=() if request.forms else tuple(form for form in known if form in also and form != default),
             goldens=tuple(golden_files.names(*key, [v.name for v in paper.variants])),
             weights_missing=request.weights.missing.get(key, ""),
             counted=tuple(variant.input.counted or ()),
             timed=timed,
+            is_aside=variant in paper.variants and paper.task_of(variant) != paper.task and not request.asked.variants,
         )
 
 
@@ -197,13 +200,15 @@ def _scored(subject: _PlannedSubject, request: Resolved) -> Options:
     asked, batches = request.asked, request.batches
     task = tasks.of(subject.options)
     dataset = task.datasets.get(subject.dataset)
-    there = request.data or (dataset is not None and dataset.has_package)
+    meant = asked.dataset in task.datasets if asked.dataset else not subject.is_aside
+    data = request.data if meant else ""
+    there = data or (dataset is not None and dataset.has_package)
     return replace(
         subject.options,
         input=subject.input,
         dataset=subject.dataset,
         weights_missing=subject.weights_missing,
-        data=request.data if there else None,
+        data=data if there else None,
         partial=asked.partial,
         multi_scale=asked.multi_scale and task.multi_scale,
         batch=batches[0] or None if batches is not None and len(batches) == 1 else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +28,7 @@ MODES = ("eager", "compile", "cudagraph")
 LARGEST_BATCH = 1_000_000
 _NO_SIZE: tuple[int, ...] = ()
 _NO_NAMES: tuple[str, ...] = ()
-_NO_DATASETS: dict[str, str] = {}
+_NO_DATASETS: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Resolved:
         forms, metrics, precisions, modes, against: as asked for, or the defaults; no ``forms`` for each paper's own.
         settings: common to all jobs; ``weights`` is a label.
         batches: batch sizes; None for the default, 0 for the best found by search.
-        datasets: that accuracy is measured on, by paper: the name of a data set of its task.
+        datasets: that accuracy is measured on, by paper and task: the name of a data set of the task.
         data: the place of the data; empty without any.
         devices: that accuracy is measured on, a process each; empty for the device of ``settings`` alone.
         baselines: timm models; None for those that the papers name as default.
@@ -111,7 +111,7 @@ class Resolved:
     batches: tuple[int, ...] | None
     precisions: tuple[str, ...]
     modes: tuple[str, ...]
-    datasets: dict[str, str]
+    datasets: dict[tuple[str, str], str]
     data: str
     devices: tuple[str, ...]
     baselines: tuple[str, ...] | None
@@ -221,9 +221,15 @@ def _papers(request: RunRequest, problems: _Problems) -> list[Paper]:
 def _variants(
     asked: tuple[str, ...], papers: list[Paper], task: str, problems: _Problems
 ) -> list[tuple[Paper, tuple[Variant, ...]]]:
-    """Return the papers with their chosen variants: the named ones, or all or the default ones of the task."""
+    """Return the papers with their chosen variants: the named ones, or all or the default ones, of the task if given.
+
+    Networks around a variant are chosen by their name or their task.
+    """
     if not asked or "all" in asked:
-        fitting = [(paper, [v for v in paper.models if paper.task_of(v) == (task or paper.task)]) for paper in papers]
+        fitting = [
+            (paper, [v for v in paper.models if paper.task_of(v) == task] if task else list(paper.variants))
+            for paper in papers
+        ]
         if "all" in asked:
             return [(paper, tuple(variants)) for paper, variants in fitting]
         return [(paper, tuple(v for v in found if v.default) or tuple(found)) for paper, found in fitting]
@@ -329,20 +335,21 @@ def _defined(node: ast.stmt) -> list[str]:
     return ["*"] if isinstance(node, ast.If | ast.Try | ast.With) else []
 
 
-def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[str, str]:
-    """Return the data set of each paper: the named one, one that all its variants report on, or the task's default.
+def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> dict[tuple[str, str], str]:
+    """Return the data set of each paper's variants of a task, by both.
 
-    A paper whose task does not know the name keeps its own data set if the task of another paper knows it.
+    It is the named one, one that all these variants report on, or the task's default. A task that does not know the
+    name keeps its own data set if the task of other variants knows it.
     """
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], str] = {}
     known: dict[str, DataSet] = {}
-    for paper, variants in chosen:
-        task = tasks.get(paper.task_of(variants[0]))
+    for paper, name, variants in _by_task(chosen):
+        task = tasks.get(name)
         known |= task.datasets
         reported = [{r.metric for r in variant.reported} for variant in variants]
-        fitting = [name for name, d in task.datasets.items() if all(task.reported_on(d) & names for names in reported)]
+        fitting = [key for key, d in task.datasets.items() if all(task.reported_on(d) & names for names in reported)]
         own = fitting[0] if fitting else task.default
-        found[paper.id] = request.dataset if request.dataset in task.datasets else own
+        found[paper.id, name] = request.dataset if request.dataset in task.datasets else own
     if request.dataset and chosen:  # otherwise the error is known already
         if request.dataset not in known:
             raise unknown("data set", request.dataset, known)
@@ -350,6 +357,13 @@ def _datasets(request: RunRequest, chosen: list[tuple[Paper, tuple[Variant, ...]
         if not request.data and not named.has_package:
             raise UserError(f"--dataset {named.name} needs --data: {named.needs}")
     return found
+
+
+def _by_task(chosen: list[tuple[Paper, tuple[Variant, ...]]]) -> Iterator[tuple[Paper, str, list[Variant]]]:
+    """Yield each paper's chosen variants of one task, with its name."""
+    for paper, variants in chosen:
+        for name in dict.fromkeys(paper.task_of(v) for v in variants):
+            yield paper, name, [v for v in variants if paper.task_of(v) == name]
 
 
 def _data(place: str) -> str:

@@ -56,10 +56,12 @@ def get(name: str) -> Task:
 
 
 def model_options(paper: Paper, variant: Variant) -> Options:
-    """Return the options that all jobs on a variant have: its hyper-parameters, and the data that it is built for."""
-    task = paper.task_of(variant)
+    """Return the options that all jobs on a model have: its hyper-parameters, and the data that it is built for."""
     return Options(
-        config=variant.config, sample_shape=variant.input.sample_shape(), task=task, around=task != paper.task
+        config=variant.config,
+        sample_shape=variant.input.sample_shape(),
+        task=paper.task_of(variant),
+        around=variant in paper.networks,
     )
 
 

@@ -110,7 +110,7 @@ class Model(nn.Module):
             "paper_ids": f"arXiv:{paper.arxiv}",
             "input_size": shape,
         }
-        if paper.task == "image-classification" and shape[0] in preprocessing.MODES:
+        if paper.task_of(variant) == "image-classification" and shape[0] in preprocessing.MODES:
             facts |= preprocessing.preprocessing_of(shape, variant.input.model_dump(), None)
         return facts
 
@@ -138,7 +138,8 @@ class Model(nn.Module):
     def _classifiers(self) -> list[nn.Module]:
         names = self.blueprint.classifiers
         if not names:
-            raise ModelError(f"{self.name} has no classifier: it is for {self.blueprint.paper.task.replace('-', ' ')}")
+            task = self.blueprint.paper.task_of(self.blueprint.variant)
+            raise ModelError(f"{self.name} has no classifier: it is for {task.replace('-', ' ')}")
         return [self.network.get_submodule(name) for name in names]
 
 

@@ -132,7 +132,9 @@ def _point(
     several = len({figure.form for figure in result.figures if figure.subject == subject}) > 1
     shown = form if several or _has_forms(paper, subject) else ""
     name = result.report.baselines.get(subject, subject)
-    point = Point(paper.id, paper.task, words(name), words(shown), "measured", **_training(paper, subject))
+    point = Point(
+        paper.id, _task_of(paper, subject), words(name), words(shown), "measured", **_training(paper, subject)
+    )
     point.size = tasks.shown(first.options.task).size(first.sample_shape)
     if timed:
         point.device, point.precision, point.batch = first.device, words(settings.precision), str(first.batch or "")
@@ -168,6 +170,12 @@ def _training(paper: Paper, subject: str) -> dict[str, Any]:
         "token_labels": said[variant.token_labels],
         "distilled": said[variant.distilled],
     }
+
+
+def _task_of(paper: Paper, subject: str) -> str:
+    """Return the task of a variant, or that of the paper for any other model."""
+    variant = next((variant for variant in paper.variants if variant.name == subject), None)
+    return paper.task if variant is None else paper.task_of(variant)
 
 
 def _axis_of(paper: Paper, figure: Figure) -> Axis:
@@ -219,12 +227,13 @@ def _reported(paper: Paper, axes: dict[str, Axis]) -> Iterator[Point]:
             times = [r for r in mine if metrics.quantity(r.metric).kind in _TIMED]
             found = grouped(times, partial(_conditions, size=size))
             for timed in list(found.values()) or [[]]:
-                point = Point(paper.id, paper.task, model, form if shown else "", "reported", **_training(paper, model))
+                task = _task_of(paper, model)
+                point = Point(paper.id, task, model, form if shown else "", "reported", **_training(paper, model))
                 if timed:
                     point.device, point.precision = words(timed[0].device), words(timed[0].precision)
                     point.batch = str(timed[0].batch or "")
                 pixels = (timed[0].input_size if timed else None) or size
-                point.size = _size(paper, given, pixels)
+                point.size = _size(task, given, pixels)
                 for one in (*still, *timed):
                     if (one.input_size or size) == pixels:
                         _add(paper, point, one, axes)
@@ -235,10 +244,10 @@ def _conditions(one: Reported, size: int) -> tuple[object, ...]:
     return one.device, one.precision, one.batch, one.input_size or size
 
 
-def _size(paper: Paper, given: InputSpec | None, pixels: int) -> str:
+def _size(task: str, given: InputSpec | None, pixels: int) -> str:
     """Return the input of a reported figure: the side that it states, or else the variant's own."""
     shape = (3, pixels, pixels) if pixels else given.sample_shape() if given is not None else ()
-    return tasks.shown(paper.task).size(shape)
+    return tasks.shown(task).size(shape)
 
 
 def _add(paper: Paper, point: Point, one: Reported, axes: dict[str, Axis]) -> None:

@@ -233,3 +233,24 @@ plan(resolve(RunRequest(papers=["overlock"], device="cpu")))
 sys.exit("torch" in sys.modules or "timm" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_variants_of_another_task_are_measured_too_but_not_on_data_that_name_no_set(tmp_path):
+    def scored(**options):
+        request = RunRequest(papers=["mamba_medical"], device="cpu", metrics=["params", "accuracy"], **options)
+        jobs = plan(resolve(request))
+        assert not any(job.options.around for job in jobs)
+        return {j.subject: (j.options.task, j.options.dataset, j.options.data) for j in jobs if j.metric == "accuracy"}
+
+    place = str(tmp_path)
+    assert scored()["vmunet_isic"] == ("medical-segmentation", "chaos", None)
+    assert scored(data=place)["vim_tiny"] == ("image-classification", "imagenet", place)
+    assert scored(data=place)["vmunet_isic"] == ("medical-segmentation", "chaos", None)
+    assert scored(data=place, dataset="volumes")["vmunet_isic"] == ("medical-segmentation", "volumes", place)
+    assert scored(data=place, dataset="volumes")["vim_tiny"] == ("image-classification", "imagenet", None)
+    assert scored(data=place, variants=["vmunet_isic"])["vmunet_isic"] == ("medical-segmentation", "chaos", place)
+    assert "vim_tiny_stride8" not in scored(task="medical-segmentation")
+    detectors = plan(
+        resolve(RunRequest(papers=["mamba_medical"], device="cpu", variants=["vmamba_tiny_s1l8_mask_rcnn"]))
+    )
+    assert all(job.options.around for job in detectors if job.paper)
