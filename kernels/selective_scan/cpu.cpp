@@ -1,16 +1,12 @@
 // The selective scan, forward and backward. A task is a vector of channels of one image, which goes through its sequence
 // chunk by chunk; in the backward pass a task is some vectors of one group, whose parts of the gradients of B and C it adds.
-#include "native.h"
 #include "parallel.h"
-#include "scan.h"
+#include "scan_arrays.h"
 
 #include <numeric>
 
 namespace native::scan {
 namespace {
-
-template <typename T>
-using Optional = std::optional<Array<const T>>;
 
 // A (B, G, D / G, L) tensor.
 template <typename T>
@@ -26,12 +22,6 @@ struct Sequences {
   }
 };
 
-// A (B, G, N, L) tensor, at one image, group and position.
-template <typename T>
-Coefficients<T> coefficients(const Array<T>& a, int b, int g, int first) {
-  return {a.data() + b * a.stride(0) + g * a.stride(1) + first * a.stride(3), a.stride(2), a.stride(3)};
-}
-
 // The sizes of a problem, and the vectors of channels that it falls into.
 struct Problem {
   int batch, groups, channels, length, states, chunk, chunks, lanes, vectors;
@@ -46,39 +36,6 @@ struct Problem {
   int count(int vector) const { return std::min(lanes, channels - vector * lanes); }
   int count_positions(int number) const { return std::min(chunk, length - number * chunk); }
 };
-
-template <typename T>
-Vec<T> lanes_of(const Optional<T>& a, int first, int count) {
-  Vec<T> found = {};
-  for (int lane = 0; a && lane < count; ++lane) found[lane] = a->data()[(first + lane) * a->stride(0)];
-  return found;
-}
-
-// The parameters of the `count` channels from `first` on, of all groups.
-template <typename T>
-Channels<T> parameters(const Array<const T>& A, const Optional<T>& D, const Optional<T>& bias, bool softplus, int first,
-                       int count) {
-  Channels<T> found(A.shape(1), softplus);
-  for (int n = 0; n < found.states; ++n) {
-    for (int lane = 0; lane < count; ++lane) {
-      found.exponents[n * kLanes<T> + lane] = A.data()[(first + lane) * A.stride(0) + n * A.stride(1)] / T(kLn2);
-    }
-  }
-  found.skip = lanes_of<T>(D, first, count);
-  found.bias = lanes_of<T>(bias, first, count);
-  return found;
-}
-
-// The states (N, D) of one image at the start of a chunk, or of the gradient of the last one: (D, N).
-template <typename T>
-simd::Strip<T> kept(const Array<T>& states, int b, int number, int first, int count) {
-  return {states.data() + b * states.stride(0) + number * states.stride(1) + first, 1, states.stride(2), count};
-}
-
-template <typename T>
-simd::Strip<T> end(const Array<T>& states, int b, int first, int count) {
-  return {states.data() + b * states.stride(0) + first * states.stride(1), states.stride(1), states.stride(2), count};
-}
 
 template <typename T>
 void forward(const Array<const T>& u_array, const Array<const T>& delta_array, const Array<const T>& A,
@@ -117,20 +74,6 @@ void forward(const Array<const T>& u_array, const Array<const T>& delta_array, c
     }
     simd::write_tile<T>(pass.state.data(), problem.states, end(last, b, first, count));
   });
-}
-
-// The gradient of B or C (splits, B, G, N, L), apart for each part of a group's vectors.
-template <typename T>
-Coefficients<T> part(const Array<T>& a, int split, int b, int g, int first) {
-  T* const data = a.data() + split * a.stride(0) + b * a.stride(1) + g * a.stride(2) + first * a.stride(4);
-  return {data, a.stride(3), a.stride(4)};
-}
-
-template <typename T>
-void write_lanes(Vec<T> values, const Array<T>& to, int b, int first, int count) {
-  for (int lane = 0; lane < count; ++lane) {
-    to.data()[b * to.stride(0) + (first + lane) * to.stride(1)] = values[lane];
-  }
 }
 
 template <typename T>
