@@ -91,3 +91,13 @@ def share(tensor: Tensor) -> Tensor:
 def shared(args: Iterable[object]) -> list[Any]:
     """Return the tensors among an operator's arguments as :func:`share` does, None for one that is left out."""
     return [share(arg) if arg is not None else None for arg in args if isinstance(arg, Tensor) or arg is None]
+
+
+def like(found: Tensor | None, argument: Tensor | None) -> Tensor | None:
+    """Return a gradient in the dtype and strides of its argument, which may be itself; None if either is None."""
+    if found is None or argument is None:
+        return None
+    wanted = torch.empty_like(argument, device="meta")
+    if found.dtype == wanted.dtype and found.stride() == wanted.stride():
+        return found
+    return torch.empty_like(argument).copy_(found)

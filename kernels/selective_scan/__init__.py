@@ -45,11 +45,11 @@ def _check(args: reference.Arguments) -> None:
 
 
 def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor, Tensor]:
-    """Return an empty output, last state and states (B, chunks, D, N) at the chunks' starts, for the backward pass."""
+    """Return an empty output, last state and states (B, chunks, N, D) at the chunks' starts, for the backward pass."""
     u, states = args.u, args.A.shape[1]
     chunks = -(-u.shape[2] // reference.chunk_length(states))
     last = u.new_empty(*u.shape[:2], states, dtype=reference.state_dtype(u.dtype))
-    return torch.empty_like(u), last, last.new_empty(u.shape[0], chunks, *last.shape[1:])
+    return torch.empty_like(u), last, last.new_empty(u.shape[0], chunks, states, u.shape[1])
 
 
 OPERATOR = Operator(

@@ -41,10 +41,10 @@ def _check(args: reference.Arguments) -> None:
 
 
 def _fake(args: reference.Arguments) -> tuple[Tensor, Tensor]:
-    """Return an empty output and empty states (B, chunks, 4 D, N) at the chunks' starts, for the backward pass."""
+    """Return an empty output and empty states (B, chunks, N, 4 D) at the chunks' starts, for the backward pass."""
     u, A = args.u, args.A
     chunks = -(-u.shape[2] * u.shape[3] // chunk_length(A.shape[1]))
-    return torch.empty_like(u), u.new_empty(u.shape[0], chunks, *A.shape, dtype=state_dtype(u.dtype))
+    return torch.empty_like(u), u.new_empty(u.shape[0], chunks, *A.shape[::-1], dtype=state_dtype(u.dtype))
 
 
 OPERATOR = Operator(
