@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-__all__ = ["Rule", "load_official"]
+__all__ = ["Rule", "bound", "load_official"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -37,6 +38,39 @@ def load_official(
     Raises:
         ValueError: entries are missing, unexpected or of another shape; the message gives their official names.
     """
+    given = _converted(model, state, rules, shapes, joined)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if name not in given}
+    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    model.to(dtype).load_state_dict(kept | given)
+    return model
+
+
+def bound(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    rules: Sequence[Rule] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    joined: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[..., Any]:
+    """Return a function that runs ``module`` with the entries of ``state`` in place of its own.
+
+    Its results can be differentiated with respect to ``state``. The module runs in eval mode; the arguments and errors
+    are those of :func:`load_official`.
+    """
+    given = _converted(module, state, rules, shapes, joined)
+    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    module.eval().to(dtype)
+    return lambda *args, **named: functional_call(module, given, args, named)
+
+
+def _converted(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    rules: Sequence[Rule],
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    joined: Mapping[str, Sequence[str]] | None,
+) -> dict[str, Tensor]:
+    """Return our entries, made of the official ones."""
     ours = model.state_dict()
     names = {name: found for name in ours if (found := _official_names(name, rules, joined or {}))}
     shapes = {name: tuple(tensor.shape) for name, tensor in ours.items()} | dict(shapes or {})
@@ -51,12 +85,8 @@ def load_official(
     if problems:
         more = f" (and {len(problems) - 8} more)" if len(problems) > 8 else ""
         raise ValueError(f"the checkpoint does not fit: {'; '.join(problems[:8])}{more}")
-    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    kept = {name: tensor for name, tensor in ours.items() if name not in names}
     given = {name: torch.cat([state[part].flatten() for part in parts]) for name, parts in names.items()}
-    given = {name: tensor.reshape(ours[name].shape) for name, tensor in given.items()}
-    model.to(dtype).load_state_dict(kept | given)
-    return model
+    return {name: tensor.reshape(ours[name].shape) for name, tensor in given.items()}
 
 
 def _official_names(name: str, rules: Sequence[Rule], joined: Mapping[str, Sequence[str]]) -> list[str]:

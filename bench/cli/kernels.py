@@ -69,7 +69,11 @@ def list_(json: Json = False) -> None:
 @kernels.command(
     "check",
     cls=SeveralValues,
-    epilog=examples("bench kernels check", "bench kernels check --operator depthwise_conv2d --backend native"),
+    epilog=examples(
+        "bench kernels check",
+        "bench kernels check --operator depthwise_conv2d --backend native",
+        "bench kernels check --golden scan.json",
+    ),
 )
 def check(
     operator: Operators = None,
@@ -77,6 +81,10 @@ def check(
     dtype: Annotated[
         Names,
         value("--dtype", takes="NAME", panel=WHAT, help="float64, float32, float16 or bfloat16; else all four."),
+    ] = None,
+    golden: Annotated[
+        list[Path] | None,
+        value("--golden", takes="FILE", panel=WHAT, help="Parts of models in golden files, in the operators' place."),
     ] = None,
     device: Device = "auto",
     verbose: Annotated[
@@ -88,21 +96,23 @@ def check(
     """Prove each backend against the float64 reference, forward and backward, on odd shapes."""
     from dataclasses import asdict
 
+    from claimbench.bench.core.errors import UserError
     from claimbench.bench.core.text import split
     from claimbench.bench.machine import devices
-    from claimbench.bench.measure.operators.check import any_failed, check_all
+    from claimbench.bench.measure.operators.check import any_failed, check_all, check_goldens
 
     def show(row: CheckRow) -> None:
         if verbose or row.status == "failed":
             typer.echo(_check_line(row))
 
-    rows = check_all(
-        split(operator or ()) or None,
-        split(backend or ()) or None,
-        split(dtype or ()) or None,
-        devices.resolve(device),
-        None if json else show,
-    )
+    operators, backends, dtypes = (split(names or ()) or None for names in (operator, backend, dtype))
+    listener = None if json else show
+    if golden:
+        if operators or dtypes:
+            raise UserError("--golden names the operators and the dtype itself: leave out --operator and --dtype")
+        rows = check_goldens(golden, backends, devices.resolve(device), listener)
+    else:
+        rows = check_all(operators, backends, dtypes, devices.resolve(device), listener)
     if json:
         print_json({"passed": not any_failed(rows), "checks": [asdict(row) for row in rows]})
     else:

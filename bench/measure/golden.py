@@ -4,6 +4,10 @@ A golden is one JSON file. ``state`` lists the official checkpoint's entries as 
 ones are drawn from their names by :func:`fill`, ``kept`` ones are constants that the model's constructor makes. The
 input is standard normal from a seed. For each output the file holds its shape, norm, mean and first and last values.
 
+A record of a part of a model (a block, a loss, a score) names the part under ``constructor.unit`` and its tensors under
+``inputs``. Where ``upstream`` gives the seed of the gradient of an output, the record also holds gradients: ``grad_X``
+with respect to input X and ``grad_param:NAME`` with respect to the parameter of that official name.
+
 A record whose official code rounds to float32 inside depends on the last bit of the processor that made it. It states
 its own ``tolerance``, and under ``float32_inside`` the reason.
 """
@@ -12,17 +16,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite, prod, sqrt
+from math import inf, prod, sqrt
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from claimbench.bench.core.errors import UserError
 
@@ -32,6 +34,9 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 WIDEST = 1e-4
 """The largest tolerance that a record may state."""
+
+UNIT = ("unit", "part")
+"""The entries of ``constructor`` that name the part of a model."""
 
 HEAD, TAIL = 32, 8
 """The most values that a golden keeps at the start and at the end of each sample's flattened output."""
@@ -61,6 +66,46 @@ class Output:
 
 
 @dataclass(frozen=True)
+class GoldenInput:
+    """One input: ``add + multiply * normal``, then a function of it by name; or its values in full.
+
+    Attributes:
+        name: of the part's argument.
+        shape, seed: of the normally distributed numbers.
+        multiply, add, then: as above; ``then`` is empty or one of :data:`THEN`, some with a number, ``round:2``.
+        values: the input itself, in the record's dtype if its numbers are floating; None to draw it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    seed: int
+    multiply: float
+    add: float
+    then: str
+    values: np.ndarray | None
+
+    def array(self) -> np.ndarray:
+        """Return the input, in float64 or int64."""
+        if self.values is not None:
+            return self.values
+        function, _, number = self.then.partition(":")
+        drawn = self.add + self.multiply * normal(self.shape, self.seed)
+        return THEN[function](drawn, int(number or 0)) if function else drawn
+
+
+THEN: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "neg_exp": lambda values, _: -np.exp(values),
+    "exp": lambda values, _: np.exp(values),
+    "sigmoid": lambda values, _: 1 / (1 + np.exp(-values)),
+    "relu": lambda values, _: np.maximum(values, 0),
+    "positive": lambda values, _: (values > 0).astype(np.float64),
+    "round": np.round,
+    "floor_mod": lambda values, classes: np.floor(1000 * values).astype(np.int64) % classes,
+}
+"""The functions of inputs, by name: they take the values and the number behind a colon."""
+
+
+@dataclass(frozen=True)
 class Golden:
     """One golden record.
 
@@ -75,6 +120,9 @@ class Golden:
         kept_buffers: values of constants, by name, if recorded.
         rescale: (ending of a name, factor) pairs applied after the fill.
         constructor: hyper-parameters that replace the variant's; None if the variant's are meant.
+        unit: the part of a model that the record describes; empty for a whole model.
+        inputs: the tensors, by name; a model's one input if the record lists none.
+        upstream: by output, the seed of its gradient.
         tolerance: the largest error of outputs: the one that the record states, or that of its dtype.
         float32_inside: the reason for a tolerance that the record states; empty if it states none.
         data: the whole record, for a reproduction's own hooks.
@@ -92,53 +140,17 @@ class Golden:
     kept_buffers: dict[str, Any]
     rescale: tuple[tuple[str, float], ...]
     constructor: dict[str, Any] | None
+    unit: str
+    inputs: tuple[GoldenInput, ...]
+    upstream: dict[str, int]
     tolerance: float
     float32_inside: str
     data: dict[str, Any]
 
-
-@dataclass(frozen=True)
-class OutputDifference:
-    """The difference of one output from the golden.
-
-    Attributes:
-        name: the output.
-        max_abs: the largest difference of a kept value.
-        max_rel: the same over :meth:`Output.scale`.
-        l2_rel: difference of the norm over the norm; mean_rel: difference of the mean over the root mean square.
-        problem: the reason that it could not be compared (missing, wrong shape); empty if it could.
-    """
-
-    name: str
-    max_abs: float
-    max_rel: float
-    l2_rel: float
-    mean_rel: float
-    problem: str = ""
-
-    def worst(self) -> float:
-        """Return the largest of the relative differences; infinite if it could not be compared."""
-        worst = max(self.max_rel, self.l2_rel, self.mean_rel)
-        return worst if isfinite(worst) and not self.problem else float("inf")
-
-
-@dataclass(frozen=True)
-class GoldenResult:
-    """The comparison of a reproduction with one golden."""
-
-    golden: Golden
-    outputs: tuple[OutputDifference, ...]
-    params: int
-
-    @property
-    def worst(self) -> float:
-        """The largest relative difference of any output."""
-        return max(o.worst() for o in self.outputs)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every output agrees within the golden's tolerance."""
-        return self.worst <= self.golden.tolerance
+    def named_inputs(self) -> dict[str, Tensor]:
+        """Return the inputs by name: integers, or numbers in the record's dtype."""
+        arrays = {each.name: torch.from_numpy(np.asarray(each.array())) for each in self.inputs}
+        return {name: a.to(DTYPES[self.dtype]) if a.is_floating_point() else a for name, a in arrays.items()}
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -157,8 +169,12 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def golden_input(golden: Golden) -> Tensor:
     """Return the golden's input in its dtype: standard normal from its seed."""
-    values = np.random.Generator(np.random.PCG64(golden.seed)).standard_normal(golden.input_shape)
-    return torch.from_numpy(np.asarray(values)).to(DTYPES[golden.dtype])
+    return torch.from_numpy(normal(golden.input_shape, golden.seed)).to(DTYPES[golden.dtype])
+
+
+def normal(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return the standard normal float64 numbers of a seed."""
+    return np.asarray(np.random.Generator(np.random.PCG64(seed)).standard_normal(shape))
 
 
 def golden_state(golden: Golden) -> dict[str, Tensor]:
@@ -214,20 +230,30 @@ def _parse(path: Path, data: dict[str, Any]) -> Golden:
     if data["dtype"] not in DTYPES:
         raise ValueError(f"`dtype` must be float64 or float32, found {data['dtype']!r}")
     params = data.get("params")
+    shape, seed = _shape(data["input"]["shape"], "input"), int(data["input"].get("seed", 0))
+    constructor = data.get("constructor")
+    if not isinstance(constructor, dict | None):
+        raise ValueError(f"`constructor` must be an object, found {type(constructor).__name__}")
+    inputs = tuple(_input(row) for row in data.get("inputs", ())) or (
+        GoldenInput("x", shape, seed, 1.0, 0.0, "", None),
+    )
     tolerance, reason = _tolerance(data)
     return Golden(
         path=path,
         paper=str(data["paper"]),
         variant=str(data["variant"]),
         dtype=data["dtype"],
-        input_shape=_shape(data["input"]["shape"], "input"),
-        seed=int(data["input"].get("seed", 0)),
+        input_shape=shape,
+        seed=seed,
         params=None if params is None else int(params),
         state=tuple(_entry(row) for row in data["state"]),
         outputs=outputs,
         kept_buffers=dict(data.get("kept_buffers", {})),
         rescale=tuple((str(r["name_ends_with"]), float(r["multiply_by"])) for r in data.get("rescale", ())),
-        constructor=data.get("constructor"),
+        constructor=constructor,
+        unit=next((str(constructor[key]) for key in UNIT if key in constructor), "") if constructor else "",
+        inputs=inputs,
+        upstream={str(name): int(seed) for name, seed in (data.get("upstream") or {}).items()},
         tolerance=tolerance,
         float32_inside=reason,
         data=data,
@@ -254,6 +280,24 @@ def _shape(value: Any, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _input(row: Any) -> GoldenInput:
+    if not isinstance(row, dict):
+        raise ValueError(f"an entry of `inputs` must be an object, found {str(row)[:60]}")
+    name, then = str(row["name"]), str(row.get("then") or "")
+    if then and then.partition(":")[0] not in THEN:
+        raise ValueError(f"input {name} has the unknown `then` {then!r}; known: {', '.join(THEN)}")
+    values = row.get("values")
+    array = None if values is None else np.asarray(values)
+    if array is not None:
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"the values of input {name} must be numbers in rows of one length")
+        array = array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+    shape = _shape(row["shape"], f"input {name}") if array is None else array.shape
+    return GoldenInput(
+        name, shape, int(row.get("seed", 0)), float(row.get("multiply", 1)), float(row.get("add", 0)), then, array
+    )
+
+
 def _entry(row: Any) -> tuple[str, tuple[int, ...], str, bool]:
     if not isinstance(row, list) or len(row) != 4 or row[3] not in ("filled", "kept"):
         raise ValueError(f"a `state` entry must be [name, shape, dtype, filled or kept], found {str(row)[:80]}")
@@ -271,63 +315,3 @@ def _output(name: str, value: Any) -> Output:
     if head.ndim != 2 or tail.ndim != 2 or len(head) != samples or len(tail) != samples:
         raise ValueError(f"output {name} must keep a row of values for each of its {samples} samples")
     return Output(shape, float(value["l2"]), float(value["mean"]), head, tail)
-
-
-def compare_output(name: str, expected: Output, found: Tensor | None) -> OutputDifference:
-    """Compare one output with the golden's part of it."""
-    nan = float("nan")
-    if found is None:
-        return OutputDifference(name, nan, nan, nan, nan, "the reproduction does not return it")
-    if tuple(found.shape) != expected.shape:
-        problem = f"its shape is {list(found.shape)}, expected {list(expected.shape)}"
-        return OutputDifference(name, nan, nan, nan, nan, problem)
-    array = found.detach().double().cpu().numpy()
-    flat = array.reshape(len(expected.head), -1)
-    head, tail = flat[:, : expected.head.shape[1]], flat[:, flat.shape[1] - expected.tail.shape[1] :]
-    kept = np.concatenate([head - expected.head, tail - expected.tail], axis=1)
-    largest = float(np.abs(kept).max()) if kept.size else 0.0
-    rms = expected.l2 / sqrt(max(array.size, 1)) or 1.0
-    return OutputDifference(
-        name=name,
-        max_abs=largest,
-        max_rel=largest / expected.scale(),
-        l2_rel=abs(float(np.linalg.norm(array)) - expected.l2) / (expected.l2 or 1.0),
-        mean_rel=abs(float(array.mean()) - expected.mean) / rms,
-    )
-
-
-def check_golden(
-    golden: Golden, official: ModuleType, config: Mapping[str, Any], device: torch.device | str = "cpu"
-) -> GoldenResult:
-    """Load the golden's weights through a reproduction's ``official`` module, run its input and compare every output.
-
-    ``official`` may define ``golden_inputs(golden) -> tuple`` and ``golden_call(model, inputs, golden) -> dict`` where
-    a record holds more than a model on a normal input.
-
-    Raises:
-        ValueError: the state does not fit the reproduction (from its ``from_official``).
-    """
-    chosen = config if golden.constructor is None else golden.constructor
-    model: nn.Module = official.from_official(chosen, golden_state(golden))
-    model = model.eval().to(device=device, dtype=DTYPES[golden.dtype])
-    make = getattr(official, "golden_inputs", lambda golden: (golden_input(golden),))
-    call = getattr(official, "golden_call", lambda model, inputs, golden: official.outputs(model, *inputs))
-    inputs = tuple(i.to(device) if isinstance(i, Tensor) else i for i in make(golden))
-    with torch.no_grad(), single_thread():
-        found = call(model, inputs, golden)
-    return GoldenResult(
-        golden=golden,
-        outputs=tuple(compare_output(name, expected, found.get(name)) for name, expected in golden.outputs.items()),
-        params=sum(p.numel() for p in model.parameters()),
-    )
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Run the block on one thread: float64 depthwise convolutions become very slow if threads compete."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

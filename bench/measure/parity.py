@@ -8,7 +8,8 @@ from importlib import import_module
 from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.measure.golden import GoldenResult, OutputDifference, check_golden, load_golden
+from claimbench.bench.measure.golden import load_golden
+from claimbench.bench.measure.golden_check import GoldenResult, OutputDifference, check_golden
 from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.store.evidence import GoldenEvidence, OutputEvidence, ParityEvidence
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from claimbench.bench.core.errors import UserError, unknown
-from claimbench.bench.measure.golden import TOLERANCE, Golden, GoldenResult, check_golden, load_golden
+from claimbench.bench.measure.golden import TOLERANCE, Golden, load_golden
+from claimbench.bench.measure.golden_check import GoldenResult, check_golden
 from claimbench.bench.papers import golden_files, registry
 
 
@@ -52,7 +53,7 @@ def verify(
     Raises:
         UserError: a file is broken, or names a paper or variant that does not exist.
     """
-    goldens = [_load(file) for file in files]
+    goldens = [load_with_paper(file) for file in files]
     results = []
     for golden, module, config in goldens:
         try:
@@ -68,8 +69,12 @@ def verify(
     return results
 
 
-def _load(file: Path) -> tuple[Golden, str, dict[str, Any]]:
-    """Return a golden, its paper's Python package and its variant's hyper-parameters."""
+def load_with_paper(file: Path) -> tuple[Golden, str, dict[str, Any]]:
+    """Return a golden, its paper's Python package and its variant's hyper-parameters.
+
+    Raises:
+        UserError: the file is broken, or names a paper or variant that does not exist.
+    """
     golden = load_golden(file)
     try:
         paper = registry.paper(golden.paper)

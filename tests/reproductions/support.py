@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import claimbench.bench.measure.golden
-from claimbench.bench.measure.golden import compare_output, golden_state
+from claimbench.bench.measure import golden_check
+from claimbench.bench.measure.golden import golden_input, golden_state
+from claimbench.bench.measure.golden import load_golden as read_golden
 from claimbench.bench.papers.spec import load
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -49,7 +50,7 @@ def _size(record):
 
 def golden(paper, name):
     """The golden record of that name."""
-    return claimbench.bench.measure.golden.load_golden(GOLDENS / paper / f"{name}.json")
+    return read_golden(GOLDENS / paper / f"{name}.json")
 
 
 def load_golden(paper, name, config=None):
@@ -62,19 +63,19 @@ def load_golden(paper, name, config=None):
 
 def official_input(record):
     """The input of a record."""
-    return claimbench.bench.measure.golden.golden_input(record)
+    return golden_input(record)
 
 
 def compare(record, found):
     """The largest difference of outputs to the record, relative to how much each varies."""
-    return max(compare_output(name, out, found.get(name)).worst() for name, out in record.outputs.items())
+    return max(golden_check.compare_output(name, out, found.get(name)).worst() for name, out in record.outputs.items())
 
 
 def check_golden(paper, name, config=None):
     """Our outputs and parameters equal the official ones; returns by how much the outputs differ."""
     record = golden(paper, name)
     official = import_module(f"claimbench.reproductions.{paper}.official")
-    result = claimbench.bench.measure.golden.check_golden(record, official, config or config_of(paper, name))
+    result = golden_check.check_golden(record, official, config or config_of(paper, name))
     assert result.passed, result.outputs
     assert record.params is None or result.params == record.params
     return result.worst

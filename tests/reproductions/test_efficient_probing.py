@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 import torch
 
-import claimbench.bench.measure.golden
+from claimbench.bench.measure.golden import golden_state
+from claimbench.bench.measure.golden_check import check_golden
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
 from claimbench.reproductions.costs import macs
@@ -59,7 +60,7 @@ def test_equals_official_code(name, form):
     record = support.golden(PAPER, name)
     module = type("official", (), {"outputs": official.outputs, "golden_call": official.golden_call})
     module.from_official = partial(official.from_official, form=form)
-    result = claimbench.bench.measure.golden.check_golden(record, module, support.config_of(PAPER, variant_of(name)))
+    result = check_golden(record, module, support.config_of(PAPER, variant_of(name)))
     assert result.passed, result.outputs
     assert result.params == record.params
 
@@ -67,9 +68,7 @@ def test_equals_official_code(name, form):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_official_form_does_the_official_work(name):
     record = support.golden(PAPER, name)
-    head = official.from_official(
-        support.config_of(PAPER, variant_of(name)), claimbench.bench.measure.golden.golden_state(record), "official"
-    )
+    head = official.from_official(support.config_of(PAPER, variant_of(name)), golden_state(record), "official")
     found = macs(head, (1, *record.input_shape[1:]))
     # fvcore counts norms and gates too, which weigh where there is little else, and not fused attention.
     assert found == pytest.approx(record.data["fvcore_flops"], rel=0.5 if found < 1e7 else 0.015)

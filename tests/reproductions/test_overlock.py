@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from claimbench.bench.measure import fvcore_count
-from claimbench.bench.measure.golden import check_golden, golden_state, load_golden, single_thread
+from claimbench.bench.measure.golden import golden_state, load_golden
+from claimbench.bench.measure.golden_check import check_golden, single_thread
 from claimbench.bench.papers import spec
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend

@@ -16,14 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from claimbench.bench.core.errors import UserError, unknown
+from claimbench.bench.measure.golden_check import check_golden
+from claimbench.bench.measure.verify import load_with_paper
 from claimbench.kernels import find_operator, operator_names
 from claimbench.kernels.backend import BACKENDS, BackendRefusedError
+from claimbench.kernels.backend import use as use_backend
 from claimbench.kernels.cases import Case
 from claimbench.kernels.check import TOLERANCE, Difference, check
 from claimbench.kernels.operator import Operator
@@ -73,13 +78,17 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """The scope of a check: names of operators, backends and dtypes, the device, and names of ``CHECK`` cases."""
+    """The scope of a check: names of operators, backends and dtypes, the device, and names of ``CHECK`` cases.
+
+    Golden records of parts of models take the place of operators and cases where ``goldens`` names their files.
+    """
 
     operators: tuple[str, ...]
     backends: tuple[str, ...]
     dtypes: tuple[str, ...]
     device: str = "cpu"
     case: str = ""
+    goldens: tuple[str, ...] = ()
 
 
 def any_failed(rows: Iterable[CheckRow]) -> bool:
@@ -115,6 +124,33 @@ def check_all(
         device,
         case,
     )
+    return _collected(request, on_row)
+
+
+def check_goldens(
+    files: Sequence[Path],
+    backends: Sequence[str] | None = None,
+    device: str = "cpu",
+    on_row: Callable[[CheckRow], None] | None = None,
+) -> list[CheckRow]:
+    """Check the operators of parts of models against golden records of the official code, forward and backward.
+
+    Args:
+        files: golden records of parts.
+        backends, device, on_row: as of :func:`check_all`.
+
+    Raises:
+        UserError: a file is broken, describes a whole model, or names a paper, variant or backend that does not exist.
+    """
+    for file in files:
+        golden, _, _ = load_with_paper(file)
+        if not golden.unit:
+            raise UserError(f"golden {file} describes a whole model: `bench verify --golden {file}` checks it")
+    chosen = names("kernel backend", backends, BACKENDS, CHECKED)
+    return _collected(CheckRequest((), chosen, (), device, goldens=tuple(map(str, files))), on_row)
+
+
+def _collected(request: CheckRequest, on_row: Callable[[CheckRow], None] | None) -> list[CheckRow]:
     rows = []
     for row in _rows(request):
         rows.append(row)
@@ -174,14 +210,64 @@ def _poisoned_memory() -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
+def _check_part(file: str, row: CheckRow) -> CheckRow:
+    """Return the row of one backend on the golden record of a part, named after the operators that ran."""
+    golden, module, config = load_with_paper(Path(file))
+    row = replace(row, case=golden.variant, dtype=golden.dtype)
+    start = perf_counter()
+    ran = _OperatorsSeen()
+    try:
+        with use_backend(row.backend), _poisoned_memory(), ran:
+            result = check_golden(golden, import_module(f"{module}.official"), config, row.device)
+    except BackendRefusedError as refusal:
+        return replace(row, operator=ran.listed(), status="refused", reason=str(refusal))
+    except Exception as error:  # a backend may die in any way, and the row has to say so
+        return replace(row, operator=ran.listed(), status="failed", reason=sentence(error))
+    found = tuple(Difference(o.name, o.worst(), o.max_abs, golden.tolerance) for o in result.outputs)
+    row = replace(row, operator=ran.listed(), differences=found, seconds=perf_counter() - start)
+    if not ran.names and row.backend != "reference":
+        return replace(row, status="refused", reason="no shared operator runs in this part")
+    beyond = [f"{d.tensor} by {d.relative:.1e} where {d.tolerance:.1e} is allowed" for d in found if not d.passed]
+    if beyond:
+        return replace(row, status="failed", reason=f"differs from the official code: {', '.join(beyond)}")
+    return row
+
+
+class _OperatorsSeen(TorchDispatchMode):
+    """Notes the names of the shared operators that run in the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, None] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "claimbench":
+            self.names[func._opname.removesuffix("_backward")] = None
+        return func(*args, **(kwargs or {}))
+
+    def listed(self) -> str:
+        return ", ".join(self.names)
+
+
 def _rows(request: CheckRequest) -> Iterator[CheckRow]:
+    for file in request.goldens:
+        for backend in request.backends:
+            if _needs_interpreter(backend, request.device):
+                yield from _interpreted_rows(replace(request, goldens=(file,), backends=("triton",)))
+            else:
+                interpreted = backend == "triton" and _interpreting()
+                yield _check_part(file, CheckRow("", backend, "", "", request.device, interpreted))
     for name in request.operators:
         for backend in request.backends:
-            if backend == "triton" and torch.device(request.device).type == "cpu" and not _interpreting():
+            if _needs_interpreter(backend, request.device):
                 yield from _interpreted_rows(replace(request, operators=(name,), backends=("triton",)))
             else:
                 cases = [case for case in load_cases(name, "CHECK") if request.case in case.name]
                 yield from check_operator(find_operator(name), cases, backend, request.dtypes, request.device)
+
+
+def _needs_interpreter(backend: str, device: str) -> bool:
+    return backend == "triton" and torch.device(device).type == "cpu" and not _interpreting()
 
 
 def _interpreted_rows(request: CheckRequest) -> Iterator[CheckRow]:
@@ -202,7 +288,7 @@ def _interpreted_rows(request: CheckRequest) -> Iterator[CheckRow]:
             if process.poll() is None and sys.exc_info()[0] is not None:
                 process.kill()
     if process.returncode != 0:
-        name = request.operators[0]
+        name = next(iter(request.operators), "")
         reason = f"the process with Triton's interpreter ended with exit status {process.returncode}"
         yield CheckRow(name, "triton", "", "", request.device, True, status="failed", reason=reason)
 
@@ -241,8 +327,9 @@ def _excess(difference: Difference) -> float:
 def main() -> None:
     """Run the checks that the request on stdin names, in this process, one line of JSON for each row."""
     body = json.load(sys.stdin)
-    operators, backends, dtypes = (tuple(body.pop(name)) for name in ("operators", "backends", "dtypes"))
-    request = CheckRequest(operators, backends, dtypes, **body)
+    lists = ("operators", "backends", "dtypes", "goldens")
+    operators, backends, dtypes, goldens = (tuple(body.pop(name)) for name in lists)
+    request = CheckRequest(operators, backends, dtypes, goldens=goldens, **body)
     out, sys.stdout = sys.stdout, sys.stderr  # what a kernel prints must not come between the rows
     for row in _rows(request):
         print(json.dumps(asdict(row)), file=out, flush=True)

@@ -14,6 +14,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure import parity
+from claimbench.bench.measure.golden_check import check_golden, compare_output, single_thread
 from claimbench.bench.papers import registry
 from claimbench.bench.store.evidence import read
 
@@ -98,7 +99,7 @@ def write(tmp_path):
 
 @pytest.mark.processors
 def test_a_faithful_reproduction_passes(write):
-    result = goldens.check_golden(goldens.load_golden(write(record())), official(), {"width": 4})
+    result = check_golden(goldens.load_golden(write(record())), official(), {"width": 4})
     assert result.passed
     assert result.worst < 1e-13
     assert result.params == result.golden.params
@@ -107,7 +108,7 @@ def test_a_faithful_reproduction_passes(write):
 
 @pytest.mark.parametrize("error", [1e-8, 1e-3])
 def test_a_model_that_is_a_little_off_fails(write, error):
-    result = goldens.check_golden(goldens.load_golden(write(record())), official(error), {"width": 4})
+    result = check_golden(goldens.load_golden(write(record())), official(error), {"width": 4})
     assert not result.passed
     assert result.worst > error / 10
 
@@ -120,8 +121,8 @@ def stated(tolerance, **changes):
 def test_a_record_may_state_a_tolerance_and_why(write):
     golden = goldens.load_golden(write(stated(1e-6)))
     assert (golden.tolerance, golden.float32_inside) == (1e-6, "sines in float32")
-    assert goldens.check_golden(golden, official(1e-8), {"width": 4}).passed
-    assert not goldens.check_golden(golden, official(1e-5), {"width": 4}).passed
+    assert check_golden(golden, official(1e-8), {"width": 4}).passed
+    assert not check_golden(golden, official(1e-5), {"width": 4}).passed
     plain = goldens.load_golden(write(record()))
     assert (plain.tolerance, plain.float32_inside) == (1e-9, "")
     widest = goldens.load_golden(write(stated(1e-4)))
@@ -155,27 +156,27 @@ def test_a_tolerance_without_its_reason_is_refused(write, reason):
 def test_rescaled_parameters_are_rescaled(write):
     rescale = [{"name_ends_with": "gamma", "multiply_by": 0.25}]
     path = write(record(rescale=rescale))
-    assert goldens.check_golden(goldens.load_golden(path), official(), {"width": 4}).passed
+    assert check_golden(goldens.load_golden(path), official(), {"width": 4}).passed
     plain = {**json.loads(path.read_text()), "rescale": []}
-    assert not goldens.check_golden(goldens.load_golden(write(plain)), official(), {"width": 4}).passed
+    assert not check_golden(goldens.load_golden(write(plain)), official(), {"width": 4}).passed
 
 
 def test_the_constructor_of_a_golden_replaces_the_config(write):
     data = {**record(), "constructor": {"width": 4}}
-    assert goldens.check_golden(goldens.load_golden(write(data)), official(), {"width": 99}).passed
+    assert check_golden(goldens.load_golden(write(data)), official(), {"width": 99}).passed
 
 
 def test_hooks_make_the_inputs_and_the_call(write):
     module = official()
     module.golden_inputs = lambda golden: (goldens.golden_input(golden), 2.0)
     module.golden_call = lambda model, inputs, golden: module.outputs(model, inputs[0] * inputs[1] / 2.0)
-    assert goldens.check_golden(goldens.load_golden(write(record())), module, {"width": 4}).passed
+    assert check_golden(goldens.load_golden(write(record())), module, {"width": 4}).passed
 
 
 def test_missing_and_misshapen_outputs_are_named(write):
     module = official()
     module.outputs = lambda model, x: {"features": model.features(x)[:, :2]}
-    result = goldens.check_golden(goldens.load_golden(write(record())), module, {"width": 4})
+    result = check_golden(goldens.load_golden(write(record())), module, {"width": 4})
     assert not result.passed
     problems = {o.name: o.problem for o in result.outputs}
     assert problems["logits"] == "the reproduction does not return it"
@@ -190,12 +191,12 @@ def test_differences_are_judged_against_the_variation_between_samples(write):
     expected = goldens.load_golden(write(data)).outputs["x"]
     assert expected.scale() == pytest.approx(0.0005, rel=1e-3)
     ignores_input = torch.tensor(nearly_equal.mean(axis=0)).repeat(2, 1)
-    assert goldens.compare_output("x", expected, ignores_input).max_rel == pytest.approx(1, rel=1e-3)
+    assert compare_output("x", expected, ignores_input).max_rel == pytest.approx(1, rel=1e-3)
 
 
 def test_not_a_number_never_passes(write):
     module = official(float("nan"))
-    assert not goldens.check_golden(goldens.load_golden(write(record())), module, {"width": 4}).passed
+    assert not check_golden(goldens.load_golden(write(record())), module, {"width": 4}).passed
 
 
 @pytest.mark.parametrize(
@@ -293,6 +294,6 @@ def test_parity_says_when_a_golden_does_not_fit(write, job):
 
 def test_threads_are_put_back():
     before = torch.get_num_threads()
-    with goldens.single_thread():
+    with single_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
