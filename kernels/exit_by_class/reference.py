@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+MOST = 2**31 - 1
+"""As many tokens of a class stay at most: more than an image has."""
+
 
 class Arguments(NamedTuple):
     """The arguments of :func:`claimbench.kernels.exit_by_class.exit_by_class`."""
@@ -15,6 +18,11 @@ class Arguments(NamedTuple):
     gone: Tensor
     threshold: float
     keep: int
+
+
+def rounded(args: Arguments) -> float:
+    """Return the threshold in the dtype of the scores, as PyTorch rounds a number that it compares with them."""
+    return torch.tensor(args.threshold, dtype=args.scores.dtype).item()
 
 
 def exit_by_class(args: Arguments) -> Tensor:
