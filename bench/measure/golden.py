@@ -189,9 +189,9 @@ def golden_state(golden: Golden) -> dict[str, Tensor]:
             values = torch.from_numpy(np.asarray(fill(name, shape)))
             if "tf_variables" not in golden.data:
                 values = values.to(getattr(torch, dtype))
-            for ending, factor in golden.rescale:
-                if name.endswith(ending):
-                    values = values * factor
+            if golden.rescale:  # the official models were rescaled in their own dtype
+                factors = [factor for ending, factor in golden.rescale if name.endswith(ending)]
+                values = values.to(DTYPES[golden.dtype]) * prod(factors)
             state[name] = values
         elif name in golden.kept_buffers:
             state[name] = torch.tensor(golden.kept_buffers[name], dtype=getattr(torch, dtype)).reshape(shape)

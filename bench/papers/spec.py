@@ -71,6 +71,21 @@ class Form(PaperSection):
     default: bool = False
 
 
+class Sliding(PaperSection):
+    """A test in windows: a segmenter sees square crops of the picture, and scores are averaged where crops overlap.
+
+    Attributes:
+        crop: the side of a window.
+        stride: the distance between windows; the last one ends with the picture.
+        resize: the most pixels of the longer and of the shorter side, to which the picture is resized before, keeping
+            its shape; None for none.
+    """
+
+    crop: int = Field(ge=1, le=8192)
+    stride: int = Field(ge=1, le=8192)
+    resize: tuple[int, int] | None = None
+
+
 class InputSpec(PaperSection):
     """The input a variant is evaluated on, and the paper's preprocessing."""
 
@@ -84,6 +99,8 @@ class InputSpec(PaperSection):
     """The shape of one sample if it is not ``(channels, size, size)``."""
     counted: tuple[int, ...] | None = None
     """The shape of the sample on which the paper counts FLOPs, if that is another."""
+    sliding: Sliding | None = None
+    """The windows of a segmenter's test; None if it sees whole pictures."""
 
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one sample, without the batch axis."""

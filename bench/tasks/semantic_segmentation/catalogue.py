@@ -17,7 +17,7 @@ VOID = 255
 BAND = 4
 """The width in pixels of the band around boundaries that has rows of its own; the others are in the detail."""
 
-Layout = Literal["voc", "cityscapes", "ade20k", "folder"]
+Layout = Literal["voc", "pascal-context", "cityscapes", "ade20k", "coco-stuff", "folder"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+PASCAL_CONTEXT_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "table", "dog", "horse"),
+    *("motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor", "bag", "bed", "bench", "book"),
+    *("building", "cabinet", "ceiling", "cloth", "computer", "cup", "door", "fence", "floor", "flower", "food"),
+    *("grass", "ground", "keyboard", "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road"),
+    *("rock", "shelves", "sidewalk", "sky", "snow", "bedclothes", "track", "tree", "truck", "wall", "water"),
+    *("window", "wood"),
+)
 CITYSCAPES_CLASSES: Mapping[str, int] = {
     "road": 7,
     "sidewalk": 8,
@@ -72,6 +80,12 @@ CITYSCAPES_CLASSES: Mapping[str, int] = {
 """The evaluated classes and their values in the files ``*_labelIds.png``; the other values up to 33 are void."""
 
 _CITYSCAPES_IDS = {value: i for i, value in enumerate(CITYSCAPES_CLASSES.values())}
+
+
+def _from_one(classes: int) -> dict[int, int]:
+    """Return the labels of masks that count classes from 1; 0 and 255 are void."""
+    return {0: VOID, VOID: VOID, **{i + 1: i for i in range(classes)}}
+
 
 _ALL = (
     Masks(
@@ -106,6 +120,30 @@ _ALL = (
         classes=tuple(f"class {i + 1}" for i in range(150)),
         labels={0: VOID, **{i + 1: i for i in range(150)}},
         pictures=2000,
+    ),
+    Masks(
+        "pascal_context59",
+        "PASCAL-Context val, 59 classes",
+        needs="the folder VOCdevkit/VOC2010 with JPEGImages, SegmentationClassContext (PNG, 0 for the background, then "
+        "1 to 59 in MMSegmentation's order) and ImageSets/SegmentationContext/val.txt",
+        source="Mottaghi et al., CVPR 2014: mean over the 59 most frequent classes, the background left out",
+        scored_classes=59,
+        layout="pascal-context",
+        classes=PASCAL_CONTEXT_CLASSES,
+        labels=_from_one(59),
+        pictures=5105,
+    ),
+    Masks(
+        "coco_stuff10k",
+        "COCO-Stuff-10K test",
+        needs="the folder with images/test2014 and annotations/test2014, as MMSegmentation's coco_stuff10k.py converts "
+        "it (NAME_labelTrainIds.png: 0 unlabelled, then 1 to 171)",
+        source="Caesar et al., CVPR 2018: mean over 171 classes, unlabelled pixels left out",
+        scored_classes=171,
+        layout="coco-stuff",
+        classes=tuple(f"class {i + 1}" for i in range(171)),
+        labels=_from_one(171),
+        pictures=1000,
     ),
     Masks(
         "masks",

@@ -46,10 +46,18 @@ def find(dataset: Masks, data: str) -> tuple[MaskedPicture, ...]:
 
 
 def _voc(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
-    inside = next(
-        (root / sub for sub in ("", "VOC2012", "VOCdevkit/VOC2012") if (root / sub / "JPEGImages").is_dir()), root
-    )
-    listing = inside / "ImageSets" / "Segmentation" / "val.txt"
+    return _listed(dataset, root, "VOC2012", "SegmentationClass", "Segmentation")
+
+
+def _pascal_context(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
+    return _listed(dataset, root, "VOC2010", "SegmentationClassContext", "SegmentationContext")
+
+
+def _listed(dataset: Masks, root: Path, year: str, masks: str, lists: str) -> tuple[MaskedPicture, ...]:
+    """Return the pictures that a VOC devkit of a year lists for validation."""
+    places = (root / sub for sub in ("", year, f"VOCdevkit/{year}"))
+    inside = next((place for place in places if (place / "JPEGImages").is_dir()), root)
+    listing = inside / "ImageSets" / lists / "val.txt"
     try:
         names = listing.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -58,7 +66,7 @@ def _voc(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     if odd is not None:
         raise UserError(f"{listing} names {odd!r}, which is no name of a picture")
     return tuple(
-        MaskedPicture(name, inside / "JPEGImages" / f"{name}.jpg", inside / "SegmentationClass" / f"{name}.png")
+        MaskedPicture(name, inside / "JPEGImages" / f"{name}.jpg", inside / masks / f"{name}.png")
         for name in sorted(set(names))
     )
 
@@ -76,6 +84,12 @@ def _ade20k(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     return _beside(*_inside(dataset, inside, "images/validation", "annotations/validation"))
 
 
+def _coco_stuff(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
+    pictures, masks = _inside(dataset, root, "images/test2014", "annotations/test2014")
+    files = sorted(file for file in pictures.glob("*.jpg") if not is_hidden(file.name))
+    return tuple(MaskedPicture(file.stem, file, masks / f"{file.stem}_labelTrainIds.png") for file in files)
+
+
 def _folder(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     pictures, masks = _inside(dataset, root, "images", "masks")
     pairs = _beside(pictures, masks)
@@ -86,7 +100,14 @@ def _folder(dataset: Masks, root: Path) -> tuple[MaskedPicture, ...]:
     return pairs
 
 
-_FINDERS = {"voc": _voc, "cityscapes": _cityscapes, "ade20k": _ade20k, "folder": _folder}
+_FINDERS = {
+    "voc": _voc,
+    "pascal-context": _pascal_context,
+    "cityscapes": _cityscapes,
+    "ade20k": _ade20k,
+    "coco-stuff": _coco_stuff,
+    "folder": _folder,
+}
 
 
 def _inside(dataset: Masks, root: Path, pictures: str, masks: str) -> tuple[Path, Path]:

@@ -34,6 +34,7 @@ from claimbench.bench.tasks.semantic_segmentation.labelling import (
 )
 from claimbench.bench.tasks.semantic_segmentation.preprocessing import normalisation_of
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap
+from claimbench.bench.tasks.semantic_segmentation.sliding import windows_of
 from claimbench.bench.tasks.subject import load_subject
 
 QUICK_PICTURES = 50
@@ -145,6 +146,7 @@ def _segmenter(subject: Subject, job: Job) -> Segmenter:
         normalisation=normalisation_of(job.options.input),
         classes=_classes(subject),
         refine=refine(job.options.config) if refine is not None else None,
+        windows=windows_of(job.options.input),
     )
 
 

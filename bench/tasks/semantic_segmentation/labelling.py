@@ -17,8 +17,9 @@ from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.tasks.semantic_segmentation import data
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, Masks
 from claimbench.bench.tasks.semantic_segmentation.data import MaskedPicture, sizes
-from claimbench.bench.tasks.semantic_segmentation.preprocessing import Normalisation, padded, prepared
+from claimbench.bench.tasks.semantic_segmentation.preprocessing import Normalisation, normalised, padded, prepared
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, counts_of
+from claimbench.bench.tasks.semantic_segmentation.sliding import Windows
 
 WIDTHS = (1, 2, BAND, 8, 16, 32)
 """The widths of the bands around boundaries, in pixels."""
@@ -82,6 +83,7 @@ class Segmenter:
         normalisation: of the pictures.
         classes: C.
         refine: the stage after the network; None if there is none.
+        windows: of a sliding-window test; None if pictures are seen whole.
     """
 
     scores: Callable[[Tensor], Tensor]
@@ -90,13 +92,17 @@ class Segmenter:
     normalisation: Normalisation
     classes: int
     refine: Refine | None = None
+    windows: Windows | None = None
 
     def preprocessing(self, dataset: Masks) -> dict[str, Any]:
         """Return the steps applied to a picture before the network sees it, for the evidence of a score."""
-        return vars(self.normalisation) | {"pad": dataset.pad}
+        placed = {"pad": dataset.pad} if self.windows is None else {"sliding": vars(self.windows)}
+        return vars(self.normalisation) | placed
 
     def groups(self, dataset: Masks, pairs: Sequence[MaskedPicture], batch: int) -> list[list[MaskedPicture]]:
         """Return the pictures in order, up to ``batch`` neighbours of one padded size together."""
+        if self.windows is not None:
+            return [[pair] for pair in pairs]
         found: list[list[MaskedPicture]] = []
         before: tuple[int, ...] = ()
         for pair in pairs:
@@ -111,8 +117,12 @@ class Segmenter:
     def see(self, dataset: Masks, pairs: Sequence[MaskedPicture]) -> Iterator[Ways]:
         """Yield the overlap of each picture's labels with its mask; the pictures have one padded size."""
         both = [data.both(pair, dataset, self.classes) for pair in pairs]
-        inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
-        found = self.probabilities(inputs, [labels.shape for _, labels in both])
+        sizes = [labels.shape for _, labels in both]
+        if self.windows is None:
+            inputs = [prepared(picture, self.normalisation, dataset.pad) for picture, _ in both]
+            found = self.probabilities(inputs, sizes)
+        else:
+            found = (self.sliding(picture, size) for (picture, _), size in zip(both, sizes, strict=True))
         for (picture, labels), probabilities in zip(both, found, strict=True):
             ways = {NETWORK: probabilities}
             if self.refine is not None:
@@ -127,6 +137,14 @@ class Segmenter:
             for each, (height, width) in zip(scores, sizes, strict=True):
                 whole = self.upsample(each[None], batch.shape[2:])[0, :, :height, :width]
                 yield whole.softmax(0).numpy()
+
+    def sliding(self, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return class probabilities (C, H, W) of a picture that the network sees in windows."""
+        assert self.windows is not None
+        with torch.inference_mode():
+            x = normalised(self.windows.resized(picture), self.normalisation)
+            scores = self.windows.scores(x, lambda crops: self.scores(self.place(crops)).float().cpu(), self.upsample)
+            return self.upsample(scores, size)[0].softmax(0).numpy()
 
 
 @dataclass(frozen=True)

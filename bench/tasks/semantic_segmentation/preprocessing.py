@@ -61,9 +61,13 @@ def padded(size: Sequence[int], pad: int) -> tuple[int, int]:
 
 def prepared(picture: np.ndarray, normalisation: Normalisation, pad: int) -> Tensor:
     """Return (1, 3, H', W') in float32 for a picture (H, W, 3) in RGB, padded (:func:`padded`) with the mean."""
+    height, width = padded(picture.shape[:2], pad)
+    return F.pad(normalised(picture, normalisation), (0, width - picture.shape[1], 0, height - picture.shape[0]))
+
+
+def normalised(picture: np.ndarray, normalisation: Normalisation) -> Tensor:
+    """Return (1, 3, H, W) in float32 for a picture (H, W, 3) in RGB."""
     ordered = picture[..., ::-1] if normalisation.bgr else picture
     pixels = torch.from_numpy(np.array(ordered)).permute(2, 0, 1)[None].float()
     mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (normalisation.mean, normalisation.std))
-    height, width = padded(picture.shape[:2], pad)
-    normal = (pixels / normalisation.divisor - mean) / std
-    return F.pad(normal, (0, width - picture.shape[1], 0, height - picture.shape[0]))
+    return (pixels / normalisation.divisor - mean) / std

@@ -54,6 +54,32 @@ def test_ade20k_counts_from_one(tmp_path):
     assert data.mask(pair, DATASETS["ade20k"], 150)[0, :3].tolist() == [VOID, 0, 149]
 
 
+def test_pascal_context_leaves_the_background_out(tmp_path):
+    inside = tmp_path / "VOCdevkit/VOC2010"
+    labels = np.tile(np.array([0, 1, 59, 255], np.uint8), (8, 3))
+    made.write(inside / "JPEGImages/2008_000002.jpg", np.zeros((8, 12, 3), np.uint8))
+    made.write(inside / "SegmentationClassContext/2008_000002.png", labels)
+    listing = inside / "ImageSets/SegmentationContext/val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("2008_000002\n")
+    dataset = DATASETS["pascal_context59"]
+    assert len(dataset.classes) == len(set(dataset.classes)) == 59
+    for root in (tmp_path, inside):
+        (pair,) = checked(dataset, str(root), 59, partial=True)
+        assert data.mask(pair, dataset, 59)[0, :4].tolist() == [VOID, 0, 58, VOID]
+
+
+def test_coco_stuff_has_masks_of_train_ids(tmp_path):
+    labels = np.tile(np.array([0, 1, 171], np.uint8), (8, 4))
+    made.write(tmp_path / "images/test2014/COCO_1.jpg", np.zeros((8, 12, 3), np.uint8))
+    made.write(tmp_path / "annotations/test2014/COCO_1_labelTrainIds.png", labels)
+    dataset = DATASETS["coco_stuff10k"]
+    (pair,) = checked(dataset, str(tmp_path), 171, partial=True)
+    assert data.mask(pair, dataset, 171)[0, :3].tolist() == [VOID, 0, 170]
+    made.write(tmp_path / "annotations/test2014/COCO_1_labelTrainIds.png", labels + 1)
+    assert "holds the unknown label 172" in refusal(tmp_path, 171, dataset)
+
+
 def refusal(root, classes=3, dataset=FOLDER):
     with pytest.raises(UserError) as caught:
         checked(dataset, str(root), classes, partial=True)
@@ -131,7 +157,13 @@ def test_a_palette_is_read_as_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("voc12", "val.txt cannot be read"), ("ade20k", "no folder images/validation")]
+    ("name", "words"),
+    [
+        ("voc12", "val.txt cannot be read"),
+        ("pascal_context59", "val.txt cannot be read"),
+        ("ade20k", "no folder images/validation"),
+        ("coco_stuff10k", "no folder images/test2014"),
+    ],
 )
 def test_another_folder_says_what_is_needed(tmp_path, name, words):
     classes = len(DATASETS[name].classes)

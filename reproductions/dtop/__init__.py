@@ -1,0 +1,1 @@
+"""DToP: tokens of a plain ViT that an auxiliary head segments with confidence leave the network there."""
