@@ -80,13 +80,24 @@ def _print_paper(paper: Paper) -> None:
     weights = ', weights="official"' if paper.variants[0].checkpoint else ""
     out.print(escape(f'In Python: claimbench.create_model("{paper.variants[0].name}"{weights})  (docs/library.md)'))
     rows: list[tuple[str | Text, ...]] = []
-    models = [*((v.name, v.reported) for v in paper.models), *((b.model, b.reported) for b in paper.baselines)]
+    models = [(v.name, v.reported) for v in (*paper.models, *paper.unbuilt)]
+    models += [(b.model, b.reported) for b in paper.baselines]
     for name, reported in models:
         rows.append((Text(name, style="bold"), "", "", ""))
+        in_tables = {figure for table in paper.tables for figure in table.reported(name)}
         for figure in reported:
+            if figure in in_tables:
+                continue
             value = f"{'about ' if figure.approximate else ''}{figure.value}" if figure.value else "not reported"
             rows.append((f"  {figure.metric}", value, figure.form, figure.source))
     out.print(table(("Model", "Reported", "Form", "Source"), rows, out.width))
+    for each in paper.tables:
+        out.print(f"[bold]{escape(each.title)}[/] [dim]({escape(each.source)})[/]")
+        figures = zip(each.rows, *each.columns.values(), strict=True)
+        lines = [(row, *(value or "not reported" for value in values)) for row, *values in figures]
+        out.print(table(("", *each.columns), lines, out.width, right=tuple(each.columns)))
+    for network in paper.unbuilt:
+        out.print(f"[bold]Not built[/] {escape(network.name)}: {escape(network.why)}")
     for claim in paper.claims:
         test = f"tested by {claim.experiment}" if claim.experiment else f"not tested: {claim.needs}"
         out.print(f"[bold]Claim[/] {escape(claim.text)} [dim]({escape(claim.source)}; {escape(test)})[/]")

@@ -78,7 +78,7 @@ def load_with_paper(file: Path) -> tuple[Golden, str, dict[str, Any]]:
     golden = load_golden(file)
     try:
         paper = registry.paper(golden.paper)
-        variants = {variant.name: variant for variant in paper.variants}
+        variants = {variant.name: variant for variant in (*paper.variants, *paper.unbuilt)}
         name = golden_files.variant_of(golden.variant, variants)
         if name is None:
             raise unknown("variant", golden.variant, variants)

@@ -169,6 +169,52 @@ class Variant(PaperSection):
     note: str = ""
 
 
+class Unbuilt(PaperSection):
+    """A network of the paper that nothing here can build: its figures are rows without a measurement.
+
+    Attributes:
+        name: the official name, which golden records of its parts begin with.
+        why: the reason that it cannot be built, one phrase.
+        config: the hyper-parameters that the sources give; null for those that they do not.
+        reported: every figure stated for it.
+    """
+
+    name: Name
+    why: str = Field(min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+
+
+class ReportedTable(PaperSection):
+    """A table of a paper with a model a column: each cell is a reported figure of its model.
+
+    Attributes:
+        title: of the table.
+        metric: the name of a row's metric, in which ``{}`` stands for the row.
+        source: its place in the paper.
+        rows: their names.
+        columns: by model, as ``variants``, ``unbuilt`` or ``baselines`` name it, the figures of all rows as printed.
+    """
+
+    title: str
+    metric: str = Field(pattern=r"\{\}")
+    source: str
+    rows: tuple[Name, ...] = Field(min_length=1)
+    columns: dict[str, tuple[Figure | None, ...]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _full(self) -> ReportedTable:
+        for model, figures in self.columns.items():
+            if len(figures) != len(self.rows):
+                raise ValueError(f"{model} has {len(figures)} figures for {len(self.rows)} rows")
+        return self
+
+    def reported(self, model: str) -> tuple[Reported, ...]:
+        """Return the figures of a model; none if it has no column."""
+        figures = zip(self.rows, self.columns.get(model, ()), strict=False)
+        return tuple(Reported(metric=self.metric.format(r), value=value, source=self.source) for r, value in figures)
+
+
 class Baseline(PaperSection):
     """A model that the paper compares itself with.
 
@@ -295,6 +341,9 @@ class Paper(PaperSection):
     official: Official | None = None
     forms: tuple[Form, ...] = (Form(name="model", note="as built", default=True),)
     variants: tuple[Variant, ...] = Field(min_length=1)
+    unbuilt: tuple[Unbuilt, ...] = ()
+    tables: tuple[ReportedTable, ...] = ()
+    """Their cells are added to what their models report."""
     baselines: tuple[Baseline, ...] = ()
     claims: tuple[Claim, ...] = ()
     deviations: tuple[Deviation, ...] = ()
@@ -315,8 +364,25 @@ class Paper(PaperSection):
         return (*self.variants, *self.networks)
 
     @model_validator(mode="after")
+    def _cells_are_reported(self) -> Paper:
+        rows = {"variants": "name", "unbuilt": "name", "baselines": "model"}
+        known = {getattr(each, name) for part, name in rows.items() for each in getattr(self, part)}
+        if strangers := [model for table in self.tables for model in table.columns if model not in known]:
+            raise ValueError(f"a table has a column for {strangers[0]!r}, which no variant or baseline is called")
+        for part, name in rows.items():
+            found = tuple(self._with_cells(each, getattr(each, name)) for each in getattr(self, part))
+            object.__setattr__(self, part, found)  # the class is frozen
+        return self
+        return self
+
+    def _with_cells(self, model: Any, name: str) -> Any:
+        """Return a variant or baseline that also reports its cells of the tables, unless it does already."""
+        cells = [cell for table in self.tables for cell in table.reported(name) if cell not in model.reported]
+        return model.model_copy(update={"reported": (*model.reported, *cells)}) if cells else model
+
+    @model_validator(mode="after")
     def _unique_variants(self) -> Paper:
-        names = [v.name for v in self.models]
+        names = [v.name for v in (*self.models, *self.unbuilt)]
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"variant names must be unique, repeated: {', '.join(repeated)}")

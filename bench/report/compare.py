@@ -26,7 +26,7 @@ _SETTINGS = frozenset(("batch", "epochs", "input_size", "resolution", "schedule"
 class _Measurable:
     """The subject of the figures: ``measured`` is its name in records, empty if nothing here can measure it.
 
-    ``counted`` is what ``bench explain`` has stored of it.
+    ``counted`` is what ``bench explain`` has stored of it, ``why`` the reason that it cannot be measured.
     """
 
     title: str
@@ -36,6 +36,7 @@ class _Measurable:
     deviations: tuple[Deviation, ...] = ()
     counted: CountedModel | None = None
     task: str = ""
+    why: str = ""
 
 
 def compare(
@@ -54,7 +55,8 @@ def compare(
         subjects: only these variants and baselines (``timm:<name>``), and no other task; all by default.
 
     Returns:
-        Rows in the paper's order: each variant, each baseline, all other measured subjects, then its other tasks.
+        Rows in the paper's order: each variant, each network that cannot be built, each baseline, all other measured
+        subjects, then its other tasks.
     """
     return compare_figures(paper, figures(records, samples), subjects=subjects)
 
@@ -94,6 +96,10 @@ def _models(paper: Paper) -> Iterator[_Measurable]:
         deviations = paper.deviations if model in paper.variants else ()
         form, task = paper.default_form(model), paper.task_of(model)
         yield _Measurable(model.name, model.name, form, model.reported, deviations, task=task)
+    for unbuilt in paper.unbuilt:
+        yield _Measurable(
+            unbuilt.name, "", "", unbuilt.reported, task=paper.task, why=f"cannot be built: {unbuilt.why}"
+        )
 
 
 def _baselines(paper: Paper) -> Iterator[_Measurable]:
@@ -184,7 +190,9 @@ def _compared_row(
 def _unmeasured_row(subject: _Measurable, form: str, reported: Reported, found: list[Figure]) -> Row:
     quantity = metrics.quantity(reported.metric)
     elsewhere = sorted({f.form for f in found if f.row in _answers(reported)})
-    if quantity.needs:
+    if subject.why:
+        why = subject.why
+    elif quantity.needs:
         why = quantity.needs
     elif not subject.measured:
         why = "timm does not have this model"

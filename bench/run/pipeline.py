@@ -200,6 +200,7 @@ def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record],
     own = list(_records_of(paper, plan_, records))
     subjects = {record.job.subject for record in own}
     elsewhere = bool(subjects) and subjects <= {network.name for network in paper.networks}
+    shown = subjects if elsewhere else subjects | {network.name for network in paper.unbuilt}
     outcomes = {} if elsewhere or not plan_.claims else claims.outcomes(paper, figures(own, ledger.samples), early)
     return report(
         paper,
@@ -208,7 +209,7 @@ def _report(paper: Paper, plan_: RunFile, ledger: Ledger, records: list[Record],
         environment=ledger.environment,
         claims=outcomes,
         counted=counted.stored(ledger.store.root, paper.id) if ledger.store is not None else None,
-        subjects=subjects,
+        subjects=shown,
     )
 
 

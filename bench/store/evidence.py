@@ -335,6 +335,21 @@ class WholeSegmentationEvidence(SegmentationEvidence, WholeEvidence):
     by_band_px: dict[str, float | None]
 
 
+class ParsingEvidence(PictureEvidence, WholeEvidence):
+    """Evidence of ``avg_f1`` of human parsing: the F1 of each label in per cent, by its name."""
+
+    interval: str | None = None
+    per_label: dict[str, Share]
+
+
+class AttributeEvidence(PictureEvidence, WholeEvidence):
+    """Evidence of ``mean_accuracy`` of face attributes: per cent of each attribute, by its name."""
+
+    interval: str | None = None
+    accuracy: dict[str, Share]
+    balanced_accuracy: dict[str, Share]
+
+
 class WholeDetection(PictureEvidence, WholeEvidence):
     """Evidence of both scores of a detector."""
 
@@ -512,6 +527,8 @@ SCORES: dict[str, type[RowEvidence]] = {
     "dsc": StructureEvidence,
     "vs": StructureEvidence,
     "msd": StructureEvidence,
+    "avg_f1": ParsingEvidence,
+    "mean_accuracy": AttributeEvidence,
     "box_ap": DetectionEvidence,
     "mask_ap": DetectionEvidence,
     "psnr": EnlargementEvidence,

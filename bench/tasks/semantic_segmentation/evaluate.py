@@ -15,13 +15,15 @@ from claimbench.bench.core.errors import UnavailableError, unknown
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import RESAMPLES
 from claimbench.bench.core.task import Score, Subject
+from claimbench.bench.data.pictures.masked import digest
+from claimbench.bench.data.pictures.normalisation import normalisation_of
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import spread
 from claimbench.bench.papers import registry
 from claimbench.bench.store.evidence import SegmentationEvidence, WholeEvidence, WholeSegmentationEvidence
 from claimbench.bench.tasks.semantic_segmentation import TASK
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, Masks
-from claimbench.bench.tasks.semantic_segmentation.data import digest, listed
+from claimbench.bench.tasks.semantic_segmentation.data import listed
 from claimbench.bench.tasks.semantic_segmentation.labelling import (
     NETWORK,
     REFINED,
@@ -32,7 +34,6 @@ from claimbench.bench.tasks.semantic_segmentation.labelling import (
     Segmenter,
     evaluate,
 )
-from claimbench.bench.tasks.semantic_segmentation.preprocessing import normalisation_of
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap
 from claimbench.bench.tasks.semantic_segmentation.sliding import windows_of
 from claimbench.bench.tasks.subject import load_subject

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from claimbench.bench.core.records import Job
 from claimbench.bench.core.task import Subject
+from claimbench.bench.data.pictures.masked import MaskedPicture, size_of, sizes
 from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.tasks.semantic_segmentation import data
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, Masks
-from claimbench.bench.tasks.semantic_segmentation.data import MaskedPicture, sizes
 from claimbench.bench.tasks.semantic_segmentation.preprocessing import Normalisation, normalised, padded, prepared
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, counts_of
 from claimbench.bench.tasks.semantic_segmentation.sliding import Windows
@@ -106,7 +106,7 @@ class Segmenter:
         found: list[list[MaskedPicture]] = []
         before: tuple[int, ...] = ()
         for pair in pairs:
-            size = padded(data.size(pair), dataset.pad) if batch > 1 else ()
+            size = padded(size_of(pair), dataset.pad) if batch > 1 else ()
             if found and size == before and len(found[-1]) < batch:
                 found[-1].append(pair)
             else:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
+from claimbench.bench.data.pictures.masked import mask
 from claimbench.bench.tasks.semantic_segmentation import data
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOC_CLASSES, VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked, find
@@ -42,7 +43,7 @@ def test_cityscapes_ids_become_classes(tmp_path):
     made.write(tmp_path / "gtFine/val/bonn/bonn_0_1_gtFine_labelIds.png", ids)
     dataset = DATASETS["cityscapes"]
     (pair,) = checked(dataset, str(tmp_path), 19, partial=True)
-    labels = data.mask(pair, dataset, 19)
+    labels = mask(pair, dataset.values(19), dataset.title)
     assert labels[:2, ::3].tolist() == [[VOID, 0, 1], [18, VOID, VOID]]
 
 
@@ -51,7 +52,7 @@ def test_ade20k_counts_from_one(tmp_path):
     made.write(tmp_path / "images/validation/ADE_val_00000001.jpg", np.zeros((8, 9, 3), np.uint8))
     made.write(tmp_path / "annotations/validation/ADE_val_00000001.png", labels)
     (pair,) = checked(DATASETS["ade20k"], str(tmp_path), 150, partial=True)
-    assert data.mask(pair, DATASETS["ade20k"], 150)[0, :3].tolist() == [VOID, 0, 149]
+    assert mask(pair, DATASETS["ade20k"].values(150), DATASETS["ade20k"].title)[0, :3].tolist() == [VOID, 0, 149]
 
 
 def test_pascal_context_leaves_the_background_out(tmp_path):
@@ -66,7 +67,7 @@ def test_pascal_context_leaves_the_background_out(tmp_path):
     assert len(dataset.classes) == len(set(dataset.classes)) == 59
     for root in (tmp_path, inside):
         (pair,) = checked(dataset, str(root), 59, partial=True)
-        assert data.mask(pair, dataset, 59)[0, :4].tolist() == [VOID, 0, 58, VOID]
+        assert mask(pair, dataset.values(59), dataset.title)[0, :4].tolist() == [VOID, 0, 58, VOID]
 
 
 def test_coco_stuff_has_masks_of_train_ids(tmp_path):
@@ -75,7 +76,7 @@ def test_coco_stuff_has_masks_of_train_ids(tmp_path):
     made.write(tmp_path / "annotations/test2014/COCO_1_labelTrainIds.png", labels)
     dataset = DATASETS["coco_stuff10k"]
     (pair,) = checked(dataset, str(tmp_path), 171, partial=True)
-    assert data.mask(pair, dataset, 171)[0, :3].tolist() == [VOID, 0, 170]
+    assert mask(pair, dataset.values(171), dataset.title)[0, :3].tolist() == [VOID, 0, 170]
     made.write(tmp_path / "annotations/test2014/COCO_1_labelTrainIds.png", labels + 1)
     assert "holds the unknown label 172" in refusal(tmp_path, 171, dataset)
 
@@ -153,7 +154,7 @@ def test_a_palette_is_read_as_numbers(tmp_path):
     image.putpalette([i for i in range(256) for _ in range(3)])
     image.save(tmp_path / "masks" / "p1.png")
     pair = find(FOLDER, str(tmp_path))[1]
-    assert np.array_equal(data.mask(pair, FOLDER, 3), MASKS["p1"])
+    assert np.array_equal(mask(pair, FOLDER.values(3), FOLDER.title), MASKS["p1"])
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,11 @@ from torch.nn import functional as F
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
+from claimbench.bench.data.pictures.normalisation import NORMALISATIONS, Normalisation, normalisation_of
 from claimbench.bench.tasks.semantic_segmentation.catalogue import DATASETS, VOID
 from claimbench.bench.tasks.semantic_segmentation.data import checked
 from claimbench.bench.tasks.semantic_segmentation.labelling import NETWORK, REFINED, WIDTHS, Segmenter, evaluate
-from claimbench.bench.tasks.semantic_segmentation.preprocessing import (
-    NORMALISATIONS,
-    Normalisation,
-    normalisation_of,
-    prepared,
-)
+from claimbench.bench.tasks.semantic_segmentation.preprocessing import prepared
 from claimbench.bench.tasks.semantic_segmentation.score import Overlap, bands, distance_to_boundary
 from tests.bench import segmentation_data as made
 

@@ -1,0 +1,1 @@
+"""Deep Human Parsing with Active Template Regression (IEEE TPAMI 2015)."""

@@ -1,0 +1,1 @@
+"""Deep Learning Face Attributes in the Wild (ICCV 2015)."""
