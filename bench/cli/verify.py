@@ -79,5 +79,5 @@ def _print(out: Console, result: Verified) -> None:
     out.print(table(titles, list(rows(result)), out.width, right=titles[1:-1]))
     if reason(golden):
         out.print(f"  {escape(reason(golden))}")
-    if golden.params is not None and golden.params != result.result.params:
+    if None not in (golden.params, result.result.params) and golden.params != result.result.params:
         out.print(f"  our model has {result.result.params} parameters, the official one {golden.params}")

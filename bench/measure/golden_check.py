@@ -48,11 +48,11 @@ class OutputDifference:
 
 @dataclass(frozen=True)
 class GoldenResult:
-    """The comparison of a reproduction with one golden."""
+    """The comparison of a reproduction with one golden; ``params`` is None for a part, which need not be a module."""
 
     golden: Golden
     outputs: tuple[OutputDifference, ...]
-    params: int
+    params: int | None
 
     @property
     def worst(self) -> float:
@@ -103,7 +103,7 @@ def check_golden(
     """
     if golden.unit:
         found = part_outputs(golden, official, device)
-        return GoldenResult(golden, _compared(golden, found), _parameters(golden))
+        return GoldenResult(golden, _compared(golden, found), None)
     chosen = config if golden.constructor is None else golden.constructor
     model: nn.Module = official.from_official(chosen, golden_state(golden))
     model = model.eval().to(device=device, dtype=DTYPES[golden.dtype])
@@ -178,12 +178,6 @@ def _compared(golden: Golden, found: Mapping[str, Tensor]) -> tuple[OutputDiffer
 
 def _is_grad(name: str) -> bool:
     return name.startswith(("grad_", "grad:"))
-
-
-def _parameters(golden: Golden) -> int:
-    """Return the number of parameters in a part's state: its filled entries but for the statistics of norms."""
-    statistics = ("running_mean", "running_var")
-    return sum(prod(shape) for name, shape, _, filled in golden.state if filled and not name.endswith(statistics))
 
 
 @contextmanager

@@ -209,7 +209,7 @@ class GoldenEvidence(RowEvidence):
     tolerance: Positive
     float32_inside: str = ""
     passed: bool
-    params: Count
+    params: Count | None
     params_official: int | None
     outputs: Annotated[dict[str, OutputEvidence | str], Field(min_length=1)]
 

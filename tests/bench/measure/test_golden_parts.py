@@ -73,7 +73,6 @@ def test_outputs_and_gradients_by_official_names_agree(read):
     result = check_golden(read(record()), OFFICIAL, {})
     assert [each.name for each in result.outputs] == ["out", "grad_x", "grad_param:scale.weight"]
     assert result.passed
-    assert result.params == 3
 
 
 @pytest.mark.parametrize("name", ["out", "grad_x", "grad_param:scale.weight"])
@@ -191,7 +190,6 @@ def test_a_gradient_that_is_rounding_alone_is_compared_with_the_others(read, val
     data["outputs"]["grad_param:bias"] = vanishing
     result = check_golden(read(data), official, {})
     assert result.passed is agrees
-    assert result.params == 7, "statistics of norms are no parameters"
 
 
 def test_the_operators_of_a_part_run_on_the_backend_that_was_asked_for(normalised):
