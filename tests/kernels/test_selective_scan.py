@@ -227,7 +227,7 @@ def test_costs_count_the_state():
 
 
 def test_few_states_are_kept():
-    assert [chunk_length(states) for states in (1, 16, 17, 64)] == [64, 64, 128, 256]
+    assert [chunk_length(states) for states in (1, 32, 33, 64)] == [64, 64, 128, 128]
 
 
 @operators.needs_native
