@@ -133,7 +133,7 @@ def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module)
     Args:
         x: (..., C), made by the caller for this call alone.
         norm: over the last axis.
-        mlp: a linear layer, GELU and another linear layer.
+        mlp: a linear layer, GELU in either of its forms, and another linear layer.
         drop_path: stochastic depth.
     """
     if mlp.training or not is_plain_inference(x):
@@ -141,7 +141,7 @@ def add_feed_forward(x: Tensor, norm: nn.Module, mlp: Mlp, drop_path: nn.Module)
     tokens = x.reshape(-1, x.shape[-1])
     hidden = len(mlp.fc1.weight) * x.itemsize
     for piece in tokens.tensor_split(max(1, -(-len(tokens) * hidden // _PIECE_BYTES))):
-        piece += mlp.fc2(torch.ops.aten.gelu_(mlp.fc1(norm(piece))))
+        piece += mlp.fc2(torch.ops.aten.gelu_(mlp.fc1(norm(piece)), approximate=mlp.act.approximate))
     return tokens.view(x.shape)
 
 

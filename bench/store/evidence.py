@@ -365,6 +365,21 @@ class EnlargementEvidence(DataEvidence):
     standard_deviation: NotNegative | None = None
 
 
+class TokenizationEvidence(DataEvidence, WeightsEvidence, Kept):
+    """Evidence of the scores of a tokenizer; the deviation is between examples, None for a single one.
+
+    ``covariance_share`` is the part of the Fréchet distance that its covariance term makes, from 0 to 1.
+    """
+
+    examples: Some
+    protocol: str
+    features: str | None = None
+    rate: str | None = None
+    covariance_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    perplexity: NotNegative | None = None
+    standard_deviation: NotNegative | None = None
+
+
 class SeedEvidence(RowEvidence):
     """The result of one training of a recommender."""
 
@@ -466,6 +481,8 @@ ROWS: dict[str, type[RowEvidence]] = {
 """The class of a row's evidence, by the row's name."""
 
 SCORES: dict[str, type[RowEvidence]] = {
+    "reconstruction": TokenizationEvidence,
+    "token": TokenizationEvidence,
     "probe_top1": ProbeEvidence,
     "probe_gain": GainEvidence,
     "top1": FirstHitsEvidence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -52,11 +53,38 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return turned if width == x.shape[-1] else torch.cat((turned, x[..., width:]), dim=-1)
 
 
+def turned(args: Arguments) -> Arguments:
+    """Return the arguments with queries and keys turned and no table."""
+    if args.cos is None or args.sin is None:
+        return args
+    query, key = (rotate(x, args.cos, args.sin) for x in (args.query, args.key))
+    return args._replace(query=query, key=key, cos=None, sin=None)
+
+
+def turned_back(args: Arguments, flows: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return the gradients of query, key, value, both offsets (None), cosines and sines.
+
+    Args:
+        args: with a table.
+        flows: the gradients of the arguments that :func:`turned` returns; those of query and key are there.
+    """
+    assert args.cos is not None
+    assert args.sin is not None
+    grads, table = [], [torch.zeros_like(args.cos), torch.zeros_like(args.sin)]
+    width = 2 * args.cos.shape[1]
+    for x, flow in zip((args.query, args.key), flows, strict=False):
+        assert flow is not None
+        (even, odd), (g, h) = (each[..., :width].unflatten(-1, (-1, 2)).unbind(-1) for each in (x, flow))
+        table[0] += (g * even + h * odd).sum(1)
+        table[1] += (h * even - g * odd).sum(1)
+        grads.append(rotate(flow, args.cos, -args.sin))
+    return [*grads, flows[2], None, None, *table]
+
+
 def varlen_attention(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.varlen_attention.varlen_attention`."""
+    args = turned(args)
     query, key, value = args.query, args.key, args.value
-    if args.cos is not None and args.sin is not None:
-        query, key = (rotate(x, args.cos, args.sin) for x in (query, key))
     parts = [query.new_empty(0, *value.shape[1:])]
     for queries, keys in spans(args):
         q, k, v = (x.transpose(0, 1) for x in (query[queries], key[keys], value[keys]))  # (heads, tokens, channels)

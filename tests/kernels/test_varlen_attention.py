@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from claimbench.kernels import backend
+from claimbench.bench.measure.operators.check import DTYPES, check_all
+from claimbench.kernels import backend, find_operator
 from claimbench.kernels.varlen_attention import cost, rotate, varlen_attention
-from claimbench.kernels.varlen_attention.cases import offsets_of
+from claimbench.kernels.varlen_attention.cases import CHECK, offsets_of
 from tests.kernels import operators
 
 NAME = "varlen_attention"
@@ -113,6 +114,56 @@ def test_no_tokens_give_an_empty_result(name):
         out = varlen_attention(query, query, query, torch.tensor([0, 0, 0]))
         out.sum().backward()
     assert out.shape == query.grad.shape == (0, 2, 6)
+
+
+@pytest.mark.processors
+@operators.needs_native
+def test_native_agrees_with_the_reference_in_every_dtype():
+    operators.assert_native_is_right(NAME)
+
+
+@pytest.mark.parametrize("case", ["6+1+13", "5+0+9+1", "1+1+3 H=2"])
+def test_triton_agrees_with_the_reference(case):
+    pytest.importorskip("triton")
+    rows = check_all([NAME], ["triton"], ["float32"], "cuda" if torch.cuda.is_available() else "cpu", case=case)
+    assert [(row.status, row.reason) for row in rows] == [("passed", "")]
+
+
+@operators.needs_gpu
+@pytest.mark.gpu
+def test_triton_agrees_with_the_reference_in_every_dtype():
+    operators.assert_triton_is_right(NAME, list(DTYPES))
+
+
+@pytest.mark.processors
+@operators.needs_native
+def test_native_gives_the_same_bits_on_any_number_of_threads():
+    operators.assert_same_on_every_thread_count(NAME, CHECK[2])
+
+
+@operators.needs_native
+@pytest.mark.parametrize("needed", [0, 1, 2, 5, 6])
+def test_native_makes_only_the_gradients_that_are_needed(needed):
+    args = operators.arguments(NAME, 1, torch.float64)
+    everything = operators.gradients(NAME, args)[1:]
+    tensors = [i for i, each in enumerate(args) if isinstance(each, torch.Tensor) and each.is_floating_point()]
+    leaves = [each.detach().requires_grad_(i == needed) if i in tensors else each for i, each in enumerate(args)]
+    out = find_operator(NAME)(*leaves)
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).double()
+    (found,) = torch.autograd.grad(out, leaves[needed], grad)
+    torch.testing.assert_close(found, everything[tensors.index(needed)])
+
+
+@operators.needs_native
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_native_takes_chunks_of_keys_whose_scores_rise_and_fall(dtype):
+    """Scores of minus infinity in a first chunk of keys leave the next chunk whole."""
+    query = torch.ones(300, 1, 1, dtype=dtype)
+    key = torch.full((300, 1, 1), float("-inf"), dtype=dtype)
+    key[200:] = torch.linspace(-900, 900, 100, dtype=dtype).view(-1, 1, 1)
+    value = torch.arange(300, dtype=dtype).view(-1, 1, 1)
+    found = varlen_attention(query, key, value, torch.tensor([0, 300]))
+    torch.testing.assert_close(found, torch.full_like(found, 299))
 
 
 def test_registration():

@@ -26,6 +26,7 @@ from tests.bench.tasks import test_probing as probing
 from tests.bench.tasks import test_recommendation_training as recommendation
 from tests.bench.tasks import test_segmentation_accuracy as segmentation
 from tests.bench.tasks import test_superres_accuracy as enlargement
+from tests.bench.tasks import test_tokenization as tokenization
 from tests.bench.tasks.conftest import SET5, make_picture
 
 CPU = torch.device("cpu")
@@ -98,6 +99,16 @@ def probed(tmp_path, monkeypatch):
     return job, SimpleNamespace(device=CPU)
 
 
+def tokenized(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(2):
+        make_picture(seed, 32, 48).save(folder / f"{seed}.png")
+    config = {"dataset": "imagenet", "data": str(folder)}
+    job = job_on("atoken", "atoken_sod", "released", **config)
+    return job, tokenization.subject(tokenization.Coarse(discrete=True))
+
+
 EVALUATED = {
     "image-classification": classified,
     "semantic-segmentation": segmented,
@@ -105,6 +116,7 @@ EVALUATED = {
     "super-resolution": enlarged,
     "sequential-recommendation": recommended,
     "representation-probing": probed,
+    "visual-tokenization": tokenized,
 }
 
 

@@ -1,0 +1,1 @@
+"""AToken: A Unified Tokenizer for Vision (CVPR 2026)."""
