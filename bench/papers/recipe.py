@@ -76,8 +76,8 @@ class Recipe(PaperSection):
         weight_decay: not applied to biases, to vectors, nor to parameters that match ``no_weight_decay`` (patterns);
             but to those that match ``decayed_vectors``, which are no vectors in the official code.
         lr_factors: factors of the learning rate of parameters whose names hold a word, by that word.
-        schedule: of the learning rate; ``power``: of the polynomial one (``poly``). ``each_step``: whether it moves every
-            step and not every epoch.
+        schedule: of the learning rate; ``power``: of the polynomial one (``poly``). ``each_step``: whether it moves
+            every step and not every epoch.
         lag_epochs: the number of epochs that it comes late: scripts that follow DeiT's ask for an epoch's rate with the
             number of the one before, so that the first rate serves two epochs and the last is never reached.
         warmup_epochs, warmup_lr: a linear rise from ``warmup_lr``, which replaces the schedule's first epochs.
