@@ -88,6 +88,12 @@ def share(tensor: Tensor) -> Tensor:
     return tensor.detach().to(compute_dtype(tensor.dtype))
 
 
+def bits(tensor: Tensor) -> Tensor:
+    """Return the tensor as operators take it that move its numbers and do not compute: half precisions as integers."""
+    tensor = tensor.detach()
+    return tensor.view(torch.int16) if tensor.itemsize == 2 else tensor
+
+
 def shared(args: Iterable[object]) -> list[Any]:
     """Return the tensors among an operator's arguments as :func:`share` does, None for one that is left out."""
     return [share(arg) if arg is not None else None for arg in args if isinstance(arg, Tensor) or arg is None]

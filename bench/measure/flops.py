@@ -6,7 +6,8 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from claimbench.bench.core.records import Job, Measurement
-from claimbench.bench.core.task import Subject
+from claimbench.bench.core.task import SEED, Subject
 from claimbench.bench.measure import fvcore_count
 from claimbench.bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from claimbench.bench.measure.steps import trained_outputs
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 AGREEMENT = 0.005
 """The largest relative difference between the second opinion and the count."""
+
+PICTURES, QUICK_PICTURES = 4, 2
+"""The number of inputs over which the cost of a model is averaged that follows from their values."""
+
+FOLLOWS_INPUT = "fvcore's trace holds the path of one input and drops what did not change its result"
+"""The reason that fvcore does not count a model whose cost follows from the values of its input."""
 
 TRAINING_BATCH = 2
 """Batch norm cannot train on a single sample whose map has shrunk to one pixel."""
@@ -62,7 +69,8 @@ class FlopCount:
 def measure(subject: Subject, job: Job) -> list[Measurement]:
     """Count MACs and FLOPs of one sample, and fvcore's unless its option ``second_opinion`` is false.
 
-    With ``training`` forward and backward are counted together.
+    With ``training`` forward and backward are counted together. The forward pass of a model that says
+    ``cost_follows_input`` is run on several inputs, whose mean is the count.
 
     Raises:
         UncountedError: an operator that computes has no formula and is not free.
@@ -70,20 +78,29 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
     training = job.settings.training
     asked = job.options.second_opinion
-    opinion = _second_opinion(model, subject.sample(1)) if asked and not training else None
+    follows = not training and getattr(subject.model, "cost_follows_input", False)
+    opinion: fvcore_count.FvcoreCount | str | None = FOLLOWS_INPUT if follows else None
+    if asked and not training and not follows:
+        opinion = _second_opinion(model, subject.sample(1))
     batch = TRAINING_BATCH if training else 1
-    counted = count(model, subject.sample(batch), training=training)
+    note = None
+    if follows:
+        counted, note = _mean(model, subject, job)
+    else:
+        counted = count(model, subject.sample(batch), training=training)
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
     masked = f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
+    note = note or (masked if counted.dense_masks else None)
     evidence = MacsEvidence(
         by_operator={name: _whole(value / batch) for name, value in counted.by_operator.items()},
         by_module={name: _whole(value / batch) for name, value in counted.by_module.items()},
         free_calls=counted.free,
-        note=masked if counted.dense_masks else None,
+        note=note,
         second_opinion=_agreement(opinion, macs) if isinstance(opinion, fvcore_count.FvcoreCount) else None,
     )
     what = "forward and backward" if training else "forward"
-    method = f"FlopCounterMode on the {counted.device} device, {what}, one sample"
+    sample = f"mean of {_pictures(job)} inputs" if follows else "one sample"
+    method = f"FlopCounterMode on the {counted.device} device, {what}, {sample}"
     found = [
         Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=evidence.to_detail()),
         Measurement("flops", flops, "FLOP", f"{method}, 2 FLOPs a multiply-add"),
@@ -107,6 +124,31 @@ def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool
         raise
     except (RuntimeError, NotImplementedError, TypeError):
         return _count_on("cpu", model, given, training)
+
+
+def _pictures(job: Job) -> int:
+    return QUICK_PICTURES if job.settings.quick else PICTURES
+
+
+def _mean(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]:
+    """Return the mean count over several inputs, and a sentence on its spread."""
+    model.train(False)
+    generator = torch.Generator().manual_seed(SEED)
+    inputs = [_tensors(one) for one in subject.make_inputs(1, _pictures(job), generator)]
+    floats = [tuple(t.float() if t.is_floating_point() else t for t in one) for one in inputs]
+    each = [_count_on("cpu", model, one, training=False) for one in floats]
+    macs = [one.flops / 2e9 for one in each]
+    number = len(each)
+    shares = {
+        kind: {name: _whole(sum(getattr(one, kind).get(name, 0) for one in each) / number) for name in names}
+        for kind, names in (("by_operator", each[0].by_operator), ("by_module", each[0].by_module))
+    }
+    weights = "random weights" if job.settings.weights == "random" else f"the weights {job.settings.weights}"
+    note = (
+        f"follows from the values of the input: {number} inputs of random numbers, {weights}: mean {fmean(macs):.4g} "
+        f"G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
+    )
+    return replace(each[0], flops=_whole(fmean(one.flops for one in each)), **shares), note
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -229,7 +271,7 @@ def _fvcore_row(opinion: fvcore_count.FvcoreCount | str | None) -> Measurement:
     if opinion is None:
         return Measurement.missing("macs_fvcore", "MAC", "fvcore counts the forward pass only")
     if isinstance(opinion, str):
-        return Measurement.missing("macs_fvcore", "MAC", opinion, failed=True)
+        return Measurement.missing("macs_fvcore", "MAC", opinion, failed=opinion != FOLLOWS_INPUT)
     evidence = FvcoreEvidence(
         by_operator=opinion.by_operator,
         own_handlers_only=opinion.own,

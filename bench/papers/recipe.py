@@ -15,7 +15,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 NEEDED = ("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule")
-"""Without these nothing can be trained."""
+"""Without these nothing can be trained; ``iterations`` stand for epochs."""
 
 
 _KEPT = ("source", "sources", "notes", "unknown")
@@ -68,15 +68,20 @@ class Recipe(PaperSection):
         size: the side of the training pictures; else the variant's own.
         epochs, cooldown_epochs: the schedule's length, and epochs at ``min_lr`` after it.
         batch: pictures an optimizer step, over all devices. ``device_batch``: those of one device, if stated.
+        iterations: optimizer steps, for recipes that count no epochs. ``decay_iterations``: the step at which the
+            schedule ends, if that is another.
         optimizer: timm's name for it. ``betas``, ``eps``, ``momentum``: null for its defaults.
         lr: the peak learning rate for ``lr_batch`` pictures a step, to which it is proportional; if ``lr_batch`` is
             null it does not depend on the batch. ``scale_ends``: whether ``min_lr`` and ``warmup_lr`` scale alike.
         weight_decay: not applied to biases, to vectors, nor to parameters that match ``no_weight_decay`` (patterns);
             but to those that match ``decayed_vectors``, which are no vectors in the official code.
-        schedule: of the learning rate; ``each_step``: whether it moves every step and not every epoch.
+        lr_factors: factors of the learning rate of parameters whose names hold a word, by that word.
+        schedule: of the learning rate; ``power``: of the polynomial one (``poly``). ``each_step``: whether it moves
+            every step and not every epoch.
         lag_epochs: the number of epochs that it comes late: scripts that follow DeiT's ask for an epoch's rate with the
             number of the one before, so that the first rate serves two epochs and the last is never reached.
         warmup_epochs, warmup_lr: a linear rise from ``warmup_lr``, which replaces the schedule's first epochs.
+        warmup_iterations, warmup_factor: the same in steps, from that share of the peak.
         clip, clip_mode: of gradients, null for none.
         crop: ``resized`` (random area and shape) or ``padded`` (random place after 4 pixels of padding).
         crop_scale, flip, interpolation, color_jitter: as timm's transforms take them. If ``auto_augment`` is given
@@ -108,6 +113,8 @@ class Recipe(PaperSection):
     form: str = ""
     size: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
+    iterations: int | None = Field(default=None, ge=1)
+    decay_iterations: int | None = Field(default=None, ge=1)
     cooldown_epochs: int = Field(default=0, ge=0)
     batch: int | None = Field(default=None, ge=1)
     device_batch: int | None = Field(default=None, ge=1)
@@ -115,17 +122,21 @@ class Recipe(PaperSection):
     lr: Positive | None = None
     lr_batch: int | None = Field(default=None, ge=1)
     scale_ends: bool = False
+    lr_factors: dict[str, Positive] = {}
     weight_decay: NotNegative | None = None
     no_weight_decay: tuple[str, ...] = ()
     decayed_vectors: tuple[str, ...] = ()
     betas: tuple[Share, Share] | None = None
     eps: Positive | None = None
     momentum: Share | None = None
-    schedule: Literal["cosine", "linear", "constant"] | None = None
+    schedule: Literal["cosine", "linear", "constant", "poly"] | None = None
+    power: Positive | None = None
     each_step: bool = False
     lag_epochs: int = Field(default=0, ge=0)
     warmup_epochs: int = Field(default=0, ge=0)
     warmup_lr: NotNegative = 0.0
+    warmup_iterations: int | None = Field(default=None, ge=1)
+    warmup_factor: Share | None = None
     min_lr: NotNegative = 0.0
     clip: Positive | None = None
     clip_mode: Literal["norm", "value", "agc"] = "norm"
@@ -161,7 +172,8 @@ class Recipe(PaperSection):
         fields = set(type(self).model_fields)
         if wrong := [name for name in (*self.unknown, *self.sources) if name not in fields]:
             raise ValueError(f"{wrong[0]!r} is no field of a recipe")
-        missing = [name for name in NEEDED if getattr(self, name) is None and name not in self.unknown]
+        needed = [name for name in NEEDED if name != "epochs" or self.iterations is None]
+        missing = [name for name in needed if getattr(self, name) is None and name not in self.unknown]
         if missing:
             raise ValueError(f"{missing[0]} is missing: give it, or name it under `unknown`")
         for name, changes in (*self.variants.items(), *self.alternatives.items()):

@@ -88,6 +88,11 @@ class DToP(nn.Module):
         self.exits = nn.ModuleList(AtmHead(*sizes) for _ in range(exits))
         self.head = AtmHead(*sizes)
 
+    @property
+    def cost_follows_input(self) -> bool:
+        """Whether tokens may leave, so that the cost of a picture follows from its values."""
+        return any(threshold < 1 for threshold in self.thresholds)
+
     def run(self, x: Tensor, every_head: bool = False) -> Trace:
         """Return the heads' predictions for pictures (B, 3, H, W); all heads run with ``every_head``."""
         tokens = self.backbone.embed(x)

@@ -147,6 +147,8 @@ def _examine(job: Job) -> Facts:
             for precision, dtype in DTYPES.items()
         },
     )
+    if getattr(model, "cost_follows_input", False) and not job.settings.training:
+        return replace(facts, problem="its cost follows from the values of the input")
     try:
         return replace(facts, flops=_count(model, shape, job))
     except UncountedError as error:

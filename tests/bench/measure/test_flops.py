@@ -56,6 +56,36 @@ def test_convolution_linear_and_norm_by_hand():
     assert found["macs_fvcore"].value == convolution + linear + 6 * 25 * 2, "fvcore counts batch norm too"
 
 
+class Leaves(nn.Module):
+    """Two layers, the second for the rows with a positive first number only."""
+
+    cost_follows_input = True
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.second(x[x[..., 0] > 0])
+
+
+def test_the_cost_of_a_model_that_reads_its_input_is_a_mean_with_its_spread():
+    torch.manual_seed(0)
+    found = rows(Leaves(), (9, 4))
+    counts = []
+    for x in Subject(Leaves(), (9, 4), "test", torch.device("cpu"), torch.float32).make_inputs(1, flops.PICTURES):
+        torch.manual_seed(0)
+        counts.append(9 * 16 + 16 * int((Leaves().first(x)[..., 0] > 0).sum()))
+    assert len(set(counts)) > 1
+    assert found["macs"].value == sum(counts) / len(counts)
+    evidence = read(found["macs"])
+    assert sum(evidence.by_operator.values()) == pytest.approx(2 * found["macs"].value)
+    assert "4 inputs of random numbers, random weights" in evidence.note
+    assert f"least {min(counts) / 1e9:.4g} G, most {max(counts) / 1e9:.4g} G" in evidence.note
+    assert found["macs_fvcore"].status == "unavailable"
+
+
 def test_without_a_second_opinion_there_is_no_row_of_it():
     job = Job("", "test", "", "flops", Settings(), options=Options(second_opinion=False))
     assert set(rows(nn.Linear(3, 2), (3,), second_opinion=False)) == {name for name, _ in expected_rows(job)}
