@@ -28,6 +28,9 @@ from torch.utils.flop_counter import register_flop_formula
 
 from claimbench.kernels import backend as backends
 
+PUBLISHED: dict[Any, Callable[..., int]] = {}
+"""By operator, the count that papers print of it beside multiply-adds, where that is a rule of their own."""
+
 _LIBRARY = torch.library.Library("claimbench", "FRAGMENT")
 _TENSORS = (Tensor, Tensor | None)
 _SCHEMA_TYPES: dict[Any, str] = {
@@ -97,12 +100,20 @@ class Operator:
     def __call__(self, *args: Any) -> Any:
         """Run the operator on the chosen backend; under autocast, other tensors follow the first one's dtype."""
         if backends.override() == "reference":
-            return self.inline(*args)
+            if not self._is_counted_whole(*args):
+                return self.inline(*args)
+            with backends.use(None):
+                return self(*args)
         args = self._same_dtype(args)
         out = self._op(*args)
         if not self.extras:
             return out
         return out[0] if self.outputs == 1 else tuple(out[: self.outputs])
+
+    def _is_counted_whole(self, *args: Any) -> bool:
+        """Whether a counter runs the operator whose work it would pass over inside, because that is elementwise."""
+        published = getattr(torch.ops.claimbench, self.name) in PUBLISHED
+        return published and (torch.jit.is_tracing() or args[self.tensor_positions[0]].is_meta)
 
     def inline(self, *args: Any) -> Any:
         """Run the reference as ordinary differentiable PyTorch, not as a custom operator."""
@@ -138,6 +149,8 @@ class Operator:
         register_flop_formula(getattr(torch.ops.claimbench, f"{name}_backward"), get_raw=True)(
             lambda grad, saved, *args, out_val=None, **kwargs: cost.backward_flops(self.arguments(*args[:-1]), args[-1])
         )
+        if hasattr(cost, "published_flops"):
+            PUBLISHED[getattr(torch.ops.claimbench, name)] = lambda *args: cost.published_flops(self.arguments(*args))
 
     def load(self, backend: str) -> ModuleType | str:
         """Return the backend's module, or the sentence that says why it cannot be loaded on this machine."""

@@ -24,6 +24,7 @@ from claimbench.bench.measure import fvcore_count
 from claimbench.bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from claimbench.bench.measure.steps import trained_outputs
 from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, SecondOpinion
+from claimbench.kernels.operator import PUBLISHED
 
 if TYPE_CHECKING:
     from claimbench.bench.core.task import Example
@@ -56,6 +57,7 @@ class FlopCount:
         free: calls of operators that count nothing, by reason.
         dense_masks: calls of attention with a mask tensor, counted as if nothing was masked.
         device: ``meta``, or ``cpu`` for a model that reads values of its tensors.
+        published: the counts that papers print of some operators beside multiply-adds, by operator.
     """
 
     flops: int
@@ -64,6 +66,11 @@ class FlopCount:
     free: dict[str, int]
     dense_masks: int
     device: str
+    published: dict[str, int]
+
+    def published_macs(self) -> float:
+        """Return the multiply-adds with the counts that papers print in place of ours."""
+        return self.flops / 2 + sum(count - self.by_operator[name] / 2 for name, count in self.published.items())
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
@@ -88,6 +95,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         counted, note = _mean(model, subject, job)
     else:
         counted = count(model, subject.sample(batch), training=training)
+    if isinstance(opinion, fvcore_count.FvcoreCount):
+        opinion = opinion.beside(counted.published, {n: counted.by_operator[n] // 2 for n in counted.published})
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
     masked = f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
     note = note or (masked if counted.dense_masks else None)
@@ -105,6 +114,9 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         Measurement("macs", macs, "MAC", f"{method}, FLOPs / 2", detail=evidence.to_detail()),
         Measurement("flops", flops, "FLOP", f"{method}, 2 FLOPs a multiply-add"),
     ]
+    if counted.published and not training:
+        as_printed = f"{method}, FLOPs / 2, {', '.join(sorted(counted.published))} as papers count them"
+        found.append(Measurement("macs_published", _whole(counted.published_macs() / batch), "MAC", as_printed))
     return [*found, _fvcore_row(opinion)] if asked else found
 
 
@@ -185,6 +197,7 @@ def _count_on(device: str, model: nn.Module, sample: tuple[Tensor, ...], trainin
         free=dict(watched.free),
         dense_masks=attention.dense_masks,
         device=device,
+        published=dict(watched.published),
     )
 
 
@@ -205,13 +218,14 @@ class _Modules(ModuleTracker):
 
 
 class _Watch(TorchDispatchMode):
-    """Notes every operator that runs and that the counter does not count."""
+    """Notes every operator that runs and that the counter does not count, and what papers print of some others."""
 
     def __init__(self, counter: FlopCounterMode) -> None:
         super().__init__()
         self.counter = counter
         self.free: Counter[str] = Counter()
         self.unknown: set[str] = set()
+        self.published: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = getattr(func, "_overloadpacket", func)
@@ -220,6 +234,8 @@ class _Watch(TorchDispatchMode):
             self.free[reason] += 1
         elif packet not in self.counter.flop_registry:
             self.unknown.add(str(packet))
+        elif packet in PUBLISHED:
+            self.published[str(packet)] += PUBLISHED[packet](*args)
         return func(*args, **(kwargs or {}))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,21 @@ class FvcoreCount:
     by_operator: dict[str, int]
     added: tuple[str, ...]
     uncounted: dict[str, int]
+
+    def beside(self, published: Mapping[str, int], ours: Mapping[str, int]) -> FvcoreCount:
+        """Return the count with operators whose work fvcore passes over because it is elementwise.
+
+        Args:
+            published: what papers add to fvcore's count, by operator; goes into ``total``.
+            ours: the operators' multiply-adds; go into ``products``.
+        """
+        return replace(
+            self,
+            total=self.total + sum(published.values()),
+            products=self.products + sum(ours.values()),
+            by_operator=dict(sorted({**self.by_operator, **published}.items())),
+            added=(*self.added, *published),
+        )
 
 
 def count(model: nn.Module, sample: Example) -> FvcoreCount:

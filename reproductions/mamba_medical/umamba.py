@@ -40,7 +40,7 @@ class TokenMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, ...) to the same shape."""
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             tokens = x.flatten(2).to(self.norm.weight.dtype)
             if self.channel_token:
                 return self.mamba(self.norm(tokens)).view(x.shape)

@@ -15,6 +15,7 @@ from claimbench.bench.measure.flop_rules import attention_pairs
 from claimbench.bench.run.expected_rows import rows as expected_rows
 from claimbench.bench.store.evidence import read
 from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate, reference
+from claimbench.kernels.selective_scan import selective_scan
 
 
 def rows(model, shape, training=False, **options):
@@ -84,6 +85,31 @@ def test_the_cost_of_a_model_that_reads_its_input_is_a_mean_with_its_spread():
     assert "4 inputs of random numbers, random weights" in evidence.note
     assert f"least {min(counts) / 1e9:.4g} G, most {max(counts) / 1e9:.4g} G" in evidence.note
     assert found["macs_fvcore"].status == "unavailable"
+
+
+class ProjectedScan(nn.Module):
+    """A linear layer and a selective scan with two states a channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(5, 5, bias=False)
+
+    def forward(self, x):
+        states = x[:, None, :2]
+        return selective_scan(x, self.linear(x), -x.new_ones(4, 2), states, states, x.new_ones(4))[0]
+
+
+def test_a_scan_is_counted_by_its_multiply_adds_and_by_the_rule_of_papers():
+    found = rows(ProjectedScan(), (4, 5))
+    linear, positions = 4 * 5 * 5, 4 * 5
+    exact, published = positions * (6 * 2 + 1 + 2), positions * (9 * 2 + 1)
+    assert found["flops"].value == 2 * linear + exact
+    assert found["macs"].value == linear + exact / 2
+    assert found["macs_published"].value == found["macs_fvcore"].value == linear + published
+    assert read(found["macs"]).second_opinion.agrees
+    assert read(found["macs_fvcore"]).by_operator == {"claimbench.selective_scan": published, "linear": linear}
+    assert read(found["macs_fvcore"]).own_handlers_only == linear
+    assert "macs_published" not in rows(nn.Linear(3, 2), (3,))
 
 
 def test_without_a_second_opinion_there_is_no_row_of_it():
