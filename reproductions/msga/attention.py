@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["AttentionLayer", "ChannelAttention", "MultiConv", "PositionAttention", "SemanticModule", "attend"]
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.inference import is_counted
+
+__all__ = ["AttentionLayer", "ChannelAttention", "Layers", "MultiConv", "PositionAttention", "SemanticModule", "attend"]
 
 REDUCTION = 8
 """Queries and keys of the position attention have so many times fewer channels than values."""
@@ -22,7 +25,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k: (B, N, d).
         v: (B, N, C), C at least d.
     """
-    if v.device.type == "cpu":
+    if v.device.type == "cpu" and not is_counted(v):
         pad = (0, v.shape[-1] - q.shape[-1])
         q, k, v = F.pad(q, pad), F.pad(k, pad), v.contiguous()
     heads = (each.unsqueeze(1) for each in (q, k, v))
@@ -66,7 +69,22 @@ class ChannelAttention(nn.Module):
         return self.gamma * (torch.softmax(-energy, -1) @ channels).view(x.shape) + x
 
 
-class AttentionLayer(nn.Sequential):
+class Layers(nn.Sequential):
+    """Layers in a row; a convolution and the BatchNorm behind it are one convolution in evaluation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the last layer makes of ``x``."""
+        layers = list(self)
+        while layers:
+            layer = layers.pop(0)
+            if isinstance(layer, nn.Conv2d) and layers and isinstance(layers[0], nn.BatchNorm2d):
+                x = conv_norm(x, layer, layers.pop(0))
+            else:
+                x = layer(x)
+        return x
+
+
+class AttentionLayer(Layers):
     """A convolution to half the channels, PAM or CAM, and a convolution: (B, 2C, H, W) to (B, C, H, W)."""
 
     def __init__(self, channels: int, position: bool) -> None:
@@ -81,7 +99,7 @@ class AttentionLayer(nn.Sequential):
         )
 
 
-class MultiConv(nn.Sequential):
+class MultiConv(Layers):
     """Two 3x3 and one 1x1 convolution with norms and PReLUs; (B, inputs, H, W) to (B, channels, H, W).
 
     ``weights``: whether a softmax over channels takes the place of the last activation. ``last_norm``: whether the last
@@ -111,10 +129,10 @@ class SemanticModule(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(
-            nn.Sequential(*_twice(width, 2 * width), nn.MaxPool2d(2)) for width in (channels, 2 * channels)
+            Layers(*_twice(width, 2 * width), nn.MaxPool2d(2)) for width in (channels, 2 * channels)
         )
         self.decoder = nn.ModuleList(
-            nn.Sequential(*_twice(2 * width, width), nn.ConvTranspose2d(width, width, 2, stride=2))
+            Layers(*_twice(2 * width, width), nn.ConvTranspose2d(width, width, 2, stride=2))
             for width in (2 * channels, channels)
         )
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from claimbench.reproductions.folding import conv_norm
+from claimbench.reproductions.msga.attention import Layers
+
 EXPANSION = 4
 """A block gives so many times more channels than its stage's number of planes."""
 
@@ -25,13 +28,13 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.downsample = Layers(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's map."""
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        y = self.bn3(self.conv3(y))
+        y = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
+        y = F.relu(conv_norm(y, self.conv2, self.bn2), inplace=True)
+        y = conv_norm(y, self.conv3, self.bn3)
         return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
 
 
@@ -47,7 +50,7 @@ class ResNeXt(nn.Module):
 
     def __init__(self, in_chans: int, layers: Sequence[int], planes: int, groups: int, group_width: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem = Layers(
             nn.Conv2d(in_chans, planes, 7, 2, 3, bias=False), nn.BatchNorm2d(planes), nn.ReLU(inplace=True)
         )
         self.pool = nn.MaxPool2d(3, 2, 1)

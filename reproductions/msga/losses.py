@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["GUIDE", "RECONSTRUCTION", "losses"]
+__all__ = ["GUIDE", "RECONSTRUCTION", "losses", "pairs"]
 
 GUIDE, RECONSTRUCTION = 0.25, 0.1
 """The weights of the guide and the reconstruction loss in the training script."""
+
+
+Pairs = list[tuple[Tensor, Tensor]]
+
+
+def pairs(output: Mapping[str, Any]) -> tuple[Pairs, Pairs]:
+    """Return what the network's output in train mode compares: latents of neighbouring steps, and reconstructions."""
+    latents = [pair for steps in pairwise(output["latents"]) for pair in zip(*steps, strict=True)]
+    return latents, list(zip(chain(*output["inputs"]), chain(*output["reconstructions"]), strict=True))
 
 
 def losses(

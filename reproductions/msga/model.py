@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.reproductions.msga.attention import AttentionLayer, MultiConv, SemanticModule
+from claimbench.reproductions.layers import channels_last
+from claimbench.reproductions.msga.attention import AttentionLayer, Layers, MultiConv, SemanticModule
 from claimbench.reproductions.msga.backbone import ResNeXt
 
 SCALES = 4
 STRIDE = 32
 """Heights and widths are multiples of it."""
 
+Guide = tuple[Tensor, ...]
+"""The input, the latent and the reconstruction of a semantic module, or nothing."""
+
 ATTENTIONS = ("convolution", "position", "channel", "danet", "dual")
-
-
-@dataclass
-class Steps:
-    """What the attention leaves for the losses: by step, and in it by scale, the finest first.
-
-    Attributes:
-        inputs: of the attention (B, 2C, h, w).
-        latents, reconstructions: of the semantic modules; empty without guidance.
-    """
-
-    inputs: list[list[Tensor]] = field(default_factory=list)
-    latents: list[list[Tensor]] = field(default_factory=list)
-    reconstructions: list[list[Tensor]] = field(default_factory=list)
 
 
 class BranchedAttention(nn.Module):
@@ -60,13 +49,11 @@ class SingleStep(nn.Module):
         self.attention = nn.ModuleList(_attention(dim, attention) for _ in range(SCALES))
         self.refine = nn.ModuleList(MultiConv(2 * dim, dim) for _ in range(SCALES))
 
-    def forward(self, maps: Sequence[Tensor], fused: Tensor, steps: Steps) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], fused: Tensor) -> list[Tensor]:
         """Return the refined map (B, C, h, w) of each scale."""
-        inputs = [torch.cat((each, fused), 1) for each in maps]
-        steps.inputs.append(inputs)
         return [
-            refine(torch.cat((each, attention(joined) * fused), 1))
-            for each, joined, attention, refine in zip(maps, inputs, self.attention, self.refine, strict=True)
+            refine(torch.cat((each, attention(torch.cat((each, fused), 1)) * fused), 1))
+            for each, attention, refine in zip(maps, self.attention, self.refine, strict=True)
         ]
 
 
@@ -89,22 +76,17 @@ class DualStep(nn.Module):
         gates = (1 if shared_gate else SCALES) if guided else 0
         self.gates = nn.ModuleList(nn.Conv2d(2 * dim, dim, 3, padding=1) for _ in range(gates))
 
-    def forward(self, inputs: list[Tensor], steps: Steps) -> list[Tensor]:
-        """Return the attention (B, C, h, w) of each scale for its map (B, 2C, h, w)."""
-        steps.inputs.append(inputs)
-        if self.semantic is not None:
-            steps.latents.append([])
-            steps.reconstructions.append([])
-        found = []
-        for scale, x in enumerate(inputs):
-            attended = self.position[scale](x) + self.channel[scale](x)
-            if self.semantic is not None:
-                latent, reconstruction = self.semantic(x)
-                steps.latents[-1].append(latent)
-                steps.reconstructions[-1].append(reconstruction)
-                attended = attended * self.gates[scale % len(self.gates)](reconstruction)
-            found.append(self.join[scale](attended))
-        return found
+    def forward(self, scale: int, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the attention (B, C, h, w) of one scale for its map (B, 2C, h, w), and what guides it.
+
+        These are the input, the latent and the reconstruction of the semantic module; nothing without guidance.
+        """
+        attended = self.position[scale](x) + self.channel[scale](x)
+        if self.semantic is None:
+            return self.join[scale](attended), ()
+        latent, reconstruction = self.semantic(x)
+        attended = attended * self.gates[scale % len(self.gates)](reconstruction)
+        return self.join[scale](attended), (x, latent, reconstruction)
 
 
 class MultiScaleAttention(nn.Module):
@@ -131,8 +113,7 @@ class MultiScaleAttention(nn.Module):
             backbone["group_width"],
         )
         self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, dim, 1), nn.BatchNorm2d(dim), nn.PReLU())
-            for channels in self.backbone.channels
+            Layers(nn.Conv2d(channels, dim, 1), nn.BatchNorm2d(dim), nn.PReLU()) for channels in self.backbone.channels
         )
         self.fuse = MultiConv(SCALES * dim, dim)
         self.auxiliary = _heads(dim, classes)
@@ -147,6 +128,7 @@ class MultiScaleAttention(nn.Module):
             self.refined = nn.ModuleList([_heads(dim, classes)])
         self.unused = _unused(dim) if config.get("unused", False) else None
         self.apply(_start)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the map of each scale, the finest first, and the fused map, all (B, dim, H / 4, W / 4)."""
@@ -154,29 +136,38 @@ class MultiScaleAttention(nn.Module):
             raise ValueError(
                 f"heights and widths must be multiples of {STRIDE}, got {x.shape[-2]}x{x.shape[-1]}: pad the picture"
             )
-        maps = [reduce(each) for reduce, each in zip(self.reduce, self.backbone(x), strict=True)]
+        maps = [reduce(each) for reduce, each in zip(self.reduce, self.backbone(channels_last(x)), strict=True)]
         maps = [maps[0], *(_resized(each, maps[0].shape[2:]) for each in maps[1:])]
         return maps, self.fuse(torch.cat(maps[::-1], 1))
 
-    def refine(self, maps: list[Tensor], fused: Tensor, steps: Steps) -> list[list[Tensor]]:
-        """Return what the predictions of each step are made from, by scale."""
+    def refine(self, maps: list[Tensor], fused: Tensor, guides: list[list[Guide]] | None = None) -> list[list[Tensor]]:
+        """Return what the predictions of each step are made from, by scale.
+
+        ``guides`` takes the guides of each step, by scale; without it they are let go, which saves their memory.
+        """
         if hasattr(self, "single"):
-            return [self.single(maps, fused, steps)]
+            return [self.single(maps, fused)]
         found: list[list[Tensor]] = []
-        weights: list[Tensor] = []
+        weighted = [fused] * SCALES
         for step in self.steps:
-            weighted = [each * fused for each in weights] if weights else [fused] * SCALES
-            weights = step([torch.cat(pair, 1) for pair in zip(maps, weighted, strict=True)], steps)
-            found.append(weights)
+            found.append([])
+            given = []
+            for scale, own in enumerate(maps):
+                attended, guide = step(scale, torch.cat((own, weighted[scale]), 1))
+                found[-1].append(attended)
+                given.append(guide if guides is not None else ())
+            if guides is not None:
+                guides.append(given)
+            weighted = [attended * fused for attended in found[-1]]
         if len(found) > 1:
             return found[1:]
-        return [[torch.cat((own, weight * fused), 1) for own, weight in zip(maps, weights, strict=True)]]
+        return [[torch.cat(pair, 1) for pair in zip(maps, weighted, strict=True)]]
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Any]:
         """Return the mean of the last step's logits over the scales; :meth:`supervised` in train mode."""
         if self.training:
             return self.supervised(x)
-        refined = self.refine(*self.features(x), Steps())[-1]
+        refined = self.refine(*self.features(x))[-1]
         logits = [head(each) for head, each in zip(self.refined[-1], refined, strict=True)]
         # Resizing is linear: the mean of the resized maps is the resized mean.
         return _resized(torch.stack(logits).mean(0), x.shape[2:])
@@ -188,19 +179,17 @@ class MultiScaleAttention(nn.Module):
         ``reconstructions`` lie by step and scale, the finest first.
         """
         maps, fused = self.features(x)
-        steps = Steps()
-        groups = [(self.auxiliary, maps), *zip(self.refined, self.refine(maps, fused, steps), strict=True)]
+        guides: list[list[Guide]] = []
+        groups = [(self.auxiliary, maps), *zip(self.refined, self.refine(maps, fused, guides), strict=True)]
         logits = [
             _resized(head(each), x.shape[2:])
             for heads, group in groups
             for head, each in zip(heads, group, strict=True)  # type: ignore[call-overload]
         ]
-        return {
-            "logits": logits,
-            "inputs": steps.inputs,
-            "latents": steps.latents,
-            "reconstructions": steps.reconstructions,
-        }
+        guides = [guided for step in guides if (guided := [each for each in step if each])]
+        kinds = ("inputs", "latents", "reconstructions")
+        parts = {kind: [[each[i] for each in step] for step in guides] for i, kind in enumerate(kinds)}
+        return {"logits": logits, **parts}
 
 
 def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:

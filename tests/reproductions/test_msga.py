@@ -1,17 +1,18 @@
 """MS-Dual-Guided and its ablations against the official code's golden records, and how the networks behave."""
 
 import re
-from itertools import chain, pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+from claimbench.bench.papers.claims import ClaimContext, Trained
 from claimbench.reproductions.costs import peak_memory
+from claimbench.reproductions.msga import claims, official, segmenters
 from claimbench.reproductions.msga import model as msga
-from claimbench.reproductions.msga import official
 from claimbench.reproductions.msga.attention import AttentionLayer, ChannelAttention, PositionAttention, SemanticModule
 from claimbench.reproductions.msga.backbone import ResNeXt
-from claimbench.reproductions.msga.losses import losses
+from claimbench.reproductions.msga.losses import losses, pairs
 from tests.reproductions import support
 
 BACKBONE = {"layers": [1, 1, 1, 1], "planes": 4, "groups": 2, "group_width": 2}
@@ -110,9 +111,7 @@ def test_every_network_is_built_and_trains(attention, steps):
     found = model.train()(x)
     assert len(found["logits"]) == 4 * max(2, steps)
     assert [len(each) for each in found["latents"]] == [4] * (steps if guided else 0)
-    pairs = [pair for steps in pairwise(found["latents"]) for pair in zip(*steps, strict=True)]
-    made = zip(chain(*found["inputs"]), chain(*found["reconstructions"]), strict=guided)
-    losses(found["logits"], torch.randint(3, (2, 32, 64)), pairs, list(made))["total"].backward()
+    losses(found["logits"], torch.randint(3, (2, 32, 64)), *pairs(found))["total"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -216,3 +215,68 @@ def test_losses_are_sums_of_means():
     assert losses([logits], labels)["guide"] == 0
     with pytest.raises(ValueError, match="at least one prediction"):
         losses([], labels)
+
+
+def trained(**dice):
+    """The context of claims about networks whose Dice on two slabs is given for each seed."""
+    outcomes = [
+        {"arm": arm, "seed": seed, "test": {f"slab {i}": [{"dsc": each}, {}] for i, each in enumerate(slabs)}}
+        for arm, seeds in dice.items()
+        for seed, slabs in enumerate(seeds)
+    ]
+    left = Trained("", "brain-structures", Path(), {"outcomes": outcomes})
+    return ClaimContext(lambda subject, form, metric: None, lambda: (left,))
+
+
+def test_every_experiment_exists_and_says_what_to_train():
+    for claim in support.paper_of("msga").claims:
+        result = getattr(claims, claim.experiment)(ClaimContext(lambda subject, form, metric: None))
+        assert result.verdict == "untested"
+        assert "bench train msga" in result.limits
+
+
+def test_a_clear_difference_counts_and_two_equal_arms_do_not_differ():
+    low, high = [(40.0, 50.0), (41.0, 51.0), (42.0, 52.0)], [(60.0, 61.0), (61.0, 62.0), (62.0, 63.0)]
+    result = claims.better(trained(guided=high, daf=low, unet=high, attention_unet=low))
+    assert result.verdict == "partly"
+    assert "higher Dice than DAF, higher Dice than Attention U-Net hold" in result.limits
+    assert "higher Dice than U-Net not checked" in result.limits
+    assert "steadier over slabs holds" in claims.steadier(trained(guided=high, daf=low)).limits
+    assert claims.better(trained(guided=low, daf=high, unet=high, attention_unet=high)).verdict == "untested"
+
+
+def test_networks_that_learned_nothing_are_not_compared():
+    chance = [(1.0, 2.0), (1.5, 2.5), (1.2, 2.2)]
+    result = claims.modules(trained(**dict.fromkeys(claims.LADDER, chance)))
+    assert (result.verdict, result.limits) == ("untested", "No network learned: the best Dice is 2.0 %.")
+    assert claims.losses(trained(guided=chance)).verdict == "untested"
+
+
+def test_one_seed_decides_nothing():
+    result = claims.modules(trained(**{arm: [(50.0 + 5 * i, 60.0)] for i, arm in enumerate(claims.LADDER)}))
+    assert result.verdict == "untested"
+
+
+@pytest.mark.parametrize("arm", segmenters.ARMS)
+def test_small_networks_are_trained_by_their_losses(arm):
+    model = segmenters.network(arm, 1, 3).train()
+    segmenters.loss(arm, model(torch.randn(2, 1, 32, 32)), torch.randint(3, (2, 32, 32))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_u_nets_are_as_large_as_the_network_that_they_are_compared_with():
+    sizes = [
+        sum(p.numel() for p in segmenters.network(arm, 1, 5).parameters())
+        for arm in ("guided", "unet", "attention_unet")
+    ]
+    assert max(sizes) < 1.02 * min(sizes)
+
+
+def test_a_loss_that_is_switched_off_has_no_weight():
+    torch.manual_seed(0)
+    model = awake(segmenters.network("guided", 1, 3)).train()
+    output, labels = model(torch.randn(2, 1, 32, 32)), torch.randint(3, (2, 32, 32))
+    parts = losses(output["logits"], labels, *pairs(output))
+    for arm, name, weight in (("no_guide_loss", "guide", 0.25), ("no_reconstruction_loss", "reconstruction", 0.1)):
+        assert parts[name] > 0
+        torch.testing.assert_close(segmenters.loss(arm, output, labels), parts["total"] - weight * parts[name])
