@@ -28,14 +28,18 @@ inline Vec<double> exp2(Vec<double> x) {
   return x;
 }
 
-// log(1 + x) for 0 <= x <= 1, with a small relative error however small x is: 2 artanh(x / (2 + x)).
+// log(1 + x) for 0 <= x <= 1, with a small relative error however small x is.
 inline Vec<float> log1p_fraction(Vec<float> x) {
-  const Vec<float> s = x / (x + 2.0f), z = s * s;
-  Vec<float> p = z * 0.2817833424f + 0.2796060145f;
-  p = p * z + 0.4002490938f;
-  p = p * z + 0.6666631699f;
-  p = p * z + 2.0f;
-  return s * p;
+  Vec<float> p = x * -0.003244024469f + 0.01985145919f;
+  p = p * x - 0.05695952848f;
+  p = p * x + 0.1060365438f;
+  p = p * x - 0.1530559212f;
+  p = p * x + 0.1967593879f;
+  p = p * x - 0.2495413423f;
+  p = p * x + 0.3332996368f;
+  p = p * x - 0.4999990165f;
+  p = p * x + 1.0f;
+  return x * p;
 }
 
 inline Vec<double> log1p_fraction(Vec<double> x) {

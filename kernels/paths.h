@@ -31,26 +31,27 @@ inline std::vector<int> path(int direction, int height, int width) {
   return found;
 }
 
-// to (columns x rows) = the transpose of from (rows x columns), both dense; added to it with kAdd.
-template <typename T, bool kAdd = false>
+// to (columns x rows) = the transpose of from (rows x columns), both dense.
+template <typename T>
 void transpose(const T* from, int rows, int columns, T* to) {
   constexpr int lanes = simd::kLanes<T>;
-  alignas(64) T block[lanes * lanes];
+  alignas(64) T block[lanes * lanes] = {}, turned[lanes * lanes] = {};
   for (int r = 0; r < rows; r += lanes) {
-    const int some = std::min(lanes, rows - r);
+    const int high = std::min(lanes, rows - r);
     for (int c = 0; c < columns; c += lanes) {
-      const T* const corner = from + static_cast<std::ptrdiff_t>(r) * columns + c;
       const int wide = std::min(lanes, columns - c);
-      if (wide == lanes) {
-        simd::transpose_block(corner, columns, some, block, lanes);
-      } else {
-        for (int j = 0; j < wide; ++j) {
-          for (int i = 0; i < some; ++i) block[j * lanes + i] = corner[static_cast<std::ptrdiff_t>(i) * columns + j];
+      const T* const corner = from + static_cast<std::ptrdiff_t>(r) * columns + c;
+      T* const target = to + static_cast<std::ptrdiff_t>(c) * rows + r;
+      if (high == lanes && wide == lanes) {
+        simd::transpose_block(corner, columns, lanes, target, rows);
+      } else {  // whole vectors would reach into the next row
+        for (int i = 0; i < high; ++i) {
+          std::memcpy(block + i * lanes, corner + static_cast<std::ptrdiff_t>(i) * columns, wide * sizeof(T));
         }
-      }
-      for (int j = 0; j < wide; ++j) {
-        T* const row = to + static_cast<std::ptrdiff_t>(c + j) * rows + r;
-        for (int i = 0; i < some; ++i) row[i] = kAdd ? row[i] + block[j * lanes + i] : block[j * lanes + i];
+        simd::transpose_block(block, lanes, lanes, turned, lanes);
+        for (int j = 0; j < wide; ++j) {
+          std::memcpy(target + static_cast<std::ptrdiff_t>(j) * rows, turned + j * lanes, high * sizeof(T));
+        }
       }
     }
   }

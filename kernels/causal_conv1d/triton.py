@@ -36,7 +36,8 @@ def _convolved(
 
 @triton.jit
 def _sigmoid(x):
-    return 1.0 / (1.0 + tl.exp(-x))
+    bell = tl.exp(-tl.abs(x))
+    return tl.where(x < 0, bell, 1.0) / (1.0 + bell)
 
 
 @triton.jit

@@ -13,10 +13,10 @@ from claimbench.kernels.cross_scan.reference import SCANS
 def _case(shape: tuple[int, ...], scans: str, layout: str = "contiguous", channels_last: bool = False) -> Case:
     """Return a case; ``shape`` is (B, C, H, W) of the result, and ``layout`` that of the sequences."""
     batch, channels, height, width = shape
+    sequences = (batch, height * width, 4, channels) if channels_last else (batch, 4, channels, height * width)
 
     def make(generator: Generator) -> tuple[Any, ...]:
-        y = feature_map(generator, (batch, 4, channels, height * width), layout)
-        return y.permute(0, 3, 1, 2) if channels_last else y, height, width, SCANS.index(scans), channels_last
+        return feature_map(generator, sequences, layout), height, width, SCANS.index(scans), channels_last
 
     words = ["x".join(map(str, shape)), scans, layout, "as BHWC" if channels_last else ""]
     return Case(" ".join(filter(None, words)), make)

@@ -28,7 +28,7 @@ void planes(const Array<const T>& y, const Array<T>& out, const paths::Direction
   parallel::run(static_cast<int>(y.shape(0)) * channels, threads, [&](int task, int) {
     const int b = task / channels, c = task % channels;
     T* const map = out.data() + static_cast<std::ptrdiff_t>(task) * length;
-    const simd::Buffer<T> columns(length);
+    const simd::Buffer<T> columns(length), back(length);
     bool turned = false;
     for (int k = 0; k < 4; ++k) {
       const T* const from = y.data() + b * y.stride(0) + k * y.stride(1) + c * y.stride(2);
@@ -41,7 +41,10 @@ void planes(const Array<const T>& y, const Array<T>& out, const paths::Direction
         paths::from_the_end(directions[k]) ? add_reversed(from, length, to) : add(from, length, to);
       }
     }
-    if (turned) paths::transpose<T, true>(columns.data(), width, height, map);
+    if (turned) {
+      paths::transpose<T>(columns.data(), width, height, back.data());
+      add(back.data(), length, map);
+    }
   });
 }
 

@@ -17,8 +17,11 @@ void planes(const Array<const T>& x, const Array<T>& out, const paths::Direction
     T* seen[2] = {};  // where the map already is in the order of rows and of columns
     const auto write = [&](int direction, T* to) {
       if (T* const known = seen[paths::along_columns(direction)]) {
-        paths::from_the_end(direction) ? std::reverse_copy(known, known + length, to)
-                                       : std::copy_n(known, length, to);
+        if (paths::from_the_end(direction)) {
+          for (int l = 0; l < length; ++l) to[l] = known[length - 1 - l];
+        } else {
+          std::copy_n(known, length, to);
+        }
       } else if (paths::along_columns(direction)) {
         paths::transpose(seen[0], height, width, to);
       } else {

@@ -84,8 +84,8 @@ def selective_scan(
         y[l] = sum over n of C[n, l] x[l, n] + D u[l],  times z[l] sigmoid(z[l]) if there is a gate
 
     The state is float32 (float64 for float64) whatever the dtype of u. No backend holds all states: for the backward
-    pass one in 64 is kept (in 64 N / 16 for more than 16 numbers), and the others are calculated again. Nothing is
-    divided by a product of decays, so that strong decay is as safe as weak. NaN passes on to all later positions.
+    pass one in 64 is kept (in 128 where N is above 32), and the others are calculated again. Nothing is divided by a
+    product of decays, so that strong decay is as safe as weak. NaN passes on to all later positions.
 
     Args:
         u: (B, D, L), floating point, any strides.

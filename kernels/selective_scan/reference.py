@@ -31,7 +31,7 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def chunk_length(states: int) -> int:
     """Return the number of positions between two states (N numbers a channel) that are kept for the backward pass."""
-    return 64 * -(-states // 16)
+    return 64 if states <= 32 else 128
 
 
 def linear_recurrence(a: Tensor, b: Tensor) -> Tensor:

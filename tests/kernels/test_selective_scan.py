@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend
 from claimbench.kernels.selective_scan import cost, selective_scan
 from claimbench.kernels.selective_scan.cases import CHECK
@@ -133,6 +134,24 @@ def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
 
 
+@pytest.mark.parametrize("case", ["1x5x1", "2x12x65"])
+def test_triton_agrees_with_the_reference(case):
+    pytest.importorskip("triton")
+    rows = check_all([NAME], ["triton"], ["float32"], "cuda" if torch.cuda.is_available() else "cpu", case=case)
+    assert [(row.status, row.reason) for row in rows] == [("passed", "")]
+
+
+@pytest.mark.slow
+def test_triton_agrees_with_the_reference_on_every_case():
+    operators.assert_triton_is_right(NAME, ["float64", "bfloat16"])
+
+
+@operators.needs_gpu
+@pytest.mark.gpu
+def test_triton_agrees_with_the_reference_in_every_dtype():
+    operators.assert_triton_is_right(NAME, list(DTYPES))
+
+
 @pytest.mark.processors
 @operators.needs_native
 @pytest.mark.parametrize("number", [1, 10])
@@ -227,7 +246,7 @@ def test_costs_count_the_state():
 
 
 def test_few_states_are_kept():
-    assert [chunk_length(states) for states in (1, 16, 17, 64)] == [64, 64, 128, 256]
+    assert [chunk_length(states) for states in (1, 32, 33, 64)] == [64, 64, 128, 128]
 
 
 @operators.needs_native

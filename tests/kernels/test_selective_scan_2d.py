@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from claimbench.bench.measure.operators.check import DTYPES, check_all
 from claimbench.kernels import backend
 from claimbench.kernels.cross_merge import cross_merge
 from claimbench.kernels.cross_scan import cross_scan
@@ -62,6 +63,23 @@ def test_nan_reaches_the_positions_that_a_path_takes_later(name, dtype):
 @operators.needs_native
 def test_native_agrees_with_the_reference_in_every_dtype():
     operators.assert_native_is_right(NAME)
+
+
+def test_triton_agrees_with_the_reference():
+    pytest.importorskip("triton")
+    rows = check_all([NAME], ["triton"], ["float32"], "cuda" if torch.cuda.is_available() else "cpu", case="1x4x6x3")
+    assert [(row.status, row.reason) for row in rows] == [("passed", "")]
+
+
+@pytest.mark.slow
+def test_triton_agrees_with_the_reference_on_every_case():
+    operators.assert_triton_is_right(NAME, ["float64", "bfloat16"])
+
+
+@operators.needs_gpu
+@pytest.mark.gpu
+def test_triton_agrees_with_the_reference_in_every_dtype():
+    operators.assert_triton_is_right(NAME, list(DTYPES))
 
 
 @pytest.mark.processors
