@@ -77,10 +77,12 @@ CHECK = tuple(
         _Problem((70, 33), 1, 72, pairs=36),
         _Problem((3, 17), 2, 7, channels=19, pairs=2, layout="sliced"),
         _Problem((130,), 2, 40, layout="heads-first"),
-        _Problem((1, 1, 1), 4, 1, channels=3),
+        _Problem((1, 2, 3), 4, 1, channels=3),
         _Problem((1, 1, 3), 2, 9, keys=(11, 2, 40)),
         _Problem((2, 257), 1, 33, layout="joint"),
         _Problem((0,), 2, 8, pairs=4),
+        _Problem((9, 9, 9), 2, 16, layout="joint"),
+        _Problem((2, 2), 3, 40, keys=(150, 150)),
     )
 )
 

@@ -26,9 +26,15 @@ using Table = std::optional<Array<T>>;
 
 constexpr int kKeys = 128;  // of a chunk
 
-// The queries of a block: two vectors of them.
+// The most queries of a block: two vectors of them.
 template <typename T>
 constexpr int kQueries = 2 * kLanes<T>;
+
+// The room of a block of `count` queries: one vector or two.
+template <typename T>
+int wide_of(int count) {
+  return count <= kLanes<T> ? kLanes<T> : kQueries<T>;
+}
 
 // One head of a packed (tokens, heads, channels) tensor.
 template <typename T>
@@ -110,16 +116,33 @@ void pack(const Head<T>& from, std::int64_t first, int count, int width, const A
   }
 }
 
-// scores (keys, block) = keys (keys, width) times queries (width, block).
+// scores (keys, wide) = keys (keys, width) times queries (width, wide).
 template <typename T>
-void products(const T* keys, int count, int width, const T* queries, T* scores) {
-  simd::multiply<T>(count, kQueries<T>, width, {keys, width, 1}, queries, kQueries<T>, scores, kQueries<T>, false);
+void products(const T* keys, int count, int width, const T* queries, int wide, T* scores) {
+  simd::multiply<T>(count, wide, width, {keys, width, 1}, queries, wide, scores, wide, false);
 }
 
-// out (width, block) += the transpose of rows (keys, width) times weights (keys, block).
+// out (width, wide) += the transpose of rows (keys, width) times weights (keys, wide).
 template <typename T>
-void gather(const T* rows, int count, int width, const T* weights, T* out) {
-  simd::multiply<T>(width, kQueries<T>, count, {rows, 1, width}, weights, kQueries<T>, out, kQueries<T>, true);
+void gather(const T* rows, int count, int width, const T* weights, int wide, T* out) {
+  simd::multiply<T>(width, wide, count, {rows, 1, width}, weights, wide, out, wide, true);
+}
+
+// rows (keys, width) += weights (keys, wide) times the first `count` rows of x (queries, width), of whole vectors.
+template <typename T>
+void scatter(const T* weights, int keys, int wide, int count, const T* x, int width, T* rows) {
+  simd::multiply<T>(keys, width, count, {weights, wide, 1}, x, width, rows, width, true);
+}
+
+// to (columns, rows) = the transpose of from (rows, columns); both sizes are whole vectors.
+template <typename T>
+void transpose(const T* from, int rows, int columns, T* to) {
+  for (int i = 0; i < rows; i += kLanes<T>) {
+    for (int c = 0; c < columns; c += kLanes<T>) {
+      simd::transpose_block(from + static_cast<std::ptrdiff_t>(i) * columns + c, columns, kLanes<T>,
+                            to + static_cast<std::ptrdiff_t>(c) * rows + i, rows);
+    }
+  }
 }
 
 // The running softmax of a block of queries over chunks of keys.
@@ -132,13 +155,13 @@ struct Softmax {
     std::fill(sum, sum + kQueries<T>, T(0));
   }
 
-  // scores (keys, block) := exp(scores - the largest so far); out (channels, block) is brought to that maximum.
-  void add(T* scores, int keys, T* out, int channels) {
-    for (int q = 0; q < kQueries<T>; q += kLanes<T>) {
+  // scores (keys, wide) := exp(scores - the largest so far); out (channels, wide) is brought to that maximum.
+  void add(T* scores, int keys, int wide, T* out, int channels) {
+    for (int q = 0; q < wide; q += kLanes<T>) {
       const Vec<T> before = load(top + q);
       Vec<T> largest = before;
       for (int k = 0; k < keys; ++k) {
-        const Vec<T> next = load(scores + k * kQueries<T> + q);
+        const Vec<T> next = load(scores + k * wide + q);
         largest = next > largest ? next : largest;
       }
       store(top + q, largest);
@@ -148,17 +171,24 @@ struct Softmax {
       const Vec<T> old = simd::exp_nonpositive(before - shift);
       Vec<T> total = load(sum + q) * old;
       for (int k = 0; k < keys; ++k) {
-        T* const at = scores + k * kQueries<T> + q;
+        T* const at = scores + k * wide + q;
         const Vec<T> e = simd::exp_nonpositive(load(at) - shift);
         total += e;
         store(at, e);
       }
       store(sum + q, total);
-      for (int c = 0; c < channels; ++c) {
-        T* const at = out + c * kQueries<T> + q;
-        store(at, load(at) * old);
-      }
+      scale(out, channels, wide, q, old);
     }
+  }
+
+  // out (channels, wide) := the weighted means.
+  void finish(T* out, int channels, int wide) const {
+    for (int q = 0; q < wide; q += kLanes<T>) scale(out, channels, wide, q, T(1) / load(sum + q));
+  }
+
+ private:
+  static void scale(T* out, int channels, int wide, int q, const Vec<T>& factor) {
+    for (int c = 0; c < channels; ++c) store(out + c * wide + q, load(out + c * wide + q) * factor);
   }
 };
 
@@ -170,38 +200,42 @@ struct Forward {
   T scale;
 
   std::size_t room() const {
+    const int deep = padded<T>(p.depth), broad = padded<T>(p.channels);
     return p.packed<T>(p.depth) + p.packed<T>(p.channels) +
-           padded<T>(kQueries<T> * (p.depth + p.channels) + kQueries<T> * std::max(kKeys, p.depth));
+           padded<T>(kQueries<T> * (deep + broad + std::max({kKeys, deep, broad})));
   }
 
   // The queries [begin, end) of one head of a sample.
   void operator()(const Sample& sample, int head, int begin, int end, T* base) const {
+    const int deep = padded<T>(p.depth), broad = padded<T>(p.channels);
     T* const keys = base;
     T* const values = keys + p.packed<T>(p.depth);
     T* const queries = values + p.packed<T>(p.channels);
-    T* const total = queries + kQueries<T> * p.depth;
-    T* const scores = total + kQueries<T> * p.channels;
+    T* const total = queries + kQueries<T> * deep;
+    T* const scores = total + kQueries<T> * broad;  // and the rows of queries and of the result
+    const Angles<T>* const still = nullptr;
     pack(Head<T>(key, head), sample.first_key, sample.keys, p.depth, &angles, T(1), keys, p.depth);
-    pack(Head<T>(value, head), sample.first_key, sample.keys, p.channels, static_cast<const Angles<T>*>(nullptr), T(1),
-         values, p.channels);
+    pack(Head<T>(value, head), sample.first_key, sample.keys, p.channels, still, T(1), values, p.channels);
     const Head<T> from(query, head), to(out, head);
     for (int first = begin; first < end; first += kQueries<T>) {
-      const int count = std::min(kQueries<T>, end - first);
-      pack(from, sample.first + first, count, p.depth, &angles, scale, scores, p.depth);
-      std::fill(scores + count * p.depth, scores + kQueries<T> * p.depth, T(0));
-      block_attention::transpose(scores, p.depth, 1, kQueries<T>, p.depth, queries, kQueries<T>);
-      std::fill(total, total + kQueries<T> * p.channels, T(0));
+      const int count = std::min(kQueries<T>, end - first), wide = wide_of<T>(count);
+      const std::int64_t token = sample.first + first;
+      std::fill(scores, scores + wide * deep, T(0));
+      pack(from, token, count, p.depth, &angles, scale, scores, deep);
+      transpose(scores, wide, deep, queries);
+      std::fill(total, total + wide * broad, T(0));
       Softmax<T> softmax;
       for (int k = 0; k < sample.keys; k += kKeys) {
         const int chunk = std::min(kKeys, sample.keys - k);
-        products(keys + static_cast<std::ptrdiff_t>(k) * p.depth, chunk, p.depth, queries, scores);
-        softmax.add(scores, chunk, total, k == 0 ? 0 : p.channels);
-        gather(values + static_cast<std::ptrdiff_t>(k) * p.channels, chunk, p.channels, scores, total);
+        products(keys + static_cast<std::ptrdiff_t>(k) * p.depth, chunk, p.depth, queries, wide, scores);
+        softmax.add(scores, chunk, wide, total, k == 0 ? 0 : p.channels);
+        gather(values + static_cast<std::ptrdiff_t>(k) * p.channels, chunk, p.channels, scores, wide, total);
       }
+      softmax.finish(total, p.channels, wide);
+      transpose(total, broad, wide, scores);
       for (int i = 0; i < count; ++i) {
-        const std::int64_t token = sample.first + first + i;
-        logs.data()[token * logs.stride(0) + head * logs.stride(1)] = softmax.top[i] + std::log(softmax.sum[i]);
-        for (int c = 0; c < p.channels; ++c) to.at(token, c) = total[c * kQueries<T> + i] / softmax.sum[i];
+        logs.data()[(token + i) * logs.stride(0) + head * logs.stride(1)] = softmax.top[i] + std::log(softmax.sum[i]);
+        for (int c = 0; c < p.channels; ++c) (&to.at(token + i, 0))[c] = scores[i * broad + c];
       }
     }
   }
@@ -230,11 +264,11 @@ void forward(const Array<T>& query, const Array<T>& key, const Array<T>& value, 
 
 // scores := the weights exp(scores - logs); slopes, the gradient of the weights, := that of the scores.
 template <typename T>
-void differentiate(T* scores, T* slopes, int keys, const T* logs, const T* means) {
-  for (int q = 0; q < kQueries<T>; q += kLanes<T>) {
+void differentiate(T* scores, T* slopes, int keys, int wide, const T* logs, const T* means) {
+  for (int q = 0; q < wide; q += kLanes<T>) {
     const Vec<T> shift = load(logs + q), mean = load(means + q);
     for (int k = 0; k < keys; ++k) {
-      T *const weight = scores + k * kQueries<T> + q, *const slope = slopes + k * kQueries<T> + q;
+      T *const weight = scores + k * wide + q, *const slope = slopes + k * wide + q;
       const Vec<T> w = simd::exp_nonpositive(load(weight) - shift);
       store(weight, w);
       store(slope, w * (load(slope) - mean));
@@ -250,89 +284,79 @@ struct Backward {
   const Table<T>&grad_query, &grad_key, &grad_value;
   T scale;
 
-  int wide_depth() const { return padded<T>(p.depth); }
-  int wide_channels() const { return padded<T>(p.channels); }
   std::size_t room() const {
-    const int block = wide_depth() + wide_channels() + 2 * p.depth + p.channels + 2 * kKeys + 2;
-    return p.packed<T>(p.depth) + p.packed<T>(p.channels) + p.packed<T>(wide_depth()) + p.packed<T>(wide_channels()) +
-           padded<T>(kQueries<T> * block);
+    const int deep = padded<T>(p.depth), broad = padded<T>(p.channels);
+    return p.packed<T>(p.depth) + p.packed<T>(p.channels) + p.packed<T>(deep) + p.packed<T>(broad) +
+           padded<T>(kQueries<T> * (3 * deep + 2 * broad + 2 * kKeys));
   }
 
   // All gradients of one head of a sample.
   void operator()(const Sample& sample, int head, T* base) const {
+    const int deep = padded<T>(p.depth), broad = padded<T>(p.channels);
     T* const keys = base;
     T* const values = keys + p.packed<T>(p.depth);
     T* const key_slopes = values + p.packed<T>(p.channels);
-    T* const value_slopes = key_slopes + p.packed<T>(wide_depth());
-    T* const query_rows = value_slopes + p.packed<T>(wide_channels());
-    T* const grad_rows = query_rows + kQueries<T> * wide_depth();
-    T* const queries = grad_rows + kQueries<T> * wide_channels();
-    T* const grads = queries + kQueries<T> * p.depth;
-    T* const query_slopes = grads + kQueries<T> * p.channels;
-    T* const scores = query_slopes + kQueries<T> * p.depth;
+    T* const value_slopes = key_slopes + p.packed<T>(deep);
+    T* const query_rows = value_slopes + p.packed<T>(broad);
+    T* const grad_rows = query_rows + kQueries<T> * deep;
+    T* const queries = grad_rows + kQueries<T> * broad;
+    T* const grads = queries + kQueries<T> * deep;
+    T* const query_slopes = grads + kQueries<T> * broad;
+    T* const scores = query_slopes + kQueries<T> * deep;
     T* const slopes = scores + kQueries<T> * kKeys;
-    T* const shifts = slopes + kQueries<T> * kKeys;
-    T* const means = shifts + kQueries<T>;
     const Angles<T>* const still = nullptr;
     pack(Head<T>(key, head), sample.first_key, sample.keys, p.depth, &angles, T(1), keys, p.depth);
     pack(Head<T>(value, head), sample.first_key, sample.keys, p.channels, still, T(1), values, p.channels);
-    std::fill(key_slopes, key_slopes + static_cast<std::ptrdiff_t>(sample.keys) * wide_depth(), T(0));
-    std::fill(value_slopes, value_slopes + static_cast<std::ptrdiff_t>(sample.keys) * wide_channels(), T(0));
+    std::fill(key_slopes, key_slopes + row(sample.keys, deep), T(0));
+    std::fill(value_slopes, value_slopes + row(sample.keys, broad), T(0));
     const Head<T> flow(grad, head), result(out, head), from(query, head);
     for (int first = 0; first < sample.queries; first += kQueries<T>) {
-      const int count = std::min(kQueries<T>, sample.queries - first);
+      const int count = std::min(kQueries<T>, sample.queries - first), wide = wide_of<T>(count);
       const std::int64_t token = sample.first + first;
-      std::fill(query_rows, grad_rows + kQueries<T> * wide_channels(), T(0));
-      pack(from, token, count, p.depth, &angles, scale, query_rows, wide_depth());
-      pack(flow, token, count, p.channels, still, T(1), grad_rows, wide_channels());
-      block_attention::transpose(query_rows, wide_depth(), 1, kQueries<T>, p.depth, queries, kQueries<T>);
-      block_attention::transpose(grad_rows, wide_channels(), 1, kQueries<T>, p.channels, grads, kQueries<T>);
-      for (int i = 0; i < kQueries<T>; ++i) {
-        shifts[i] = means[i] = T(0);
-        if (i >= count) continue;
+      std::fill(query_rows, query_rows + wide * deep, T(0));
+      std::fill(grad_rows, grad_rows + wide * broad, T(0));
+      pack(from, token, count, p.depth, &angles, scale, query_rows, deep);
+      pack(flow, token, count, p.channels, still, T(1), grad_rows, broad);
+      transpose(query_rows, wide, deep, queries);
+      transpose(grad_rows, wide, broad, grads);
+      T shifts[kQueries<T>] = {}, means[kQueries<T>] = {};
+      for (int i = 0; i < count; ++i) {
         shifts[i] = logs.data()[(token + i) * logs.stride(0) + head * logs.stride(1)];
-        for (int c = 0; c < p.channels; ++c) means[i] += grad_rows[i * wide_channels() + c] * result.at(token + i, c);
+        for (int c = 0; c < p.channels; ++c) means[i] += grad_rows[i * broad + c] * result.at(token + i, c);
       }
-      std::fill(query_slopes, query_slopes + kQueries<T> * p.depth, T(0));
+      std::fill(query_slopes, query_slopes + wide * deep, T(0));
       for (int k = 0; k < sample.keys; k += kKeys) {
         const int chunk = std::min(kKeys, sample.keys - k);
-        const T* const chunk_keys = keys + static_cast<std::ptrdiff_t>(k) * p.depth;
-        products(chunk_keys, chunk, p.depth, queries, scores);
-        products(values + static_cast<std::ptrdiff_t>(k) * p.channels, chunk, p.channels, grads, slopes);
-        differentiate(scores, slopes, chunk, shifts, means);
-        if (grad_value) scatter(scores, chunk, count, grad_rows, wide_channels(), value_slopes + row(k, wide_channels()));
-        if (grad_key) scatter(slopes, chunk, count, query_rows, wide_depth(), key_slopes + row(k, wide_depth()));
-        if (grad_query) gather(chunk_keys, chunk, p.depth, slopes, query_slopes);
+        const T* const chunk_keys = keys + row(k, p.depth);
+        products(chunk_keys, chunk, p.depth, queries, wide, scores);
+        products(values + row(k, p.channels), chunk, p.channels, grads, wide, slopes);
+        differentiate(scores, slopes, chunk, wide, shifts, means);
+        if (grad_value) scatter(scores, chunk, wide, count, grad_rows, broad, value_slopes + row(k, broad));
+        if (grad_key) scatter(slopes, chunk, wide, count, query_rows, deep, key_slopes + row(k, deep));
+        if (grad_query) gather(chunk_keys, chunk, p.depth, slopes, wide, query_slopes);
       }
-      if (grad_query) write_queries(query_slopes, count, token, head, query_rows);
+      if (grad_query) {
+        transpose(query_slopes, deep, wide, query_rows);
+        write(query_rows, deep, token, count, p.depth, scale, Head<T>(*grad_query, head), &angles);
+      }
     }
-    if (grad_key) write(key_slopes, wide_depth(), sample, p.depth, Head<T>(*grad_key, head), &angles);
-    if (grad_value) write(value_slopes, wide_channels(), sample, p.channels, Head<T>(*grad_value, head), still);
+    const std::int64_t token = sample.first_key;
+    if (grad_key) write(key_slopes, deep, token, sample.keys, p.depth, T(1), Head<T>(*grad_key, head), &angles);
+    if (grad_value) {
+      write(value_slopes, broad, token, sample.keys, p.channels, T(1), Head<T>(*grad_value, head), still);
+    }
   }
 
  private:
   static std::ptrdiff_t row(int number, int wide) { return static_cast<std::ptrdiff_t>(number) * wide; }
 
-  // rows (keys, wide) += weights (keys, block) times x (block, wide).
-  static void scatter(const T* weights, int keys, int count, const T* x, int wide, T* rows) {
-    simd::multiply<T>(keys, wide, count, {weights, kQueries<T>, 1}, x, wide, rows, wide, true);
-  }
-
-  // The gradient of a block of queries, from slopes (depth, block).
-  void write_queries(const T* slopes, int count, std::int64_t token, int head, T* space) const {
-    const Head<T> to(*grad_query, head);
+  // Writes `count` rows of `wide` numbers from token `first` on, times `factor` and turned back.
+  static void write(T* rows, int wide, std::int64_t first, int count, int width, T factor, const Head<T>& to,
+                    const Angles<T>* angles) {
     for (int i = 0; i < count; ++i) {
-      for (int c = 0; c < p.depth; ++c) space[c] = scale * slopes[c * kQueries<T> + i];
-      angles.turn(token + i, space, T(-1));
-      for (int c = 0; c < p.depth; ++c) to.at(token + i, c) = space[c];
-    }
-  }
-
-  static void write(T* rows, int wide, const Sample& sample, int width, const Head<T>& to, const Angles<T>* angles) {
-    for (int i = 0; i < sample.keys; ++i) {
       T* const from = rows + row(i, wide);
-      if (angles != nullptr) angles->turn(sample.first_key + i, from, T(-1));
-      for (int c = 0; c < width; ++c) to.at(sample.first_key + i, c) = from[c];
+      if (angles != nullptr) angles->turn(first + i, from, T(-1));
+      for (int c = 0; c < width; ++c) to.at(first + i, c) = factor * from[c];
     }
   }
 };

@@ -85,17 +85,19 @@ def test_the_table_has_gradients(name):
 
 
 @pytest.mark.parametrize("name", [None, "reference"])
-def test_large_scores_do_not_overflow(name):
-    query, key = torch.ones(3, 1, 1), torch.tensor([1000.0, -1000.0, 999.0]).view(3, 1, 1)
+@pytest.mark.parametrize("offsets", [[0, 3], [0, 3, 3]])
+def test_large_scores_do_not_overflow(name, offsets):
+    query, key = torch.ones(3, 1, 3) / 3, torch.tensor([1000.0, -1000.0, 999.0]).view(3, 1, 1).expand(-1, -1, 3)
     with backend.use(name):
-        found = varlen_attention(query, key, torch.eye(3)[:, None], torch.tensor([0, 3]))
+        found = varlen_attention(query, key, torch.eye(3)[:, None], torch.tensor(offsets), scale=1.0)
     torch.testing.assert_close(found[0, 0], torch.tensor([0.7310586, 0.0, 0.2689414]))
 
 
 @pytest.mark.parametrize("name", [None, "reference"])
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_what_is_no_number_stays_in_its_sample(name, which):
-    tensors = list(packed((40, 3)))
+@pytest.mark.parametrize("lengths", [(40, 3), (40, 40)])
+def test_what_is_no_number_stays_in_its_sample(name, which, lengths):
+    tensors = list(packed(lengths, channels=6))
     tensors[which][7, 1, 2] = float("nan")
     leaves = [x.float().requires_grad_() for x in tensors[:3]]
     with backend.use(name):
@@ -162,7 +164,7 @@ def test_native_takes_chunks_of_keys_whose_scores_rise_and_fall(dtype):
     key = torch.full((300, 1, 1), float("-inf"), dtype=dtype)
     key[200:] = torch.linspace(-900, 900, 100, dtype=dtype).view(-1, 1, 1)
     value = torch.arange(300, dtype=dtype).view(-1, 1, 1)
-    found = varlen_attention(query, key, value, torch.tensor([0, 300]))
+    found = varlen_attention(query, key, value, torch.tensor([0, 300, 300]))
     torch.testing.assert_close(found, torch.full_like(found, 299))
 
 
