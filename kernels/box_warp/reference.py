@@ -24,12 +24,14 @@ def _taps(centre: Tensor, extent: Tensor, samples: int, pixels: int) -> tuple[Te
     All are (N, K, pixels). What is no number lies inside, so that it is seen in the result.
     """
     pixel = torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5
-    first, last = centre - extent / 2, centre + extent / 2
-    outside = (pixel < first[..., None]) | (pixel >= last[..., None])
+    first, last = (end[..., None] for end in (centre - extent / 2, centre + extent / 2))
+    outside = (pixel < first) | (pixel >= last)
     # A pixel outside needs no place, and a box without extent gives none.
-    place = torch.where(outside, 0.5, pixel - first[..., None]) / torch.where(last > first, extent, 1.0)[..., None]
-    place = (place * samples - 0.5).clamp(0, samples - 1)
-    left = place.detach().nan_to_num(0.0).floor().long()
+    within, whole = torch.where(outside, 0.5, pixel - first), torch.where(last > first, extent[..., None], 1.0)
+    free = within * samples / whole - 0.5
+    edge = free.detach().clamp(0, samples - 1)
+    place = torch.where((free > 0) & (free < samples - 1), free, edge)
+    left = edge.nan_to_num(0.0).floor().long()
     return left, (left + 1).clamp(max=samples - 1), place - left, ~outside
 
 
