@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
@@ -60,9 +60,9 @@ class FlopCount:
         published: the counts that papers print of some operators beside multiply-adds, by operator.
     """
 
-    flops: int
-    by_operator: dict[str, int]
-    by_module: dict[str, int]
+    flops: float
+    by_operator: Mapping[str, float]
+    by_module: Mapping[str, float]
     free: dict[str, int]
     dense_masks: int
     device: str
@@ -160,7 +160,13 @@ def _mean(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]
         f"follows from the values of the input: {number} inputs of random numbers, {weights}: mean {fmean(macs):.4g} "
         f"G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
     )
-    return replace(each[0], flops=_whole(fmean(one.flops for one in each)), **shares), note
+    mean = replace(
+        each[0],
+        flops=_whole(fmean(one.flops for one in each)),
+        by_operator=shares["by_operator"],
+        by_module=shares["by_module"],
+    )
+    return mean, note
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
