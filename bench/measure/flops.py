@@ -96,7 +96,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     else:
         counted = count(model, subject.sample(batch), training=training)
     if isinstance(opinion, fvcore_count.FvcoreCount):
-        opinion = opinion.beside(counted.published, {n: counted.by_operator[n] // 2 for n in counted.published})
+        opinion = opinion.beside(counted.published, {n: int(counted.by_operator[n]) // 2 for n in counted.published})
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
     masked = f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
     note = note or (masked if counted.dense_masks else None)
