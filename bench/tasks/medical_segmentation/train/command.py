@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,7 @@ from claimbench.bench.papers import registry
 from claimbench.bench.tasks.medical_segmentation.catalogue import DATASETS
 from claimbench.bench.tasks.medical_segmentation.score import StructureScores
 from claimbench.bench.tasks.medical_segmentation.train import session
-from claimbench.bench.tasks.medical_segmentation.train.session import Arm, StudyRecipe
+from claimbench.bench.tasks.medical_segmentation.train.session import SmallSegmenter, StudyRecipe
 from claimbench.bench.tasks.medical_segmentation.train.slab_data import SlabData, read
 from claimbench.bench.training import for_claims
 from claimbench.bench.training.training_folder import TrainingFolder
@@ -37,17 +38,17 @@ TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch",
 
 
 @dataclass(frozen=True)
-class StudyPlan:
+class SegmentersPlan:
     """What a request asks for: the networks, their seeds, the training that they share, and where its results go."""
 
     paper: str
-    arms: tuple[Arm, ...]
+    arms: tuple[SmallSegmenter, ...]
     dataset: str
     recipe: StudyRecipe
     seeds: tuple[int, ...]
     folder: Path
 
-    def identity(self, arm: Arm, seed: int) -> dict[str, Any]:
+    def identity(self, arm: SmallSegmenter, seed: int) -> dict[str, Any]:
         """Return what makes two trainings the same."""
         own = {"paper": self.paper, "network": arm.name, "seed": seed, "dataset": self.dataset}
         return {**own, "recipe": self.recipe.to_json()}
@@ -81,7 +82,7 @@ def train(request: TrainRequest) -> int:
     return 0
 
 
-def resolve(request: TrainRequest) -> StudyPlan:
+def resolve(request: TrainRequest) -> SegmentersPlan:
     """Return the study that a request asks for.
 
     Raises:
@@ -107,10 +108,10 @@ def resolve(request: TrainRequest) -> StudyPlan:
         lr=request.lr or recipe.lr,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    return StudyPlan(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
+    return SegmentersPlan(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
 
 
-def arms_of(paper: str) -> tuple[Arm, ...]:
+def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
     """Return the networks of a paper's study: ``network(arm, channels, classes)`` for each of ``ARMS`` in its
     ``segmenters.py``, which may define ``loss(arm, output, labels)`` and ``VOLUMES``, the arms that take volumes.
 
@@ -121,13 +122,12 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
     if find_spec(module) is None:
         raise UserError(f"{paper} has no small networks to train for medical segmentation")
     library = import_module(module)
+    loss_of = getattr(library, "loss", None)
     return tuple(
-        Arm(
+        SmallSegmenter(
             name,
-            lambda channels, classes, name=name: library.network(name, channels, classes),
-            (lambda output, labels, name=name: library.loss(name, output, labels))
-            if hasattr(library, "loss")
-            else F.cross_entropy,
+            partial(library.network, name),
+            F.cross_entropy if loss_of is None else partial(loss_of, name),
             name in getattr(library, "VOLUMES", ()),
         )
         for name in library.ARMS
@@ -135,7 +135,13 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
 
 
 def _outcome(
-    plan: StudyPlan, arm: Arm, seed: int, data: SlabData, device: torch.device, request: TrainRequest, stop: Stop
+    plan: SegmentersPlan,
+    arm: SmallSegmenter,
+    seed: int,
+    data: SlabData,
+    device: torch.device,
+    request: TrainRequest,
+    stop: Stop,
 ) -> dict[str, Any] | None:
     """Return the outcome of one training: that in its folder if it is resumed and over, or else a new one."""
     folder = TrainingFolder(plan.folder / f"{arm.name}-{seed}", plan.identity(arm, seed))
@@ -149,7 +155,7 @@ def _outcome(
     return found
 
 
-def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
+def _print_plan(plan: SegmentersPlan, data: SlabData, as_json: bool) -> None:
     facts = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
@@ -166,7 +172,7 @@ def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
         print(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _print_end(plan: StudyPlan, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _print_end(plan: SegmentersPlan, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json({"outcomes": outcomes, "commit": environment.commit()})
         return

@@ -43,7 +43,7 @@ class StudyRecipe:
 
 
 @dataclass(frozen=True)
-class Arm:
+class SmallSegmenter:
     """A network of a study.
 
     Attributes:
@@ -60,7 +60,13 @@ class Arm:
 
 
 def train(
-    arm: Arm, data: SlabData, recipe: StudyRecipe, seed: int, device: torch.device, stop: Stop, listener: Listener
+    arm: SmallSegmenter,
+    data: SlabData,
+    recipe: StudyRecipe,
+    seed: int,
+    device: torch.device,
+    stop: Stop,
+    listener: Listener,
 ) -> dict[str, Any] | None:
     """Return what a network finds on the test slabs after its training; None if it was asked to stop.
 
@@ -117,7 +123,7 @@ def _moved(values: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
 
 @torch.inference_mode()
 def _found(
-    arm: Arm, model: nn.Module, slabs: Sequence[SlabTensors], classes: int, device: torch.device
+    arm: SmallSegmenter, model: nn.Module, slabs: Sequence[SlabTensors], classes: int, device: torch.device
 ) -> dict[str, list[dict[str, float | None]]]:
     """Return, by slab, the measures of each structure."""
     found = {}
