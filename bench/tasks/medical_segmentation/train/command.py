@@ -156,7 +156,7 @@ def _outcome(
 
 
 def _print_plan(plan: SegmentersPlan, data: SlabData, as_json: bool) -> None:
-    facts = {
+    facts: dict[str, Any] = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
         "dataset": plan.dataset,
