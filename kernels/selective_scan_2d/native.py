@@ -52,7 +52,7 @@ def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence
     of_u, of_delta = _room(u, dtype), _room(delta, dtype)
     of_A = of_u.new_empty(batch, *A.shape)
     of_D, of_bias = of_u.new_empty(batch, channels), of_u.new_empty(batch, channels)
-    of_B, of_C = of_u.new_zeros(2, parts(batch, u.shape[1]), *B.shape)
+    of_B, of_C = of_u.new_zeros(2, parts(batch, u.shape[1], A.shape[1]), *B.shape)
     native.module().selective_scan_2d_backward(
         grad.detach().to(dtype).flatten(2), *_shared(args), saved[-1], of_u.flatten(2), of_delta.flatten(3), of_A,
         of_B.flatten(-2), of_C.flatten(-2), of_D, of_bias, *_settings(args),
