@@ -67,4 +67,4 @@ def backward(
     )  # fmt: skip
     sums = (each.sum(0) for each in (of_A, of_B, of_C, of_D))
     found = [of_u, of_delta, *sums, of_z, of_bias.sum(0), of_initial]
-    return [native.like(each, arg) if need else None for each, arg, need in zip(found, args, needs, strict=False)]
+    return native.gradients(found, args, needs)
