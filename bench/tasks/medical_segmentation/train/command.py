@@ -112,7 +112,7 @@ def resolve(request: TrainRequest) -> StudyPlan:
 
 def arms_of(paper: str) -> tuple[Arm, ...]:
     """Return the networks of a paper's study: ``network(arm, channels, classes)`` for each of ``ARMS`` in its
-    ``segmenters.py``, which may define ``loss(arm, output, labels)`` and ``VOLUMES``, the arms that take volumes.
+    ``segmenters.py``, which may define ``loss(arm, output, labels, weights)`` and ``VOLUMES``, the arms that take volumes.
 
     Raises:
         UserError: the paper has none.
@@ -125,7 +125,7 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
         Arm(
             name,
             lambda channels, classes, name=name: library.network(name, channels, classes),
-            (lambda output, labels, name=name: library.loss(name, output, labels))
+            (lambda output, labels, weights, name=name: library.loss(name, output, labels, weights))
             if hasattr(library, "loss")
             else F.cross_entropy,
             name in getattr(library, "VOLUMES", ()),
