@@ -51,11 +51,14 @@ def network(arm: str, channels: int, classes: int) -> nn.Module:
     return build({"in_chans": channels, "num_classes": classes, "dim": DIM, "backbone": BACKBONE, **NETWORKS[arm]})
 
 
-def loss(arm: str, output: Any, labels: Tensor) -> Tensor:
-    """Return the loss of an arm's output in train mode: the paper's three parts, or cross entropy of a U-Net's."""
+def loss(arm: str, output: Any, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the loss of an arm's output in train mode: the paper's three parts, or cross entropy of a U-Net's.
+
+    Cross entropies weigh the classes by ``weights`` (classes,).
+    """
     if arm in U_NETS:
-        return F.cross_entropy(output, labels)
-    return losses(output["logits"], labels, *pairs(output), **WITHOUT.get(arm, {}))["total"]
+        return F.cross_entropy(output, labels, weights)
+    return losses(output["logits"], labels, *pairs(output), class_weights=weights, **WITHOUT.get(arm, {}))["total"]
 
 
 @cache

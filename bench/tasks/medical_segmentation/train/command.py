@@ -113,7 +113,7 @@ def resolve(request: TrainRequest) -> SegmentersPlan:
 
 def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
     """Return the networks of a paper's study: ``network(arm, channels, classes)`` for each of ``ARMS`` in its
-    ``segmenters.py``, which may define ``loss(arm, output, labels)`` and ``VOLUMES``, the arms that take volumes.
+    ``segmenters.py``. It may define ``loss(arm, output, labels, weights)``, and ``VOLUMES``, the arms of volumes.
 
     Raises:
         UserError: the paper has none.
