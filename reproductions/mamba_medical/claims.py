@@ -8,6 +8,7 @@ from math import log, sqrt
 from statistics import linear_regression, mean, stdev
 
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
@@ -15,10 +16,10 @@ from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import growth, macs, one_thread, peak_memory, stand_in_for_gpu, times
 from claimbench.reproductions.judging import concluded, linear, quadratic
 from claimbench.reproductions.layers import DepthwiseConv2d
+from claimbench.reproductions.mamba_medical import competitive as small_networks
 from claimbench.reproductions.mamba_medical import orders
 from claimbench.reproductions.mamba_medical.mixer import MambaMixer
 from claimbench.reproductions.mamba_medical.ss2d import SS2D
-from claimbench.reproductions.mixers import ChannelsFirst
 
 DIM, HEADS, WINDOW, STATES = 96, 3, 7, 16
 SIDES = (14, 28, 56, 84, 112)
@@ -26,9 +27,6 @@ SIDES = (14, 28, 56, 84, 112)
 
 FIELD_DIM, FIELD_SIDE, FIELD_DEPTH = 32, 28, 2
 """Channels, side of the map and number of layers of the receptive fields."""
-
-T_95: Mapping[int, float] = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
-"""Student's t of a two-sided 95 % interval by the degrees of freedom."""
 
 
 def _ss2d(dim: int) -> nn.Module:
@@ -52,7 +50,7 @@ def _windows(dim: int) -> nn.Module:
 
 
 def _convolution(dim: int) -> nn.Module:
-    return nn.Sequential(ChannelsFirst(DepthwiseConv2d(dim, 3)), nn.Linear(dim, dim))
+    return nn.Sequential(_ChannelsLast(DepthwiseConv2d(dim, 3)), nn.Linear(dim, dim))
 
 
 SCANS: Mapping[str, Callable[[int], nn.Module]] = {"SS2D": _ss2d, "Vim's mixer": _vim}
@@ -115,8 +113,13 @@ def fitted_power(
     slope, start = linear_regression(*zip(*pairs, strict=True))
     centre = mean(x for x, _ in pairs)
     residual = sum((y - start - slope * x) ** 2 for x, y in pairs)
-    half = T_95[freedom] * sqrt(residual / freedom / sum((x - centre) ** 2 for x, _ in pairs))
+    half = _student(freedom) * sqrt(residual / freedom / sum((x - centre) ** 2 for x, _ in pairs))
     return slope, slope - half, slope + half
+
+
+def _student(freedom: int) -> float:
+    """Return half the width of a 95 % interval in standard errors."""
+    return float(stats.t.ppf(0.975, freedom))
 
 
 def global_receptive_field(context: ClaimContext) -> ClaimResult:
@@ -166,7 +169,7 @@ def scan_order(context: ClaimContext) -> ClaimResult:
     parts: dict[str, bool | None] = {}
     for better, than in (("cross2d", "unidi"), ("bidi", "unidi"), ("cross2d", "bidi")):
         gains = [a.upright - b.upright for a, b in zip(found[better], found[than], strict=True)]
-        middle, half = mean(gains), T_95[len(gains) - 1] * stdev(gains) / sqrt(len(gains))
+        middle, half = mean(gains), _student(len(gains) - 1) * stdev(gains) / sqrt(len(gains))
         name = f"{better} over {than}"
         evidence.append(Evidence(f"{name}: accuracy gained", middle))
         evidence.append(Evidence(f"{name}: half of the gain's 95 % interval over seeds", half))
@@ -176,6 +179,24 @@ def scan_order(context: ClaimContext) -> ClaimResult:
         "a gain whose interval holds zero is not decided. The cascade has further norms inside: another block."
     )
     return concluded(parts, evidence, limits, stand_in="on digits of 8x8 pixels")
+
+
+def competitive(context: ClaimContext) -> ClaimResult:
+    """Compare small networks with Mamba and without, as ``bench train mamba_medical`` left them."""
+    return small_networks.compared(context)
+
+
+class _ChannelsLast(nn.Module):
+    """A layer of maps (B, C, H, W) as one of maps (B, H, W, C)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C)."""
+        found: Tensor = self.layer(x.permute(0, 3, 1, 2))
+        return found.permute(0, 2, 3, 1)
 
 
 class _OnTokens(nn.Module):

@@ -22,7 +22,7 @@ __all__ = ["ORDERS", "SEEDS", "Accuracies", "network", "trained"]
 ORDERS: Sequence[Scans] = ("unidi", "bidi", "cross2d", "cascade2d")
 SEEDS = 3
 CLASSES, DIM, DEPTH, STATES = 10, 16, 2, 4
-STEPS, BATCH, RATE = 200, 64, 1e-2
+STEPS, BATCH, RATE = 200, 32, 1e-2
 TRAINING_SHARE = 0.6
 
 

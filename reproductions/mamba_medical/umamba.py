@@ -102,7 +102,7 @@ class UMamba(nn.Module):
     Args:
         kind: ``Bot``: one mixer, behind the last encoder stage. ``Enc``: in 3-D a mixer behind every stage, in 2-D
             behind every second one, the last among them. A stage whose map has no more positions than channels then
-            takes its channels for tokens, so that the size of the input is fixed.
+            takes its channels for tokens, so that the size of the input is fixed. ``plain``: no mixer, for comparison.
         input_size: the sides of the input.
         features: the channels of each encoder stage.
         kernels, strides: the sides of the kernels and the strides of each stage.
@@ -116,7 +116,7 @@ class UMamba(nn.Module):
 
     def __init__(
         self,
-        kind: Literal["Bot", "Enc"],
+        kind: Literal["Bot", "Enc", "plain"],
         input_size: Sequence[int],
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
@@ -130,8 +130,8 @@ class UMamba(nn.Module):
     ) -> None:
         super().__init__()
         stages, dim = len(features), len(input_size)
-        if kind not in ("Bot", "Enc"):
-            raise ValueError(f"U-Mamba is of the kind 'Bot' or 'Enc', got {kind!r}")
+        if kind not in ("Bot", "Enc", "plain"):
+            raise ValueError(f"U-Mamba is of the kind 'Bot', 'Enc' or 'plain', got {kind!r}")
         if len(kernels) != stages or len(strides) != stages or {len(k) for k in (*kernels, *strides)} != {dim}:
             raise ValueError(f"a {dim}-D plan of {stages} stages has that many kernels and strides of {dim} sides each")
         if any(side % 2 == 0 for kernel in kernels for side in kernel):
@@ -249,13 +249,13 @@ def _mixers(
     for i, (channels, stride) in enumerate(zip(features, strides, strict=True)):
         size = tuple(side // step for side, step in zip(size, stride, strict=True))
         positions = prod(size)
-        if kind == "Bot":
-            found.append(TokenMixer(channels) if i == last else nn.Identity())
-        elif len(size) == 2 and (last - i) % 2:
-            found.append(nn.Identity())
-        else:
+        if kind == "Bot" and i == last:
+            found.append(TokenMixer(channels))
+        elif kind == "Enc" and (len(size) == 3 or (last - i) % 2 == 0):
             by_channel = positions <= channels
             found.append(TokenMixer(positions if by_channel else channels, by_channel))
+        else:
+            found.append(nn.Identity())
     return found
 
 
