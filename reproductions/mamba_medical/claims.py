@@ -67,8 +67,9 @@ FIELDS: Mapping[str, Callable[[int], nn.Module]] = {
 def linear_cost(context: ClaimContext) -> ClaimResult:
     """Fit the growth of multiply-adds, memory and time of one layer from 196 to 12544 tokens."""
     torch.manual_seed(0)
-    evidence, parts = [], {}
-    for name, make in (SCANS | OTHERS).items():
+    evidence: list[Evidence] = []
+    parts: dict[str, bool | None] = {}
+    for name, make in {**SCANS, **OTHERS}.items():
         costs, interval = _costs(partial(make, DIM))
         evidence += [Evidence(f"{name}: {cost}, exponent of their growth with tokens", p) for cost, p in costs.items()]
         if interval is not None:
@@ -136,7 +137,8 @@ def global_receptive_field(context: ClaimContext) -> ClaimResult:
         evidence.append(Evidence(f"{name}: share of the positions with nine tenths of the gradient", _spread(field)))
     parts: dict[str, bool | None] = {name: reaches[name] == 1 for name in SCANS}
     parts |= {f"{name} stays local": reaches[name] < 0.5 for name in ("window attention", "3x3 convolution")}
-    for name, make in (FIELDS | {"window attention": partial(_windows, side=4)}).items():
+    learning: dict[str, Callable[[int], nn.Module]] = {**FIELDS, "window attention": partial(_windows, side=4)}
+    for name, make in learning.items():
         for steps, when in ((0, "at the start"), (digits.STEPS, "after training")):
             spread = _spread(_digit_field(make, steps))
             evidence.append(Evidence(f"{name} on digits, {when}: share of the positions with nine tenths", spread))

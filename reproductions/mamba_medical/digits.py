@@ -6,7 +6,7 @@ operator that mixes positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from claimbench.reproductions.mamba_medical.ss2d import Scans
 from claimbench.reproductions.mamba_medical.vmamba import VSSBlock
 
 __all__ = [
@@ -31,7 +30,7 @@ __all__ = [
     "trained",
 ]
 
-ORDERS: Sequence[Scans] = ("unidi", "bidi", "cross2d", "cascade2d")
+ORDERS = ("unidi", "bidi", "cross2d", "cascade2d")
 SEEDS = 3
 CLASSES, DIM, DEPTH, STATES = 10, 16, 2, 4
 STEPS, BATCH, RATE = 160, 32, 1e-2
@@ -57,12 +56,12 @@ def blocks_of(model: nn.Sequential) -> nn.Sequential:
     return model[: 1 + DEPTH]
 
 
-def network(scans: Scans) -> nn.Sequential:
+def network(scans: str) -> nn.Sequential:
     """Return a :func:`classifier` of VSS blocks that scan in an order."""
     return classifier(lambda: VSSBlock(DIM, d_state=STATES, scans=scans))
 
 
-def trained(scans: Scans, seed: int, steps: int = STEPS) -> Accuracies:
+def trained(scans: str, seed: int, steps: int = STEPS) -> Accuracies:
     """Return the accuracies of a trained :func:`network`."""
     model = fit(lambda: network(scans), seed, steps)
     upright, kinds = _digits(training=False)

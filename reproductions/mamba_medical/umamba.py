@@ -5,9 +5,9 @@ Ma, Li and Wang, "U-Mamba: Enhancing Long-range Dependency for Biomedical Image 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from claimbench.reproductions.mamba_medical.mixer import MambaMixer
 
 __all__ = ["TokenMixer", "UMamba", "from_plan"]
 
-CONV: Mapping[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-NORM: Mapping[int, type[nn.InstanceNorm2d | nn.InstanceNorm3d]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+CONV: Mapping[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM: Mapping[int, Callable[..., nn.Module]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 SLOPE = 0.01
 """Of the LeakyReLUs, and of their share in the start of the convolutions."""
 
@@ -116,7 +116,7 @@ class UMamba(nn.Module):
 
     def __init__(
         self,
-        kind: Literal["Bot", "Enc", "plain"],
+        kind: str,
         input_size: Sequence[int],
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
@@ -245,7 +245,8 @@ def _mixers(
     kind: str, input_size: Sequence[int], features: Sequence[int], strides: Sequence[Sequence[int]]
 ) -> list[nn.Module]:
     """Return what follows each encoder stage: a mixer or nothing."""
-    last, size, found = len(features) - 1, tuple(input_size), []
+    last, size = len(features) - 1, tuple(input_size)
+    found: list[nn.Module] = []
     for i, (channels, stride) in enumerate(zip(features, strides, strict=True)):
         size = tuple(side // step for side, step in zip(size, stride, strict=True))
         positions = prod(size)

@@ -192,6 +192,13 @@ def test_unknown_forms_and_families_are_refused():
         networks.build({"family": "unet"})
 
 
+def test_unknown_schemes_and_orders_are_refused():
+    with pytest.raises(ValueError, match="none, v1 or v2, got 'v3'"):
+        MambaMixer(8, scheme="v3")
+    with pytest.raises(ValueError, match="got 'spiral'"):
+        SS2D(8, scans="spiral")
+
+
 @pytest.mark.parametrize("scheme", ["none", "v1", "v2"])
 def test_both_directions_see_the_other_end(scheme):
     """A mixer that scans forward only leaves the first token blind for the last; the others do not."""
