@@ -220,5 +220,5 @@ def train(
         raise UserError("say which paper, once: bench train PAPER")
     with shown() as listener:
         asked = {**given, "seeds": text.seeds(seeds) if seeds else None, "listener": listener}
-        status = tasks.get(registry.paper(name or paper).task).train(filled(TrainRequest, asked))
+        status = tasks.trained_by(registry.paper(name or paper), dataset, variant).train(filled(TrainRequest, asked))
     raise typer.Exit(status)

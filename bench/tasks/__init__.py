@@ -65,6 +65,17 @@ def model_options(paper: Paper, variant: Variant) -> Options:
     )
 
 
+def trained_by(paper: Paper, dataset: str, variant: str) -> Task:
+    """Return the task that trains: of a variant, or the one of the paper's tasks that knows a data set, or its own.
+
+    Raises:
+        UserError: the task does not exist.
+    """
+    named = [paper.task_of(found) for found in paper.variants if found.name == variant]
+    known = [name for name in dict.fromkeys(map(paper.task_of, paper.variants)) if dataset in get(name).datasets]
+    return get([*named, *known, paper.task][0])
+
+
 def of(options: Options) -> Task:
     """Return the task of a job, from its options."""
     return get(options.task)

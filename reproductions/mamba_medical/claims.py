@@ -8,6 +8,7 @@ from math import log, sqrt
 from statistics import linear_regression, mean, stdev
 
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from claimbench.bench.papers.claims import ClaimContext, ClaimResult, Evidence
@@ -15,10 +16,10 @@ from claimbench.reproductions.attention import SelfAttention
 from claimbench.reproductions.costs import growth, macs, one_thread, peak_memory, stand_in_for_gpu, times
 from claimbench.reproductions.judging import concluded, linear, quadratic
 from claimbench.reproductions.layers import DepthwiseConv2d
-from claimbench.reproductions.mamba_medical import orders
+from claimbench.reproductions.mamba_medical import competitive as small_networks
+from claimbench.reproductions.mamba_medical import digits
 from claimbench.reproductions.mamba_medical.mixer import MambaMixer
 from claimbench.reproductions.mamba_medical.ss2d import SS2D
-from claimbench.reproductions.mixers import ChannelsFirst
 
 DIM, HEADS, WINDOW, STATES = 96, 3, 7, 16
 SIDES = (14, 28, 56, 84, 112)
@@ -26,9 +27,6 @@ SIDES = (14, 28, 56, 84, 112)
 
 FIELD_DIM, FIELD_SIDE, FIELD_DEPTH = 32, 28, 2
 """Channels, side of the map and number of layers of the receptive fields."""
-
-T_95: Mapping[int, float] = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
-"""Student's t of a two-sided 95 % interval by the degrees of freedom."""
 
 
 def _ss2d(dim: int) -> nn.Module:
@@ -47,12 +45,12 @@ def _attention(dim: int) -> nn.Module:
     return _OnTokens(SelfAttention(dim, HEADS if dim % HEADS == 0 else 2, qkv_bias=True))
 
 
-def _windows(dim: int) -> nn.Module:
-    return _InWindows(SelfAttention(dim, HEADS if dim % HEADS == 0 else 2, qkv_bias=True))
+def _windows(dim: int, side: int = WINDOW) -> nn.Module:
+    return _InWindows(SelfAttention(dim, HEADS if dim % HEADS == 0 else 2, qkv_bias=True), side)
 
 
 def _convolution(dim: int) -> nn.Module:
-    return nn.Sequential(ChannelsFirst(DepthwiseConv2d(dim, 3)), nn.Linear(dim, dim))
+    return nn.Sequential(_ChannelsLast(DepthwiseConv2d(dim, 3)), nn.Linear(dim, dim))
 
 
 SCANS: Mapping[str, Callable[[int], nn.Module]] = {"SS2D": _ss2d, "Vim's mixer": _vim}
@@ -69,8 +67,9 @@ FIELDS: Mapping[str, Callable[[int], nn.Module]] = {
 def linear_cost(context: ClaimContext) -> ClaimResult:
     """Fit the growth of multiply-adds, memory and time of one layer from 196 to 12544 tokens."""
     torch.manual_seed(0)
-    evidence, parts = [], {}
-    for name, make in (SCANS | OTHERS).items():
+    evidence: list[Evidence] = []
+    parts: dict[str, bool | None] = {}
+    for name, make in {**SCANS, **OTHERS}.items():
         costs, interval = _costs(partial(make, DIM))
         evidence += [Evidence(f"{name}: {cost}, exponent of their growth with tokens", p) for cost, p in costs.items()]
         if interval is not None:
@@ -115,12 +114,20 @@ def fitted_power(
     slope, start = linear_regression(*zip(*pairs, strict=True))
     centre = mean(x for x, _ in pairs)
     residual = sum((y - start - slope * x) ** 2 for x, y in pairs)
-    half = T_95[freedom] * sqrt(residual / freedom / sum((x - centre) ** 2 for x, _ in pairs))
+    half = _student(freedom) * sqrt(residual / freedom / sum((x - centre) ** 2 for x, _ in pairs))
     return slope, slope - half, slope + half
 
 
+def _student(freedom: int) -> float:
+    """Return half the width of a 95 % interval in standard errors."""
+    return float(stats.t.ppf(0.975, freedom))
+
+
 def global_receptive_field(context: ClaimContext) -> ClaimResult:
-    """Find by the gradient the positions that the centre of two layers depends on, and how its weight spreads."""
+    """Find by the gradient the positions that the centre of two layers depends on, and how its weight spreads.
+
+    The spread is found again behind two layers that learned digits for a short time.
+    """
     torch.manual_seed(0)
     evidence, reaches = [], {}
     for name, make in FIELDS.items():
@@ -130,22 +137,36 @@ def global_receptive_field(context: ClaimContext) -> ClaimResult:
         evidence.append(Evidence(f"{name}: share of the positions with nine tenths of the gradient", _spread(field)))
     parts: dict[str, bool | None] = {name: reaches[name] == 1 for name in SCANS}
     parts |= {f"{name} stays local": reaches[name] < 0.5 for name in ("window attention", "3x3 convolution")}
+    learning: dict[str, Callable[[int], nn.Module]] = {**FIELDS, "window attention": partial(_windows, side=4)}
+    for name, make in learning.items():
+        for steps, when in ((0, "at the start"), (digits.STEPS, "after training")):
+            spread = _spread(_digit_field(make, steps))
+            evidence.append(Evidence(f"{name} on digits, {when}: share of the positions with nine tenths", spread))
     limits = (
-        f"{FIELD_DEPTH} layers with shortcuts on a {FIELD_SIDE}x{FIELD_SIDE} map at random start: what a position can "
-        "depend on, and not what it does depend on after training."
+        f"{FIELD_DEPTH} layers with shortcuts on a {FIELD_SIDE}x{FIELD_SIDE} map at random start, and 8x8 digits for "
+        f"{digits.STEPS} steps: what a position can depend on decides, and the spread of its weight only informs."
     )
     return concluded(parts, evidence, limits, main=tuple(SCANS))
 
 
 def _field(make: Callable[[int], nn.Module]) -> Tensor:
     """Return the size of the gradient of the central output at every position (H, W), in float64."""
-    x = torch.randn(1, FIELD_SIDE, FIELD_SIDE, FIELD_DIM, dtype=torch.float64, requires_grad=True)
-    out: Tensor = x
-    for _ in range(FIELD_DEPTH):
-        layer = nn.Sequential(nn.LayerNorm(FIELD_DIM), make(FIELD_DIM)).double()
-        out = out + layer(out)
-    (grad,) = torch.autograd.grad(out[0, FIELD_SIDE // 2, FIELD_SIDE // 2].sum(), x)
-    return grad[0].abs().sum(-1)
+    layers = nn.Sequential(*(_Residual(FIELD_DIM, make) for _ in range(FIELD_DEPTH))).double()
+    return _gradient(layers, torch.randn(1, FIELD_SIDE, FIELD_SIDE, FIELD_DIM, dtype=torch.float64))
+
+
+def _digit_field(make: Callable[[int], nn.Module], steps: int) -> Tensor:
+    """Return the same for two layers that learned digits for so many steps, summed over some digits."""
+    model = digits.fit(lambda: digits.classifier(lambda: _Residual(digits.DIM, make)), 0, steps)
+    return _gradient(digits.blocks_of(model), digits.pictures(16))
+
+
+def _gradient(layers: nn.Module, x: Tensor) -> Tensor:
+    """Return the size of the gradient of the central outputs at every position (H, W) of (B, H, W, C)."""
+    x = x.clone().requires_grad_()
+    out: Tensor = layers(x)
+    (grad,) = torch.autograd.grad(out[:, x.shape[1] // 2, x.shape[2] // 2].sum(), x)
+    return grad.abs().sum((0, -1))
 
 
 def _spread(field: Tensor) -> float:
@@ -156,7 +177,7 @@ def _spread(field: Tensor) -> float:
 
 def scan_order(context: ClaimContext) -> ClaimResult:
     """Train one small network for each order of scanning on handwritten digits, and swap the axes of test pictures."""
-    found = {scans: [orders.trained(scans, seed) for seed in range(orders.SEEDS)] for scans in orders.ORDERS}
+    found = {scans: [digits.trained(scans, seed) for seed in range(digits.SEEDS)] for scans in digits.ORDERS}
     evidence = []
     for scans, each in found.items():
         evidence.append(Evidence(f"{scans}: accuracy", mean(one.upright for one in each)))
@@ -166,16 +187,46 @@ def scan_order(context: ClaimContext) -> ClaimResult:
     parts: dict[str, bool | None] = {}
     for better, than in (("cross2d", "unidi"), ("bidi", "unidi"), ("cross2d", "bidi")):
         gains = [a.upright - b.upright for a, b in zip(found[better], found[than], strict=True)]
-        middle, half = mean(gains), T_95[len(gains) - 1] * stdev(gains) / sqrt(len(gains))
+        middle, half = mean(gains), _student(len(gains) - 1) * stdev(gains) / sqrt(len(gains))
         name = f"{better} over {than}"
         evidence.append(Evidence(f"{name}: accuracy gained", middle))
         evidence.append(Evidence(f"{name}: half of the gain's 95 % interval over seeds", half))
         parts[name] = None if abs(middle) <= half else middle > 0
     limits = (
-        f"{orders.DEPTH} blocks, equal parameters, {orders.STEPS} steps and {orders.SEEDS} seeds; "
+        f"{digits.DEPTH} blocks, equal parameters, {digits.STEPS} steps and {digits.SEEDS} seeds; "
         "a gain whose interval holds zero is not decided. The cascade has further norms inside: another block."
     )
     return concluded(parts, evidence, limits, stand_in="on digits of 8x8 pixels")
+
+
+def competitive(context: ClaimContext) -> ClaimResult:
+    """Compare small networks with Mamba and without, as ``bench train mamba_medical`` left them."""
+    return small_networks.compared(context)
+
+
+class _Residual(nn.Module):
+    """x + layer(norm(x)) for maps (B, H, W, C)."""
+
+    def __init__(self, dim: int, make: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(dim), make(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C)."""
+        return x + self.layer(self.norm(x))
+
+
+class _ChannelsLast(nn.Module):
+    """A layer of maps (B, C, H, W) as one of maps (B, H, W, C)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C)."""
+        found: Tensor = self.layer(x.permute(0, 3, 1, 2))
+        return found.permute(0, 2, 3, 1)
 
 
 class _OnTokens(nn.Module):
@@ -191,15 +242,16 @@ class _OnTokens(nn.Module):
 
 
 class _InWindows(nn.Module):
-    """A mixer of tokens within windows of 7x7; sides are multiples of 7."""
+    """A mixer of tokens within square windows, of whose side those of maps are multiples."""
 
-    def __init__(self, mixer: nn.Module) -> None:
+    def __init__(self, mixer: nn.Module, side: int) -> None:
         super().__init__()
-        self.mixer = mixer
+        self.mixer, self.side = mixer, side
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix (B, H, W, C)."""
         batch, height, width, channels = x.shape
-        windows = x.view(batch, height // WINDOW, WINDOW, width // WINDOW, WINDOW, channels).transpose(2, 3)
-        mixed: Tensor = self.mixer(windows.reshape(-1, WINDOW * WINDOW, channels))
+        side = self.side
+        windows = x.view(batch, height // side, side, width // side, side, channels).transpose(2, 3)
+        mixed: Tensor = self.mixer(windows.reshape(-1, side * side, channels))
         return mixed.view(windows.shape).transpose(2, 3).reshape(x.shape)

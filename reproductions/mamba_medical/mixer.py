@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -11,10 +10,7 @@ from claimbench.kernels.causal_conv1d import causal_conv1d
 from claimbench.kernels.selective_scan import selective_scan
 from claimbench.reproductions.mamba_medical import starts
 
-__all__ = ["Direction", "MambaMixer", "Scheme"]
-
-Scheme = Literal["none", "v1", "v2"]
-"""``none``: forward only. ``v1``: one set of projections, scanned both ways with a decay each. ``v2``: two sets."""
+__all__ = ["Direction", "MambaMixer"]
 
 
 class Direction(nn.Module):
@@ -63,7 +59,8 @@ class MambaMixer(nn.Module):
         d_state: the states of a channel.
         d_conv: the width of the causal convolution.
         expand: the scanned channels over C.
-        scheme: see :data:`Scheme`. The backward direction sees tokens and gates in reverse order.
+        scheme: ``none``: forward only. ``v1``: one set of projections, scanned both ways with a decay each. ``v2``: two
+            sets. The backward direction sees tokens and gates in reverse order.
         divide_out: whether the sum of both directions is halved.
     """
 
@@ -73,10 +70,12 @@ class MambaMixer(nn.Module):
         d_state: int = 16,
         d_conv: int = 4,
         expand: float = 2,
-        scheme: Scheme = "none",
+        scheme: str = "none",
         divide_out: bool = False,
     ) -> None:
         super().__init__()
+        if scheme not in ("none", "v1", "v2"):
+            raise ValueError(f"a Mamba mixer has the scheme none, v1 or v2, got {scheme!r}")
         inner, rank = int(expand * dim), ceil(dim / 16)
         self.scheme, self.share = scheme, 0.5 if divide_out and scheme == "v2" else 1.0
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
@@ -96,8 +95,8 @@ class MambaMixer(nn.Module):
             scanned = self.first.inputs(x)
             mixed = self.first.scan(*scanned, z, self.first.A_log)
             if self.scheme == "v1":
-                turned = (each.flip(-1) for each in scanned)
-                mixed = mixed + self.first.scan(*turned, z.flip(-1), self.A_b_log).flip(-1)
+                u, delta, b, c = (each.flip(-1) for each in scanned)
+                mixed = mixed + self.first.scan(u, delta, b, c, z.flip(-1), self.A_b_log).flip(-1)
         if self.share != 1:
             mixed = mixed * self.share
         return self.out_proj(mixed.transpose(1, 2))

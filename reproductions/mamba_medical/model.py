@@ -40,7 +40,7 @@ def build(config: Mapping[str, Any], form: str = "model") -> nn.Module:
     """
     if form != "model":
         raise ValueError(f"mamba_medical has the form 'model' only, got {form!r}")
-    family = config.get("family")
+    family = str(config.get("family"))
     if family not in _FAMILIES:
         raise ValueError(f"mamba_medical has the families {', '.join(_FAMILIES)}, got {family!r}")
     return _FAMILIES[family](**{name: value for name, value in config.items() if name != "family"})

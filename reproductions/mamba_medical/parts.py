@@ -126,7 +126,7 @@ def _backbone(config: Mapping[str, Any], state: State) -> Callable[..., dict[str
     """Return the maps of a VMamba, each behind a norm of its own; the state dict says which VMamba it is."""
     arguments = described(state)
     model, indices = VMamba(**arguments), config["out_indices"]
-    model.norm = model.head = nn.Identity()
+    del model.norm, model.head
     dims = [arguments["embed_dim"] * 2**i for i in range(len(arguments["depths"]))]
     norms = nn.ModuleDict({str(i): nn.LayerNorm(dims[i]) for i in indices})
 

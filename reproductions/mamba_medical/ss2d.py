@@ -6,7 +6,6 @@ Liu et al., "VMamba: Visual State Space Model", NeurIPS 2024, arXiv 2401.10166.
 from __future__ import annotations
 
 from math import ceil
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +16,11 @@ from claimbench.kernels.selective_scan_2d import selective_scan_2d
 from claimbench.reproductions.layers import DepthwiseConv2d
 from claimbench.reproductions.mamba_medical import starts
 
-__all__ = ["DIRECTIONS", "SS2D", "Scans"]
+__all__ = ["DIRECTIONS", "SCANS", "SS2D"]
 
-Scans = Literal["cross2d", "unidi", "bidi", "cascade2d"]
-"""``cross2d``: by rows, by columns, and both reversed. ``unidi``: by rows four times. ``bidi``: by rows twice and by
-reversed rows twice. ``cascade2d``: each row both ways, then each column of the result both ways."""
+SCANS = ("cross2d", "unidi", "bidi", "cascade2d")
+"""By rows, by columns and both reversed; by rows four times; by rows twice and by reversed rows twice; each row both
+ways, then each column of the result both ways."""
 
 DIRECTIONS = 4
 """The scans of a map; each has coefficients of its own."""
@@ -38,7 +37,7 @@ class SS2D(nn.Module):
         gated: whether there is a z.
         gate_activation: whether z passes SiLU.
         out_activation: whether the normed scan passes GELU.
-        scans: the order of the positions.
+        scans: the order of the positions, one of :data:`SCANS`.
     """
 
     def __init__(
@@ -50,9 +49,11 @@ class SS2D(nn.Module):
         gated: bool = True,
         gate_activation: bool = True,
         out_activation: bool = False,
-        scans: Scans = "cross2d",
+        scans: str = "cross2d",
     ) -> None:
         super().__init__()
+        if scans not in SCANS:
+            raise ValueError(f"SS2D scans by {', '.join(SCANS)}, got {scans!r}")
         inner, rank = int(ratio * dim), ceil(dim / 16)
         self.sizes, self.scans = (rank, d_state, d_state), scans
         self.gated, self.gate_activation, self.out_activation = gated, gate_activation, out_activation

@@ -5,9 +5,9 @@ Ma, Li and Wang, "U-Mamba: Enhancing Long-range Dependency for Biomedical Image 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from claimbench.reproductions.mamba_medical.mixer import MambaMixer
 
 __all__ = ["TokenMixer", "UMamba", "from_plan"]
 
-CONV: Mapping[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-NORM: Mapping[int, type[nn.InstanceNorm2d | nn.InstanceNorm3d]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+CONV: Mapping[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM: Mapping[int, Callable[..., nn.Module]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 SLOPE = 0.01
 """Of the LeakyReLUs, and of their share in the start of the convolutions."""
 
@@ -102,7 +102,7 @@ class UMamba(nn.Module):
     Args:
         kind: ``Bot``: one mixer, behind the last encoder stage. ``Enc``: in 3-D a mixer behind every stage, in 2-D
             behind every second one, the last among them. A stage whose map has no more positions than channels then
-            takes its channels for tokens, so that the size of the input is fixed.
+            takes its channels for tokens, so that the size of the input is fixed. ``plain``: no mixer, for comparison.
         input_size: the sides of the input.
         features: the channels of each encoder stage.
         kernels, strides: the sides of the kernels and the strides of each stage.
@@ -116,7 +116,7 @@ class UMamba(nn.Module):
 
     def __init__(
         self,
-        kind: Literal["Bot", "Enc"],
+        kind: str,
         input_size: Sequence[int],
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
@@ -130,8 +130,8 @@ class UMamba(nn.Module):
     ) -> None:
         super().__init__()
         stages, dim = len(features), len(input_size)
-        if kind not in ("Bot", "Enc"):
-            raise ValueError(f"U-Mamba is of the kind 'Bot' or 'Enc', got {kind!r}")
+        if kind not in ("Bot", "Enc", "plain"):
+            raise ValueError(f"U-Mamba is of the kind 'Bot', 'Enc' or 'plain', got {kind!r}")
         if len(kernels) != stages or len(strides) != stages or {len(k) for k in (*kernels, *strides)} != {dim}:
             raise ValueError(f"a {dim}-D plan of {stages} stages has that many kernels and strides of {dim} sides each")
         if any(side % 2 == 0 for kernel in kernels for side in kernel):
@@ -245,17 +245,18 @@ def _mixers(
     kind: str, input_size: Sequence[int], features: Sequence[int], strides: Sequence[Sequence[int]]
 ) -> list[nn.Module]:
     """Return what follows each encoder stage: a mixer or nothing."""
-    last, size, found = len(features) - 1, tuple(input_size), []
+    last, size = len(features) - 1, tuple(input_size)
+    found: list[nn.Module] = []
     for i, (channels, stride) in enumerate(zip(features, strides, strict=True)):
         size = tuple(side // step for side, step in zip(size, stride, strict=True))
         positions = prod(size)
-        if kind == "Bot":
-            found.append(TokenMixer(channels) if i == last else nn.Identity())
-        elif len(size) == 2 and (last - i) % 2:
-            found.append(nn.Identity())
-        else:
+        if kind == "Bot" and i == last:
+            found.append(TokenMixer(channels))
+        elif kind == "Enc" and (len(size) == 3 or (last - i) % 2 == 0):
             by_channel = positions <= channels
             found.append(TokenMixer(positions if by_channel else channels, by_channel))
+        else:
+            found.append(nn.Identity())
     return found
 
 

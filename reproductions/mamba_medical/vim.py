@@ -7,6 +7,7 @@ Zhu et al., "Vision Mamba: Efficient Visual Representation Learning with Bidirec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import sqrt
 
 import torch
@@ -87,17 +88,10 @@ class Vim(nn.Module):
         )
         self.norm = nn.RMSNorm(embed_dim, eps=EPS)
         self.head = nn.Linear(embed_dim, num_classes)
-        self._start()
-
-    def _start(self) -> None:
-        lecun_normal_(self.patch_embed.weight)
-        nn.init.zeros_(self.patch_embed.bias)
+        self.apply(partial(_start, depth=depth))
         linear_layers(self.head)
         for parameter in (self.cls_token, self.pos_embed):
             trunc_normal_(parameter, std=0.02)
-        with torch.no_grad():
-            for block in self.blocks:
-                block.mixer.out_proj.weight /= sqrt(len(self.blocks))
 
     def features(self, x: Tensor) -> Tensor:
         """Return the class token (B, C) of pictures (B, in_chans, H, W), behind all blocks and the norm.
@@ -122,3 +116,13 @@ class Vim(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for pictures (B, in_chans, H, W)."""
         return self.head(self.features(x))
+
+
+@torch.no_grad()
+def _start(module: nn.Module, depth: int) -> None:
+    """Start the patches by their fan-in, and the last layers of ``depth`` mixers smaller than PyTorch does."""
+    if isinstance(module, nn.Conv2d):
+        lecun_normal_(module.weight)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    if isinstance(module, MambaMixer):
+        module.out_proj.weight /= sqrt(depth)

@@ -3,13 +3,15 @@
 import re
 from fnmatch import fnmatchcase
 from math import log
+from pathlib import Path
 
 import pytest
 import torch
 
 from claimbench.bench.measure import golden_check
 from claimbench.bench.measure.golden import golden_state
-from claimbench.reproductions.mamba_medical import claims, layouts, official
+from claimbench.bench.papers.claims import ClaimContext, Trained
+from claimbench.reproductions.mamba_medical import claims, digits, layouts, official, segmenters
 from claimbench.reproductions.mamba_medical import model as networks
 from claimbench.reproductions.mamba_medical.mixer import MambaMixer
 from claimbench.reproductions.mamba_medical.ss2d import SS2D
@@ -190,6 +192,13 @@ def test_unknown_forms_and_families_are_refused():
         networks.build({"family": "unet"})
 
 
+def test_unknown_schemes_and_orders_are_refused():
+    with pytest.raises(ValueError, match="none, v1 or v2, got 'v3'"):
+        MambaMixer(8, scheme="v3")
+    with pytest.raises(ValueError, match="got 'spiral'"):
+        SS2D(8, scans="spiral")
+
+
 @pytest.mark.parametrize("scheme", ["none", "v1", "v2"])
 def test_both_directions_see_the_other_end(scheme):
     """A mixer that scans forward only leaves the first token blind for the last; the others do not."""
@@ -300,7 +309,7 @@ def test_sizes_that_cannot_be_taken_are_refused(name, shape, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": "Top"}, "'Bot' or 'Enc', got 'Top'"),
+        ({"kind": "Top"}, "'Bot', 'Enc' or 'plain', got 'Top'"),
         ({"plan": PLAN | {"pool_op_kernel_sizes": [[1, 1]]}}, "a 2-D plan of 4 stages"),
         ({"plan": PLAN | {"conv_kernel_sizes": [[2, 3]] * 4}}, "odd"),
         ({"plan": PLAN | {"n_conv_per_stage_encoder": [2]}}, "the blocks of 4 stages are needed, got those of 1"),
@@ -389,3 +398,73 @@ def test_exponents_are_fitted_with_an_interval():
     slope, low, high = claims.fitted_power(sizes, [size * (1.3 if i % 2 else 1) for i, size in enumerate(sizes)])
     assert low < 1 < slope < high
     assert claims.fitted_power(sizes, [1e-3] * 4) is None
+
+
+def test_every_experiment_exists():
+    experiments = [claim.experiment for claim in support.paper_of(PAPER).claims if claim.experiment]
+    assert len(experiments) == 4
+    assert all(callable(getattr(claims, name)) for name in experiments)
+
+
+def test_scans_reach_everywhere_and_convolutions_do_not(monkeypatch):
+    monkeypatch.setattr(digits, "STEPS", 1)
+    result = claims.global_receptive_field(ClaimContext(lambda subject, form, metric: None))
+    assert result.verdict == "holds"
+    reach = {each.name.split(":")[0]: each.value for each in result.evidence if "reach the centre" in each.name}
+    assert reach["SS2D"] == reach["Vim's mixer"] == reach["attention"] == 1
+    assert reach["a mixer that scans forward only"] < 0.6
+    assert reach["3x3 convolution"] == 25 / 28**2
+    assert reach["window attention"] == 49 / 28**2
+
+
+def test_orders_are_trained_at_equal_size_on_the_same_digits():
+    assert len({sum(p.numel() for p in digits.network(scans).parameters()) for scans in digits.ORDERS}) == 1
+    found = [digits.trained("bidi", 1, steps=2) for _ in range(2)]
+    assert found[0] == found[1]
+
+
+def test_orders_are_told_apart_by_intervals(monkeypatch):
+    def judged(accuracy):
+        monkeypatch.setattr(digits, "trained", lambda scans, seed: digits.Accuracies(accuracy(scans, seed), 0.1))
+        return claims.scan_order(ClaimContext(lambda subject, form, metric: None))
+
+    same = judged(lambda scans, seed: 0.5 + 0.01 * (seed * len(scans) % 3))
+    assert same.verdict == "untested"
+    assert "not checked" in same.limits
+    apart = judged(lambda scans, seed: {"unidi": 0.5, "bidi": 0.6}.get(scans, 0.7) + 0.001 * (seed * len(scans) % 3))
+    assert apart.verdict == "partly"  # digits stand in for pictures
+
+
+def test_small_segmenters_are_of_one_size():
+    with torch.device("meta"):
+        sizes = {a: sum(p.numel() for p in segmenters.network(a, 1, 5).parameters()) for a in segmenters.ARMS}
+    assert all(abs(size / sizes["vmunet"] - 1) < 0.02 for size in sizes.values()), sizes
+
+
+@pytest.mark.parametrize("arm", ["umamba_enc", "umamba_enc_3d"])
+def test_small_segmenters_take_any_slab(arm):
+    shape = (1, 1, 4, 32, 64) if arm in segmenters.VOLUMES else (2, 1, 64, 32)
+    assert segmenters.network(arm, 1, 3)(torch.randn(shape)).shape == (shape[0], 3, *shape[2:])
+
+
+def test_networks_are_competitive_within_a_margin():
+    def judged(dice):
+        outcomes = [
+            {"arm": arm, "seed": seed, "test": {"slab": [{"dsc": dice(arm) + 0.1 * seed}, {"dsc": None}]}}
+            for arm in segmenters.ARMS
+            for seed in range(3)
+        ]
+        figures = {"outcomes": outcomes}
+        trained = (Trained(",".join(segmenters.ARMS), "brain-structures", Path(), figures),)
+        return claims.competitive(ClaimContext(lambda subject, form, metric: None, lambda: trained))
+
+    assert judged(lambda arm: 70.0).verdict == "partly"  # one head stands in for medical images
+    worse = judged(lambda arm: 60.0 if "umamba" in arm else 70.0)
+    assert "umamba_bot beside residual_unet" in worse.limits
+    assert worse.limits.index("vmunet beside residual_unet holds") < worse.limits.index(
+        "does not" if "does not" in worse.limits else "do not"
+    )
+    assert judged(lambda arm: 1.0).limits.startswith("No network learned")
+    nothing = claims.competitive(ClaimContext(lambda subject, form, metric: None, tuple))
+    assert nothing.verdict == "untested"
+    assert "bench train mamba_medical" in nothing.limits

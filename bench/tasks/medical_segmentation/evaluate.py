@@ -163,13 +163,15 @@ def _looker(subject: Subject, classes: int, normalisation: str) -> Callable[[Seq
 def _scores(output: Any, x: Tensor) -> Tensor:
     """Return the scores (B, classes, ...) among a model's outputs for ``x``: the first.
 
+    One score for each voxel is the logit of a structure against the background, whose score is then zero.
+
     Raises:
         UnavailableError: there is no score for each voxel.
     """
     scores = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(scores, Tensor) or scores.shape[2:] != x.shape[2:] or len(scores) != len(x):
         raise UnavailableError("this model gives no score for each class and voxel")
-    return scores
+    return torch.cat((torch.zeros_like(scores), scores), dim=1) if scores.shape[1] == 1 else scores
 
 
 def _classes(subject: Subject) -> int:

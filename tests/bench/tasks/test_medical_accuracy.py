@@ -143,6 +143,18 @@ def test_a_folder_of_ones_own_takes_the_classes_of_the_model(chaos, save, tmp_pa
         rows(Levels(3), (1, 32, 32), job("volumes", tmp_path))
 
 
+def test_one_score_a_voxel_is_a_structure_against_the_background(chaos, save, tmp_path):
+    class Foreground(nn.Module):
+        def forward(self, x):
+            return x[:, :1] - 0.5
+
+    for seed in range(2):
+        save(tmp_path / "labels" / f"{seed}.nii.gz", (phantom(seed, 5) > 2).astype(np.uint8))
+    found = rows(Foreground(), (1, 32, 32), job("volumes", tmp_path))
+    assert found["volumes_dsc"].value == 100
+    assert list(read(found["volumes_dsc"]).per_structure) == ["structure 1"]
+
+
 def test_the_test_slabs_of_a_package_are_scored(monkeypatch):
     labels = np.tile(phantom(0, 3).T[2], (189, 1, 1))
     volume = LabelledVolume(labels.astype(np.float32), labels, (1.0, 1.0, 1.0))

@@ -352,3 +352,15 @@ def test_a_task_that_says_nothing_scores_nothing():
     assert task.expected("x") == (("score", ""),)
     with pytest.raises(UnavailableError):
         task.evaluate(None, Job("", "x", "", "accuracy", Settings()))
+
+
+def test_a_variant_or_a_data_set_says_which_task_trains():
+    paper = registry.paper("mamba_medical")
+    asked = {
+        ("", ""): "image",
+        ("imagenet", ""): "image",
+        ("brain-structures", ""): "medical",
+        ("", "umamba_bot"): "medical",
+    }
+    found = {pair: tasks.trained_by(paper, *pair).name.partition("-")[0] for pair in asked}
+    assert found == asked
