@@ -80,7 +80,8 @@ def _print_paper(paper: Paper) -> None:
     weights = ', weights="official"' if paper.variants[0].checkpoint else ""
     out.print(escape(f'In Python: claimbench.create_model("{paper.variants[0].name}"{weights})  (docs/library.md)'))
     rows: list[tuple[str | Text, ...]] = []
-    models = [(v.name, v.reported) for v in (*paper.models, *paper.unbuilt)]
+    models = [(v.name, v.reported) for v in paper.models]
+    models += [(network.name, network.reported) for network in paper.unbuilt]
     models += [(b.model, b.reported) for b in paper.baselines]
     for name, reported in models:
         rows.append((Text(name, style="bold"), "", "", ""))

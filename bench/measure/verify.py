@@ -78,13 +78,14 @@ def load_with_paper(file: Path) -> tuple[Golden, str, dict[str, Any]]:
     golden = load_golden(file)
     try:
         paper = registry.paper(golden.paper)
-        variants = {variant.name: variant for variant in (*paper.variants, *paper.unbuilt)}
+        variants = {variant.name: variant.config for variant in paper.variants}
+        variants |= {network.name: network.config for network in paper.unbuilt}
         name = golden_files.variant_of(golden.variant, variants)
         if name is None:
             raise unknown("variant", golden.variant, variants)
     except UserError as error:
         raise UserError(f"golden {file}: {error}") from error
-    return golden, registry.entry(golden.paper).module, variants[name].config
+    return golden, registry.entry(golden.paper).module, variants[name]
 
 
 def rows(verified: Verified) -> Iterator[tuple[str, ...]]:

@@ -382,7 +382,7 @@ class Paper(PaperSection):
 
     @model_validator(mode="after")
     def _unique_variants(self) -> Paper:
-        names = [v.name for v in (*self.models, *self.unbuilt)]
+        names = [*(v.name for v in self.models), *(network.name for network in self.unbuilt)]
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"variant names must be unique, repeated: {', '.join(repeated)}")

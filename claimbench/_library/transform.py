@@ -53,7 +53,8 @@ def _for_classification(paper: Paper, variant: Variant, is_training: bool, size:
 def _for_segmentation(paper: Paper, variant: Variant, is_training: bool, size: int | None) -> Transform:
     import numpy as np
 
-    from claimbench.bench.tasks.semantic_segmentation.preprocessing import normalisation_of, prepared
+    from claimbench.bench.data.pictures.normalisation import normalisation_of
+    from claimbench.bench.tasks.semantic_segmentation.preprocessing import prepared
 
     _refuse_training(paper, is_training)
     normalisation = normalisation_of(variant.input.model_dump())
