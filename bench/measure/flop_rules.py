@@ -60,12 +60,13 @@ _FREE_NAMES: dict[str, str] = {
     "pooling": """
         _adaptive_avg_pool2d _adaptive_avg_pool2d_backward adaptive_max_pool2d adaptive_max_pool2d_backward
         avg_pool1d avg_pool2d avg_pool2d_backward avg_pool3d max_pool2d_with_indices
-        max_pool2d_with_indices_backward _adaptive_avg_pool3d
+        max_pool2d_with_indices_backward _adaptive_avg_pool3d segment_mean segment_mean_backward
     """,
     "resizing": """
         upsample_bilinear2d upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
         upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward _upsample_bilinear2d_aa
         _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d roi_align _roi_align_backward
+        box_warp box_warp_backward
     """,
 }
 FREE = {reason: frozenset(names.split()) for reason, names in _FREE_NAMES.items()}

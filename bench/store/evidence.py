@@ -200,7 +200,7 @@ class OutputEvidence(RowEvidence):
 class GoldenEvidence(RowEvidence):
     """The comparison of a model with one golden; an output that could not be compared holds the reason.
 
-    ``float32_inside`` is the reason for a tolerance that the golden states itself.
+    ``float32_inside`` is the reason for a tolerance that the golden states itself. A part may have no parameters.
     """
 
     file: str

@@ -50,7 +50,7 @@ def box_warp(args: Arguments) -> Tensor:
         return first * (1 - weight) + last * weight
 
     rows = between(row(upper), row(lower), down[..., None])
-    ends = (rows.gather(3, index[:, :, None].expand(-1, -1, height, -1)) for index in (left, right))
-    value = between(*ends, across[:, :, None]) * visible[..., None, None]
+    first, last = (rows.gather(3, index[:, :, None].expand(-1, -1, height, -1)) for index in (left, right))
+    value = between(first, last, across[:, :, None]) * visible[..., None, None]
     inside = in_rows[..., None] & in_columns[:, :, None]
     return torch.where(inside, value, 0.0).to(mask.dtype)

@@ -22,7 +22,7 @@ def refuses(args: Arguments) -> str | None:
 def _mean(x: Tensor, args: Arguments) -> Tensor:
     shared = native.share(x)
     out = torch.empty_like(shared, memory_format=torch.contiguous_format)
-    native.module().segment_mean(shared, args.segments, out, args.count, native.threads())
+    native.module().segment_mean(shared, args.segments, out, args.segment_count, native.threads())
     return out.to(x.dtype)
 
 

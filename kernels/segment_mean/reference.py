@@ -13,7 +13,7 @@ class Arguments(NamedTuple):
 
     x: Tensor
     segments: Tensor
-    count: int
+    segment_count: int
 
 
 def segment_mean(args: Arguments) -> Tensor:

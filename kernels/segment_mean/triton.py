@@ -60,10 +60,10 @@ def _mean(x, args):
     if x.numel():
         with support.launching(x):
             numbers, order = args.segments.long().sort(dim=1, stable=True)
-            wanted = torch.arange(args.count + 1, device=x.device).expand(batch, -1).contiguous()
+            wanted = torch.arange(args.segment_count + 1, device=x.device).expand(batch, -1).contiguous()
             starts = torch.searchsorted(numbers, wanted)
-            _mean_kernel[(batch * args.count, triton.cdiv(channels, _CHANNELS))](
-                x, *x.stride(), order, starts, out, *out.stride(), args.count, channels, positions,
+            _mean_kernel[(batch * args.segment_count, triton.cdiv(channels, _CHANNELS))](
+                x, *x.stride(), order, starts, out, *out.stride(), args.segment_count, channels, positions,
                 CHANNELS=_CHANNELS, POSITIONS=_POSITIONS, ACC=support.accumulator(x),
             )  # fmt: skip
     return out

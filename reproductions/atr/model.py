@@ -128,7 +128,7 @@ class ATR(nn.Module):
         super().__init__()
         self.template_network = TemplateNetwork(labels - 1, templates, widths, grid, hidden, template_pooling)
         self.shape_network = ShapeNetwork(labels - 1, widths, grid, hidden, shape_pooling)
-        # Dictionaries are learned from masks, not by descent: `dictionary.learned` makes them.
+        # Dictionaries are learned from masks and not by descent: dictionary.learned makes them.
         self.register_buffer("templates", torch.rand(labels - 1, templates, *mask) / templates)
 
     def structure(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

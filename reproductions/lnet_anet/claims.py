@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -25,7 +26,8 @@ def interweaved_against_patches(context: ClaimContext) -> ClaimResult:
     """Time both evaluations of one ANet on a face region in turn, at four distances between patches."""
     torch.manual_seed(0)
     region = torch.rand(1, 3, REGION, REGION)
-    runs, gaps = {}, []
+    runs: dict[str, Callable[[], object]] = {}
+    gaps = []
     for stride in STRIDES:
         fast = ANet(patch=PATCH, stride=stride).eval()
         slow = ANet(patch=PATCH, stride=stride, form="patches").eval()

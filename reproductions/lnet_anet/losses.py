@@ -27,8 +27,8 @@ def identity_losses(features: Tensor, logits: Tensor, identities: Tensor) -> tup
         ValueError: an identity has no logit, or the sizes differ.
     """
     if not len(features) == len(logits) == len(identities):
-        sizes = f"{len(features)} features, {len(logits)} logits and {len(identities)} identities"
-        raise ValueError(f"a loss needs one of each a sample, got {sizes}")
+        found = f"{len(features)} features, {len(logits)} logits and {len(identities)} identities"
+        raise ValueError(f"a loss needs one of each a sample, got {found}")
     if len(identities) and not 0 <= int(identities.min()) <= int(identities.max()) < logits.shape[1]:
         raise ValueError(f"identities must be from 0 to {logits.shape[1] - 1}, got {identities.tolist()}")
     # Over the pairs of n points the squared distances add up to n times those from their mean.

@@ -93,9 +93,9 @@ def test_an_empty_batch_gives_an_empty_result():
         (torch.ones(3, 4), torch.zeros(3, 4, dtype=torch.int64), 1, r"x must be \(B, C"),
         (torch.ones(1, 3, 4), torch.zeros(1, 5, dtype=torch.int64), 1, r"got shapes \(1, 3, 4\) and \(1, 5\)"),
         (torch.ones(1, 3, 4), torch.zeros(1, 4), 1, r"segments must be int64 or int32, got torch\.float32"),
-        (torch.ones(1, 3, 4), torch.zeros(1, 4, dtype=torch.int64), 0, "count must be at least 1, got 0"),
-        (torch.ones(1, 3, 4), torch.tensor([[0, 1, 2, 3]]), 3, "from 0 to count - 1 = 2, got 0 to 3"),
-        (torch.ones(1, 3, 4), torch.tensor([[0, 1, -1, 2]]), 3, "from 0 to count - 1 = 2, got -1 to 2"),
+        (torch.ones(1, 3, 4), torch.zeros(1, 4, dtype=torch.int64), 0, "segment_count must be at least 1, got 0"),
+        (torch.ones(1, 3, 4), torch.tensor([[0, 1, 2, 3]]), 3, "from 0 to segment_count - 1 = 2, got 0 to 3"),
+        (torch.ones(1, 3, 4), torch.tensor([[0, 1, -1, 2]]), 3, "from 0 to segment_count - 1 = 2, got -1 to 2"),
     ],
 )
 def test_bad_input_is_named(x, segments, count, message):

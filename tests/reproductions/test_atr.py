@@ -2,11 +2,14 @@
 
 from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
 
 from claimbench.reproductions.atr import official
+from claimbench.reproductions.atr.dictionary import METHODS, learned, reconstruction_iou
 from claimbench.reproductions.atr.fusion import fused, normalised, parsing_scores, smoothed
+from claimbench.reproductions.atr.losses import shape_loss, template_loss
 from claimbench.reproductions.atr.model import build, refine
 from claimbench.reproductions.atr.structure import LABELS, mirrored, normalised_mask, structures, template_combination
 from tests.reproductions import support
@@ -138,6 +141,52 @@ def test_only_the_shape_network_keeps_positions_to_the_end(model):
     swapped = build({**TINY, "template_pooling": False, "shape_pooling": True})
     assert "MaxPool2d" in [type(m).__name__ for m in swapped.shape_network.modules()]
     assert sum(p.numel() for p in swapped.parameters()) == sum(p.numel() for p in model.parameters())
+
+
+def _masks(number=60, side=8):
+    """Rectangles of drawn sizes in the lower right corner."""
+    generator = np.random.default_rng(0)
+    masks = np.zeros((number, side, side))
+    for mask, (top, left) in zip(masks, generator.integers(0, side - 1, (number, 2)), strict=True):
+        mask[top:, left:] = 1
+    return masks
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_templates_give_masks_back_better(method):
+    masks = _masks()
+    scores = [reconstruction_iou(learned(masks[:40], count, method), masks[40:], method) for count in (1, 4, 12)]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.75 < scores[-1]
+
+
+def test_a_dictionary_of_all_masks_is_exact():
+    masks = _masks(6)
+    found = learned(masks, 6, "pca")
+    assert np.allclose(np.tensordot(found.coefficients, found.templates, 1), masks)
+    assert found.coefficients[:, 0].tolist() == [1] * 6
+    assert (learned(masks, 3, "nmf").templates >= 0).all()
+    assert (learned(masks, 3, "kmeans").coefficients.sum(1) == 1).all()
+    with pytest.raises(ValueError, match="7 templates need as many masks at least, got 6"):
+        learned(masks, 7)
+    with pytest.raises(ValueError, match="the method must be nmf, pca, kmeans, got 'svd'"):
+        learned(masks, 2, "svd")
+
+
+def test_absent_labels_teach_visibility_alone():
+    boxes = torch.rand(2, 3, 4, requires_grad=True)
+    logits = torch.zeros(2, 3, requires_grad=True)
+    visible = torch.tensor([[True, False, False], [False, False, True]])
+    shape_loss(boxes, logits, torch.rand(2, 3, 4), visible, (20, 10)).backward()
+    assert torch.equal(boxes.grad.any(-1), visible)
+    assert torch.equal(logits.grad > 0, ~visible)
+    found = torch.zeros(2, 3, 5, requires_grad=True)
+    loss = template_loss(found, torch.ones(2, 3, 5), visible)
+    loss.backward()
+    assert loss.item() == 1
+    assert torch.equal(found.grad.any(-1), visible)
+    nothing = torch.zeros(2, 3, dtype=torch.bool)
+    assert template_loss(found, torch.ones(2, 3, 5), nothing).item() == 0
 
 
 def test_every_parameter_learns(model, pictures):

@@ -60,7 +60,7 @@ class Parsing:
 
 def parsing(counts: np.ndarray) -> Parsing:
     """Return the scores from the counts (3, labels) of a whole set; see :func:`counts_of`."""
-    right, true, predicted = counts.astype(np.float64)
+    right, true, predicted = (counts[i].astype(np.float64) for i in range(3))
     whole, foreground = true.sum(), true[1:].sum()
     return Parsing(
         accuracy=float(right.sum() / whole) if whole else float("nan"),
