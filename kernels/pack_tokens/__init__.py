@@ -14,7 +14,7 @@ NAME = "pack_tokens"
 
 
 def _check(args: reference.Arguments) -> None:
-    tokens, alive, count = args
+    tokens, alive, length = args
     if tokens.dim() != 2:
         raise ValueError(f"{NAME}: tokens must be (R, C), got shape {tuple(tokens.shape)}")
     if alive.shape != tokens.shape[:1] or alive.dtype != torch.bool or alive.device != tokens.device:
@@ -22,13 +22,13 @@ def _check(args: reference.Arguments) -> None:
             f"{NAME}: alive must be {tuple(tokens.shape[:1])} in bool on {tokens.device}, got {tuple(alive.shape)} in "
             f"{alive.dtype} on {alive.device}"
         )
-    if not 0 <= count <= len(alive):
-        raise ValueError(f"{NAME}: count must be from 0 to the {len(alive)} tokens, got {count}")
+    if not 0 <= length <= len(alive):
+        raise ValueError(f"{NAME}: length must be from 0 to the {len(alive)} tokens, got {length}")
 
 
 def _fake(args: reference.Arguments) -> Tensor:
-    """Return an empty output (count, C)."""
-    return args.tokens.new_empty(args.count, args.tokens.shape[1])
+    """Return an empty output (length, C)."""
+    return args.tokens.new_empty(args.length, args.tokens.shape[1])
 
 
 OPERATOR = Operator(
@@ -40,7 +40,7 @@ OPERATOR = Operator(
 )
 
 
-def pack_tokens(tokens: Tensor, alive: Tensor, count: int | None = None) -> Tensor:
+def pack_tokens(tokens: Tensor, alive: Tensor, length: int | None = None) -> Tensor:
     """Return the rows that are alive, in their order and without gaps.
 
     :func:`~claimbench.kernels.token_reorganize.token_reorganize` does not fit: it keeps as many tokens of each image as
@@ -51,17 +51,17 @@ def pack_tokens(tokens: Tensor, alive: Tensor, count: int | None = None) -> Tens
     Args:
         tokens: (..., C), floating point, any strides.
         alive: (...), bool, which tokens to keep.
-        count: their number, if the caller knows it; None counts, which waits for a GPU.
+        length: their number, if the caller knows it; None counts, which waits for a GPU.
 
     Returns:
-        (count, C) in tokens' dtype, contiguous.
+        (length, C) in tokens' dtype, contiguous.
 
     Raises:
-        ValueError: a shape or a dtype is not as above, or ``count`` is not the number of tokens that are alive.
+        ValueError: a shape or a dtype is not as above, or ``length`` is not the number of tokens that are alive.
 
     Source: Tang et al., arXiv 2308.01045, section 3.2; Dao et al., arXiv 2205.14135 (packed batches).
     """
     if alive.shape != tokens.shape[:-1]:
         raise ValueError(f"{NAME}: alive must be {tuple(tokens.shape[:-1])}, got shape {tuple(alive.shape)}")
-    known = int(alive.sum()) if count is None else count
+    known = int(alive.sum()) if length is None else length
     return OPERATOR(tokens.reshape(-1, tokens.shape[-1]), alive.reshape(-1), known)

@@ -11,14 +11,15 @@ from claimbench.kernels.cases import Case
 
 
 def _case(count: int, channels: int, share: float, layout: str = "") -> Case:
-    """Return a case in which about ``share`` of the tokens are alive; ``sliced`` tokens are strided."""
+    """Return a case in which a ``share`` of the tokens is alive; ``sliced`` tokens are strided."""
 
     def make(generator: Generator) -> tuple[Any, ...]:
         tokens = torch.randn(count, channels, generator=generator, dtype=torch.float64)
         if layout == "sliced":
             tokens = torch.stack((tokens, -tokens), dim=-1).transpose(0, 1)[..., 0].transpose(0, 1)
-        alive = torch.rand(count, generator=generator) < share
-        return tokens, alive, int(alive.sum())
+        kept = round(share * count)
+        alive = torch.randperm(count, generator=generator) < kept
+        return tokens, alive, kept
 
     return Case(f"{count}x{channels} {share:.0%} {layout}".rstrip(), make)
 

@@ -19,9 +19,9 @@ def backward_flops(args: Arguments, needs: Sequence[bool] = (True, False)) -> in
 
 def forward_bytes(args: Arguments) -> int:
     """Return the bytes of the forward pass: the mask and the rows that are alive in, these rows out."""
-    return args.alive.numel() + 2 * args.tokens.itemsize * args.count * args.tokens.shape[1]
+    return args.alive.numel() + 2 * args.tokens.itemsize * args.length * args.tokens.shape[1]
 
 
 def backward_bytes(args: Arguments) -> int:
     """Return the bytes of the backward pass: the mask and the gradient's rows in, a gradient of every token out."""
-    return args.alive.numel() + args.tokens.itemsize * (args.count * args.tokens.shape[1] + args.tokens.numel())
+    return args.alive.numel() + args.tokens.itemsize * (args.length * args.tokens.shape[1] + args.tokens.numel())

@@ -10,7 +10,7 @@ from torch import Tensor
 from claimbench.kernels import native
 from claimbench.kernels.native import bits, unavailable
 from claimbench.kernels.native import refuses as _refuses
-from claimbench.kernels.pack_tokens.reference import Arguments, wrong_count
+from claimbench.kernels.pack_tokens.reference import Arguments, wrong_length
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
@@ -22,11 +22,11 @@ def refuses(args: Arguments) -> str | None:
 
 def forward(args: Arguments) -> Tensor:
     """Return the rows that are alive."""
-    out = args.tokens.new_empty(args.count, args.tokens.shape[1])
+    out = args.tokens.new_empty(args.length, args.tokens.shape[1])
     alive = args.alive.view(torch.uint8)
     found = native.module().pack_tokens_forward(bits(args.tokens), alive, bits(out), native.threads())
-    if found != args.count:
-        raise wrong_count(args.count, found)
+    if found != args.length:
+        raise wrong_length(args.length, found)
     return out
 
 

@@ -12,17 +12,17 @@ class Arguments(NamedTuple):
 
     tokens: Tensor
     alive: Tensor
-    count: int
+    length: int
 
 
-def wrong_count(count: int, found: int) -> ValueError:
-    """Return the error that says that ``count`` is not the number of tokens that are alive."""
-    return ValueError(f"pack_tokens: count is {count}, but {found} tokens are alive")
+def wrong_length(length: int, found: int) -> ValueError:
+    """Return the error that says that ``length`` is not the number of tokens that are alive."""
+    return ValueError(f"pack_tokens: length is {length}, but {found} tokens are alive")
 
 
 def pack_tokens(args: Arguments) -> Tensor:
     """See :func:`claimbench.kernels.pack_tokens.pack_tokens`."""
     rows = args.tokens[args.alive]
-    if len(rows) != args.count:
-        raise wrong_count(args.count, len(rows))
+    if len(rows) != args.length:
+        raise wrong_length(args.length, len(rows))
     return rows

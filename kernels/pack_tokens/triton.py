@@ -1,7 +1,7 @@
 """Packing on a GPU, and the kernels of unpacking: a program moves some columns of some rows.
 
-A running sum of the mask says where each row goes; no pass uses atomics. The count is not compared with the mask, since
-reading it back would wait for the GPU.
+A running sum of the mask says where each row goes; no pass uses atomics. The length is not compared with the mask,
+since reading it back would wait for the GPU.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def refuses(args):
 
 def forward(args):
     """Return the rows that are alive."""
-    return packed(args.tokens, args.alive, args.tokens.new_zeros(args.count, args.tokens.shape[1]))
+    return packed(args.tokens, args.alive, args.tokens.new_zeros(args.length, args.tokens.shape[1]))
 
 
 def backward(grad, saved, args, needs):

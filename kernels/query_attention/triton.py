@@ -15,14 +15,15 @@ from claimbench.kernels.triton_support import unavailable
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
-_QUERIES = 32
-_TOKENS = 32
+_BLOCKS = {2: (32, 64), 4: (16, 32), 8: (16, 16)}
+"""Queries and tokens of a program, by the bytes of a number."""
+
 _WIDEST = 256  # channels of a head that fit a program
 
 
 @triton.jit
-def _dot(a, b, ACC: tl.constexpr):
-    return tl.dot(a.to(ACC), b.to(ACC), input_precision="ieee", out_dtype=ACC)
+def _dot(a, b, FACTOR: tl.constexpr, ACC: tl.constexpr):
+    return tl.dot(a.to(FACTOR), b.to(FACTOR), input_precision="ieee", out_dtype=ACC)
 
 
 @triton.jit
@@ -35,8 +36,9 @@ def _matrix(at, row, row_step, rows, column, column_step, columns):
 @triton.jit
 def _values_kernel(
     query, qb, qq, qh, qd, key, kn, kh, kd, value, vn, vh, vd, offsets, out, ob, oq, oh, oe, logs, lb, lq, lh,
-    queries, heads, depth, width, scale,
-    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, ACC: tl.constexpr,
+    queries, heads, depth, width,
+    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, FACTOR: tl.constexpr,
+    ACC: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
     image, head = (tl.program_id(0) // heads).to(tl.int64), tl.program_id(0) % heads
     first = tl.load(offsets + image)
@@ -51,13 +53,14 @@ def _values_kernel(
     total = tl.zeros((QUERIES, WIDTH), dtype=ACC)
     for start in range(0, count, TOKENS):
         n = start + tl.arange(0, TOKENS)
-        weight = _dot(y, tl.trans(_matrix(key, n, kn, count, d, kd, depth)), ACC) * scale
+        weight = _dot(y, tl.trans(_matrix(key, n, kn, count, d, kd, depth)), FACTOR, ACC) * SCALE
         weight = tl.where((n < count)[None, :], weight, float("-inf"))
         higher = tl.maximum(top, tl.max(weight, axis=1))
         weight = tl.exp(weight - higher[:, None])
         shrink = tl.exp(top - higher)
         norm = norm * shrink + tl.sum(weight, axis=1)
-        total = total * shrink[:, None] + _dot(weight, _matrix(value, n, vn, count, e, vd, width), ACC)
+        v = _matrix(value, n, vn, count, e, vd, width)
+        total = total * shrink[:, None] + _dot(weight, v, FACTOR, ACC)
         top = higher
     nothing = count == 0
     norm = tl.where(nothing, 1.0, norm)
@@ -71,8 +74,9 @@ def _values_kernel(
 @triton.jit
 def _scores_kernel(
     query, qb, qq, qh, qd, key, kn, kh, kd, offsets, scores, sn, sq,
-    queries, heads, depth, factor,
-    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, ACC: tl.constexpr,
+    queries, heads, depth,
+    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, FACTOR: tl.constexpr, ACC: tl.constexpr,
+    SCALE: tl.constexpr,
 ):  # fmt: skip
     """Compute the mean over heads for a block of tokens and one of queries."""
     image = tl.program_id(0).to(tl.int64)
@@ -84,27 +88,28 @@ def _scores_kernel(
     total = tl.zeros((TOKENS, QUERIES), dtype=ACC)
     for head in range(heads):
         x = _matrix(key + first * kn + head * kh, n, kn, count, d, kd, depth)
-        total += _dot(x, tl.trans(_matrix(query + image * qb + head * qh, q, qq, queries, d, qd, depth)), ACC)
+        total += _dot(x, tl.trans(_matrix(query + image * qb + head * qh, q, qq, queries, d, qd, depth)), FACTOR, ACC)
     where = scores + (first + n)[:, None] * sn + q[None, :] * sq
-    tl.store(where, (total * factor).to(scores.dtype.element_ty), mask=(n < count)[:, None] & (q < queries)[None, :])
+    tl.store(where, (total * SCALE).to(scores.dtype.element_ty), mask=(n < count)[:, None] & (q < queries)[None, :])
 
 
 @triton.jit
 def _weights(
-    y, flow, x, v, q, n, queries, count, log, scale, ACC: tl.constexpr,
+    y, flow, x, v, q, n, queries, count, log, SCALE: tl.constexpr, FACTOR: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Return the softmax weights (queries, tokens) of a block and their gradient before that of the normalisation."""
-    weight = tl.exp(_dot(y, tl.trans(x), ACC) * scale - log[:, None])
+    weight = tl.exp(_dot(y, tl.trans(x), FACTOR, ACC) * SCALE - log[:, None])
     weight = tl.where((q < queries)[:, None] & (n < count)[None, :], weight, 0.0)
-    return weight, _dot(flow, tl.trans(v), ACC)
+    return weight, _dot(flow, tl.trans(v), FACTOR, ACC)
 
 
 @triton.jit
 def _query_grad_kernel(
     query, qb, qq, qh, qd, key, kn, kh, kd, value, vn, vh, vd, offsets, flow, fb, fq, fh, fe, slope, sn, sq,
     logs, lb, lq, lh, means, grad, gb, gq, gh, gd,
-    queries, heads, depth, width, scale,
-    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, ACC: tl.constexpr,
+    queries, heads, depth, width,
+    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, FACTOR: tl.constexpr,
+    ACC: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
     """Compute the gradient of a block of queries, and for each the mean of the gradients of its weights."""
     image, head = (tl.program_id(0) // heads).to(tl.int64), tl.program_id(0) % heads
@@ -121,26 +126,27 @@ def _query_grad_kernel(
     for start in range(0, count, TOKENS):
         n = start + tl.arange(0, TOKENS)
         x, v = _matrix(key, n, kn, count, d, kd, depth), _matrix(value, n, vn, count, e, vd, width)
-        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, scale, ACC)
+        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, SCALE, FACTOR, ACC)
         mean += tl.sum(weight * rise, axis=1)
     tl.store(means + image * lb + head * lh + q * lq, mean, mask=q < queries)
     total = tl.zeros((QUERIES, DEPTH), dtype=ACC)
     for start in range(0, count, TOKENS):
         n = start + tl.arange(0, TOKENS)
         x, v = _matrix(key, n, kn, count, d, kd, depth), _matrix(value, n, vn, count, e, vd, width)
-        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, scale, ACC)
+        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, SCALE, FACTOR, ACC)
         raw = tl.trans(_matrix(slope + first * sn, n, sn, count, q, sq, queries)).to(ACC)
-        total += _dot(weight * (rise - mean[:, None]) + raw / heads, x, ACC)
+        total += _dot(weight * (rise - mean[:, None]) + raw / heads, x, FACTOR, ACC)
     where = grad + image * gb + head * gh + q[:, None] * gq + d[None, :] * gd
-    tl.store(where, (total * scale).to(grad.dtype.element_ty), mask=(q < queries)[:, None] & (d < depth)[None, :])
+    tl.store(where, (total * SCALE).to(grad.dtype.element_ty), mask=(q < queries)[:, None] & (d < depth)[None, :])
 
 
 @triton.jit
 def _token_grad_kernel(
     query, qb, qq, qh, qd, key, kn, kh, kd, value, vn, vh, vd, offsets, flow, fb, fq, fh, fe, slope, sn, sq,
     logs, lb, lq, lh, means, grad_key, an, ah, ad, grad_value, bn, bh, bd,
-    queries, heads, depth, width, scale,
-    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, ACC: tl.constexpr,
+    queries, heads, depth, width,
+    QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr, FACTOR: tl.constexpr,
+    ACC: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
     """Compute the gradients of the keys and values of a block of tokens."""
     image, head = (tl.program_id(0) // heads).to(tl.int64), tl.program_id(0) % heads
@@ -159,13 +165,13 @@ def _token_grad_kernel(
         place = image * lb + head * lh + q * lq
         log = tl.load(logs + place, mask=q < queries, other=0.0)
         mean = tl.load(means + place, mask=q < queries, other=0.0)
-        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, scale, ACC)
+        weight, rise = _weights(y, back, x, v, q, n, queries, count, log, SCALE, FACTOR, ACC)
         raw = _matrix(slope + first * sn, n, sn, count, q, sq, queries).to(ACC)
-        of_value += _dot(tl.trans(weight), back, ACC)
-        of_key += _dot(tl.trans(weight * (rise - mean[:, None])) + raw / heads, y, ACC)
+        of_value += _dot(tl.trans(weight), back, FACTOR, ACC)
+        of_key += _dot(tl.trans(weight * (rise - mean[:, None])) + raw / heads, y, FACTOR, ACC)
     inside = (n < count)[:, None]
     where = grad_key + head * ah + (first + n)[:, None] * an + d[None, :] * ad
-    tl.store(where, (of_key * scale).to(grad_key.dtype.element_ty), mask=inside & (d < depth)[None, :])
+    tl.store(where, (of_key * SCALE).to(grad_key.dtype.element_ty), mask=inside & (d < depth)[None, :])
     where = grad_value + head * bh + (first + n)[:, None] * bn + e[None, :] * bd
     tl.store(where, of_value.to(grad_value.dtype.element_ty), mask=inside & (e < width)[None, :])
 
@@ -178,11 +184,17 @@ def refuses(args):
     return support.refuses(args[:3], args.query[None], args.key[None, None], args.value[None, None])
 
 
+def _factor(tensor):
+    """Return the type of a product's factors: halves for tensor cores; the interpreter has no products of them."""
+    halves = {} if support.interpreted() else {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+    return halves.get(tensor.dtype, support.accumulator(tensor))
+
+
 class _Launch:
     """The arguments that the kernels share, and their grids."""
 
     def __init__(self, args):
-        query, key, value, offsets, self.scale = args
+        query, key, value, offsets, scale = args
         self.batch, (_, self.queries, self.heads, self.depth) = len(offsets) - 1, query.shape
         self.width = value.shape[2]
         self.query, self.key, self.value = query.expand(self.batch, -1, -1, -1), key, value
@@ -190,20 +202,23 @@ class _Launch:
         self.most = int(offsets.diff().max()) if self.batch and offsets.device.type == "cpu" else len(key)
         self.offsets = offsets.to(device=key.device, dtype=torch.int64)
         self.inputs = (self.query, *self.query.stride(), key, *key.stride(), value, *value.stride(), self.offsets)
-        self.sizes = (self.queries, self.heads, self.depth, self.width, self.scale)
+        self.sizes = (self.queries, self.heads, self.depth, self.width)
         blocks = (max(16, support.block_of(width)) for width in (self.depth, self.width))
         names = ("DEPTH", "WIDTH")
+        self.of_queries, self.of_tokens = _BLOCKS[key.itemsize]
         self.options = dict(zip(names, blocks, strict=True)) | {
-            "QUERIES": _QUERIES,
-            "TOKENS": _TOKENS,
-            "ACC": support.accumulator(query, key, value),
+            "QUERIES": self.of_queries,
+            "TOKENS": self.of_tokens,
+            "FACTOR": _factor(key),
+            "ACC": support.accumulator(key),
+            "SCALE": scale,  # as a run-time argument it would be rounded to float32
         }
 
     def over_queries(self):
-        return self.batch * self.heads, triton.cdiv(self.queries, _QUERIES)
+        return self.batch * self.heads, triton.cdiv(self.queries, self.of_queries)
 
     def over_tokens(self):
-        return self.batch * self.heads, triton.cdiv(self.most, _TOKENS)
+        return self.batch * self.heads, triton.cdiv(self.most, self.of_tokens)
 
 
 def forward(args):
@@ -218,11 +233,12 @@ def forward(args):
                 *at.inputs, values, *values.stride(), logs, *logs.stride(), *at.sizes, **at.options
             )
         if scores.numel():
-            grid = (at.batch, triton.cdiv(at.most, _TOKENS), triton.cdiv(at.queries, _QUERIES))
+            grid = (at.batch, triton.cdiv(at.most, at.of_tokens), triton.cdiv(at.queries, at.of_queries))
             options = {name: value for name, value in at.options.items() if name != "WIDTH"}
+            options["SCALE"] /= at.heads
             _scores_kernel[grid](
                 at.query, *at.query.stride(), at.key, *at.key.stride(), at.offsets, scores, *scores.stride(),
-                at.queries, at.heads, at.depth, at.scale / at.heads, **options,
+                at.queries, at.heads, at.depth, **options,
             )  # fmt: skip
     return values, scores, logs
 

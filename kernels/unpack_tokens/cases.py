@@ -11,11 +11,11 @@ from claimbench.kernels.cases import Case
 
 
 def _case(count: int, channels: int, share: float, layout: str = "") -> Case:
-    """Return a case in which about ``share`` of the places are alive; ``sliced`` rows and canvas are strided."""
+    """Return a case in which a ``share`` of the places is alive; ``sliced`` rows and canvas are strided."""
 
     def make(generator: Generator) -> tuple[Any, ...]:
-        alive = torch.rand(count, generator=generator) < share
-        sizes = int(alive.sum()), count
+        sizes = round(share * count), count
+        alive = torch.randperm(count, generator=generator) < sizes[0]
         rows, canvas = (torch.randn(size, channels, generator=generator, dtype=torch.float64) for size in sizes)
         if layout == "sliced":
             rows, canvas = (torch.stack((x, -x), dim=-1)[..., 0] for x in (rows, canvas))

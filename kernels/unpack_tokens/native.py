@@ -10,7 +10,7 @@ from torch import Tensor
 from claimbench.kernels import native
 from claimbench.kernels.native import bits, unavailable
 from claimbench.kernels.native import refuses as _refuses
-from claimbench.kernels.unpack_tokens.reference import Arguments, wrong_count
+from claimbench.kernels.unpack_tokens.reference import Arguments, wrong_number
 
 __all__ = ["backward", "forward", "refuses", "unavailable"]
 
@@ -27,7 +27,7 @@ def forward(args: Arguments) -> Tensor:
         bits(args.rows), args.alive.view(torch.uint8), bits(args.canvas), bits(out), native.threads()
     )
     if found != len(args.rows):
-        raise wrong_count(len(args.rows), found)
+        raise wrong_number(len(args.rows), found)
     return out
 
 

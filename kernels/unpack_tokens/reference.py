@@ -15,9 +15,9 @@ class Arguments(NamedTuple):
     canvas: Tensor
 
 
-def wrong_count(count: int, found: int) -> ValueError:
+def wrong_number(number: int, found: int) -> ValueError:
     """Return the error that says that there are not as many rows as places that are alive."""
-    return ValueError(f"unpack_tokens: there are {count} rows for {found} places that are alive")
+    return ValueError(f"unpack_tokens: there are {number} rows for {found} places that are alive")
 
 
 def unpack_tokens(args: Arguments) -> Tensor:
@@ -25,5 +25,5 @@ def unpack_tokens(args: Arguments) -> Tensor:
     rows, alive, canvas = args
     places = alive.nonzero()[:, 0]
     if len(places) != len(rows):
-        raise wrong_count(len(rows), len(places))
+        raise wrong_number(len(rows), len(places))
     return canvas.index_copy(0, places, rows)

@@ -54,12 +54,12 @@ def atm_loss(
     weights = torch.tensor([1.0, absent_weight]).to(class_logits)  # the official code keeps them in float32
     loss_ce = F.cross_entropy(class_logits.transpose(1, 2), (~present).long(), weights)
     image, own = present.nonzero().unbind(1)
-    number = max(len(own), 1)
-    logits = masks[image, own]
-    if len(own):  # an empty batch cannot be resized
-        logits = F.interpolate(logits[:, None], labels.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-    targets = (labels[image] == own[:, None, None]).to(logits.dtype)
-    logits, targets = logits.flatten(1), targets.flatten(1)[:, : logits.flatten(1).shape[1]]
+    number, size = max(len(own), 1), labels.shape[1:]
+    if len(own):
+        logits = F.interpolate(masks[image, own][:, None], size, mode="bilinear", align_corners=False).flatten(1)
+    else:  # an empty batch cannot be resized
+        logits = masks.new_zeros(0, size.numel())
+    targets = (labels[image] == own[:, None, None]).to(logits.dtype).flatten(1)
     return {
         "loss_ce": (class_weight * loss_ce)[None],
         "loss_mask": (mask_weight * _focal(logits, targets) / number)[None],

@@ -82,7 +82,7 @@ def test_compiles():
 @pytest.mark.parametrize("name", [None, "reference"])
 def test_another_number_of_rows_is_refused(name):
     with backend.use(name):
-        with pytest.raises(ValueError, match="count is 2, but 3 tokens are alive"):
+        with pytest.raises(ValueError, match="length is 2, but 3 tokens are alive"):
             pack_tokens(torch.zeros(2, 3, 1), ALIVE, 2)
         with pytest.raises(ValueError, match="there are 2 rows for 3 places that are alive"):
             unpack_tokens(torch.zeros(2, 1), ALIVE, torch.zeros(2, 3, 1))

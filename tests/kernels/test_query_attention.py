@@ -96,6 +96,18 @@ def test_is_registered_well():
     operators.assert_registered_well(NAME, [0, 3])
 
 
+def test_compiles_and_runs_under_autocast():
+    operators.assert_compiles(NAME, query_attention)
+    query, key = torch.randn(1, 3, 2, 8), torch.randn(5, 2, 8)
+    offsets = torch.tensor([0, 5])
+    exact = query_attention(query, key, key, offsets)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = query_attention(query.bfloat16(), key, key, offsets)
+    for each, expected in zip(found, exact, strict=True):
+        assert each.dtype == torch.bfloat16
+        torch.testing.assert_close(each.float(), expected, rtol=0.05, atol=0.05)
+
+
 def test_only_the_gradients_that_are_needed_are_computed():
     args = list(operators.arguments(NAME, 0))
     args[1] = args[1].detach()
