@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,14 +122,13 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
     if find_spec(module) is None:
         raise UserError(f"{paper} has no small networks to train for medical segmentation")
     library = import_module(module)
+    volumes = getattr(library, "VOLUMES", ())
     return tuple(
         Arm(
             name,
-            lambda channels, classes, name=name: library.network(name, channels, classes),
-            (lambda output, labels, weights, name=name: library.loss(name, output, labels, weights))
-            if hasattr(library, "loss")
-            else F.cross_entropy,
-            name in getattr(library, "VOLUMES", ()),
+            partial(library.network, name),
+            partial(library.loss, name) if hasattr(library, "loss") else F.cross_entropy,
+            name in volumes,
         )
         for name in library.ARMS
     )
@@ -150,15 +150,15 @@ def _outcome(
 
 
 def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
-    facts = {
+    facts: dict[str, Any] = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
         "dataset": plan.dataset,
         "recipe": plan.recipe.to_json(),
         "seeds": list(plan.seeds),
-        **{part: [slab.name for slab in slabs] for part, slabs in data.parts.items()},
         "folder": str(plan.folder),
     }
+    facts |= {part: [slab.name for slab in slabs] for part, slabs in data.parts.items()}
     if as_json:
         print_json(facts)
         return
