@@ -38,7 +38,7 @@ TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch",
 
 
 @dataclass(frozen=True)
-class StudyPlan:
+class SegmenterStudy:
     """What a request asks for: the networks, their seeds, the training that they share, and where its results go."""
 
     paper: str
@@ -82,7 +82,7 @@ def train(request: TrainRequest) -> int:
     return 0
 
 
-def resolve(request: TrainRequest) -> StudyPlan:
+def resolve(request: TrainRequest) -> SegmenterStudy:
     """Return the study that a request asks for.
 
     Raises:
@@ -108,7 +108,7 @@ def resolve(request: TrainRequest) -> StudyPlan:
         lr=request.lr or recipe.lr,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    return StudyPlan(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
+    return SegmenterStudy(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
 
 
 def arms_of(paper: str) -> tuple[Arm, ...]:
@@ -135,7 +135,7 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
 
 
 def _outcome(
-    plan: StudyPlan, arm: Arm, seed: int, data: SlabData, device: torch.device, request: TrainRequest, stop: Stop
+    plan: SegmenterStudy, arm: Arm, seed: int, data: SlabData, device: torch.device, request: TrainRequest, stop: Stop
 ) -> dict[str, Any] | None:
     """Return the outcome of one training: that in its folder if it is resumed and over, or else a new one."""
     folder = TrainingFolder(plan.folder / f"{arm.name}-{seed}", plan.identity(arm, seed))
@@ -149,7 +149,7 @@ def _outcome(
     return found
 
 
-def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
+def _print_plan(plan: SegmenterStudy, data: SlabData, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
@@ -166,7 +166,7 @@ def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
         print(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _print_end(plan: StudyPlan, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _print_end(plan: SegmenterStudy, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json({"outcomes": outcomes, "commit": environment.commit()})
         return
