@@ -492,6 +492,7 @@ SCORES: dict[str, type[RowEvidence]] = {
     "pixel_accuracy": SegmentationEvidence,
     "trimap_miou": SegmentationEvidence,
     "miou": WholeSegmentationEvidence,
+    "cuts_dsc": DataEvidence,
     "dsc": StructureEvidence,
     "vs": StructureEvidence,
     "msd": StructureEvidence,

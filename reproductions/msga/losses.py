@@ -32,6 +32,7 @@ def losses(
     reconstructions: Sequence[tuple[Tensor, Tensor]] = (),
     guide_weight: float = GUIDE,
     reconstruction_weight: float = RECONSTRUCTION,
+    class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return the losses as scalars: ``cross_entropy``, ``guide``, ``reconstruction``, and their weighted ``total``.
 
@@ -43,6 +44,7 @@ def losses(
         latents: of one step and the next at the same scale, in pairs.
         reconstructions: inputs of a semantic module and what it made of them, in pairs.
         guide_weight, reconstruction_weight: of the last two losses.
+        class_weights: (classes,) of the cross entropies; None for equal ones, as the training script.
 
     Raises:
         ValueError: there are no predictions.
@@ -50,7 +52,7 @@ def losses(
     if not logits:
         raise ValueError("a loss needs at least one prediction")
     zero = logits[0].new_zeros(())
-    entropy = torch.stack([F.cross_entropy(each, labels) for each in logits]).sum()
+    entropy = torch.stack([F.cross_entropy(each, labels, class_weights) for each in logits]).sum()
     guide = sum((F.mse_loss(first, second) for first, second in latents), zero)
     reconstruction = sum((F.mse_loss(given, made) for given, made in reconstructions), zero)
     total = entropy + guide_weight * guide + reconstruction_weight * reconstruction

@@ -181,14 +181,14 @@ def _nuclei(axes: str) -> Callable[[Path | None], LabelledVolume]:
     return read
 
 
-_SIDE = Slabs(axis=0, width=8, gap=4, start=35, stop=164, parts=("train", "val", "test", "train"))
-"""From side to side of a head; the middle, where few of the structures lie, is for training."""
+_SIDE = Slabs(axis=0, width=4, gap=4, start=35, stop=150)
+"""From side to side of a head, in slabs so narrow that each part sees each of the deep structures."""
 
 PACKAGED: Mapping[str, PackagedVolume] = {
     "brain-tissue": PackagedVolume(brain_tissue, 2, Slabs(axis=0, width=12, gap=4)),
     "brain-structures": PackagedVolume(_aal(FOUR), len(FOUR), _SIDE),
     "brain-structures-8": PackagedVolume(_aal(EIGHT), len(EIGHT), _SIDE),
-    "macaque-structures": PackagedVolume(macaque, len(MACAQUE), replace(_SIDE, start=36, stop=None)),
+    "macaque-structures": PackagedVolume(macaque, len(MACAQUE), replace(_SIDE, start=28, stop=144)),
     "nuclei": PackagedVolume(_nuclei("2d"), 1, Slabs(axis=1, width=96, gap=32)),
     "nuclei-3d": PackagedVolume(_nuclei("3d"), 1, Slabs(axis=1, width=13, gap=3)),
 }

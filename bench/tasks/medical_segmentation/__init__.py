@@ -28,6 +28,15 @@ def _scores() -> Iterator[Score]:
             row, named = f"{{dataset}}_{name}_{unit}", f"{{dataset}}, {title}"
             yield Score(row, named, unit, "lower", least=0, datasets=datasets)
             yield Score(f"{row}_std", f"{named}, spread", unit, "lower", least=0, datasets=datasets)
+    yield Score(
+        "{dataset}_cuts_dsc",
+        "{dataset}, Dice of two intensity cuts",
+        "%",
+        least=0,
+        most=100,
+        reported=(),
+        datasets=tuple(name for name, dataset in DATASETS.items() if dataset.cuts),
+    )
     for name, dataset in DATASETS.items():
         for structure in dataset.structures:
             row, named = f"{{dataset}}_dsc_{slug(structure)}", f"{{dataset}}, Dice of {structure.replace('_', ' ')}"

@@ -14,9 +14,10 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Score, Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look, spread
-from claimbench.bench.store.evidence import StructureEvidence
+from claimbench.bench.store.evidence import DataEvidence, StructureEvidence
 from claimbench.bench.tasks.medical_segmentation import TASK
 from claimbench.bench.tasks.medical_segmentation.catalogue import DATASETS, DEFAULT, Volumes, slug
+from claimbench.bench.tasks.medical_segmentation.cuts import dice_of_cuts
 from claimbench.bench.tasks.medical_segmentation.data import MedicalScan, digest, find
 from claimbench.bench.tasks.medical_segmentation.score import MEASURES, RULE, MeanAndSpread, StructureScores, measured
 from claimbench.bench.tasks.medical_segmentation.windows import (
@@ -29,6 +30,7 @@ from claimbench.bench.tasks.medical_segmentation.windows import (
 from claimbench.bench.tasks.subject import load_subject
 
 QUICK_SCANS = 4
+CUTS = "{dataset}_cuts_dsc"
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:
@@ -84,8 +86,21 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
         }
     )
     of = f"{len(chosen)} {dataset.unit}{'s' if len(chosen) > 1 else ''}" + (f", {dataset.part}" if dataset.part else "")
-    rows = [score for score in TASK.scores if not score.datasets or dataset.name in score.datasets]
-    return [_row(dataset, score, scores, names, of, evidence if i else whole) for i, score in enumerate(rows)]
+    rows = [
+        _row(dataset, score, scores, names, of, evidence if i else whole)
+        for i, score in enumerate(TASK.scores)
+        if not (score.datasets and dataset.name not in score.datasets) and score.name != CUTS
+    ]
+    return [*rows, _cuts(dataset, job.options.data)] if dataset.cuts else rows
+
+
+def _cuts(dataset: Volumes, data: str) -> Measurement:
+    """Return the Dice of two cuts of the intensity."""
+    name, value = dataset.fill(CUTS), dice_of_cuts(dataset.name, data)
+    if value is None:
+        return Measurement.missing(name, "%", "no structure lies in the test slabs")
+    detail = DataEvidence(dataset=dataset.name).to_detail()
+    return Measurement(name, value, "%", f"cuts chosen on the training slabs; {dataset.part}", detail=detail)
 
 
 def dataset_of(job: Job) -> Volumes:

@@ -164,6 +164,8 @@ def test_the_test_slabs_of_a_package_are_scored(monkeypatch):
     assert names == ["slices 48 to 59", "slices 112 to 123", "slices 176 to 187"]
     found = rows(Levels(3), (1, 32, 32), job("brain-tissue", ""))
     assert found["brain_tissue_dsc"].method == "3 slabs, the test slabs of one average head"
+    assert found["brain_tissue_cuts_dsc"].value == 100, "these intensities show the class"
+    assert set(found) == {name for name, _ in TASK.expected("brain-tissue")}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from torch import nn
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure.scoring.structures import dice, surface, surface_distances, volumetric_similarity
+from claimbench.bench.tasks.medical_segmentation.cuts import best
 from claimbench.bench.tasks.medical_segmentation.score import StructureScores, measured
 from claimbench.bench.tasks.medical_segmentation.windows import labelled, normalisation_of, normalised
 
@@ -148,3 +149,19 @@ def test_a_slab_is_normalised_by_its_whole_scan():
     assert normalisation_of({"mean": "none (ToTensor to [0,1] only)"}) == "none"
     with pytest.raises(UserError, match="unknown normalisation"):
         normalisation_of({"mean": "imagenet"})
+
+
+def test_the_best_cuts_are_those_of_all_pairs():
+    generator = np.random.default_rng(0)
+    counts = generator.integers(0, 50, (3, 9)).astype(float)
+
+    def mean_dice(first, second):
+        inside = counts[:, first:second], counts[:, second:]
+        return sum(
+            2 * found[label].sum() / max(found.sum() + counts[label].sum(), 1)
+            for label, found in zip((1, 2), inside, strict=True)
+        )
+
+    pairs = [(first, second) for first in range(10) for second in range(first, 10)]
+    assert mean_dice(*best(counts)) == pytest.approx(max(mean_dice(*pair) for pair in pairs))
+    assert best(np.eye(3).repeat(2, 1)) == (2, 4)

@@ -17,7 +17,7 @@ from claimbench.bench.data.volumes.packaged_volumes import PACKAGED, LabelledVol
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.medical_segmentation.train import command
 from claimbench.bench.tasks.medical_segmentation.train.session import Arm, StudyRecipe, train
-from claimbench.bench.tasks.medical_segmentation.train.slab_data import blocks, read, slices
+from claimbench.bench.tasks.medical_segmentation.train.slab_data import read
 from claimbench.bench.training import for_claims
 
 TASK = tasks.get("medical-segmentation")
@@ -40,8 +40,8 @@ SLICED, VOLUMES = Arm("pixels", Pixels), Arm("voxels", lambda i, o: Pixels(i, o,
 @pytest.fixture
 def head(monkeypatch):
     """The volume of two bright structures that stands for a head."""
-    labels = np.zeros((170, 40, 44), np.uint8)
-    labels[:, 4:20, 4:40], labels[:, 24:36, 4:40] = 1, 2
+    labels = np.zeros((170, 80, 44), np.uint8)
+    labels[:, 40:60, 4:40], labels[:, 64:80, 4:40] = 1, 2
     volume = LabelledVolume(labels.astype(np.float32) * 50, labels, (1.0, 1.0, 2.0))
     slabs = PACKAGED["brain-structures"].slabs
     monkeypatch.setitem(PACKAGED, "brain-structures", packaged_volumes.PackagedVolume(lambda _: volume, 2, slabs))
@@ -53,24 +53,35 @@ def run(arm, data, seed=0, recipe=StudyRecipe(epochs=30, lr=0.05)):  # noqa: B00
         return train(arm, data, recipe, seed, torch.device("cpu"), stop, SILENT)
 
 
-def test_slabs_are_halved_and_filled_up(head):
+def test_slabs_are_halved_and_cut_to_where_the_structures_are(head):
     data = read("brain-structures", None)
-    values, labels = slices(data.parts["train"])
-    assert values.shape == (40, 1, 32, 32)
-    assert labels.shape == (40, 32, 32)
-    assert blocks(data.parts["test"])[0].shape == (3, 1, 8, 32, 32)
+    values, labels = data.slices(data.parts["train"])
+    assert values.shape == (28, 1, 32, 32)
+    assert labels.shape == (28, 32, 32)
+    assert data.blocks(data.parts["test"])[0].shape == (3, 1, 4, 32, 32)
     slab = data.parts["test"][0]
-    assert (slab.name, slab.size, slab.spacing) == ("slices 59 to 66", (20, 22), (1, 2, 4))
+    assert (slab.name, slab.labels.shape, slab.spacing) == ("slices 59 to 62", (4, 64, 32), (1, 2, 4))
     assert values.max() == 1
-    np.testing.assert_array_equal(slab.labels[0, :20, :22], head.labels[59, ::2, ::2])
-    assert not slab.labels[:, 20:].any()
+    np.testing.assert_array_equal(slab.labels[0, :40, :22], head.labels[59, ::2, ::2])
+    assert not slab.labels[:, 40:].any()
+    assert (data.window.top, data.window.bottom) == (14, 46)
+    assert data.window.of(slab.labels).sum() == slab.labels.sum()
+
+
+def test_only_training_slabs_choose_the_window(head):
+    before = read("brain-structures", None).window
+    head.labels[59:63, :2] = 1
+    data = read("brain-structures", None)
+    assert data.window == before
+    found = run(SLICED, data)["test"]["slices 59 to 62"]
+    assert found[0]["dsc"] < 100, "what the window does not show counts as missed"
 
 
 @pytest.mark.parametrize("arm", [SLICED, VOLUMES])
 def test_what_can_be_learned_is_learned_and_the_same_again(head, arm):
     data = read("brain-structures", None)
     found = run(arm, data)
-    assert list(found["test"]) == ["slices 59 to 66", "slices 107 to 114", "slices 155 to 162"]
+    assert list(found["test"]) == ["slices 59 to 62", "slices 91 to 94", "slices 123 to 126"]
     assert min(each["dsc"] for slab in found["test"].values() for each in slab) > 95
     assert run(arm, data)["test"] == found["test"]
 
@@ -140,7 +151,7 @@ def test_a_dry_run_says_which_slabs_are_what(study, tmp_path, capsys):
     assert TASK.train(request(tmp_path, dry_run=True, json=True)) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["networks"], plan["seeds"], plan["recipe"]["epochs"]) == (["one", "two"], [3, 4], 1)
-    assert plan["train"][0] == "slices 35 to 42"
+    assert plan["train"][0] == "slices 35 to 38"
     assert not study
 
 
@@ -151,7 +162,7 @@ def test_a_dry_run_says_which_slabs_are_what(study, tmp_path, capsys):
         ({"variant": "three"}, "unknown network of the study 'three'"),
         ({"precision": "bf16"}, "training for medical segmentation takes no --precision"),
         ({"seed": 1}, "give --seed or --seeds"),
-        ({"batch": 99}, "a batch of 99 is more than the 40 training slices"),
+        ({"batch": 99}, "a batch of 99 is more than the 28 training slices"),
     ],
 )
 def test_wrong_requests_are_sentences(study, tmp_path, options, said):

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,7 @@ TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch",
 
 
 @dataclass(frozen=True)
-class StudyPlan:
+class SegmenterStudy:
     """What a request asks for: the networks, their seeds, the training that they share, and where its results go."""
 
     paper: str
@@ -81,7 +82,7 @@ def train(request: TrainRequest) -> int:
     return 0
 
 
-def resolve(request: TrainRequest) -> StudyPlan:
+def resolve(request: TrainRequest) -> SegmenterStudy:
     """Return the study that a request asks for.
 
     Raises:
@@ -107,12 +108,12 @@ def resolve(request: TrainRequest) -> StudyPlan:
         lr=request.lr or recipe.lr,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    return StudyPlan(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
+    return SegmenterStudy(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
 
 
 def arms_of(paper: str) -> tuple[Arm, ...]:
     """Return the networks of a paper's study: ``network(arm, channels, classes)`` for each of ``ARMS`` in its
-    ``segmenters.py``, which may define ``loss(arm, output, labels)`` and ``VOLUMES``, the arms that take volumes.
+    ``segmenters.py``. It may define ``loss(arm, output, labels, weights)``, and ``VOLUMES``, the arms of volumes.
 
     Raises:
         UserError: the paper has none.
@@ -121,21 +122,20 @@ def arms_of(paper: str) -> tuple[Arm, ...]:
     if find_spec(module) is None:
         raise UserError(f"{paper} has no small networks to train for medical segmentation")
     library = import_module(module)
+    volumes = getattr(library, "VOLUMES", ())
     return tuple(
         Arm(
             name,
-            lambda channels, classes, name=name: library.network(name, channels, classes),
-            (lambda output, labels, name=name: library.loss(name, output, labels))
-            if hasattr(library, "loss")
-            else F.cross_entropy,
-            name in getattr(library, "VOLUMES", ()),
+            partial(library.network, name),
+            partial(library.loss, name) if hasattr(library, "loss") else F.cross_entropy,
+            name in volumes,
         )
         for name in library.ARMS
     )
 
 
 def _outcome(
-    plan: StudyPlan, arm: Arm, seed: int, data: SlabData, device: torch.device, request: TrainRequest, stop: Stop
+    plan: SegmenterStudy, arm: Arm, seed: int, data: SlabData, device: torch.device, request: TrainRequest, stop: Stop
 ) -> dict[str, Any] | None:
     """Return the outcome of one training: that in its folder if it is resumed and over, or else a new one."""
     folder = TrainingFolder(plan.folder / f"{arm.name}-{seed}", plan.identity(arm, seed))
@@ -149,16 +149,16 @@ def _outcome(
     return found
 
 
-def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
-    facts = {
+def _print_plan(plan: SegmenterStudy, data: SlabData, as_json: bool) -> None:
+    facts: dict[str, Any] = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
         "dataset": plan.dataset,
         "recipe": plan.recipe.to_json(),
         "seeds": list(plan.seeds),
-        **{part: [slab.name for slab in slabs] for part, slabs in data.parts.items()},
         "folder": str(plan.folder),
     }
+    facts |= {part: [slab.name for slab in slabs] for part, slabs in data.parts.items()}
     if as_json:
         print_json(facts)
         return
@@ -166,7 +166,7 @@ def _print_plan(plan: StudyPlan, data: SlabData, as_json: bool) -> None:
         print(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _print_end(plan: StudyPlan, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _print_end(plan: SegmenterStudy, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json({"outcomes": outcomes, "commit": environment.commit()})
         return

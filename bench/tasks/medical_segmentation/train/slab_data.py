@@ -1,4 +1,4 @@
-"""The slabs of a packaged volume as tensors, at half of its resolution within slices."""
+"""The slabs of a packaged volume as tensors: at half of its resolution within slices, cut to where structures are."""
 
 from __future__ import annotations
 
@@ -13,37 +13,66 @@ from torch.nn import functional as F
 
 from claimbench.bench.data.volumes.nifti import Spacing
 from claimbench.bench.data.volumes.packaged_volumes import PACKAGED, LabelledVolume
-from claimbench.bench.data.volumes.slabs import Part
+from claimbench.bench.data.volumes.slabs import Part, Slab
 
 MULTIPLE = 32
-"""Heights and widths are filled up to multiples of it, on the right and below, with background."""
+"""Heights and widths of what networks see are multiples of it."""
+
+MARGIN = 4
+"""The least distance in pixels from a structure of a training slab to the edge of what networks see."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows ``top`` to ``bottom`` - 1 and columns ``left`` to ``right`` - 1 of each slice, which networks see."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, slices: Tensor) -> Tensor:
+        """Return this window of slices (..., H, W)."""
+        return slices[..., self.top : self.bottom, self.left : self.right]
 
 
 @dataclass(frozen=True)
 class SlabTensors:
-    """A slab as networks take it.
+    """A slab at half of its resolution within slices.
 
     Attributes:
         name: its slices.
         values: (D, H, W) in float32 from 0 to 1, by the whole volume's range.
         labels: (D, H, W) classes in int64.
         spacing: along D, H and W in mm; None if it is not known.
-        size: the height and width without what was filled up.
     """
 
     name: str
     values: Tensor
     labels: Tensor
     spacing: Spacing | None
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class SlabData:
-    """The parts of a data set, and the number of its classes with the background."""
+    """The parts of a data set, the number of its classes with the background, and the window of its slices.
+
+    The window holds all structures of the training slabs; outside it everything counts as background.
+    """
 
     parts: dict[Part, list[SlabTensors]]
     classes: int
+    window: Window
+
+    def slices(self, slabs: Sequence[SlabTensors]) -> tuple[Tensor, Tensor]:
+        """Return the window of all slices (N, 1, h, w) of some slabs, and their labels (N, h, w)."""
+        values, labels = (torch.cat([getattr(slab, name) for slab in slabs]) for name in ("values", "labels"))
+        return self.window.of(values)[:, None], self.window.of(labels)
+
+    def blocks(self, slabs: Sequence[SlabTensors]) -> tuple[Tensor, Tensor]:
+        """Return the window of whole slabs (N, 1, D, h, w), and their labels (N, D, h, w)."""
+        values, labels = (torch.stack([getattr(slab, name) for slab in slabs]) for name in ("values", "labels"))
+        return self.window.of(values)[:, None], self.window.of(labels)
 
 
 def read(name: str, folder: Path | None, moved: int = 0) -> SlabData:
@@ -60,31 +89,34 @@ def read(name: str, folder: Path | None, moved: int = 0) -> SlabData:
     packaged = PACKAGED[name]
     volume = packaged.read(folder)
     low, high = float(volume.values.min()), float(volume.values.max())
-    classes = 1 + packaged.structures
+    scaled = LabelledVolume((volume.values - low) / max(high - low, 1e-12), volume.labels, volume.spacing)
+    classes, axis = 1 + packaged.structures, packaged.slabs.axis
     parts: dict[Part, list[SlabTensors]] = {"train": [], "val": [], "test": []}
-    for slab in packaged.slabs.cut(volume.values.shape[packaged.slabs.axis], moved):
-        part = volume.slab(packaged.slabs.axis, slab)
-        scaled = (part.values - low) / max(high - low, 1e-12)
-        title = f"slices {slab.start} to {slab.stop - 1}"
-        parts[slab.part].append(_tensors(title, LabelledVolume(scaled, part.labels, part.spacing), classes))
-    return SlabData(parts, classes)
+    for slab in packaged.slabs.cut(volume.values.shape[axis], moved):
+        parts[slab.part].append(_tensors(slab, scaled.slab(axis, slab), classes))
+    return SlabData(parts, classes, _window(torch.cat([slab.labels for slab in parts["train"]])))
 
 
-def _tensors(name: str, slab: LabelledVolume, classes: int) -> SlabTensors:
+def _tensors(place: Slab, slab: LabelledVolume, classes: int) -> SlabTensors:
     values = F.avg_pool2d(torch.from_numpy(np.ascontiguousarray(slab.values)).float()[:, None], 2)[:, 0]
     labels = torch.from_numpy(np.ascontiguousarray(slab.labels)).long()
     shares = F.avg_pool2d(F.one_hot(labels, classes).permute(0, 3, 1, 2).float(), 2)
-    spacing = None if slab.spacing is None else (slab.spacing[0], 2 * slab.spacing[1], 2 * slab.spacing[2])
     height, width = values.shape[1:]
     fill = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-    return SlabTensors(name, F.pad(values, fill), F.pad(shares.argmax(1), fill), spacing, (height, width))
+    spacing = None if slab.spacing is None else (slab.spacing[0], 2 * slab.spacing[1], 2 * slab.spacing[2])
+    name = f"slices {place.start} to {place.stop - 1}"
+    return SlabTensors(name, F.pad(values, fill), F.pad(shares.argmax(1), fill), spacing)
 
 
-def slices(slabs: Sequence[SlabTensors]) -> tuple[Tensor, Tensor]:
-    """Return all slices (N, 1, H, W) of some slabs and their labels (N, H, W)."""
-    return torch.cat([slab.values for slab in slabs])[:, None], torch.cat([slab.labels for slab in slabs])
-
-
-def blocks(slabs: Sequence[SlabTensors]) -> tuple[Tensor, Tensor]:
-    """Return whole slabs (N, 1, D, H, W) and their labels (N, D, H, W)."""
-    return torch.stack([slab.values for slab in slabs])[:, None], torch.stack([slab.labels for slab in slabs])
+def _window(labels: Tensor) -> Window:
+    """Return the smallest window of slices (N, H, W) with sides that are multiples of 32 that holds all structures."""
+    sides = []
+    for axis in (1, 2):
+        found = (labels > 0).any(dim=0).any(dim=2 - axis).nonzero()[:, 0]
+        whole = labels.shape[axis]
+        least = int(found[-1] - found[0]) + 1 + 2 * MARGIN if len(found) else whole
+        side = min(whole, -(-least // MULTIPLE) * MULTIPLE)
+        middle = int(found[-1] + found[0] + 1) // 2 if len(found) else whole // 2
+        start = min(max(0, middle - side // 2), whole - side)
+        sides += [start, start + side]
+    return Window(*sides)
