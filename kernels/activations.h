@@ -48,20 +48,9 @@ inline Vec<double> log1p_fraction(Vec<double> x) {
 }
 
 template <typename T>
-inline Vec<T> magnitude(Vec<T> x) {
-  return x < 0 ? -x : x;
-}
-
-// 1 / (1 + exp(-x)), given exp(-|x|).
-template <typename T>
-inline Vec<T> sigmoid(Vec<T> x, Vec<T> bell) {
-  const Vec<T> part = T(1) / (bell + T(1));
-  return x < 0 ? bell * part : part;
-}
-
-template <typename T>
 inline Vec<T> sigmoid(Vec<T> x) {
-  return sigmoid<T>(x, exp_nonpositive(-magnitude<T>(x)));
+  constexpr T log2e = T(1.44269504088896340736);
+  return T(1) / (exp2(x * -log2e) + T(1));
 }
 
 // As in PyTorch, softplus is x itself above 20, with a slope of 1.
@@ -69,7 +58,7 @@ constexpr int kLinearSoftplus = 20;
 
 template <typename T>
 inline Vec<T> softplus(Vec<T> x) {
-  const Vec<T> bell = exp_nonpositive(-magnitude<T>(x));
+  const Vec<T> bell = exp_nonpositive(x > 0 ? -x : x);
   const Vec<T> positive = x > 0 ? x : Vec<T>{};
   return x > kLinearSoftplus ? x : positive + log1p_fraction(bell);
 }

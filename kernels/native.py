@@ -93,11 +93,20 @@ def shared(args: Iterable[object]) -> list[Any]:
     return [share(arg) if arg is not None else None for arg in args if isinstance(arg, Tensor) or arg is None]
 
 
-def like(found: Tensor | None, argument: Tensor | None) -> Tensor | None:
-    """Return a gradient in the dtype and strides of its argument, which may be itself; None if either is None."""
-    if found is None or argument is None:
-        return None
+def like(found: Tensor, argument: Tensor) -> Tensor:
+    """Return a result in the dtype and strides of an argument: itself, without a copy, where it has them."""
     wanted = torch.empty_like(argument, device="meta")
     if found.dtype == wanted.dtype and found.stride() == wanted.stride():
         return found
     return torch.empty_like(argument).copy_(found)
+
+
+def gradients(found: Iterable[Tensor | None], args: Iterable[object], needs: Iterable[bool]) -> list[Tensor | None]:
+    """Return the gradients of an operator's tensors, which come first among its arguments, in their dtypes and strides.
+
+    It is None where ``needs`` is False or there is no such tensor.
+    """
+    return [
+        like(each, arg) if need and each is not None and isinstance(arg, Tensor) else None
+        for each, arg, need in zip(found, args, needs, strict=False)
+    ]

@@ -70,6 +70,33 @@ void convolve(const Filter<T>& filter, const simd::Strip<const T>& from, const s
   }
 }
 
+// The same along a row with unit steps, where vectors are of positions.
+template <typename T, int Width>
+void convolve_row(const T* weight, std::ptrdiff_t tap, T bias, const T* from, T* to, int positions, bool silu) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> taps[Width];
+  for (int k = 0; k < Width; ++k) taps[k] = Vec<T>{} + weight[k * tap];
+  for (int start = 0; start < positions; start += lanes) {
+    const int length = std::min(lanes, positions - start), history = std::min(Width - 1, start);
+    const bool whole = length == lanes && history == Width - 1;
+    T row[Width - 1 + lanes], out[lanes];
+    if (!whole) {
+      std::fill_n(row, Width - 1 + lanes, T(0));
+      std::copy_n(from + start - history, history + length, row + Width - 1 - history);
+    }
+    const T* const first = whole ? from + start - history : row;
+    Vec<T> sum = Vec<T>{} + bias;
+    for (int k = 0; k < Width; ++k) sum += taps[k] * load(first + k);
+    sum = silu ? simd::silu<T>(sum) : sum;
+    if (length == lanes) {
+      store(to + start, sum);
+    } else {
+      store(out, sum);
+      std::copy_n(out, length, to + start);
+    }
+  }
+}
+
 // From the last tile to the first: the gradient before SiLU of the rows after a tile is carried along.
 template <typename T, int Width>
 void pull(const Filter<T>& filter, const simd::Strip<const T>& grad, const simd::Strip<const T>& x,
@@ -108,8 +135,19 @@ void forward(const Array<const T>& x, const Array<const T>& weight, const Option
   const int channels = x.shape(1), vectors = (channels + kLanes<T> - 1) / kLanes<T>;
   parallel::run(static_cast<int>(x.shape(0)) * vectors, threads, [&](int task, int) {
     const Part part(task, vectors, channels, kLanes<T>);
+    const simd::Strip<const T> from = part.strip(x);
+    const simd::Strip<T> to = part.strip(out);
     simd::with_constant<kWidest>(weight.shape(1), [&](auto width) {
-      convolve<T, width>({weight, bias, part}, part.strip(x), part.strip(out), x.shape(2), silu);
+      if (from.position != 1 || to.position != 1) {
+        convolve<T, width>({weight, bias, part}, from, to, x.shape(2), silu);
+        return;
+      }
+      for (int c = 0; c < part.count; ++c) {
+        const T* const taps = weight.data() + (part.first + c) * weight.stride(0);
+        const T shift = bias ? bias->data()[(part.first + c) * bias->stride(0)] : T(0);
+        convolve_row<T, width>(taps, weight.stride(1), shift, from.data + c * from.channel, to.data + c * to.channel,
+                               x.shape(2), silu);
+      }
     });
   });
 }

@@ -31,4 +31,4 @@ def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence
         shared, *native.shared(args), grad_x, grad_weight, grad_bias, args.silu, native.threads()
     )
     found = (grad_x, grad_weight.sum(0), grad_bias.sum(0))
-    return [native.like(each, arg) if need else None for each, arg, need in zip(found, args, needs, strict=False)]
+    return native.gradients(found, args, needs)

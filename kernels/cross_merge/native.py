@@ -21,4 +21,4 @@ def forward(args: Arguments) -> Tensor:
 
 def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Return the gradient of y: the cross-scan of the map's gradient."""
-    return [native.like(scan(grad, args.scans, args.channels_last), args.y)]
+    return native.gradients([scan(grad, args.scans, args.channels_last)], args, needs)

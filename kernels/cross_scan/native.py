@@ -49,4 +49,4 @@ def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence
     """Return the gradient of x: the cross-merge of the sequences' gradients."""
     x, scans, channels_last = args
     height, width = x.shape[1:3] if channels_last else x.shape[2:]
-    return [native.like(merge(grad, height, width, scans, channels_last), x)]
+    return native.gradients([merge(grad, height, width, scans, channels_last)], args, needs)

@@ -16,9 +16,13 @@ __all__ = ["backward", "forward", "parts", "refuses", "unavailable"]
 _PARTS = 16
 
 
-def parts(groups: int, channels: int) -> int:
-    """Return into how many parts to cut the channels of each group, so that there is work for every thread."""
-    return min(-(-channels // 16), -(-_PARTS // max(groups, 1)))
+def parts(groups: int, channels: int, states: int) -> int:
+    """Return into how many parts to cut the channels of each group in the backward pass, at least 1.
+
+    There should be work for every thread, but each part has gradients of B and C of its own, which take as much memory
+    as ``2 * states`` channels.
+    """
+    return min(-(-channels // 16), -(-_PARTS // max(groups, 1)), max(2, channels // (2 * states)))
 
 
 def _shared(args: Arguments) -> tuple[list[Tensor | None], Tensor | None]:
@@ -54,7 +58,7 @@ def backward(
     of_u, of_delta, of_z = (t if t is None else torch.empty_like(t, dtype=dtype) for t in (u, args.delta, args.z))
     of_A = u.new_empty(batch, *A.shape, dtype=dtype)
     of_D, of_bias, of_initial = of_A.new_empty(batch, len(A)), of_A.new_empty(batch, len(A)), torch.empty_like(of_A)
-    splits = parts(batch * groups, len(A) // groups)
+    splits = parts(batch * groups, len(A) // groups, A.shape[1])
     of_B, of_C = of_A.new_zeros(splits, *B.shape), of_A.new_zeros(splits, *B.shape)
     into = [t if t is None else t.unflatten(1, (groups, -1)) for t in (of_u, of_delta, of_z)]
     native.module().selective_scan_backward(
@@ -63,4 +67,4 @@ def backward(
     )  # fmt: skip
     sums = (each.sum(0) for each in (of_A, of_B, of_C, of_D))
     found = [of_u, of_delta, *sums, of_z, of_bias.sum(0), of_initial]
-    return [native.like(each, arg) if need else None for each, arg, need in zip(found, args, needs, strict=False)]
+    return native.gradients(found, args, needs)

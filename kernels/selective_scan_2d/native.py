@@ -19,8 +19,8 @@ __all__ = ["backward", "forward", "refuses", "unavailable"]
 def _shared(args: Arguments) -> list[Tensor | None]:
     """Return the tensors in the dtype of the state, with one axis for the positions of maps."""
     dtype = state_dtype(args.u.dtype)
-    u, delta, A, B, C, D, bias = (t if t is None else t.detach().to(dtype) for t in args[:7])
-    u, delta, B, C = (maps.flatten(-2) for maps in (u, delta, B, C))
+    u, delta, B, C = (maps.detach().to(dtype).flatten(-2) for maps in (args.u, args.delta, args.B, args.C))
+    A, D, bias = (t if t is None else t.detach().to(dtype) for t in (args.A, args.D, args.delta_bias))
     return [u, delta, A, B, C, D, bias]
 
 
@@ -52,10 +52,10 @@ def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence
     of_u, of_delta = _room(u, dtype), _room(delta, dtype)
     of_A = of_u.new_empty(batch, *A.shape)
     of_D, of_bias = of_u.new_empty(batch, channels), of_u.new_empty(batch, channels)
-    of_B, of_C = of_u.new_zeros(2, parts(batch, u.shape[1]), *B.shape)
+    of_B, of_C = of_u.new_zeros(2, parts(batch, u.shape[1], A.shape[1]), *B.shape)
     native.module().selective_scan_2d_backward(
         grad.detach().to(dtype).flatten(2), *_shared(args), saved[-1], of_u.flatten(2), of_delta.flatten(3), of_A,
         of_B.flatten(-2), of_C.flatten(-2), of_D, of_bias, *_settings(args),
     )  # fmt: skip
     found = (of_u, of_delta, *(each.sum(0) for each in (of_A, of_B, of_C, of_D, of_bias)))
-    return [native.like(each, arg) if need else None for each, arg, need in zip(found, args, needs, strict=False)]
+    return native.gradients(found, args, needs)

@@ -41,4 +41,5 @@ def selective_scan_2d(args: Arguments) -> Tensor:
     out, _ = scan.selective_scan(
         scan.Arguments(sequences, delta.flatten(1, 2), A, B, C, D, None, delta_bias, None, delta_softplus)
     )
-    return merged(out.unflatten(1, (4, -1)), *u.shape[2:], scans).to(u.dtype)
+    height, width = u.shape[2:]
+    return merged(out.unflatten(1, (4, -1)), height, width, scans).to(u.dtype)
