@@ -152,6 +152,7 @@ class Variant(PaperSection):
             ``none`` if there were none. Empty if no source says.
         token_labels: whether its training used labels of positions beside those of pictures; None if no source says.
         distilled: whether it learned from a teacher's outputs; None if no source says.
+        multiple: the sides of every input that it can take are multiples of it.
     """
 
     name: Name
@@ -166,6 +167,7 @@ class Variant(PaperSection):
     pretraining: str = ""
     token_labels: bool | None = None
     distilled: bool | None = None
+    multiple: int = Field(default=1, ge=1)
     note: str = ""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from claimbench.bench import tasks
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.core.records import Settings
+from claimbench.bench.core.records import Settings, resize
 from claimbench.bench.core.text import split
 from claimbench.bench.machine import devices
 from claimbench.bench.measure import METRICS
@@ -177,6 +177,7 @@ def resolve(request: RunRequest, listener: Listener = SILENT) -> Resolved:
     for needed in dict.fromkeys(paper.task_of(v) for paper, found in chosen for v in found if v in paper.networks):
         problems.catch(tasks.get(needed).require, None)
     problems.catch(lambda: _check_multi_scale(request, metrics, chosen), None)
+    problems.catch(lambda: _check_sizes(size, chosen), None)
     weights = problems.catch(lambda: _check_weights(request.weights, chosen), "random")
     problems.raise_any()
     return Resolved(
@@ -203,6 +204,19 @@ def resolve(request: RunRequest, listener: Listener = SILENT) -> Resolved:
         against=against,
         weights=_weights(request, chosen, listener),
     )
+
+
+def _check_sizes(asked: tuple[int, ...], chosen: Sequence[tuple[Paper, tuple[Variant, ...]]]) -> None:
+    """Check that the networks can take the sides that were asked for.
+
+    Raises:
+        UserError: one cannot; names the first.
+    """
+    for variant in (variant for _, variants in chosen for variant in variants):
+        sides = resize(variant.input.sample_shape(), asked)[1:]
+        if any(side % variant.multiple for side in sides):
+            size = "x".join(map(str, sides))
+            raise UserError(f"{variant.name} takes multiples of {variant.multiple} px only, not {size}")
 
 
 def _papers(request: RunRequest, problems: _Problems) -> list[Paper]:

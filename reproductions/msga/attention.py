@@ -28,8 +28,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if v.device.type == "cpu" and not is_counted(v):
         pad = (0, v.shape[-1] - q.shape[-1])
         q, k, v = F.pad(q, pad), F.pad(k, pad), v.contiguous()
-    heads = (each.unsqueeze(1) for each in (q, k, v))
-    return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+    q, k, v = (each.unsqueeze(1) for each in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)
 
 
 class PositionAttention(nn.Module):
@@ -74,14 +74,16 @@ class Layers(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the last layer makes of ``x``."""
-        layers = list(self)
-        while layers:
-            layer = layers.pop(0)
-            if isinstance(layer, nn.Conv2d) and layers and isinstance(layers[0], nn.BatchNorm2d):
-                x = conv_norm(x, layer, layers.pop(0))
+        before: nn.Conv2d | None = None
+        for layer in self:
+            if before is not None:
+                x = conv_norm(x, before, layer) if isinstance(layer, nn.BatchNorm2d) else layer(before(x))
+                before = None
+            elif isinstance(layer, nn.Conv2d):
+                before = layer
             else:
                 x = layer(x)
-        return x
+        return x if before is None else before(x)
 
 
 class AttentionLayer(Layers):

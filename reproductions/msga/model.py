@@ -128,7 +128,7 @@ class MultiScaleAttention(nn.Module):
             self.refined = nn.ModuleList([_heads(dim, classes)])
         self.unused = _unused(dim) if config.get("unused", False) else None
         self.apply(_start)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the map of each scale, the finest first, and the fused map, all (B, dim, H / 4, W / 4)."""
@@ -168,7 +168,8 @@ class MultiScaleAttention(nn.Module):
         if self.training:
             return self.supervised(x)
         refined = self.refine(*self.features(x))[-1]
-        logits = [head(each) for head, each in zip(self.refined[-1], refined, strict=True)]
+        heads: Any = self.refined[-1]
+        logits = [head(each) for head, each in zip(heads, refined, strict=True)]
         # Resizing is linear: the mean of the resized maps is the resized mean.
         return _resized(torch.stack(logits).mean(0), x.shape[2:])
 
@@ -180,11 +181,12 @@ class MultiScaleAttention(nn.Module):
         """
         maps, fused = self.features(x)
         guides: list[list[Guide]] = []
-        groups = [(self.auxiliary, maps), *zip(self.refined, self.refine(maps, fused, guides), strict=True)]
+        groups: list[tuple[Any, list[Tensor]]] = [(self.auxiliary, maps)]
+        groups += zip(self.refined, self.refine(maps, fused, guides), strict=True)
         logits = [
             _resized(head(each), x.shape[2:])
             for heads, group in groups
-            for head, each in zip(heads, group, strict=True)  # type: ignore[call-overload]
+            for head, each in zip(heads, group, strict=True)
         ]
         guides = [guided for step in guides if (guided := [each for each in step if each])]
         kinds = ("inputs", "latents", "reconstructions")

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from claimbench.reproductions.msga.losses import losses, pairs
+from claimbench.reproductions.msga.losses import GUIDE, RECONSTRUCTION, losses, pairs
 from claimbench.reproductions.msga.model import build
 
 DIM = 8
@@ -36,10 +36,9 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
 }
 """The ladder of Table 1, the steps of Table 2, and the network without one of its losses."""
 
-WITHOUT: Mapping[str, Mapping[str, float]] = {
-    "no_guide_loss": {"guide_weight": 0.0},
-    "no_reconstruction_loss": {"reconstruction_weight": 0.0},
-}
+LOSSES = {"guide": GUIDE, "reconstruction": RECONSTRUCTION}
+"""The further losses and their weights."""
+
 U_NETS = ("unet", "attention_unet")
 ARMS = (*NETWORKS, *U_NETS)
 
@@ -58,7 +57,8 @@ def loss(arm: str, output: Any, labels: Tensor, weights: Tensor | None = None) -
     """
     if arm in U_NETS:
         return F.cross_entropy(output, labels, weights)
-    return losses(output["logits"], labels, *pairs(output), class_weights=weights, **WITHOUT.get(arm, {}))["total"]
+    guide, reconstruction = (0.0 if arm == f"no_{name}_loss" else weight for name, weight in LOSSES.items())
+    return losses(output["logits"], labels, *pairs(output), guide, reconstruction, weights)["total"]
 
 
 @cache

@@ -119,7 +119,7 @@ def _check_spacing(path: Path, header: Any) -> None:
     """
     import nibabel
 
-    with nibabel.openers.Opener(path) as file:
+    with nibabel.openers.Opener(str(path)) as file:
         raw = header.from_fileobj(file, check=False)
     sizes = np.asarray(raw["pixdim"][1:4], np.float64)
     if not (np.isfinite(sizes) & (sizes > 0)).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class StructureScores:
         scans: by scan, the measures of each structure.
     """
 
-    scans: list[Sequence[Measured]] = field(default_factory=list)
+    scans: Sequence[Sequence[Measured]] = ()
 
     def over_structures(self, measure: str) -> MeanAndSpread:
         """Return a measure of whole scans."""

@@ -186,6 +186,10 @@ def test_the_goldens_of_this_repository_are_planned_for_parity():
         ({"batch": ["-1"]}, ["batch '-1'"]),
         ({"input_size": ["0"]}, ["input size '0'"]),
         ({"input_size": ["1x2x3"]}, ["not 3 numbers"]),
+        (
+            {"papers": ["msga"], "variants": ["ms_dual_guided"], "input_size": ["64x100"]},
+            ["ms_dual_guided takes multiples of 32 px only, not 64x100"],
+        ),
         ({"weights": "nowhere.pth"}, ["weights file nowhere.pth does not exist"]),
         ({"weights": __file__}, ["a weights file fits one variant"]),
         ({"weights": "official"}, ["no official weights of fake/fake_s are published"]),

@@ -38,7 +38,7 @@ TAKEN = ("variant", "dataset", "data", "out", "resume", "epochs", "lr", "batch",
 
 
 @dataclass(frozen=True)
-class SegmentersPlan:
+class SegmenterStudy:
     """What a request asks for: the networks, their seeds, the training that they share, and where its results go."""
 
     paper: str
@@ -82,7 +82,7 @@ def train(request: TrainRequest) -> int:
     return 0
 
 
-def resolve(request: TrainRequest) -> SegmentersPlan:
+def resolve(request: TrainRequest) -> SegmenterStudy:
     """Return the study that a request asks for.
 
     Raises:
@@ -108,7 +108,7 @@ def resolve(request: TrainRequest) -> SegmentersPlan:
         lr=request.lr or recipe.lr,
     )
     seeds = request.seeds or ((request.seed,) if request.seed else SEEDS)
-    return SegmentersPlan(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
+    return SegmenterStudy(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
 
 
 def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
@@ -122,20 +122,20 @@ def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
     if find_spec(module) is None:
         raise UserError(f"{paper} has no small networks to train for medical segmentation")
     library = import_module(module)
-    loss_of = getattr(library, "loss", None)
+    volumes = getattr(library, "VOLUMES", ())
     return tuple(
         SmallSegmenter(
             name,
             partial(library.network, name),
-            F.cross_entropy if loss_of is None else partial(loss_of, name),
-            name in getattr(library, "VOLUMES", ()),
+            partial(library.loss, name) if hasattr(library, "loss") else F.cross_entropy,
+            name in volumes,
         )
         for name in library.ARMS
     )
 
 
 def _outcome(
-    plan: SegmentersPlan,
+    plan: SegmenterStudy,
     arm: SmallSegmenter,
     seed: int,
     data: SlabData,
@@ -155,16 +155,16 @@ def _outcome(
     return found
 
 
-def _print_plan(plan: SegmentersPlan, data: SlabData, as_json: bool) -> None:
+def _print_plan(plan: SegmenterStudy, data: SlabData, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "paper": plan.paper,
         "networks": [arm.name for arm in plan.arms],
         "dataset": plan.dataset,
         "recipe": plan.recipe.to_json(),
         "seeds": list(plan.seeds),
-        **{part: [slab.name for slab in slabs] for part, slabs in data.parts.items()},
         "folder": str(plan.folder),
     }
+    facts |= {part: [slab.name for slab in slabs] for part, slabs in data.parts.items()}
     if as_json:
         print_json(facts)
         return
@@ -172,7 +172,7 @@ def _print_plan(plan: SegmentersPlan, data: SlabData, as_json: bool) -> None:
         print(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
 
 
-def _print_end(plan: SegmentersPlan, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _print_end(plan: SegmenterStudy, outcomes: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json({"outcomes": outcomes, "commit": environment.commit()})
         return

@@ -139,8 +139,8 @@ def _found(
         scores = scores[0] if isinstance(scores, tuple | list) else scores
         prediction = torch.zeros_like(slab.labels)
         data.window.of(prediction).copy_(scores.argmax(1).view_as(data.window.of(prediction)))
-        classes = (each.numpy().astype("uint8") for each in (prediction, slab.labels))
-        found[slab.name] = measured(*classes, data.classes - 1, slab.spacing)
+        classes, truth = (each.numpy().astype("uint8") for each in (prediction, slab.labels))
+        found[slab.name] = measured(classes, truth, data.classes - 1, slab.spacing)
     return found
 
 
