@@ -85,7 +85,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     batch = TRAINING_BATCH if training else 1
     note = None
     if follows:
-        counted, note = _mean(model, subject, job)
+        batch = _pictures(job)
+        counted, note = _of_inputs(model, subject, job)
     else:
         counted = count(model, subject.sample(batch), training=training)
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
@@ -130,25 +131,25 @@ def _pictures(job: Job) -> int:
     return QUICK_PICTURES if job.settings.quick else PICTURES
 
 
-def _mean(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]:
-    """Return the mean count over several inputs, and a sentence on its spread."""
+def _of_inputs(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]:
+    """Return the count of several inputs together, and a phrase on their mean and spread."""
     model.train(False)
     generator = torch.Generator().manual_seed(SEED)
     inputs = [_tensors(one) for one in subject.make_inputs(1, _pictures(job), generator)]
     floats = [tuple(t.float() if t.is_floating_point() else t for t in one) for one in inputs]
     each = [_count_on("cpu", model, one, training=False) for one in floats]
     macs = [one.flops / 2e9 for one in each]
-    number = len(each)
-    shares = {
-        kind: {name: _whole(sum(getattr(one, kind).get(name, 0) for one in each) / number) for name in names}
-        for kind, names in (("by_operator", each[0].by_operator), ("by_module", each[0].by_module))
-    }
+    by_operator, by_module = Counter[str](), Counter[str]()
+    for one in each:
+        by_operator.update(one.by_operator)
+        by_module.update(one.by_module)
     weights = "random weights" if job.settings.weights == "random" else f"the weights {job.settings.weights}"
     note = (
-        f"follows from the values of the input: {number} inputs of random numbers, {weights}: mean {fmean(macs):.4g} "
-        f"G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
+        f"follows from the values of the input: {len(each)} inputs of random numbers, {weights}: mean "
+        f"{fmean(macs):.4g} G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
     )
-    return replace(each[0], flops=_whole(fmean(one.flops for one in each)), **shares), note
+    total = sum(one.flops for one in each)
+    return replace(each[0], flops=total, by_operator=dict(by_operator), by_module=dict(by_module)), note
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:
