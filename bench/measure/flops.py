@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
@@ -60,9 +60,9 @@ class FlopCount:
         published: the counts that papers print of some operators beside multiply-adds, by operator.
     """
 
-    flops: float
-    by_operator: Mapping[str, float]
-    by_module: Mapping[str, float]
+    flops: int
+    by_operator: dict[str, int]
+    by_module: dict[str, int]
     free: dict[str, int]
     dense_masks: int
     device: str
@@ -92,11 +92,12 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     batch = TRAINING_BATCH if training else 1
     note = None
     if follows:
-        counted, note = _mean(model, subject, job)
+        batch = _pictures(job)
+        counted, note = _of_inputs(model, subject, job)
     else:
         counted = count(model, subject.sample(batch), training=training)
     if isinstance(opinion, fvcore_count.FvcoreCount):
-        opinion = opinion.beside(counted.published, {n: int(counted.by_operator[n]) // 2 for n in counted.published})
+        opinion = opinion.beside(counted.published, {n: counted.by_operator[n] // 2 for n in counted.published})
     macs, flops = _whole(counted.flops / 2 / batch), _whole(counted.flops / batch)
     masked = f"{counted.dense_masks} attention calls with a mask or bias tensor are counted as if nothing was masked"
     note = note or (masked if counted.dense_masks else None)
@@ -142,31 +143,25 @@ def _pictures(job: Job) -> int:
     return QUICK_PICTURES if job.settings.quick else PICTURES
 
 
-def _mean(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]:
-    """Return the mean count over several inputs, and a sentence on its spread."""
+def _of_inputs(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount, str]:
+    """Return the count of several inputs together, and a phrase on their mean and spread."""
     model.train(False)
     generator = torch.Generator().manual_seed(SEED)
     inputs = [_tensors(one) for one in subject.make_inputs(1, _pictures(job), generator)]
     floats = [tuple(t.float() if t.is_floating_point() else t for t in one) for one in inputs]
     each = [_count_on("cpu", model, one, training=False) for one in floats]
     macs = [one.flops / 2e9 for one in each]
-    number = len(each)
-    shares = {
-        kind: {name: _whole(sum(getattr(one, kind).get(name, 0) for one in each) / number) for name in names}
-        for kind, names in (("by_operator", each[0].by_operator), ("by_module", each[0].by_module))
-    }
+    by_operator, by_module = Counter[str](), Counter[str]()
+    for one in each:
+        by_operator.update(one.by_operator)
+        by_module.update(one.by_module)
     weights = "random weights" if job.settings.weights == "random" else f"the weights {job.settings.weights}"
     note = (
-        f"follows from the values of the input: {number} inputs of random numbers, {weights}: mean {fmean(macs):.4g} "
-        f"G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
+        f"follows from the values of the input: {len(each)} inputs of random numbers, {weights}: mean "
+        f"{fmean(macs):.4g} G, standard deviation {pstdev(macs):.2g} G, least {min(macs):.4g} G, most {max(macs):.4g} G"
     )
-    mean = replace(
-        each[0],
-        flops=_whole(fmean(one.flops for one in each)),
-        by_operator=shares["by_operator"],
-        by_module=shares["by_module"],
-    )
-    return mean, note
+    total = sum(one.flops for one in each)
+    return replace(each[0], flops=total, by_operator=dict(by_operator), by_module=dict(by_module)), note
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:

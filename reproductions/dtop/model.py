@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -138,7 +139,7 @@ def _alive(rows: Tensor, packing: Packing) -> Tensor:
     """Return which tokens (B, N) are alive."""
     if packing.alive is not None:
         return packing.alive
-    return rows.new_ones(packing.batch, packing.count, dtype=bool)
+    return rows.new_ones(packing.batch, packing.count, dtype=torch.bool)
 
 
 class Plain(nn.Module):

@@ -80,8 +80,7 @@ def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     scores at their own size.
     """
     if isinstance(model, Plain):
-        scores = model.run(x)
-        return {"logits": scores[len(model.auxiliary)]}
+        return {"logits": model.run(x)[len(model.auxiliary)]}
     assert isinstance(model, DToP)
     trace = model.run(x, every_head=True)
     *auxiliary, last = (trace.predictions[number] for number in range(len(model.positions)))

@@ -20,7 +20,7 @@ _PAIRWISE = ("bmm", "baddbmm", "scaled_dot_product")
 def macs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tally, Tally | None]:
     """Return the multiply-adds of a forward pass, and those without its classifier if it has one."""
     counted = flops.count(copy.deepcopy(model), inputs)
-    shares = {_plain(name): int(value) // 2 for name, value in counted.by_operator.items()}
+    shares = {_plain(name): value // 2 for name, value in counted.by_operator.items()}
     head = sum(value for name, value in counted.by_module.items() if name in HEADS)
     return Tally(counted.flops / 2, shares), Tally((counted.flops - head) / 2) if head else None
 
