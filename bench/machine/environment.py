@@ -82,7 +82,7 @@ def device_name(device: str = "cpu") -> str:
     if device.startswith("cuda"):
         gpu = nvml.open_gpu(device)
         return _slug("nvidia gpu" if isinstance(gpu, str) else gpu.name())
-    return _cpu_name(_cpu_model(), _cores())
+    return _cpu_name(_cpu_model(), cores())
 
 
 def name_of(environment: Mapping[str, Any]) -> str:
@@ -142,7 +142,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return the number of logical processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -168,7 +168,7 @@ def _cpu() -> dict[str, Any]:
         "model": _cpu_model(),
         "architecture": platform.machine(),
         "logical_cores": os.cpu_count(),
-        "usable_cores": _cores(),
+        "usable_cores": cores(),
         "level": cpu_level(),
     }
 

@@ -15,12 +15,18 @@ WORKER = "claimbench.bench.run.worker"
 """The module that runs jobs."""
 
 
+def start(jobs: Sequence[Job]) -> Process:
+    """Start a process that runs the jobs, one after the other, and keeps their rows until :func:`run_jobs` asks."""
+    return Process(WORKER, [job.to_json() for job in jobs])
+
+
 def run_jobs(
     jobs: Sequence[Job],
     timeout: float,
     stop: Stop | None = None,
     waiting: Callable[[], None] | None = None,
     listener: Listener = SILENT,
+    process: Process | None = None,
 ) -> Generator[tuple[Job, list[Measurement]], None, None]:
     """Run ``jobs`` one after the other in one process, and yield each with its rows as soon as they are there.
 
@@ -32,13 +38,14 @@ def run_jobs(
         stop: watched while waiting.
         waiting: called every second while waiting.
         listener: told how far the job at work is.
+        process: that :func:`start` started for these jobs; None to start one.
 
     Raises:
         Interrupted: a signal asked to stop; the process is gone.
     """
     left = list(jobs)
     while left:
-        process = Process(WORKER, [job.to_json() for job in left])
+        process = process or start(left)
         try:
             while left:
                 reason = ""
@@ -56,3 +63,4 @@ def run_jobs(
                 yield job, rows
         finally:
             process.close()
+            process = None

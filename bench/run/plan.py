@@ -58,12 +58,12 @@ class _PlannedSubject:
 def plan(request: Resolved) -> list[Job]:
     """Return the jobs in the order in which they run.
 
-    First what needs no clock, subject by subject; then the times, round by round, each round in a random order of its
-    own drawn from the seed, so that no subject is always measured when the machine is warm, or busy; then memory,
-    energy and scores.
+    First what needs no clock, subject by subject, and what only says that it has no data; then the times, round by
+    round, each round in a random order of its own drawn from the seed, so that no subject is always measured when the
+    machine is warm, or busy; then memory, energy and scores.
     """
     subjects = list(_subjects(request))
-    jobs = [job for subject in subjects for job in _counted(subject, request)]
+    jobs = [job for subject in subjects for job in (*_counted(subject, request), *_scores(subject, request, False))]
     together = processes(job for subject in subjects for job in _timed(subject, request))
     rounds = request.asked.rounds or (1 if request.asked.quick else ROUNDS)
     shuffle = random.Random(request.asked.seed)
@@ -71,7 +71,7 @@ def plan(request: Resolved) -> list[Job]:
         shuffle.shuffle(together)
         for group in together:
             jobs += [replace(job, round=number) for job in shuffle.sample(group, len(group))]
-    return jobs + [job for subject in subjects for job in _once(subject, request)]
+    return jobs + [job for subject in subjects for job in (*_once(subject, request), *_scores(subject, request, True))]
 
 
 def processes(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -87,8 +87,7 @@ def processes(jobs: Iterable[Job]) -> list[list[Job]]:
 
 def _process_of(job: Job) -> tuple[object, ...] | None:
     """Return a key that is equal for jobs that may share a process; None for a job that needs its own."""
-    untimed = is_counted(job) or (job.metric == "accuracy" and job.options.data is None)
-    if untimed or (job.metric == "energy" and job.settings.device == "cpu"):
+    if is_untimed(job) or (job.metric == "energy" and job.settings.device == "cpu"):
         return (job.paper, job.subject)
     if job.metric in REPEATED and job.settings.mode == "eager":
         # torch.compile would treat a second batch size as a dynamic one, and a CUDA graph keeps its memory.
@@ -139,9 +138,9 @@ def _baselines(request: Resolved) -> list[str]:
     return list(dict.fromkeys(b.timm for b in named if b.default and b.timm))
 
 
-def is_counted(job: Job) -> bool:
-    """Whether a job gives its figure without a clock and without data: counts, and equality to the official code."""
-    return job.metric in (*STATIC, "parity")
+def is_untimed(job: Job) -> bool:
+    """Whether a job needs no clock and no data: counts, equality to the official code, and a score without its data."""
+    return job.metric in (*STATIC, "parity") or (job.metric == "accuracy" and job.options.data is None)
 
 
 def _counted(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
@@ -163,7 +162,12 @@ def _once(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
     for metric in ("energy", "memory"):
         if metric in request.metrics and subject.timed:
             yield from _jobs(subject, request, metric)
-    if "accuracy" in request.metrics and _is_scored(subject, request):
+
+
+def _scores(subject: _PlannedSubject, request: Resolved, has_data: bool) -> Iterator[Job]:
+    """Yield a subject's accuracy jobs, either if there is data for them or if there is none."""
+    options = _scored(subject, request)
+    if "accuracy" in request.metrics and _is_scored(subject, request) and (options.data is not None) == has_data:
         for settings in _settings(subject, request, None):
             settings = replace(settings, training=False)
             if not subject.paper:
@@ -171,7 +175,6 @@ def _once(subject: _PlannedSubject, request: Resolved) -> Iterator[Job]:
                 settings = replace(settings, weights=label)
             elif subject.weights_missing:  # what random weights score says nothing; the row says why there are none
                 settings = replace(settings, weights=request.settings.weights)
-            options = _scored(subject, request)
             yield Job(subject.paper, subject.name, subject.form, "accuracy", settings, options=options)
 
 

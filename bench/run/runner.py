@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from claimbench.bench.core.listener import SILENT, Listener
 from claimbench.bench.core.records import Job, Measurement, Record
-from claimbench.bench.machine.process import Interrupted, Stop
+from claimbench.bench.machine import environment
+from claimbench.bench.machine.process import Interrupted, Process, Stop
 from claimbench.bench.run.forecast import Forecast
-from claimbench.bench.run.jobs import run_jobs
-from claimbench.bench.run.plan import is_counted, processes
+from claimbench.bench.run.jobs import run_jobs, start
+from claimbench.bench.run.plan import is_untimed, processes
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.evidence import shown
 from claimbench.bench.store.history import History
@@ -36,7 +37,7 @@ def execute(
     counted: Callable[[], None] = lambda: None,
     history: History | None = None,
 ) -> None:
-    """Run what is left of a plan, one process at a time.
+    """Run what is left of a plan, one process at a time; two at once where neither needs a clock and there are cores.
 
     Args:
         plan: the plan.
@@ -54,17 +55,19 @@ def execute(
     found = _Batches(ledger.records() if finished else ())
     done = len(plan.jobs) - len(plan.left(finished))
     early = not done
-    with listener.begin("all jobs", len(plan.jobs), done=done) as whole:
+    with listener.begin("all jobs", len(plan.jobs), done=done) as whole, closing(_Ahead()) as ahead:
         work = _AtWork(whole, Forecast(plan.left(finished), history or History(())), dispatch)
-        for jobs in processes(plan.jobs):
-            if early and done and not is_counted(jobs[0]):
+        groups = [[job for job in jobs if job.key() not in finished] for jobs in processes(plan.jobs)]
+        groups = [jobs for jobs in groups if jobs]
+        for left, following in zip(groups, [*groups[1:], []], strict=False):
+            if early and done and not is_untimed(left[0]):
                 early = False
                 counted()
-            left = [job for job in jobs if job.key() not in finished]
             if stop.requested:
                 raise Interrupted
             told = [found.fix(job) if dispatch is None else dispatch.prepare(found.fix(job)) for job in left]
-            with closing(run_jobs(told, timeout_of(left, plan), stop, work.wait, work)) as answers:
+            started = ahead.take(left, following)
+            with closing(run_jobs(told, timeout_of(left, plan), stop, work.wait, work, started)) as answers:
                 for job in left:
                     with work.on(job) as part:
                         _, rows = next(answers)
@@ -75,6 +78,25 @@ def execute(
                     done += 1
                     work.forecast.end()
                     whole.at(done)
+
+
+class _Ahead:
+    """Starts the process of the next jobs while others run, where nothing of either is timed."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+
+    def take(self, jobs: list[Job], following: list[Job]) -> Process | None:
+        """Return the process that was started for ``jobs``, if any, and start that of those that follow them."""
+        process, self._process = self._process, None
+        if environment.cores() > 1 and following and all(map(is_untimed, (*jobs, *following))):
+            self._process = start(following)
+        return process
+
+    def close(self) -> None:
+        """End a process that nobody took."""
+        if self._process is not None:
+            self._process.close()
 
 
 class _AtWork(Listener):

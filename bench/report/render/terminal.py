@@ -61,6 +61,12 @@ WHY = 22
 NARROW = 96
 """On a terminal with fewer columns their widths follow the longest words instead."""
 
+STACKED = 74
+"""On a terminal with fewer columns the conditions and the reason of a row stand below it."""
+
+STACKED_WIDTHS = {"Metric": 14, "Reported": 10, "Measured": 13, "Verdict": 15}
+"""The widths of the columns there: 60 with the space between them."""
+
 SHORT = 60
 """Notes with more characters stand beneath the table, once."""
 
@@ -129,23 +135,42 @@ def _rows(report: Report, sources: Notes, notes: Notes, width: int, methods: boo
         texts = [(line.metric, line.conditions, line.reported, line.measured, line.verdict) for line, _ in lines]
         why = " ".join(["x" * (WHY // 2)] * 3)
         wide = shares([(*titles, why), *((*cells, "") for cells in texts)], width - GAP, GAP)[:-1]
+    stacked = width < STACKED
     for number, (subject, group) in enumerate(groupby(lines, key=lambda entry: entry[0].subject)):
-        found = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold underline", show_header=number == 0)
-        for (title, *_), space in zip(COLUMNS, wide, strict=True):
-            found.add_column(title, width=space, overflow="fold")
-        found.add_column("Why", overflow="fold")
+        yield Text(f"\n{subject}", style="bold cyan")
+        found = _columns(wide, number == 0, stacked)
         for line, row in group:
             source = sources.mark(row.source) if methods else ""
             reported = f"{line.reported} [{source}]" if source else line.reported
-            cells = (line.metric, line.conditions, reported, line.measured)
             verdict = Text(line.verdict, style=COLOURS.get(row.degree, COLOURS[row.verdict]))
             if methods:
                 why = "; ".join(text if len(text) <= SHORT else f"[{notes.mark(text)}]" for text in line.why)
             else:
                 why = textwrap.shorten(line.why[0], SHORT, placeholder=" …") if line.why else ""
-            found.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
-        yield Text(f"\n{subject}", style="bold cyan")
-        yield found
+            if not stacked:
+                cells = (line.metric, line.conditions, reported, line.measured)
+                found.add_row(*map(Text, cells), verdict, Text(why, style="dim"))
+                continue
+            found.add_row(Text(line.metric), Text(reported), Text(line.measured), verdict)
+            yield found
+            if said := "; ".join(filter(None, (line.conditions, why))):
+                yield Padding(Text(said, style="dim"), (0, 0, 0, 2))
+            found = _columns(wide, False, stacked)
+        if not stacked:
+            yield found
+
+
+def _columns(wide: Sequence[int], header: bool, stacked: bool) -> Table:
+    """Return a table of rows without a row; a stacked one has no columns for the conditions and the reason."""
+    found = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold underline", show_header=header)
+    for (title, *_), space in zip(COLUMNS, wide, strict=True):
+        if not stacked:
+            found.add_column(title, width=space, overflow="fold")
+        elif title in STACKED_WIDTHS:
+            found.add_column(title, width=STACKED_WIDTHS[title], overflow="fold")
+    if not stacked:
+        found.add_column("Why", overflow="fold")
+    return found
 
 
 def _table(titles: tuple[str, ...], cells: list[tuple[str, ...]], width: int) -> Table:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from claimbench.bench.core.errors import UserError, unknown
 from claimbench.bench.core.text import split
-from claimbench.bench.machine import devices
+from claimbench.bench.machine import devices, environment
 from claimbench.bench.papers import registry
 from claimbench.bench.papers.spec import Paper
 from claimbench.bench.training.study.setting import BASELINES, DATASETS, Effort
@@ -112,18 +111,14 @@ def slots(request: StudyRequest, trainings: int) -> tuple[str, ...]:
     found = places(request)
     if request.devices or found != ("cpu",):
         return found
-    return ("cpu",) * max(1, min(_cores(), trainings, _memory() // TRAINING_BYTES))
+    return ("cpu",) * max(1, min(environment.cores(), trainings, _memory() // TRAINING_BYTES))
 
 
 def threads(request: StudyRequest, slots_: Sequence[str]) -> int | None:
     """Return the threads of each training; None on a GPU."""
     if slots_[0] != "cpu":
         return None
-    return request.threads or max(1, _cores() // len(slots_))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return request.threads or max(1, environment.cores() // len(slots_))
 
 
 def _memory() -> int:

@@ -93,17 +93,24 @@ def test_an_unknown_format_suggests_a_known_one():
         render(example(), "markdwn")
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_the_terminal_table_fits_its_width(width):
     lines = render(example(), "terminal", width).splitlines()
     assert max(map(len, lines)) <= width
 
 
-@pytest.mark.parametrize("width", [100, 120])
-def test_words_of_the_table_are_not_broken_on_a_usual_terminal(width):
+@pytest.mark.parametrize("width", [60, 70, 100, 120])
+def test_words_of_the_table_are_not_broken(width):
     text = render(example(), "terminal", width)
-    for word in ("Conditions", "not measured", "within rounding", "off +2.2 %"):
+    for word in ("Reported", "not measured", "within rounding", "off +2.2 %"):
         assert word in text, word
+
+
+def test_a_narrow_terminal_has_the_conditions_below_their_row():
+    assert "Conditions" in render(example(), "terminal", 100).splitlines()[3]
+    narrow = render(example(), "terminal", 60).splitlines()
+    assert narrow[3].split() == ["Metric", "Reported", "Measured", "Verdict"]
+    assert any(line.startswith("  ") and "224x224 px" in line for line in narrow)
 
 
 def test_markup_from_outside_means_nothing_on_the_terminal():

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.machine import devices
 from claimbench.bench.papers import golden_files, registry
-from claimbench.bench.run.plan import is_counted, plan, processes
+from claimbench.bench.run.plan import is_untimed, plan, processes
 from claimbench.bench.run.request import RunRequest, resolve
 
 CPU = {"papers": ["fake"], "device": "cpu"}
@@ -33,14 +34,20 @@ def test_by_default_all_default_variants_are_counted_and_the_headline_is_timed_a
         assert "fake_m" in {job.subject for job in plan(request_of(**asked)) if job.metric == "throughput"}
 
 
-def test_counts_come_before_times_and_scores_last(request_of):
-    kinds = [
-        0 if is_counted(job) else 1 if job.metric == "throughput" else 2 if job.metric != "accuracy" else 3
-        for job in plan(request_of())
-    ]
-    assert [kind for kind in kinds if kind < 2] == sorted(kind for kind in kinds if kind < 2)
-    assert set(kinds) == {0, 1, 2, 3}
-    assert kinds[-1] == 3
+def test_a_score_without_its_data_says_so_beside_the_counts(request_of):
+    jobs = plan(request_of(metrics=["params", "throughput", "accuracy"]))
+    scores = [number for number, job in enumerate(jobs) if job.metric == "accuracy"]
+    assert scores
+    assert max(scores) < min(number for number, job in enumerate(jobs) if job.metric == "throughput")
+    assert {job.metric for job in processes(jobs)[0]} == {"params", "accuracy"}
+
+
+def test_counts_come_before_times_and_scores_of_data_last(request_of):
+    jobs = plan(replace(request_of(), data="a folder"))
+    order = [0 if is_untimed(job) else {"throughput": 1, "accuracy": 3}.get(job.metric, 2) for job in jobs]
+    assert [kind for kind in order if kind < 2] == sorted(kind for kind in order if kind < 2)
+    assert set(order) == {0, 1, 2, 3}
+    assert order[-1] == 3
 
 
 def test_with_all_everything_is_planned_for_the_default_variants(request_of):

@@ -13,7 +13,7 @@ import pytest
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.records import Job, Measurement, Options, Settings
 from claimbench.bench.machine.process import Interrupted, Stop, ask
-from claimbench.bench.run.jobs import run_jobs
+from claimbench.bench.run.jobs import run_jobs, start
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.run.runner import execute, label
 from claimbench.bench.store.history import History
@@ -199,10 +199,49 @@ def test_progress_is_told_of_each_job_before_and_after(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("cores", "expected"), [(2, ["start", "row", "start", "row", "row"]), (1, ["row"] * 3)])
+def test_what_needs_no_clock_runs_ahead_where_there_are_cores(tmp_path, monkeypatch, cores, expected):
+    told = []
+
+    class Told(Ledger):
+        def add(self, *row):
+            told.append("row")
+            super().add(*row)
+
+    def spy(jobs):
+        told.append("start")
+        return start(jobs)
+
+    monkeypatch.setattr("claimbench.bench.run.runner.start", spy)
+    monkeypatch.setattr("claimbench.bench.run.runner.environment.cores", lambda: cores)
+    plan = plan_of(job(), job(subject="y"), job(subject="z"), job(subject="z", metric="throughput"))
+    with Stop() as stop:
+        execute(plan, Told(plan.run, Store(tmp_path)), stop)
+    assert told == [*expected, "row"], "nothing runs beside a time"
+    stored = [r.job.subject for r in Store(tmp_path).query(run=plan.run)]
+    assert list(dict.fromkeys(stored)) == ["x", "y", "z"]
+
+
+def test_a_process_that_nobody_waited_for_is_ended(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("claimbench.bench.run.runner.environment.cores", lambda: 2)
+    monkeypatch.setattr("claimbench.bench.run.runner.start", lambda jobs: started.append(start(jobs)) or started[-1])
+
+    class Ends(Ledger):
+        def add(self, *row):
+            raise Interrupted
+
+    plan = plan_of(job(), job("hang", subject="y"))
+    with Stop() as stop, pytest.raises(Interrupted):
+        execute(plan, Ends(plan.run, Store(tmp_path)), stop)
+    (process,) = started
+    assert process._popen.poll() is not None
+
+
 def test_every_round_has_the_batch_that_the_first_one_found(tmp_path, monkeypatch):
     asked = []
 
-    def answers(jobs, timeout, stop, waiting, listener):
+    def answers(jobs, timeout, stop, waiting, listener, process):
         for one in jobs:
             asked.append((one.round, one.options.batch))
             row = Measurement("throughput", 1.0, "img/s", "fake", detail={"batch": one.options.batch or 32})
