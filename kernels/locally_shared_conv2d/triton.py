@@ -150,6 +150,7 @@ def _options(args):
         "CHANNELS": _CHANNELS,
         "FACTOR": halves.get(args.x.dtype, accumulator),
         "ACC": accumulator,
+        "num_stages": 3 if args.x.itemsize == 2 else 1,
     }
 
 

@@ -5,6 +5,7 @@ The paper's readable parts do not say which of them it took; the choice is this 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +56,11 @@ def learned(masks: np.ndarray, count: int, method: str = "nmf", seed: int = 0) -
 
 def _nmf(flat: np.ndarray, count: int, seed: int) -> np.ndarray:
     from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
 
-    found: np.ndarray = NMF(count, init="nndsvda", max_iter=400, tol=1e-3, random_state=seed).fit(flat).components_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change the templates by little
+        found: np.ndarray = NMF(count, init="nndsvda", max_iter=400, tol=1e-3, random_state=seed).fit(flat).components_
     return found
 
 

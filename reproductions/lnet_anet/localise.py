@@ -68,7 +68,7 @@ def grid_of_windows(height: int, width: int, sides: Sequence[float] = (0.25, 0.3
 
 def best_window(response: Tensor) -> Tensor:
     """Return the window of the highest score in each response map (N, h, w), as fractions of the map: (N, 4)."""
-    height, width = response.shape[-2:]
+    height, width = map(int, response.shape[-2:])  # a tracer makes tensors of them
     windows = grid_of_windows(height, width).to(response.device)
     best = windows[window_scores(response, windows).argmax(-1)]
     return best.to(response.dtype) / response.new_tensor([width, height, width, height])
