@@ -65,6 +65,7 @@ _FREE_NAMES: dict[str, str] = {
     "resizing": """
         upsample_bilinear2d upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
         upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward _upsample_bilinear2d_aa
+        _upsample_bilinear2d_aa_backward
         _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d roi_align _roi_align_backward
     """,
 }

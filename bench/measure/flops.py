@@ -67,7 +67,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     Raises:
         UncountedError: an operator that computes has no formula and is not free.
     """
-    model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
+    model = _copied(subject.model, "cpu").to(dtype=torch.float32)
     training = job.settings.training
     asked = job.options.second_opinion
     opinion = _second_opinion(model, subject.sample(1)) if asked and not training else None
@@ -102,11 +102,17 @@ def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool
     model.train(training)
     given = _tensors(sample)
     try:
-        return _count_on("meta", copy.deepcopy(model), given, training)
+        return _count_on("meta", _copied(model, "meta"), given, training)
     except UncountedError:
         raise
     except (RuntimeError, NotImplementedError, TypeError):
         return _count_on("cpu", model, given, training)
+
+
+def _copied(model: nn.Module, device: str) -> nn.Module:
+    """Return a copy of the model on a device; parameters that are there already share their memory with it."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to(device), p.requires_grad) for p in model.parameters()}
+    return copy.deepcopy(model, memo).to(device)
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:

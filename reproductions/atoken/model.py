@@ -181,24 +181,34 @@ class AToken(nn.Module):
         features = F.normalize(self.encoder.head(tokens, layout.samples), dim=-1)
         return Encoded(tokens, features, self.proj(tokens))
 
-    def quantize(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Return quantised latents (L, latent channels) and their indices (L, codebooks).
+    def parameters_of(self, rows: Tensor, layout: Layout) -> Tensor:
+        """Return the parameters of the posterior (L, 2 latent channels) alone, without pooling samples."""
+        parameters: Tensor = self.proj(layout.shared(self.encoder(rows, layout)))
+        return parameters
+
+    def quantize(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return quantised latents (L, latent channels) of the encoder's parameters, and indices (L, codebooks).
 
         Raises:
             ValueError: the model is continuous.
         """
         if self.quantizer is None:
             raise ValueError("this model has continuous latents: it has no codebook")
-        codes, indices = self.quantizer(encoded.parameters[:, : self.feature_dim])
+        codes, indices = self.quantizer(parameters[:, : self.feature_dim])
         return codes, indices
 
-    def latents(self, encoded: Encoded, generator: Generator | None = None) -> Tensor:
-        """Return what is decoded (L, latent channels): codes, a draw of the generator, or without one the mean."""
+    def latents(self, parameters: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return the latents (L, latent channels) to decode: codes, a draw of the generator, or without one the mean.
+
+        Args:
+            parameters: (L, 2 latent channels), see :class:`Encoded`.
+            generator: draws from the posterior of a continuous model.
+        """
         if self.quantizer is not None:
-            return self.quantize(encoded)[0]
-        posterior = encoded.posterior
+            return self.quantize(parameters)[0]
+        posterior = Posterior.of(parameters)
         found = posterior.mean if generator is None else posterior.sample(generator)
-        return found.to(encoded.parameters.dtype)
+        return found.to(parameters.dtype)
 
     def decode(self, latents: Tensor, layout: Layout) -> Tensor:
         """Decode the latents (L, latent channels) of a packed batch to rows (L, out_channels)."""
@@ -246,12 +256,12 @@ class AToken(nn.Module):
         return self._coded(*self.voxels(features, places))
 
     def _coded(self, rows: Tensor, layout: Layout) -> Coded:
-        encoded = self.encode(rows, layout)
-        bits, indices, size = encoded.posterior.divergence() / log(2), None, 0
+        parameters = self.parameters_of(rows, layout)
+        bits, indices, size = Posterior.of(parameters).divergence() / log(2), None, 0
         if self.quantizer is None:
-            latents = self.latents(encoded)
+            latents = self.latents(parameters)
         else:
-            latents, indices = self.quantize(encoded)
+            latents, indices = self.quantize(parameters)
             size = self.quantizer.size
             bits = torch.full_like(bits, indices.shape[1] * log2(size))
         samples = bits.new_zeros(len(layout.samples.offsets) - 1).index_add(0, layout.sample.to(bits.device), bits)
@@ -270,7 +280,8 @@ class AToken(nn.Module):
             ValueError: a picture is smaller than a patch, or has another shape.
         """
         rows, layout, _ = self.pack(*batches)
-        found = self.unpack(self.decode(self.latents(self.encode(rows, layout)), layout), *batches)
+        decoded = self.decode(self.latents(self.parameters_of(rows, layout)), layout)
+        found = self.unpack(decoded, *batches)
         return found[0] if len(found) == 1 else tuple(found)
 
 

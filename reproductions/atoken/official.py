@@ -82,7 +82,7 @@ def golden_call(model: nn.Module, inputs: tuple[Tensor, ...], golden: Any) -> di
         batches = tuple(each.unsqueeze(0) for each in inputs)
         rows, layout, _ = model.pack(*batches)
     encoded = model.encode(rows, layout)
-    decoded = model.decode(model.latents(encoded), layout)
+    decoded = model.decode(model.latents(encoded.parameters), layout)
     found = {
         "posterior_params": encoded.parameters,
         "image_feat": encoded.features,
@@ -91,7 +91,7 @@ def golden_call(model: nn.Module, inputs: tuple[Tensor, ...], golden: Any) -> di
         "rec_tokens": decoded,
     }
     if model.quantizer is not None:
-        found["quantized"], found["indices"] = model.quantize(encoded)
+        found["quantized"], found["indices"] = model.quantize(encoded.parameters)
     pictures = model.unpack(decoded, *batches)
     return found | {
         f"rec_{number}": each if each.dim() == 4 and batch.dim() == 4 else each[0]

@@ -1,11 +1,13 @@
 """AToken against the official code's golden records, and how the tokenizer behaves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
-from claimbench.reproductions.atoken import claims
+from claimbench.reproductions.atoken import claims, training
 from claimbench.reproductions.atoken import model as atoken
 from claimbench.reproductions.atoken.gaussians import hammersley
 from claimbench.reproductions.atoken.packing import (
@@ -32,7 +34,6 @@ FSQ = {
     "use_quantizer": True, "quantizer_codebook_size": 4096, "quantizer_num_codebooks": 8, "quantizer_feature_dim": 48,
 }  # fmt: skip
 VERDICTS = {
-    "one-latent-space": {"partly"},
     "any-size": {"holds"},
     "sparse-batches": {"holds", "partly"},
     "size": {"holds"},
@@ -76,7 +77,7 @@ def test_trains(changes):
     model.train()
     rows, layout, _ = model.pack(torch.rand(2, 3, 32, 48) * 2 - 1)
     encoded = model.encode(rows, layout)
-    latents = model.latents(encoded, torch.Generator().manual_seed(0))
+    latents = model.latents(encoded.parameters, torch.Generator().manual_seed(0))
     loss = (
         model.decode(latents, layout).square().mean() + encoded.posterior.divergence().mean() + encoded.features[0, 0]
     )
@@ -339,6 +340,36 @@ def test_merged_batches_keep_their_samples_apart():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make(small())
+
+
+def test_a_study_of_equal_arms_finds_no_difference():
+    values = [20.0, 21.0, 19.5]
+    assert training.better(values, values) is None
+    assert training.better([v + 1 for v in values], [v + n for v, n in zip(values, (0.1, 0, 0.2), strict=True)]) is True
+    assert training.better(values, [v + 1 for v in values]) is False
+
+
+def test_claims_that_train_judge_what_they_trained(monkeypatch):
+    """Few steps: the arms learn little, and the verdicts are those of small trainings at most."""
+    monkeypatch.setattr(training, "TEST_TILES", 4)
+    short = {"steps": 3, "width": 16}
+    monkeypatch.setattr(claims, "scores", lambda arm, seed: training.scores(replace(arm, **short), seed))
+    training.scores.cache_clear()
+    facts = [c for c in support.paper_of("atoken").claims if c.experiment and c.id not in VERDICTS]
+    assert len(facts) == 5
+    for claim in facts:
+        result = getattr(claims, claim.experiment)(ClaimContext(lambda *_: None))
+        assert result.verdict in ("partly", "untested"), claim.id
+        assert all(each.value == each.value for each in result.evidence), "no figure is NaN"
+    training.scores.cache_clear()
+
+
+def test_trainings_are_those_of_their_seed():
+    arm = training.Arm(steps=2, width=16)
+    first = training.scores(arm, 1)
+    training.scores.cache_clear()
+    assert training.scores(arm, 1) == first
+    assert training.scores(arm, 2) != first
 
 
 @pytest.mark.parametrize(("claim", "verdicts"), VERDICTS.items())
