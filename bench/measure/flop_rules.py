@@ -41,7 +41,8 @@ _FREE_NAMES: dict[str, str] = {
     """,
     "one pass over its input (reduction, scan or sort)": """
         all amax amin any argmax argmin cummax cummin cumprod cumsum linalg_vector_norm max mean min norm prod
-        sort std sum topk var var_mean logsumexp argsort std_mean value_selecting_reduction_backward
+        sort std sum topk var var_mean logsumexp argsort std_mean value_selecting_reduction_backward bincount
+        scatter_reduce searchsorted unique_consecutive unique_dim _unique2
     """,
     "normalisation": """
         _batch_norm_no_update _batch_norm_with_update _native_batch_norm_legit

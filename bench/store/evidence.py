@@ -209,7 +209,7 @@ class GoldenEvidence(RowEvidence):
     tolerance: Positive
     float32_inside: str = ""
     passed: bool
-    params: Some
+    params: Count
     params_official: int | None
     outputs: Annotated[dict[str, OutputEvidence | str], Field(min_length=1)]
 

@@ -192,8 +192,8 @@ class _Padded(nn.Module):
             assert isinstance(block, Block)
             q, k, v = block.attn.project(block.norm1(x).flatten(0, 1))
             q, k = (rotate(each, *self.table) for each in (q, k))
-            heads = [each.unflatten(0, shape).transpose(1, 2) for each in (q, k, v)]
-            attended = F.scaled_dot_product_attention(*heads, attn_mask=self.mask).transpose(1, 2)
+            q, k, v = (each.unflatten(0, shape).transpose(1, 2) for each in (q, k, v))
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask).transpose(1, 2)
             x = x + block.attn.proj(attended.flatten(2))
             x = x + block.mlp(block.norm2(x))
         return x

@@ -134,9 +134,9 @@ class AToken(nn.Module):
         self.patch: Shape = (t, h, w)
         latent, channels = config["latent_channels"], config["in_channels"]
         self.in_channels = channels
-        width, *sizes = _sizes(config, "encoder")
-        self.encoder = Encoder(channels, width, *sizes, **_kind(config, "encoder"))
-        self.proj = nn.Linear(width, 2 * latent, bias=False)
+        sizes = _sizes(config, "encoder")
+        self.encoder = Encoder(channels, *sizes, **_kind(config, "encoder"))
+        self.proj = nn.Linear(sizes[0], 2 * latent, bias=False)
         self.quantizer = _quantizer(config) if config.get("use_quantizer") else None
         self.feature_dim = config.get("quantizer_feature_dim", latent)
         if config.get("use_decoder", True):
@@ -229,7 +229,7 @@ class AToken(nn.Module):
                 raise ValueError(f"pictures are (B, 3, H, W) and clips (B, T, 3, H, W), got {tuple(batch.shape)}")
             clips = batch.unsqueeze(1) if batch.dim() == 4 else batch
             rows.append(patchify(crop(clips, self.patch), self.patch).flatten(0, 1))
-            shape = fitting(clips.shape[1], *clips.shape[-2:], self.patch)
+            shape = fitting(clips.shape[1], clips.shape[-2], clips.shape[-1], self.patch)
             shapes += [shape] * clips.shape[0]
         return torch.cat(rows), self.layout(shapes), shapes
 
@@ -238,7 +238,7 @@ class AToken(nn.Module):
         found = []
         for batch in batches:
             frames = batch.shape[1] if batch.dim() == 5 else 1
-            shape = fitting(frames, *batch.shape[-2:], self.patch)
+            shape = fitting(frames, batch.shape[-2], batch.shape[-1], self.patch)
             count = batch.shape[0] * shape[0] * shape[1] * shape[2]
             clips = unpatchify(rows[:count].unflatten(0, (batch.shape[0], -1)), shape, self.patch)
             found.append(clips[:, :frames] if batch.dim() == 5 else clips[:, 0])

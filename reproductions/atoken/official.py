@@ -148,11 +148,12 @@ class _Gaussians(nn.Module):
 
 
 def _patchify_3d(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:
-    patch = tuple(config["patch_size"])
+    time, height, width = config["patch_size"]
+    patch = (time, height, width)
 
     def run(x: Tensor) -> dict[str, Tensor]:
         clip = x.unsqueeze(0) if x.dim() == 3 else x
-        shape = packing.fitting(clip.shape[0], *clip.shape[-2:], patch)
+        shape = packing.fitting(clip.shape[0], clip.shape[-2], clip.shape[-1], patch)
         rows = packing.patchify(packing.crop(clip, patch), patch)
         back = packing.unpatchify(rows, shape, patch)
         coords = packing.layout_of_shapes((shape,)).coords

@@ -71,14 +71,18 @@ class FiniteScalarQuantizer(nn.Module):
         dim: the width of the latents; if it is another than that of the codes, linear layers lie between.
     """
 
+    levels: Tensor
+    basis: Tensor
+    reach: Tensor
+
     def __init__(self, levels: Sequence[int], codebooks: int = 1, dim: int | None = None) -> None:
         super().__init__()
         self.codebooks, self.size = codebooks, prod(levels)
         width = len(levels) * codebooks
         dim = width if dim is None else dim
-        self.project_in, self.project_out = (
-            (nn.Identity(), nn.Identity()) if dim == width else (nn.Linear(dim, width), nn.Linear(width, dim))
-        )
+        between = dim != width
+        self.project_in = nn.Linear(dim, width) if between else nn.Identity()
+        self.project_out = nn.Linear(width, dim) if between else nn.Identity()
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("reach", torch.tensor([level // 2 for level in levels]), persistent=False)
         basis = [1, *accumulate(levels[:-1], mul)]

@@ -131,7 +131,8 @@ def _batch(
 
 def _features(pictures: Tensor) -> list[Tensor]:
     """Return the Gram matrices (B, C, C) of three layers of fixed random filters over pictures (B, 3, H, W)."""
-    generator, found, x = Generator().manual_seed(0), [], pictures
+    generator, x = Generator().manual_seed(0), pictures
+    found: list[Tensor] = []
     for channels in (16, 24, 32):
         weight = torch.randn(channels, x.shape[1], 3, 3, generator=generator) / sqrt(9 * x.shape[1])
         x = F.relu(F.conv2d(x, weight, stride=2 if found else 1))
