@@ -113,15 +113,34 @@ def _transformer_block(config: Mapping[str, Any], state: Mapping[str, Tensor]) -
 
 
 def _pooling_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:
-    width, heads, hidden = (config[name] for name in ("channels", "heads", "mlp_channels"))
-    kind = (config.get(name, default) for name, default in _HEAD.items())
-    samples = packing.Groups(packing.offsets(torch.tensor(config["lengths"])))
-    rules = (*((rf"^{ours}", f"head.{ours}") for ours in ("q", "kv", "proj", "norm")), *_RULES, (r"^head\.", ""))
+    width, heads, hidden = (_first(config, *names) for names in _HEAD_SIZES)
+    kind = (config.get(name, default) for name, default in _HEAD_KIND.items())
+    if "coords" in config:
+        samples = packing.layout_of_coords(torch.tensor(config["coords"])).samples
+    else:
+        samples = packing.Groups(packing.offsets(torch.tensor(config["lengths"])))
+    rules = (
+        *((rf"^({ours})(?=[._])", r"head.\1") for ours in ("[qk]", "kv", "proj", "norm")),
+        *_RULES,
+        (r"^head\.", ""),
+    )
     head = bound(PoolingHead(width, heads, hidden, *kind), state, rules)
-    return lambda x: head(x, samples)
+    return lambda **inputs: head(next(iter(inputs.values())), samples)
 
 
-_HEAD = {"use_bias": True, "use_rms_norm": False, "qk_rms_norm": False}
+_HEAD_SIZES = (
+    ("channels", "hidden_size"),
+    ("heads", "num_heads", "num_attention_heads"),
+    ("mlp_channels", "intermediate_size"),
+)
+"""The names of width, heads and hidden channels, in records and in the official class."""
+
+_HEAD_KIND = {"use_bias": True, "use_rms_norm": False, "qk_rms_norm": False}
+
+
+def _first(config: Mapping[str, Any], *names: str) -> Any:
+    """Return the value of the first name that is there."""
+    return next(config[name] for name in names if name in config)
 
 
 def _gaussian_decoder(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:

@@ -7,8 +7,9 @@ import torch
 
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
-from claimbench.reproductions.atoken import claims, training
+from claimbench.reproductions.atoken import claims, official, training
 from claimbench.reproductions.atoken import model as atoken
+from claimbench.reproductions.atoken.blocks import PoolingHead
 from claimbench.reproductions.atoken.gaussians import hammersley
 from claimbench.reproductions.atoken.packing import (
     crop,
@@ -51,6 +52,25 @@ def small(form="released", **changes):
 @pytest.mark.parametrize("name", support.goldens("atoken"))
 def test_equals_official_code(name):
     support.check_golden("atoken", name, claims.SMALL)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_the_pooling_head_is_a_part_by_its_official_names(qk_norm):
+    torch.manual_seed(0)
+    head = PoolingHead(12, 3, 20, True, False, qk_norm).double().eval()
+    ours = dict(head.state_dict())
+    names = {"q.": "attention.to_q.", "kv.": "attention.to_kv.", "proj.": "attention.to_out.", "norm.": "layernorm."}
+    names |= {"mlp.fc1.": "mlp.mlp.0.", "mlp.fc2.": "mlp.mlp.2."}
+    names |= {f"{side}_norm.": f"attention.{side}_rms_norm." for side in "qk"}
+    state = {}
+    for name, tensor in ours.items():
+        start = next((each for each in names if name.startswith(each)), "")
+        state[names.get(start, "") + name.removeprefix(start)] = tensor
+    config = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20, "lengths": [4, 1, 6]}
+    x = torch.randn(11, 12).double()
+    found = official.PARTS["pooling_head"](config | {"qk_rms_norm": qk_norm}, state)(x=x)
+    one = head(x[5:], layout_of_shapes([(1, 2, 3)]).samples)
+    torch.testing.assert_close(found[2:], one)
 
 
 def test_refuses_other_checkpoints():
