@@ -24,5 +24,5 @@ CLASSIFIERS = {
 WITHOUT_MAPS = ("convit", "dhvt", "evit", "ninformer", "ptnt", "volo")
 BACKBONES = {name: side for name, side in CLASSIFIERS.items() if not name.startswith(WITHOUT_MAPS)}
 
-OTHERS = ("drct_srx2", "ep_d768", "sasrec_ml1m", "vgg16_largefov")
+OTHERS = ("atoken_small_golden", "drct_srx2", "ep_d768", "sasrec_ml1m", "vgg16_largefov")
 """Models for other tasks."""

@@ -77,7 +77,7 @@ def test_a_name_that_several_papers_have_is_asked_for_with_its_paper(serve):
     ("name", "said"),
     [
         ("vanb0", "unknown model 'vanb0'; did you mean van_b0"),
-        ("zzzz", " and 223 more"),
+        ("zzzz", r" and \d{3} more"),
         ("vann/van_b0", "unknown paper 'vann'"),
         ("van/dinat_mini", "unknown model 'van/dinat_mini'"),
         ("dinat", "'dinat' is a paper: ask for one of its models, dinat_mini, .* and 17 more"),
