@@ -41,7 +41,8 @@ _FREE_NAMES: dict[str, str] = {
     """,
     "one pass over its input (reduction, scan or sort)": """
         all amax amin any argmax argmin cummax cummin cumprod cumsum linalg_vector_norm max mean min norm prod
-        sort std sum topk var var_mean logsumexp argsort std_mean value_selecting_reduction_backward
+        sort std sum topk var var_mean logsumexp argsort std_mean value_selecting_reduction_backward bincount
+        scatter_reduce searchsorted unique_consecutive unique_dim _unique2
     """,
     "normalisation": """
         _batch_norm_no_update _batch_norm_with_update _native_batch_norm_legit
@@ -65,6 +66,7 @@ _FREE_NAMES: dict[str, str] = {
     "resizing": """
         upsample_bilinear2d upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
         upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward _upsample_bilinear2d_aa
+        _upsample_bilinear2d_aa_backward
         _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d roi_align _roi_align_backward
         box_warp box_warp_backward
     """,

@@ -82,7 +82,7 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     Raises:
         UncountedError: an operator that computes has no formula and is not free.
     """
-    model = copy.deepcopy(subject.model).to(device="cpu", dtype=torch.float32)
+    model = _copied(subject.model, "cpu").to(dtype=torch.float32)
     training = job.settings.training
     asked = job.options.second_opinion
     follows = not training and getattr(subject.model, "cost_follows_input", False)
@@ -132,7 +132,7 @@ def count(model: nn.Module, sample: Example | tuple[int, ...], *, training: bool
     model.train(training)
     given = _tensors(sample)
     try:
-        return _count_on("meta", copy.deepcopy(model), given, training)
+        return _count_on("meta", _copied(model, "meta"), given, training)
     except UncountedError:
         raise
     except (RuntimeError, NotImplementedError, TypeError):
@@ -162,6 +162,12 @@ def _of_inputs(model: nn.Module, subject: Subject, job: Job) -> tuple[FlopCount,
     )
     total = sum(one.flops for one in each)
     return replace(each[0], flops=total, by_operator=dict(by_operator), by_module=dict(by_module)), note
+
+
+def _copied(model: nn.Module, device: str) -> nn.Module:
+    """Return a copy of the model on a device; parameters that are there already share their memory with it."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to(device), p.requires_grad) for p in model.parameters()}
+    return copy.deepcopy(model, memo).to(device)
 
 
 def _tensors(sample: Example | tuple[int, ...]) -> tuple[Tensor, ...]:

@@ -18,7 +18,7 @@ def create_transform(name: str, *, is_training: bool = False, size: int | None =
     """Return what turns a picture of Pillow into the input (C, size, size) of a model.
 
     Args:
-        name: of a model for image classification, semantic segmentation or super-resolution.
+        name: of a model for image classification, semantic segmentation, super-resolution or visual tokenization.
         is_training: the augmentation of the paper's training recipe instead of the preprocessing of its evaluation.
         size: the side of the input; the paper's if None.
 
@@ -71,6 +71,18 @@ def _for_super_resolution(paper: Paper, variant: Variant, is_training: bool, siz
     return transforms.ToTensor()
 
 
+def _for_tokenization(paper: Paper, variant: Variant, is_training: bool, size: int | None) -> Transform:
+    from torchvision import transforms
+
+    _refuse_training(paper, is_training)
+    fitted = (
+        []
+        if size is None
+        else [transforms.Resize(size, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(size)]
+    )
+    return transforms.Compose([*fitted, transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+
+
 def _refuse_training(paper: Paper, is_training: bool) -> None:
     if is_training:
         raise ModelError(f"there is no augmentation for {paper.task.replace('-', ' ')}: leave is_training out")
@@ -80,4 +92,5 @@ _MAKERS: dict[str, Callable[[Paper, Variant, bool, int | None], Transform]] = {
     "image-classification": _for_classification,
     "semantic-segmentation": _for_segmentation,
     "super-resolution": _for_super_resolution,
+    "visual-tokenization": _for_tokenization,
 }

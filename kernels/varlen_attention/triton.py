@@ -207,7 +207,7 @@ def _widths(args):
 def _block(args):
     """Return the number of tokens of a program, by the bytes of a row."""
     row = max(_widths(args)) * args.query.element_size()
-    return 64 if row <= 256 else 32 if row <= 512 else 16
+    return 64 if row <= 128 else 32 if row <= 256 else 16
 
 
 def _angles(args):
@@ -235,6 +235,7 @@ def _options(args):
         "BLOCK_C": broad,
         "FACTOR": factors.get(args.query.dtype, accumulator),
         "ACC": accumulator,
+        "num_warps": 8 if max(deep, broad) * args.query.element_size() > 256 else 4,
     }
 
 

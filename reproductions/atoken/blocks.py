@@ -35,7 +35,7 @@ def norm_layer(dim: int, rms: bool) -> nn.Module:
 
 def feed_forward(dim: int, hidden: int, bias: bool) -> Mlp:
     """Return two linear layers with the tangent form of GELU between them."""
-    return Mlp(dim, hidden, act_layer=partial(nn.GELU, approximate="tanh"), bias=bias)
+    return Mlp(dim, hidden, act_layer=partial(nn.GELU, approximate="tanh"), bias=bias)  # type: ignore[arg-type]
 
 
 class HeadNorm(nn.Module):

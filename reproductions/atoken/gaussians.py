@@ -49,13 +49,24 @@ class GaussianDecoder(Transformer):
         config: hyper-parameters, by the names of the official configuration (``3d_decode_gs.yaml``).
     """
 
+    offset_perturbation: Tensor
+
     def __init__(self, config: Mapping[str, Any]) -> None:
-        names = ("latent_channels", "model_channels", "num_blocks", "num_heads", "mlp_channels")
-        sizes = (config.get(name) or 0 for name in names)
         windowed = config.get("attn_mode", "swin") == "swin"
         window, qk_norm = config.get("window_size", 8) if windowed else 0, config.get("qk_rms_norm", False)
         positions = config.get("pe_mode", "ape")
-        super().__init__(*sizes, positions=positions, window=window, bias=False, rms=True, qk_norm=qk_norm)
+        super().__init__(
+            config["latent_channels"],
+            config["model_channels"],
+            config["num_blocks"],
+            config.get("num_heads") or 0,
+            config["mlp_channels"],
+            positions=positions,
+            window=window,
+            bias=False,
+            rms=True,
+            qk_norm=qk_norm,
+        )
         shape = config["representation_config"]
         self.resolution, self.count = config["resolution"], shape["num_gaussians"]
         self.reach, self.factors = shape["voxel_size"], shape["lr"]

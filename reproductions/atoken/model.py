@@ -134,9 +134,9 @@ class AToken(nn.Module):
         self.patch: Shape = (t, h, w)
         latent, channels = config["latent_channels"], config["in_channels"]
         self.in_channels = channels
-        width, *sizes = _sizes(config, "encoder")
-        self.encoder = Encoder(channels, width, *sizes, **_kind(config, "encoder"))
-        self.proj = nn.Linear(width, 2 * latent, bias=False)
+        sizes = _sizes(config, "encoder")
+        self.encoder = Encoder(channels, *sizes, **_kind(config, "encoder"))
+        self.proj = nn.Linear(sizes[0], 2 * latent, bias=False)
         self.quantizer = _quantizer(config) if config.get("use_quantizer") else None
         self.feature_dim = config.get("quantizer_feature_dim", latent)
         if config.get("use_decoder", True):
@@ -181,24 +181,34 @@ class AToken(nn.Module):
         features = F.normalize(self.encoder.head(tokens, layout.samples), dim=-1)
         return Encoded(tokens, features, self.proj(tokens))
 
-    def quantize(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Return quantised latents (L, latent channels) and their indices (L, codebooks).
+    def parameters_of(self, rows: Tensor, layout: Layout) -> Tensor:
+        """Return the parameters of the posterior (L, 2 latent channels) alone, without pooling samples."""
+        parameters: Tensor = self.proj(layout.shared(self.encoder(rows, layout)))
+        return parameters
+
+    def quantize(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return quantised latents (L, latent channels) of the encoder's parameters, and indices (L, codebooks).
 
         Raises:
             ValueError: the model is continuous.
         """
         if self.quantizer is None:
             raise ValueError("this model has continuous latents: it has no codebook")
-        codes, indices = self.quantizer(encoded.parameters[:, : self.feature_dim])
+        codes, indices = self.quantizer(parameters[:, : self.feature_dim])
         return codes, indices
 
-    def latents(self, encoded: Encoded, generator: Generator | None = None) -> Tensor:
-        """Return what is decoded (L, latent channels): codes, a draw of the generator, or without one the mean."""
+    def latents(self, parameters: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return the latents (L, latent channels) to decode: codes, a draw of the generator, or without one the mean.
+
+        Args:
+            parameters: (L, 2 latent channels), see :class:`Encoded`.
+            generator: draws from the posterior of a continuous model.
+        """
         if self.quantizer is not None:
-            return self.quantize(encoded)[0]
-        posterior = encoded.posterior
+            return self.quantize(parameters)[0]
+        posterior = Posterior.of(parameters)
         found = posterior.mean if generator is None else posterior.sample(generator)
-        return found.to(encoded.parameters.dtype)
+        return found.to(parameters.dtype)
 
     def decode(self, latents: Tensor, layout: Layout) -> Tensor:
         """Decode the latents (L, latent channels) of a packed batch to rows (L, out_channels)."""
@@ -219,7 +229,7 @@ class AToken(nn.Module):
                 raise ValueError(f"pictures are (B, 3, H, W) and clips (B, T, 3, H, W), got {tuple(batch.shape)}")
             clips = batch.unsqueeze(1) if batch.dim() == 4 else batch
             rows.append(patchify(crop(clips, self.patch), self.patch).flatten(0, 1))
-            shape = fitting(clips.shape[1], *clips.shape[-2:], self.patch)
+            shape = fitting(clips.shape[1], clips.shape[-2], clips.shape[-1], self.patch)
             shapes += [shape] * clips.shape[0]
         return torch.cat(rows), self.layout(shapes), shapes
 
@@ -228,7 +238,7 @@ class AToken(nn.Module):
         found = []
         for batch in batches:
             frames = batch.shape[1] if batch.dim() == 5 else 1
-            shape = fitting(frames, *batch.shape[-2:], self.patch)
+            shape = fitting(frames, batch.shape[-2], batch.shape[-1], self.patch)
             count = batch.shape[0] * shape[0] * shape[1] * shape[2]
             clips = unpatchify(rows[:count].unflatten(0, (batch.shape[0], -1)), shape, self.patch)
             found.append(clips[:, :frames] if batch.dim() == 5 else clips[:, 0])
@@ -246,12 +256,12 @@ class AToken(nn.Module):
         return self._coded(*self.voxels(features, places))
 
     def _coded(self, rows: Tensor, layout: Layout) -> Coded:
-        encoded = self.encode(rows, layout)
-        bits, indices, size = encoded.posterior.divergence() / log(2), None, 0
+        parameters = self.parameters_of(rows, layout)
+        bits, indices, size = Posterior.of(parameters).divergence() / log(2), None, 0
         if self.quantizer is None:
-            latents = self.latents(encoded)
+            latents = self.latents(parameters)
         else:
-            latents, indices = self.quantize(encoded)
+            latents, indices = self.quantize(parameters)
             size = self.quantizer.size
             bits = torch.full_like(bits, indices.shape[1] * log2(size))
         samples = bits.new_zeros(len(layout.samples.offsets) - 1).index_add(0, layout.sample.to(bits.device), bits)
@@ -270,7 +280,8 @@ class AToken(nn.Module):
             ValueError: a picture is smaller than a patch, or has another shape.
         """
         rows, layout, _ = self.pack(*batches)
-        found = self.unpack(self.decode(self.latents(self.encode(rows, layout)), layout), *batches)
+        decoded = self.decode(self.latents(self.parameters_of(rows, layout)), layout)
+        found = self.unpack(decoded, *batches)
         return found[0] if len(found) == 1 else tuple(found)
 
 

@@ -82,7 +82,7 @@ def golden_call(model: nn.Module, inputs: tuple[Tensor, ...], golden: Any) -> di
         batches = tuple(each.unsqueeze(0) for each in inputs)
         rows, layout, _ = model.pack(*batches)
     encoded = model.encode(rows, layout)
-    decoded = model.decode(model.latents(encoded), layout)
+    decoded = model.decode(model.latents(encoded.parameters), layout)
     found = {
         "posterior_params": encoded.parameters,
         "image_feat": encoded.features,
@@ -91,7 +91,7 @@ def golden_call(model: nn.Module, inputs: tuple[Tensor, ...], golden: Any) -> di
         "rec_tokens": decoded,
     }
     if model.quantizer is not None:
-        found["quantized"], found["indices"] = model.quantize(encoded)
+        found["quantized"], found["indices"] = model.quantize(encoded.parameters)
     pictures = model.unpack(decoded, *batches)
     return found | {
         f"rec_{number}": each if each.dim() == 4 and batch.dim() == 4 else each[0]
@@ -113,15 +113,34 @@ def _transformer_block(config: Mapping[str, Any], state: Mapping[str, Tensor]) -
 
 
 def _pooling_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:
-    width, heads, hidden = (config[name] for name in ("channels", "heads", "mlp_channels"))
-    kind = (config.get(name, default) for name, default in _HEAD.items())
-    samples = packing.Groups(packing.offsets(torch.tensor(config["lengths"])))
-    rules = (*((rf"^{ours}", f"head.{ours}") for ours in ("q", "kv", "proj", "norm")), *_RULES, (r"^head\.", ""))
+    width, heads, hidden = (_first(config, *names) for names in _HEAD_SIZES)
+    kind = (config.get(name, default) for name, default in _HEAD_KIND.items())
+    if "coords" in config:
+        samples = packing.layout_of_coords(torch.tensor(config["coords"])).samples
+    else:
+        samples = packing.Groups(packing.offsets(torch.tensor(config["lengths"])))
+    rules = (
+        *((rf"^({ours})(?=[._])", r"head.\1") for ours in ("[qk]", "kv", "proj", "norm")),
+        *_RULES,
+        (r"^head\.", ""),
+    )
     head = bound(PoolingHead(width, heads, hidden, *kind), state, rules)
-    return lambda x: head(x, samples)
+    return lambda **inputs: head(next(iter(inputs.values())), samples)
 
 
-_HEAD = {"use_bias": True, "use_rms_norm": False, "qk_rms_norm": False}
+_HEAD_SIZES = (
+    ("channels", "hidden_size"),
+    ("heads", "num_heads", "num_attention_heads"),
+    ("mlp_channels", "intermediate_size"),
+)
+"""The names of width, heads and hidden channels, in records and in the official class."""
+
+_HEAD_KIND = {"use_bias": True, "use_rms_norm": False, "qk_rms_norm": False}
+
+
+def _first(config: Mapping[str, Any], *names: str) -> Any:
+    """Return the value of the first name that is there."""
+    return next(config[name] for name in names if name in config)
 
 
 def _gaussian_decoder(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:
@@ -148,11 +167,12 @@ class _Gaussians(nn.Module):
 
 
 def _patchify_3d(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Part:
-    patch = tuple(config["patch_size"])
+    time, height, width = config["patch_size"]
+    patch = (time, height, width)
 
     def run(x: Tensor) -> dict[str, Tensor]:
         clip = x.unsqueeze(0) if x.dim() == 3 else x
-        shape = packing.fitting(clip.shape[0], *clip.shape[-2:], patch)
+        shape = packing.fitting(clip.shape[0], clip.shape[-2], clip.shape[-1], patch)
         rows = packing.patchify(packing.crop(clip, patch), patch)
         back = packing.unpatchify(rows, shape, patch)
         coords = packing.layout_of_shapes((shape,)).coords

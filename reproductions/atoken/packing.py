@@ -81,7 +81,7 @@ class Layout:
 
         Empty cubes are left out.
         """
-        cubes = torch.cat((self.sample[:, None], (self.coords + shift) // size), dim=1)
+        cubes = torch.cat((self.sample[:, None], (self.coords + shift).div(size, rounding_mode="floor")), dim=1)
         _, cube, counts = cubes.unique(dim=0, return_inverse=True, return_counts=True)
         order = cube.argsort(stable=True)
         return Groups(offsets(counts), order, order.argsort())
@@ -126,7 +126,7 @@ def layout_of_coords(coords: Tensor, frames: int = 0) -> Layout:
     slice_of = torch.zeros_like(sample)
     if frames and len(coords):
         from_start = places[:, 0] - places[:, 0].min()
-        slice_of, places[:, 0] = from_start // frames, from_start % frames
+        slice_of, places[:, 0] = from_start.div(frames, rounding_mode="floor"), from_start % frames
     count = int(slice_of.max()) + 1 if len(coords) else 1
     part = sample * count + slice_of
     if (part.diff() < 0).any():
@@ -183,7 +183,15 @@ def layout_of_shapes(shapes: Sequence[Shape], frames: int = 0) -> Layout:
         t, h, w = (axis.flatten() for axis in torch.meshgrid(*map(torch.arange, (time, height, width)), indexing="ij"))
         step = frames or max(time, 1)
         cells = first[height, width] + h * width + w
-        values = (t % step, h, w, torch.zeros_like(t), torch.full_like(t, number), t // step, cells)
+        values = (
+            t % step,
+            h,
+            w,
+            torch.zeros_like(t),
+            torch.full_like(t, number),
+            t.div(step, rounding_mode="floor"),
+            cells,
+        )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
         lengths.append(time * height * width)

@@ -71,15 +71,20 @@ class FiniteScalarQuantizer(nn.Module):
         dim: the width of the latents; if it is another than that of the codes, linear layers lie between.
     """
 
+    levels: Tensor
+    basis: Tensor
+    reach: Tensor
+
     def __init__(self, levels: Sequence[int], codebooks: int = 1, dim: int | None = None) -> None:
         super().__init__()
         self.codebooks, self.size = codebooks, prod(levels)
         width = len(levels) * codebooks
         dim = width if dim is None else dim
-        self.project_in, self.project_out = (
-            (nn.Identity(), nn.Identity()) if dim == width else (nn.Linear(dim, width), nn.Linear(width, dim))
-        )
+        between = dim != width
+        self.project_in = nn.Linear(dim, width) if between else nn.Identity()
+        self.project_out = nn.Linear(width, dim) if between else nn.Identity()
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.register_buffer("reach", torch.tensor([level // 2 for level in levels]), persistent=False)
         basis = [1, *accumulate(levels[:-1], mul)]
         self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
@@ -95,8 +100,8 @@ class FiniteScalarQuantizer(nn.Module):
         z = z.float() if z.itemsize < 4 else z
         bounded = self.bound(self.project_in(z).unflatten(-1, (self.codebooks, -1)))
         rounded = bounded + (bounded.round() - bounded).detach()
-        codes = rounded / (self.levels // 2)
-        indices = ((rounded.detach().round().long() + self.levels // 2) * self.basis).sum(-1)
+        codes = rounded / self.reach
+        indices = ((rounded.detach().round().long() + self.reach) * self.basis).sum(-1)
         return self.project_out(codes.flatten(-2)).to(dtype), indices
 
     def decode(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -107,6 +112,5 @@ class FiniteScalarQuantizer(nn.Module):
         """
         if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.size:
             raise ValueError(f"indices must be from 0 to {self.size - 1}")
-        half = self.levels // 2
-        digits = (indices[..., None] // self.basis) % self.levels
-        return self.project_out(((digits - half).to(dtype) / half).flatten(-2))
+        digits = indices[..., None].div(self.basis, rounding_mode="floor") % self.levels
+        return self.project_out(((digits - self.reach).to(dtype) / self.reach).flatten(-2))

@@ -132,3 +132,22 @@ def test_arguments_are_checked_past_the_wrapper_too(two):
     for call in (two, torch.ops.claimbench.two_outputs_for_tests):
         with pytest.raises(ValueError, match="rows must be"):
             call(torch.zeros(2, 2), rows, torch.ones(2))
+
+
+def test_an_operator_can_keep_its_output_for_the_backward_pass(two, monkeypatch):
+    seen = []
+
+    def backward(grad, saved, args, needs):
+        seen.extend(saved)
+        return [torch.zeros_like(args.x), None, None]
+
+    module: Any = SimpleNamespace(forward=lambda args: two.fake(args), backward=backward)
+    monkeypatch.setattr(two, "select", lambda args: module)
+    x, rows, scale = torch.randn(4, 3, requires_grad=True), torch.tensor([1]), torch.ones(3)
+    two(x, rows, scale)[0].sum().backward()
+    assert seen == []
+    monkeypatch.setattr(two, "keeps_output", True)
+    out = two(x, rows, scale)[0]
+    out.sum().backward()
+    assert len(seen) == 1
+    assert torch.equal(seen[0], out)

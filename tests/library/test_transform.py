@@ -38,10 +38,18 @@ def test_training_augments_by_the_recipe(picture):
         ("ninformer_mnist", {}, (1, 28, 28)),
         ("vgg16_largefov", {}, (3, 321, 321)),
         ("drct_srx2", {}, (3, 70, 90)),
+        ("atoken_small_golden", {}, (3, 70, 90)),
+        ("atoken_small_golden", {"size": 48}, (3, 48, 48)),
     ],
 )
 def test_inputs_are_as_large_as_the_model_takes_them(picture, name, arguments, shape):
     assert claimbench.create_transform(name, **arguments)(picture).shape == shape
+
+
+def test_a_tokenizer_takes_values_from_minus_one_to_one(picture):
+    found = claimbench.create_transform("atoken_small_golden")(picture)
+    expected = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 127.5 - 1
+    torch.testing.assert_close(found, expected)
 
 
 def test_deeplab_takes_blue_first_around_its_mean(picture):

@@ -1,12 +1,15 @@
 """AToken against the official code's golden records, and how the tokenizer behaves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from claimbench.bench.papers.claims import ClaimContext
 from claimbench.kernels import backend
-from claimbench.reproductions.atoken import claims
+from claimbench.reproductions.atoken import claims, official, training
 from claimbench.reproductions.atoken import model as atoken
+from claimbench.reproductions.atoken.blocks import PoolingHead
 from claimbench.reproductions.atoken.gaussians import hammersley
 from claimbench.reproductions.atoken.packing import (
     crop,
@@ -32,7 +35,6 @@ FSQ = {
     "use_quantizer": True, "quantizer_codebook_size": 4096, "quantizer_num_codebooks": 8, "quantizer_feature_dim": 48,
 }  # fmt: skip
 VERDICTS = {
-    "one-latent-space": {"partly"},
     "any-size": {"holds"},
     "sparse-batches": {"holds", "partly"},
     "size": {"holds"},
@@ -50,6 +52,25 @@ def small(form="released", **changes):
 @pytest.mark.parametrize("name", support.goldens("atoken"))
 def test_equals_official_code(name):
     support.check_golden("atoken", name, claims.SMALL)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_the_pooling_head_is_a_part_by_its_official_names(qk_norm):
+    torch.manual_seed(0)
+    head = PoolingHead(12, 3, 20, True, False, qk_norm).double().eval()
+    ours = dict(head.state_dict())
+    names = {"q.": "attention.to_q.", "kv.": "attention.to_kv.", "proj.": "attention.to_out.", "norm.": "layernorm."}
+    names |= {"mlp.fc1.": "mlp.mlp.0.", "mlp.fc2.": "mlp.mlp.2."}
+    names |= {f"{side}_norm.": f"attention.{side}_rms_norm." for side in "qk"}
+    state = {}
+    for name, tensor in ours.items():
+        start = next((each for each in names if name.startswith(each)), "")
+        state[names.get(start, "") + name.removeprefix(start)] = tensor
+    config = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20, "lengths": [4, 1, 6]}
+    x = torch.randn(11, 12).double()
+    found = official.PARTS["pooling_head"](config | {"qk_rms_norm": qk_norm}, state)(x=x)
+    one = head(x[5:], layout_of_shapes([(1, 2, 3)]).samples)
+    torch.testing.assert_close(found[2:], one)
 
 
 def test_refuses_other_checkpoints():
@@ -76,7 +97,7 @@ def test_trains(changes):
     model.train()
     rows, layout, _ = model.pack(torch.rand(2, 3, 32, 48) * 2 - 1)
     encoded = model.encode(rows, layout)
-    latents = model.latents(encoded, torch.Generator().manual_seed(0))
+    latents = model.latents(encoded.parameters, torch.Generator().manual_seed(0))
     loss = (
         model.decode(latents, layout).square().mean() + encoded.posterior.divergence().mean() + encoded.features[0, 0]
     )
@@ -339,6 +360,36 @@ def test_merged_batches_keep_their_samples_apart():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make(small())
+
+
+def test_a_study_of_equal_arms_finds_no_difference():
+    values = [20.0, 21.0, 19.5]
+    assert training.better(values, values) is None
+    assert training.better([v + 1 for v in values], [v + n for v, n in zip(values, (0.1, 0, 0.2), strict=True)]) is True
+    assert training.better(values, [v + 1 for v in values]) is False
+
+
+def test_claims_that_train_judge_what_they_trained(monkeypatch):
+    """Few steps: the arms learn little, and the verdicts are those of small trainings at most."""
+    monkeypatch.setattr(training, "TEST_TILES", 4)
+    short = {"steps": 3, "width": 16}
+    monkeypatch.setattr(claims, "scores", lambda arm, seed: training.scores(replace(arm, **short), seed))
+    training.scores.cache_clear()
+    facts = [c for c in support.paper_of("atoken").claims if c.experiment and c.id not in VERDICTS]
+    assert len(facts) == 5
+    for claim in facts:
+        result = getattr(claims, claim.experiment)(ClaimContext(lambda *_: None))
+        assert result.verdict in ("partly", "untested"), claim.id
+        assert all(each.value == each.value for each in result.evidence), "no figure is NaN"
+    training.scores.cache_clear()
+
+
+def test_trainings_are_those_of_their_seed():
+    arm = training.Arm(steps=2, width=16)
+    first = training.scores(arm, 1)
+    training.scores.cache_clear()
+    assert training.scores(arm, 1) == first
+    assert training.scores(arm, 2) != first
 
 
 @pytest.mark.parametrize(("claim", "verdicts"), VERDICTS.items())

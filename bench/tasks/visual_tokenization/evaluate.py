@@ -50,9 +50,8 @@ def measure(subject: Subject, job: Job) -> list[Measurement]:
     files = {"dataset": dataset.name, "examples": [[each.name, each.digest()] for each in found], "of": dataset.kind}
     groups = ({each.name: each} for each in found)
     seen, kept = look(subject, job, files, groups, lambda groups: (_see(subject, dataset, group) for group in groups))
-    evidence = TokenizationEvidence(
-        dataset=dataset.name, examples=len(found), protocol=PROTOCOL, **weights_of(job), **kept
-    )
+    told = {"dataset": dataset.name, "examples": len(found), "protocol": PROTOCOL, **weights_of(job), **kept}
+    evidence = TokenizationEvidence.model_validate(told)
     return list(_rows(dataset, found, seen, evidence))
 
 

@@ -432,3 +432,23 @@ ACTIVATIONS = (
 def test_activations_are_free_in_both_directions(name):
     model = nn.Sequential(nn.Linear(6, 4, bias=False), getattr(nn, name)())
     assert rows(model, (6,), training=True)["macs"].value == 2 * 6 * 4
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_counting_copies_no_parameters_and_changes_none(training, monkeypatch):
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    used, count = [], flops.count
+
+    def watched(copied, sample, *, training):
+        used.append(copied)
+        return count(copied, sample, training=training)
+
+    monkeypatch.setattr(flops, "count", watched)
+    rows(model, (8,), training)
+    (copied,) = used
+    assert copied[0].weight.data_ptr() == model[0].weight.data_ptr(), "parameters are shared"
+    assert copied[1].running_mean.data_ptr() != model[1].running_mean.data_ptr(), "statistics are not"
+    assert not model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(tensor.device.type == "cpu" for tensor in model.state_dict().values())

@@ -15,6 +15,7 @@ from claimbench.bench.core.errors import UserError
 from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure.golden_check import check_golden, part_outputs
 from claimbench.bench.measure.operators.check import check_goldens
+from claimbench.bench.measure.verify import verify
 from claimbench.kernels import native
 from claimbench.kernels.depthwise_conv2d import depthwise_conv2d
 from claimbench.reproductions.layout import bound
@@ -212,3 +213,9 @@ def test_a_whole_model_is_not_a_part(normalised):
     normalised.write_text(json.dumps({**data, "constructor": None}))
     with pytest.raises(UserError, match=r"describes a whole model: `bench verify --golden"):
         check_goldens([normalised])
+
+
+def test_a_part_without_parameters_has_evidence_too(normalised):
+    (verified,) = verify([normalised])
+    assert verified.passed
+    assert verified.to_json()["params"] == 0
