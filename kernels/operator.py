@@ -61,6 +61,7 @@ class Operator:
         fake: called with ``arguments``; returns empty tensors with the shape, dtype and strides of the output and the
             extras.
         extras: the number of tensors that the forward pass returns beyond the outputs, for the backward pass.
+        saves_output: whether the outputs are kept for the backward pass too, before the extras.
         outputs: the number of differentiable outputs; of several, ``reference`` returns a tuple.
         keeps_dtype: the names of tensors that may have another floating dtype than the first one, also under autocast.
         check: called with ``arguments`` before any backend runs, however the operator is called; raises ValueError.
@@ -72,6 +73,7 @@ class Operator:
     reference: Callable[[Any], Any]
     fake: Callable[[Any], Any]
     extras: int = 0
+    saves_output: bool = False
     outputs: int = 1
     keeps_dtype: tuple[str, ...] = ()
     check: Callable[[Any], None] | None = None
@@ -226,7 +228,7 @@ class Operator:
         tensors = [inputs[i] for i in self.tensor_positions]
         ctx.present = [t is not None for t in tensors]
         ctx.rest = [None if isinstance(a, Tensor) else a for a in inputs]
-        extras = list(output[self.outputs :]) if self.extras else []
+        extras = list(output[0 if self.saves_output else self.outputs :]) if self.extras else []
         ctx.save_for_backward(*[t for t in tensors if t is not None], *extras)
 
     def _autograd(self, ctx: Any, *grads_of_all: Tensor) -> tuple[Any, ...]:
