@@ -64,7 +64,7 @@ class Operator:
         fake: called with ``arguments``; returns empty tensors with the shape, dtype and strides of the output and the
             extras.
         extras: the number of tensors that the forward pass returns beyond the outputs, for the backward pass.
-        keeps_output: whether the backward pass gets the first output too, after the extras.
+        saves_output: whether the outputs are kept for the backward pass too, before the extras.
         outputs: the number of differentiable outputs; of several, ``reference`` returns a tuple.
         keeps_dtype: the names of tensors that may have another floating dtype than the first one, also under autocast.
         check: called with ``arguments`` before any backend runs, however the operator is called; raises ValueError.
@@ -76,7 +76,7 @@ class Operator:
     reference: Callable[[Any], Any]
     fake: Callable[[Any], Any]
     extras: int = 0
-    keeps_output: bool = False
+    saves_output: bool = False
     outputs: int = 1
     keeps_dtype: tuple[str, ...] = ()
     check: Callable[[Any], None] | None = None
@@ -241,9 +241,8 @@ class Operator:
         tensors = [inputs[i] for i in self.tensor_positions]
         ctx.present = [t is not None for t in tensors]
         ctx.rest = [None if isinstance(a, Tensor) else a for a in inputs]
-        kept = list(output[self.outputs :]) if self.extras else []
-        if self.keeps_output:
-            kept.append(output if isinstance(output, Tensor) else output[0])
+        found = [output] if isinstance(output, Tensor) else list(output)
+        kept = found[0 if self.saves_output else self.outputs :]
         ctx.save_for_backward(*[t for t in tensors if t is not None], *kept)
 
     def _autograd(self, ctx: Any, *grads_of_all: Tensor) -> tuple[Any, ...]:

@@ -93,11 +93,11 @@ template <typename T>
 inline void transpose_block(const T* from, std::ptrdiff_t from_row, int count, T* to, std::ptrdiff_t to_row) {
   constexpr int lanes = kLanes<T>;
 #ifdef SIMD_SHUFFLES
-  Vec<T> rows[lanes] = {}, next[lanes];
+  Vec<T> rows[lanes], next[lanes];
   if (count == lanes) {
     for (int i = 0; i < lanes; ++i) rows[i] = load(from + i * from_row);
   } else {
-    for (int i = 0; i < count; ++i) rows[i] = load(from + i * from_row);
+    for (int i = 0; i < lanes; ++i) rows[i] = i < count ? load(from + i * from_row) : Vec<T>{};
   }
   for (int done = 1; done < lanes; done *= 2) {  // a perfect shuffle of all lanes each time
     for (int i = 0; i < lanes / 2; ++i) {

@@ -28,6 +28,7 @@ OPERATOR = Operator(
     reference=reference.local_block_attention,
     fake=_fake,
     extras=1,  # the logarithm of every query's sum of exponentials
+    saves_output=True,
 )
 
 

@@ -81,7 +81,7 @@ OPERATOR = Operator(
     reference=reference.varlen_attention,
     fake=_fake,
     extras=1,
-    keeps_output=True,
+    saves_output=True,
     keeps_dtype=("cos", "sin"),
     check=_check,
 )

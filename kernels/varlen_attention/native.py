@@ -66,7 +66,7 @@ def backward(grad: Tensor, saved: list[Tensor], args: Arguments, needs: Sequence
     if any(needs[5:]):
         flows = backward(grad, saved, turned(args), [True, True, needs[2], *[False] * 4])
         return [each if need else None for each, need in zip(turned_back(args, flows), needs, strict=True)]
-    logs, out = saved
+    out, logs = saved
     shared = _shared(args)
     grads = [
         torch.empty_like(x) if need and x is not None else None for x, need in zip(shared[:3], needs, strict=False)

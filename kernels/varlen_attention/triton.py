@@ -261,7 +261,7 @@ def backward(grad, saved, args, needs):
     if any(needs[5:]):
         flows = backward(grad, saved, turned(args), [True, True, needs[2], *[False] * 4])
         return [each if need else None for each, need in zip(turned_back(args, flows), needs, strict=True)]
-    logs, out = saved
+    out, logs = saved
     query, key, value = args[:3]
     grads = [torch.empty_like(x) for x in (query, key, value)]
     means = (grad.to(logs.dtype) * out.to(logs.dtype)).sum(-1)
