@@ -336,7 +336,7 @@ class Problem(NamedTuple):
     def options(self):
         """Return the constants of all kernels."""
         numbers = self.A.shape[1]
-        chunk = min(chunk_length(numbers), support.block_of(self.u.shape[3]))
+        chunk = min(chunk_length(numbers), max(16, support.block_of(self.u.shape[3])))
         width = support.block_of(numbers)
         channels = max(1, _ELEMENTS // (chunk * width))
         if self.u.stride(2) == 1:  # side by side in memory: whole sectors
