@@ -181,7 +181,9 @@ def _is_grad(name: str) -> bool:
 
 
 def _parameters(golden: Golden) -> int:
-    """Return the number of parameters in a part's state: its filled entries but for the statistics of norms."""
+    """Return the record's number of parameters, or that of a part's filled entries but for the statistics of norms."""
+    if golden.params is not None:  # a state dict may hold a parameter under several names, which count once
+        return golden.params
     statistics = ("running_mean", "running_var")
     return sum(prod(shape) for name, shape, _, filled in golden.state if filled and not name.endswith(statistics))
 
