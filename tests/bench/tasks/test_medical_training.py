@@ -16,7 +16,7 @@ from claimbench.bench.data.volumes import packaged_volumes
 from claimbench.bench.data.volumes.packaged_volumes import PACKAGED, LabelledVolume
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.medical_segmentation.train import command
-from claimbench.bench.tasks.medical_segmentation.train.session import Arm, StudyRecipe, train
+from claimbench.bench.tasks.medical_segmentation.train.session import SmallNetwork, StudyRecipe, train
 from claimbench.bench.tasks.medical_segmentation.train.slab_data import read
 from claimbench.bench.training import for_claims
 
@@ -34,7 +34,10 @@ class Pixels(nn.Module):
         return self.layers(x)
 
 
-SLICED, VOLUMES = Arm("pixels", Pixels), Arm("voxels", lambda i, o: Pixels(i, o, nn.Conv3d), volumes=True)
+SLICED, VOLUMES = (
+    SmallNetwork("pixels", Pixels),
+    SmallNetwork("voxels", lambda i, o: Pixels(i, o, nn.Conv3d), volumes=True),
+)
 
 
 @pytest.fixture
@@ -113,7 +116,9 @@ def study(monkeypatch, head):
         trained.append(torch.initial_seed())
         return Pixels(channels, classes)
 
-    monkeypatch.setattr(command, "arms_of", lambda paper: (Arm("one", build), Arm("two", build, F.cross_entropy)))
+    monkeypatch.setattr(
+        command, "arms_of", lambda paper: (SmallNetwork("one", build), SmallNetwork("two", build, F.cross_entropy))
+    )
     return trained
 
 

@@ -46,7 +46,7 @@ class StudyRecipe:
 
 
 @dataclass(frozen=True)
-class Arm:
+class SmallNetwork:
     """A network of a study.
 
     Attributes:
@@ -63,7 +63,13 @@ class Arm:
 
 
 def train(
-    arm: Arm, data: SlabData, recipe: StudyRecipe, seed: int, device: torch.device, stop: Stop, listener: Listener
+    arm: SmallNetwork,
+    data: SlabData,
+    recipe: StudyRecipe,
+    seed: int,
+    device: torch.device,
+    stop: Stop,
+    listener: Listener,
 ) -> dict[str, Any] | None:
     """Return what a network finds on the test slabs after its training; None if it was asked to stop.
 
@@ -123,7 +129,7 @@ def _moved(values: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
 
 @torch.inference_mode()
 def _found(
-    arm: Arm, model: nn.Module, data: SlabData, slabs: Sequence[SlabTensors], device: torch.device
+    arm: SmallNetwork, model: nn.Module, data: SlabData, slabs: Sequence[SlabTensors], device: torch.device
 ) -> dict[str, list[dict[str, float | None]]]:
     """Return, by slab, the measures of each structure."""
     found = {}
