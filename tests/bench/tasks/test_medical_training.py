@@ -16,7 +16,7 @@ from claimbench.bench.data.volumes import packaged_volumes
 from claimbench.bench.data.volumes.packaged_volumes import PACKAGED, LabelledVolume
 from claimbench.bench.machine.process import Stop
 from claimbench.bench.tasks.medical_segmentation.train import command
-from claimbench.bench.tasks.medical_segmentation.train.session import SmallSegmenter, StudyRecipe, train
+from claimbench.bench.tasks.medical_segmentation.train.session import SmallNetwork, StudyRecipe, train
 from claimbench.bench.tasks.medical_segmentation.train.slab_data import read
 from claimbench.bench.training import for_claims
 
@@ -35,8 +35,8 @@ class Pixels(nn.Module):
 
 
 SLICED, VOLUMES = (
-    SmallSegmenter("pixels", Pixels),
-    SmallSegmenter("voxels", lambda i, o: Pixels(i, o, nn.Conv3d), volumes=True),
+    SmallNetwork("pixels", Pixels),
+    SmallNetwork("voxels", lambda i, o: Pixels(i, o, nn.Conv3d), volumes=True),
 )
 
 
@@ -117,7 +117,7 @@ def study(monkeypatch, head):
         return Pixels(channels, classes)
 
     monkeypatch.setattr(
-        command, "arms_of", lambda paper: (SmallSegmenter("one", build), SmallSegmenter("two", build, F.cross_entropy))
+        command, "arms_of", lambda paper: (SmallNetwork("one", build), SmallNetwork("two", build, F.cross_entropy))
     )
     return trained
 

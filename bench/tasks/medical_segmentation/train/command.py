@@ -26,7 +26,7 @@ from claimbench.bench.papers import registry
 from claimbench.bench.tasks.medical_segmentation.catalogue import DATASETS
 from claimbench.bench.tasks.medical_segmentation.score import StructureScores
 from claimbench.bench.tasks.medical_segmentation.train import session
-from claimbench.bench.tasks.medical_segmentation.train.session import SmallSegmenter, StudyRecipe
+from claimbench.bench.tasks.medical_segmentation.train.session import SmallNetwork, StudyRecipe
 from claimbench.bench.tasks.medical_segmentation.train.slab_data import SlabData, read
 from claimbench.bench.training import for_claims
 from claimbench.bench.training.training_folder import TrainingFolder
@@ -42,13 +42,13 @@ class SegmenterStudy:
     """What a request asks for: the networks, their seeds, the training that they share, and where its results go."""
 
     paper: str
-    arms: tuple[SmallSegmenter, ...]
+    arms: tuple[SmallNetwork, ...]
     dataset: str
     recipe: StudyRecipe
     seeds: tuple[int, ...]
     folder: Path
 
-    def identity(self, arm: SmallSegmenter, seed: int) -> dict[str, Any]:
+    def identity(self, arm: SmallNetwork, seed: int) -> dict[str, Any]:
         """Return what makes two trainings the same."""
         own = {"paper": self.paper, "network": arm.name, "seed": seed, "dataset": self.dataset}
         return {**own, "recipe": self.recipe.to_json()}
@@ -111,7 +111,7 @@ def resolve(request: TrainRequest) -> SegmenterStudy:
     return SegmenterStudy(paper.id, chosen, name, recipe, seeds, request.folder(f"{paper.id}-{name}"))
 
 
-def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
+def arms_of(paper: str) -> tuple[SmallNetwork, ...]:
     """Return the networks of a paper's study: ``network(arm, channels, classes)`` for each of ``ARMS`` in its
     ``segmenters.py``. It may define ``loss(arm, output, labels, weights)``, and ``VOLUMES``, the arms of volumes.
 
@@ -124,7 +124,7 @@ def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
     library = import_module(module)
     volumes = getattr(library, "VOLUMES", ())
     return tuple(
-        SmallSegmenter(
+        SmallNetwork(
             name,
             partial(library.network, name),
             partial(library.loss, name) if hasattr(library, "loss") else F.cross_entropy,
@@ -136,7 +136,7 @@ def arms_of(paper: str) -> tuple[SmallSegmenter, ...]:
 
 def _outcome(
     plan: SegmenterStudy,
-    arm: SmallSegmenter,
+    arm: SmallNetwork,
     seed: int,
     data: SlabData,
     device: torch.device,

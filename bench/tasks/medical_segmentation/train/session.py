@@ -46,7 +46,7 @@ class StudyRecipe:
 
 
 @dataclass(frozen=True)
-class SmallSegmenter:
+class SmallNetwork:
     """A network of a study.
 
     Attributes:
@@ -63,7 +63,7 @@ class SmallSegmenter:
 
 
 def train(
-    arm: SmallSegmenter,
+    arm: SmallNetwork,
     data: SlabData,
     recipe: StudyRecipe,
     seed: int,
@@ -129,7 +129,7 @@ def _moved(values: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
 
 @torch.inference_mode()
 def _found(
-    arm: SmallSegmenter, model: nn.Module, data: SlabData, slabs: Sequence[SlabTensors], device: torch.device
+    arm: SmallNetwork, model: nn.Module, data: SlabData, slabs: Sequence[SlabTensors], device: torch.device
 ) -> dict[str, list[dict[str, float | None]]]:
     """Return, by slab, the measures of each structure."""
     found = {}
