@@ -10,13 +10,12 @@ import pytest
 from PIL import Image
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.data.pictures import picture_reader, verification
+from claimbench.bench.data.pictures import masked, picture_reader, verification
 from claimbench.bench.data.pictures.manifest import checked
 from claimbench.bench.tasks import object_detection, semantic_segmentation, super_resolution
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.train.data import open_pictures
 from claimbench.bench.tasks.object_detection import data as detection
-from claimbench.bench.tasks.semantic_segmentation import data as segmentation
 from claimbench.bench.tasks.super_resolution import data as superres
 
 SIDE = 16
@@ -102,7 +101,7 @@ def readers(file):
     pair = SimpleNamespace(picture=file)
     listed = SimpleNamespace(file=file, width=SIDE, height=SIDE)
     return {
-        semantic_segmentation: lambda: segmentation.picture(pair),
+        semantic_segmentation: lambda: masked.picture(pair),
         object_detection: lambda: detection.pixels(listed),
         super_resolution: lambda: superres.pixels(file),
     }
