@@ -102,12 +102,15 @@ def _value(record: Record) -> float:
 def too_low(record: Record) -> bool:
     """Whether a measured figure is less than it can be.
 
-    A score in another unit than per cent may be anything, as correlations are; a model may have nothing to train.
+    A score in another unit than per cent may be anything, as correlations are; a model may have nothing to train, and
+    scores of one picture do not spread.
     """
     row, value = record.measurement, _value(record)
     if record.job.metric == "accuracy" and row.unit != "%":
         return False
-    return value < 0 or (value == 0 and row.metric not in ("parity", "params_trainable"))
+    return value < 0 or (
+        value == 0 and row.metric not in ("parity", "params_trainable") and not row.metric.endswith("_std")
+    )
 
 
 def _not_positive(records: Iterable[Record]) -> Iterator[Anomaly]:

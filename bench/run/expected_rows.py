@@ -28,6 +28,16 @@ def every_row(job: Job) -> tuple[tuple[str, str], ...]:
     return tuple((row, sampled(unit, task.sample)) for row, unit in ROWS[job.metric])
 
 
+def possible_rows(job: Job) -> dict[str, str]:
+    """Return the unit of every row that the metric of ``job`` can yield, also of scores that only some data have."""
+    found = dict(every_row(job))
+    task = tasks.shown(job.options.task)
+    dataset = task.datasets.get(job.options.dataset) if job.metric == "accuracy" else None
+    if dataset is not None:
+        found |= {name: row.unit for name, row in task.rows_on(dataset).items()}
+    return found
+
+
 def missing(job: Job, reason: str, *, failed: bool) -> list[Measurement]:
     """Return every row of the job with the same reason and no value."""
     expected: Iterable[tuple[str, str]] = rows(job) if job.metric in ROWS else ((job.metric, ""),)

@@ -12,7 +12,7 @@ from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import TIMM
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
-from claimbench.bench.run.expected_rows import every_row
+from claimbench.bench.run.expected_rows import possible_rows
 from claimbench.bench.run.plan import STATIC
 from claimbench.bench.run.request import MODES, PRECISIONS
 from claimbench.bench.store.evidence import EnergyEvidence, PeakEvidence, TimeEvidence
@@ -66,7 +66,7 @@ def _metric(case: Case) -> Iterator[Doubt]:
         if metric not in METRICS:
             yield entry, str(unknown("metric", metric, METRICS))
             continue
-        units = dict(every_row(entry.job))
+        units = possible_rows(entry.job)
         if row.metric not in units:
             yield entry, str(unknown(f"row of {metric}", row.metric, units))
         elif row.unit != units[row.metric]:

@@ -80,7 +80,9 @@ class VisualTokenization(Task):
     """Pictures (3, H, W) or clips (T, 3, H, W) with values from -1 to 1 to the same, cut to whole patches."""
 
     def size(self, shape: tuple[int, ...]) -> str:
-        """Return the size of a picture, or the frames and size of a clip."""
+        """Return the size of a picture, or the frames and size of a clip; nothing for a shape without sides."""
+        if len(shape) < 2:
+            return ""
         frames = f"{shape[0]} frames of " if len(shape) == 4 else ""
         return f"{frames}{shape[-2]}x{shape[-1]} px"
 

@@ -54,7 +54,7 @@ def test_the_compiled_level_is_the_one_that_is_loaded():
 )
 def test_device_names_make_good_folders(monkeypatch, model, cores, expected):
     monkeypatch.setattr(environment, "_cpu_model", lambda: model)
-    monkeypatch.setattr(environment, "_cores", lambda: cores)
+    monkeypatch.setattr(environment, "cores", lambda: cores)
     assert environment.device_name() == expected
 
 

@@ -22,6 +22,9 @@ from tests.bench.publish.test_submission_folder import MODELS, NOW
 from tests.bench.publish.test_submission_pack import ENVIRONMENT
 from tests.bench.submission_draft import Draft
 from tests.bench.tasks import test_classification_accuracy as classification
+from tests.bench.tasks import test_face_attributes as faces
+from tests.bench.tasks import test_human_parsing as parsing
+from tests.bench.tasks import test_medical_accuracy as medical
 from tests.bench.tasks import test_probing as probing
 from tests.bench.tasks import test_recommendation_training as recommendation
 from tests.bench.tasks import test_segmentation_accuracy as segmentation
@@ -109,6 +112,26 @@ def tokenized(tmp_path, monkeypatch):
     return job, tokenization.subject(tokenization.Coarse(discrete=True))
 
 
+def attributed(tmp_path, monkeypatch):
+    job = job_on(
+        "lnet_anet", "anet_assumed", "interweaved", dataset="faces", data=str(faces.made_celeba(tmp_path / "faces"))
+    )
+    return replace(job, options=replace(job.options, input=faces.PLAIN)), faces.subject()
+
+
+def parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr("claimbench.reproductions.atr.model.refine", None)  # made for larger pictures
+    data = segmentation_data.folder(tmp_path / "people", {f"p{i}": parsing.label_map(i) for i in range(3)})
+    job = job_on("atr", "atr_small", "model", dataset="parsing", data=str(data))
+    return replace(job, options=replace(job.options, input=parsing.PLAIN)), parsing.subject()
+
+
+def structured(tmp_path, monkeypatch):
+    data = medical.made_chaos(tmp_path / "chaos")
+    job = job_on("msga", "ms_dual_guided", "model", dataset="chaos", data=str(data))
+    return job, medical.subject(medical.Levels(5), (1, 32, 32))
+
+
 EVALUATED = {
     "image-classification": classified,
     "semantic-segmentation": segmented,
@@ -117,6 +140,9 @@ EVALUATED = {
     "sequential-recommendation": recommended,
     "representation-probing": probed,
     "visual-tokenization": tokenized,
+    "face-attributes": attributed,
+    "human-parsing": parsed,
+    "medical-segmentation": structured,
 }
 
 

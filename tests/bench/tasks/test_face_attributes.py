@@ -55,7 +55,12 @@ def job(data=None, dataset="faces", weights="official", **options):
 
 @pytest.fixture
 def celeba(tmp_path):
-    (tmp_path / "Anno").mkdir()
+    return made_celeba(tmp_path)
+
+
+def made_celeba(tmp_path):
+    """Write faces in CelebA's layout; return their folder."""
+    (tmp_path / "Anno").mkdir(parents=True)
     (tmp_path / "Eval").mkdir()
     (tmp_path / "img_celeba").mkdir()
     lines = [str(FACES), " ".join(ATTRIBUTES)]

@@ -43,13 +43,16 @@ def job(dataset, data, **options):
 
 @pytest.fixture
 def save():
-    nibabel = pytest.importorskip("nibabel")
+    pytest.importorskip("nibabel")
+    return saved
 
-    def save(path, values, zooms=(1.0, 1.0, 2.0)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.Nifti1Image(values, np.diag([*zooms, 1.0])).to_filename(path)
 
-    return save
+def saved(path, values, zooms=(1.0, 1.0, 2.0)):
+    """Write a volume as NIfTI."""
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.Nifti1Image(values, np.diag([*zooms, 1.0])).to_filename(path)
 
 
 def phantom(seed, classes, shape=(18, 16, 5)):
@@ -63,12 +66,16 @@ def phantom(seed, classes, shape=(18, 16, 5)):
 
 @pytest.fixture
 def chaos(tmp_path, save):
-    """Two subjects of CHAOS whose intensities show the class, as its labels say it."""
+    return made_chaos(tmp_path)
+
+
+def made_chaos(folder):
+    """Write two subjects of CHAOS whose intensities show the class, as its labels say it; return their folder."""
     for seed in range(2):
         labels = phantom(seed, 5)
-        save(tmp_path / "images" / f"{seed}.nii.gz", (labels * 50).astype(np.float32))
-        save(tmp_path / "labels" / f"{seed}.nii.gz", labels * 63)
-    return tmp_path
+        saved(folder / "images" / f"{seed}.nii.gz", (labels * 50).astype(np.float32))
+        saved(folder / "labels" / f"{seed}.nii.gz", labels * 63)
+    return folder
 
 
 def rows(model, shape, asked):
