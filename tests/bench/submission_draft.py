@@ -110,7 +110,7 @@ def reseal(data: bytes) -> bytes:
     head, _, body = data.partition(b"\n")
     header = json.loads(head)
     header["header"]["sha256"] = hashlib.sha256(body).hexdigest()
-    return orjson.dumps(header) + b"\n" + body
+    return json.dumps(header, separators=(",", ":")).encode() + b"\n" + body  # orjson refuses integers of over 64 bits
 
 
 def read(path: Path) -> Draft:

@@ -24,6 +24,8 @@ CLASSIFIERS = {
 WITHOUT_MAPS = ("convit", "dhvt", "evit", "ninformer", "ptnt", "volo")
 BACKBONES = {name: side for name, side in CLASSIFIERS.items() if not name.startswith(WITHOUT_MAPS)}
 
-OTHERS = ("ablation_attention_daf", "anet_assumed", "atoken_small_golden", "atr_small", "drct_srx2", "ep_d768", "sasrec_ml1m",
-          "segvit_vit_b_512_base", "vgg16_largefov", "vmunet_isic")  # fmt: skip
+OTHERS = (
+    *("ablation_attention_daf", "anet_assumed", "atoken_small_golden", "atr_small", "drct_srx2", "ep_d768"),
+    *("sasrec_ml1m", "segvit_vit_b_512_base", "vgg16_largefov", "vmunet_isic"),
+)
 """Models for other tasks."""
