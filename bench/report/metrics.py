@@ -90,7 +90,7 @@ _TASKS: tuple[tuple[str, str, str], ...] = (
     ("psnr", "PSNR", "the data set's pictures and trained weights"),
     ("top1", "top-1", "the data set and trained weights"),
     ("top5", "top-5", "the data set and trained weights"),
-    ("accuracy", "accuracy", "the data set and trained weights"),
+    ("accuracy", "Accuracy", "the data set and trained weights"),
     ("_dsc", "Dice", "a segmenter trained on the data set"),
     ("_nsd", "NSD", "a segmenter trained on the data set"),
     ("_hd95", "HD95", "a segmenter trained on the data set"),
@@ -135,7 +135,8 @@ def _unmeasured(name: str) -> Quantity:
             return Quantity(
                 f"{title} ({rest})" if rest else title, "quality", "", better="higher", needs=f"needs {needs}"
             )
-    return Quantity(name.replace("_", " "), "quality", "", needs="nothing in this suite measures it")
+    words = name.replace("_", " ")
+    return Quantity(words[:1].upper() + words[1:], "quality", "", needs="nothing in this suite measures it")
 
 
 def row(name: str) -> MeasuredRow:
