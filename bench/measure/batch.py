@@ -12,7 +12,7 @@ from claimbench.bench.core.statistics import median
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.clock import clock_for
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.store.evidence import TriedBatch
+from claimbench.bench.store.evidence.of_models import TriedBatch
 
 CPU_BATCHES = (1, 4, 8, 16, 32)
 GPU_BATCHES = tuple(2**n for n in range(3, 14))

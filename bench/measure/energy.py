@@ -19,7 +19,7 @@ from claimbench.bench.machine.load import Machine, disturbances
 from claimbench.bench.measure.batch import find_batch
 from claimbench.bench.measure.steps import gradients, make_steps
 from claimbench.bench.measure.timing import effort_for, warm_up
-from claimbench.bench.store.evidence import EnergyEvidence
+from claimbench.bench.store.evidence.of_models import EnergyEvidence
 
 LEAST_S = 3.0
 """Counters advance every few dozen milliseconds; this long makes that a per cent or less."""

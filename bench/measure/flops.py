@@ -23,7 +23,7 @@ from claimbench.bench.core.task import SEED, Subject
 from claimbench.bench.measure import fvcore_count
 from claimbench.bench.measure.flop_rules import FORMULAS, FREE, free_reason
 from claimbench.bench.measure.steps import trained_outputs
-from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, SecondOpinion
+from claimbench.bench.store.evidence.of_models import FvcoreEvidence, MacsEvidence, SecondOpinion
 from claimbench.kernels.operator import PUBLISHED
 
 if TYPE_CHECKING:

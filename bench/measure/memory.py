@@ -14,7 +14,12 @@ from claimbench.bench.machine import nvml
 from claimbench.bench.machine.clock import Step
 from claimbench.bench.machine.resident import ResidentMeter
 from claimbench.bench.measure.steps import gradients, make_steps
-from claimbench.bench.store.evidence import DeviceMemoryEvidence, IncreaseEvidence, PeakEvidence, TrainingPeakEvidence
+from claimbench.bench.store.evidence.of_models import (
+    DeviceMemoryEvidence,
+    IncreaseEvidence,
+    PeakEvidence,
+    TrainingPeakEvidence,
+)
 
 REPEATS = 3
 """Peaks of forward passes are taken this often, once in a quick run; the median counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
-from claimbench.bench.store.evidence import ParameterEvidence
+from claimbench.bench.store.evidence.of_models import ParameterEvidence
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

@@ -11,7 +11,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.golden import load_golden
 from claimbench.bench.measure.golden_check import GoldenResult, OutputDifference, check_golden
 from claimbench.bench.papers import golden_files, registry
-from claimbench.bench.store.evidence import GoldenEvidence, OutputEvidence, ParityEvidence
+from claimbench.bench.store.evidence.of_models import GoldenEvidence, OutputEvidence, ParityEvidence
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

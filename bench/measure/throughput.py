@@ -9,7 +9,7 @@ from claimbench.bench.machine.load import Machine
 from claimbench.bench.measure.batch import find_batch
 from claimbench.bench.measure.steps import gradients, make_steps
 from claimbench.bench.measure.timing import effort_for, time_steps
-from claimbench.bench.store.evidence import Flushed
+from claimbench.bench.store.evidence.of_models import Flushed
 
 
 def measure(subject: Subject, job: Job) -> list[Measurement]:

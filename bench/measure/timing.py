@@ -16,7 +16,8 @@ from claimbench.bench.core.statistics import median, median_interval, percentile
 from claimbench.bench.core.text import several
 from claimbench.bench.machine.clock import Clock, Step
 from claimbench.bench.machine.load import Machine, MachineReport, disturbances
-from claimbench.bench.store.evidence import Flushed, Stop, TimeEvidence, TriedBatch, WarmUp
+from claimbench.bench.store.evidence.fields import Stop
+from claimbench.bench.store.evidence.of_models import Flushed, TimeEvidence, TriedBatch, WarmUp
 
 CHUNK_S = 0.2
 """Throttling is looked at after this much sampling; a chunk that was throttled is void."""
@@ -63,7 +64,7 @@ class Timing:
         loops: steps inside one sample.
         stop: ``interval`` (the median is known well enough) or ``budget`` (time was up).
         void: samples thrown away because the machine was throttled.
-        warmup: see :class:`~claimbench.bench.store.evidence.WarmUp`.
+        warmup: see :class:`~claimbench.bench.store.evidence.of_models.WarmUp`.
         machine: see :class:`~claimbench.bench.machine.load.MachineReport`.
         noisy: reasons that the figure is less certain than its interval; empty if there are none.
         method: the clock's.

@@ -17,7 +17,7 @@ from claimbench.bench.core import statistics
 from claimbench.bench.core.quantities import TRAINING
 from claimbench.bench.core.records import Job, Options, Record, Settings, Status, resize
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.evidence import Shown, shown
+from claimbench.bench.store.evidence.reading import Shown, shown
 
 ReadSamples = Callable[[Record], Sequence[float]]
 """Gives a record's samples: ``Store.samples``, or :func:`own_samples` for records that were never stored."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from claimbench.bench.core.records import Record
 from claimbench.bench.report import metrics
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 
 CHANCE_FACTOR = 3
 """A score below this many times chance is chance."""

@@ -17,7 +17,7 @@ from claimbench.bench.run.request import Resolved
 from claimbench.bench.run.run_file import RUNS, RunFile
 from claimbench.bench.run.runner import OTHER_TIMEOUT_S, execute
 from claimbench.bench.store import counted
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 from claimbench.bench.store.ledger import Ledger
 
 if TYPE_CHECKING:

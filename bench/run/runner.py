@@ -15,7 +15,7 @@ from claimbench.bench.run.forecast import Forecast
 from claimbench.bench.run.jobs import run_jobs, start
 from claimbench.bench.run.plan import is_untimed, processes
 from claimbench.bench.run.run_file import RunFile
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 from claimbench.bench.store.history import History
 from claimbench.bench.store.ledger import Ledger
 

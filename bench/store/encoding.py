@@ -18,7 +18,7 @@ import orjson
 from pydantic import Field, ValidationError
 
 from claimbench.bench.core.records import SCHEMA_VERSION, Job, Measurement, Record, Settings, Status, read_job
-from claimbench.bench.store.evidence import is_readable
+from claimbench.bench.store.evidence.reading import is_readable
 from claimbench.bench.store.schema import Strict, model
 
 PAPER = b'{"schema":%d,"job":{"paper":"' % SCHEMA_VERSION

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job
-from claimbench.bench.store.evidence import WeightsEvidence
+from claimbench.bench.store.evidence.of_scores import WeightsEvidence
 
 OWN = "own"
 """The label of the weights that a user's own model comes with."""

@@ -22,7 +22,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.machine.group import Group, joined
 from claimbench.bench.measure.scoring.evidence import weights_of
 from claimbench.bench.measure.scoring.lines import Lines
-from claimbench.bench.store.evidence import Kept
+from claimbench.bench.store.evidence.of_scores import Kept
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from claimbench.bench.core.files import checkout
 from claimbench.bench.machine.environment import git
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.rules import Case, Doubt, rule
-from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence
+from claimbench.bench.store.evidence.of_models import EnergyEvidence, TimeEvidence
 from claimbench.bench.store.store import when
 
 BEGINNING = datetime(2026, 11, 21, tzinfo=UTC)

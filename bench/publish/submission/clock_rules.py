@@ -13,7 +13,7 @@ from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rounds, rule
 from claimbench.bench.run.plan import BUDGET_CPU_S, ROUNDS
 from claimbench.bench.store.encoding import encode_samples
-from claimbench.bench.store.evidence import EnergyEvidence, TimeEvidence
+from claimbench.bench.store.evidence.of_models import EnergyEvidence, TimeEvidence
 
 EXACT = 1e-9
 """Rounding of the last digits, relative."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from claimbench.bench.measure.flops import AGREEMENT
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
-from claimbench.bench.store.evidence import FvcoreEvidence, MacsEvidence, TrainingPeakEvidence
+from claimbench.bench.store.evidence.of_models import FvcoreEvidence, MacsEvidence, TrainingPeakEvidence
 
 FVCORE = (0.5, 2.0)
 """fvcore's MACs over ours: it counts norms and pooling too, and does not know every operator."""

@@ -14,7 +14,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.publish.submission.lines import VERSION, Header, PaperFiles
 from claimbench.bench.run.run_file import RunFile
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.run.expected_rows import possible_rows
 from claimbench.bench.run.plan import STATIC
 from claimbench.bench.run.request import MODES, PRECISIONS
-from claimbench.bench.store.evidence import EnergyEvidence, PeakEvidence, TimeEvidence
+from claimbench.bench.store.evidence.of_models import EnergyEvidence, PeakEvidence, TimeEvidence
 from claimbench.bench.store.store import slug
 
 

@@ -15,7 +15,7 @@ from claimbench.bench.publish.submission.private import paths
 from claimbench.bench.publish.submission.rules import Case, Doubt, rule
 from claimbench.bench.run.expected_rows import rows
 from claimbench.bench.store.encoding import encode_samples
-from claimbench.bench.store.evidence import kind_of
+from claimbench.bench.store.evidence.reading import kind_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

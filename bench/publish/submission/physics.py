@@ -18,7 +18,7 @@ from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.models import subject_of
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rounds, rule
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import (
+from claimbench.bench.store.evidence.of_models import (
     EnergyEvidence,
     IncreaseEvidence,
     PeakEvidence,

@@ -13,7 +13,7 @@ from claimbench.bench.core.grouping import grouped
 from claimbench.bench.publish.submission.document import Entry, Submission
 from claimbench.bench.publish.submission.models import Facts, Models
 from claimbench.bench.report.render import clean
-from claimbench.bench.store.evidence import RowEvidence
+from claimbench.bench.store.evidence.fields import RowEvidence
 
 Doubt = tuple[Entry | int | None, str]
 """A finding of a rule: the record (or the line) that it is about, None for the whole file, and a sentence's worth."""

@@ -12,12 +12,11 @@ from claimbench.bench.papers import golden_files, registry
 from claimbench.bench.publish.submission.document import Entry
 from claimbench.bench.publish.submission.rules import Case, Doubt, each, rule
 from claimbench.bench.report import sanity
-from claimbench.bench.store.evidence import (
+from claimbench.bench.store.evidence.of_models import GoldenEvidence, ParityEvidence
+from claimbench.bench.store.evidence.of_scores import (
     CorruptionAccuracyEvidence,
     FirstHitsEvidence,
-    GoldenEvidence,
     HitsEvidence,
-    ParityEvidence,
     PictureEvidence,
     WholeEvidence,
 )

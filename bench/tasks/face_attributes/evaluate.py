@@ -19,7 +19,7 @@ from claimbench.bench.data.pictures.picture_reader import rgb
 from claimbench.bench.data.pictures.resized import resized
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look, spread
-from claimbench.bench.store.evidence import AttributeEvidence, PictureEvidence, WholeEvidence
+from claimbench.bench.store.evidence.of_scores import AttributeEvidence, PictureEvidence, WholeEvidence
 from claimbench.bench.tasks.face_attributes import BALANCED, EACH, EACH_BALANCED, MEAN
 from claimbench.bench.tasks.face_attributes.catalogue import ATTRIBUTES, DATASETS
 from claimbench.bench.tasks.face_attributes.check import complete

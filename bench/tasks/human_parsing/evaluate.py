@@ -23,7 +23,7 @@ from claimbench.bench.data.pictures.resized import resized
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look, spread
 from claimbench.bench.papers import registry
-from claimbench.bench.store.evidence import ParsingEvidence, PictureEvidence, WholeEvidence
+from claimbench.bench.store.evidence.of_scores import ParsingEvidence, PictureEvidence, WholeEvidence
 from claimbench.bench.tasks.human_parsing import SMOOTHED, TASK
 from claimbench.bench.tasks.human_parsing.catalogue import DATASETS, ParsedSet
 from claimbench.bench.tasks.human_parsing.data import find, meaning

@@ -23,7 +23,7 @@ from claimbench.bench.data.pictures.listing import expected_classes
 from claimbench.bench.data.pictures.manifest import check_classes
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import LineFormat, look, spread
-from claimbench.bench.store.evidence import FirstHitsEvidence, HitsEvidence, LabelledEvidence, PictureEvidence
+from claimbench.bench.store.evidence.of_scores import FirstHitsEvidence, HitsEvidence, LabelledEvidence, PictureEvidence
 from claimbench.bench.tasks.image_classification import TASK
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS, DEFAULT
 from claimbench.bench.tasks.image_classification.data import find

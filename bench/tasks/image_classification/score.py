@@ -9,7 +9,7 @@ import numpy as np
 from claimbench.bench.core.records import Measurement
 from claimbench.bench.core.statistics import wilson
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES, PictureSet
-from claimbench.bench.store.evidence import (
+from claimbench.bench.store.evidence.of_scores import (
     ClassHits,
     CorruptionAccuracyEvidence,
     CorruptionErrorEvidence,

@@ -14,7 +14,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Score, Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look, spread
-from claimbench.bench.store.evidence import DataEvidence, StructureEvidence
+from claimbench.bench.store.evidence.of_scores import DataEvidence, StructureEvidence
 from claimbench.bench.tasks.medical_segmentation import TASK
 from claimbench.bench.tasks.medical_segmentation.catalogue import DATASETS, DEFAULT, Volumes, slug
 from claimbench.bench.tasks.medical_segmentation.cuts import dice_of_cuts

@@ -18,7 +18,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look, spread
 from claimbench.bench.papers.openmmlab.found import Found
-from claimbench.bench.store.evidence import DetectionEvidence, WholeDetection
+from claimbench.bench.store.evidence.of_scores import DetectionEvidence, WholeDetection
 from claimbench.bench.tasks.object_detection import TASK
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES, COCO, PICTURES
 from claimbench.bench.tasks.object_detection.check import how_many

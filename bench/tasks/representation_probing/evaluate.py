@@ -16,7 +16,8 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.look import look
 from claimbench.bench.measure.scoring.tail import Ahead
 from claimbench.bench.papers import registry
-from claimbench.bench.store.evidence import GainEvidence, ProbeArm, ProbeEvidence, RowEvidence
+from claimbench.bench.store.evidence.fields import RowEvidence
+from claimbench.bench.store.evidence.of_scores import GainEvidence, ProbeArm, ProbeEvidence
 from claimbench.bench.tasks.representation_probing import TASK, encoder, features, score
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS, ProbedSet
 from claimbench.bench.tasks.representation_probing.features import Features

@@ -20,7 +20,7 @@ from claimbench.bench.data.pictures.normalisation import normalisation_of
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import spread
 from claimbench.bench.papers import registry
-from claimbench.bench.store.evidence import SegmentationEvidence, WholeEvidence, WholeSegmentationEvidence
+from claimbench.bench.store.evidence.of_scores import SegmentationEvidence, WholeEvidence, WholeSegmentationEvidence
 from claimbench.bench.tasks.semantic_segmentation import TASK
 from claimbench.bench.tasks.semantic_segmentation.catalogue import BAND, DATASETS, DEFAULT, Masks
 from claimbench.bench.tasks.semantic_segmentation.data import listed

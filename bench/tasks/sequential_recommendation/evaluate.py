@@ -13,7 +13,7 @@ from claimbench.bench.core.files import digest
 from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.statistics import Z95
 from claimbench.bench.core.task import Subject
-from claimbench.bench.store.evidence import RankingEvidence
+from claimbench.bench.store.evidence.of_scores import RankingEvidence
 from claimbench.bench.tasks.sequential_recommendation import TASK
 from claimbench.bench.tasks.sequential_recommendation.catalogue import DATASETS, DEFAULT, ActionSet
 from claimbench.bench.tasks.sequential_recommendation.data import find

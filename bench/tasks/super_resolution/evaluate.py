@@ -17,7 +17,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained
 from claimbench.bench.measure.scoring.look import look
-from claimbench.bench.store.evidence import EnlargementEvidence
+from claimbench.bench.store.evidence.of_scores import EnlargementEvidence
 from claimbench.bench.tasks.super_resolution import data, resize, rrdbnet
 from claimbench.bench.tasks.super_resolution.catalogue import DATASETS, METHODS, SCALES, UNITS, LargePictures, row_names
 from claimbench.bench.tasks.super_resolution.score import compare

@@ -23,7 +23,7 @@ from claimbench.bench.core.records import Job, Measurement
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure.scoring.evidence import is_trained, weights_of
 from claimbench.bench.measure.scoring.look import look
-from claimbench.bench.store.evidence import TokenizationEvidence
+from claimbench.bench.store.evidence.of_scores import TokenizationEvidence
 from claimbench.bench.tasks.visual_tokenization.catalogue import DATASETS, FEATURES, VisualSet
 from claimbench.bench.tasks.visual_tokenization.data import Example, find, frames, voxels
 from claimbench.bench.tasks.visual_tokenization.score import Moments, blocks, frechet, perplexity, psnr, ssim

@@ -9,7 +9,8 @@ from typing import Any
 from claimbench.bench.core import bits
 from claimbench.bench.core.differences import PairedDifference, Right, Spread, difference, spread
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.evidence import StudyEvidence, read
+from claimbench.bench.store.evidence.of_scores import StudyEvidence
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.store.store import Store
 from claimbench.bench.training.study.setting import Setting
 

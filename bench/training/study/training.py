@@ -26,7 +26,7 @@ from claimbench.bench.core.records import Measurement
 from claimbench.bench.data.small import sets
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.machine.resident import ResidentMeter, resident
-from claimbench.bench.store.evidence import Epoch, StudyEvidence
+from claimbench.bench.store.evidence.of_scores import Epoch, StudyEvidence
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study import subjects
 from claimbench.bench.training.study.augment import augment

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import expm1
 
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 from claimbench.bench.watch.regress.findings import Cause, Finding, Verdict
 from claimbench.bench.watch.regress.noise import RoundPair
 from claimbench.bench.watch.regress.pairing import Matched

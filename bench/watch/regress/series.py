@@ -14,7 +14,7 @@ from claimbench.bench.core.statistics import Z95, median, median_interval
 from claimbench.bench.report import metrics
 from claimbench.bench.report.figures import ReadSamples, row_name
 from claimbench.bench.store.encoding import StoredRecord
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 
 CONTROL = "timm:"
 """The first words of subjects that no commit of the papers' code changes."""

@@ -10,7 +10,7 @@ from claimbench.bench.core.records import Record
 from claimbench.bench.core.statistics import median
 from claimbench.bench.core.text import flat
 from claimbench.bench.machine.load import OTHERS_CORES, STOLEN, MachineReport
-from claimbench.bench.store.evidence import shown
+from claimbench.bench.store.evidence.reading import shown
 
 Where = Literal["machine", "versions"]
 """``machine``: it is another one. ``versions``: the same one with other software, driver, clocks or variables."""

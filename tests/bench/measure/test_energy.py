@@ -11,7 +11,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject, Task
 from claimbench.bench.machine import nvml
 from claimbench.bench.measure import energy
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 
 @pytest.fixture

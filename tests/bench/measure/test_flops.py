@@ -13,7 +13,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import flops, fvcore_count, memory
 from claimbench.bench.measure.flop_rules import attention_pairs
 from claimbench.bench.run.expected_rows import rows as expected_rows
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.kernels.neighborhood_aggregate import cost, neighborhood_aggregate, reference
 from claimbench.kernels.selective_scan import selective_scan
 

@@ -16,7 +16,7 @@ from claimbench.bench.measure import golden as goldens
 from claimbench.bench.measure import parity
 from claimbench.bench.measure.golden_check import check_golden, compare_output, single_thread
 from claimbench.bench.papers import registry
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 
 class Model(nn.Module):

@@ -13,7 +13,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import heap, resident
 from claimbench.bench.measure import memory, params
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 MIB = 2**20
 

@@ -16,7 +16,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.machine import clock, load
 from claimbench.bench.measure import batch, latency, steps, throughput, timing
 from claimbench.bench.measure.timing import QUICK, Effort, time_steps, warm_up
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 FAST = Effort(budget_s=0.3, least_s=0.0, warmup_s=0.2, samples=10)
 

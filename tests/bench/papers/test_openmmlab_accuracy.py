@@ -24,7 +24,7 @@ except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 from claimbench.bench.papers.openmmlab import NETWORKS, config, measured, predict
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 
 DETECTION, SEGMENTATION = tasks.get("object-detection"), tasks.get("semantic-segmentation")
 PERSON = 0

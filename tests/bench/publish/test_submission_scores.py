@@ -12,7 +12,7 @@ from claimbench.bench.core.task import Subject
 from claimbench.bench.publish.submission.check import Checker
 from claimbench.bench.publish.submission.pack import pack
 from claimbench.bench.run.run_file import RUNS, RunFile
-from claimbench.bench.store.evidence import kind_of, read
+from claimbench.bench.store.evidence.reading import kind_of, read
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.representation_probing import evaluate, features
 from claimbench.bench.tasks.representation_probing.heads import HeadRecipe

@@ -9,7 +9,7 @@ from claimbench.bench.core.records import Settings
 from claimbench.bench.core.rounding import Printed
 from claimbench.bench.report.figures import figures
 from claimbench.bench.report.rows import conditions, measured_as, measured_notes, measured_row, with_unit
-from claimbench.bench.store.evidence import Shown
+from claimbench.bench.store.evidence.reading import Shown
 from tests.bench.record_examples import record
 
 SHAPE = {"sample_shape": [3, 224, 224]}

@@ -6,20 +6,15 @@ from pathlib import Path
 import pytest
 
 from claimbench.bench.core.records import Measurement
-from claimbench.bench.store.evidence import (
-    ROWS,
-    SCORES,
+from claimbench.bench.store.evidence.of_models import TimeEvidence
+from claimbench.bench.store.evidence.of_scores import (
     FirstHitsEvidence,
     HitsEvidence,
     RankingEvidence,
     SegmentationEvidence,
-    TimeEvidence,
     WholeSegmentationEvidence,
-    is_readable,
-    kind_of,
-    read,
-    shown,
 )
+from claimbench.bench.store.evidence.reading import ROWS, SCORES, is_readable, kind_of, read, shown
 from claimbench.bench.store.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"

@@ -17,7 +17,8 @@ from claimbench.bench.core.statistics import wilson
 from claimbench.bench.core.task import Subject
 from claimbench.bench.measure import accuracy
 from claimbench.bench.measure.scoring.look import spread
-from claimbench.bench.store.evidence import ClassHits, read
+from claimbench.bench.store.evidence.of_scores import ClassHits
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.preprocessing import preprocessing_of
 

@@ -5,7 +5,8 @@ import pytest
 
 from claimbench.bench.core.bits import packed, unpacked
 from claimbench.bench.data.pictures.labelled import CORRUPTIONS, SEVERITIES
-from claimbench.bench.store.evidence import LabelledEvidence, PictureEvidence, read
+from claimbench.bench.store.evidence.of_scores import LabelledEvidence, PictureEvidence
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.image_classification.catalogue import DATASETS
 from claimbench.bench.tasks.image_classification.score import corruption_rows, hits, per_class
 

@@ -15,7 +15,7 @@ from claimbench.bench.core.errors import UnavailableError
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.papers.openmmlab.found import Found
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.object_detection.catalogue import CLASSES
 from claimbench.bench.tasks.object_detection.check import check
 from tests.bench import detection_data as made

@@ -12,7 +12,7 @@ from claimbench.bench.core.errors import UnavailableError, UserError
 from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.human_parsing.catalogue import ATR_LABELS, DATASETS
 from claimbench.bench.tasks.human_parsing.data import find
 from claimbench.bench.tasks.human_parsing.score import counts_of, interval, parsing

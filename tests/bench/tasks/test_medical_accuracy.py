@@ -13,7 +13,8 @@ from claimbench.bench.core.listener import SILENT
 from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.data.volumes.packaged_volumes import PACKAGED, LabelledVolume
-from claimbench.bench.store.evidence import StructureEvidence, read
+from claimbench.bench.store.evidence.of_scores import StructureEvidence
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.medical_segmentation.catalogue import DATASETS
 from claimbench.bench.tasks.medical_segmentation.data import find
 

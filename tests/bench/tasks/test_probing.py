@@ -17,7 +17,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.data.small.sets import PictureTensors
 from claimbench.bench.measure.scoring.tail import Ahead
 from claimbench.bench.run.dispatch import dispatching
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.representation_probing import data, encoder, evaluate, features
 from claimbench.bench.tasks.representation_probing.catalogue import DATASETS
 from claimbench.bench.tasks.representation_probing.features import Features

@@ -9,7 +9,7 @@ import torch
 
 from claimbench.bench.core.errors import UserError
 from claimbench.bench.core.listener import SILENT, Listener
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.store.store import Store
 from claimbench.bench.tasks.sequential_recommendation import score
 from claimbench.bench.tasks.sequential_recommendation.data.interactions import from_pairs

@@ -17,7 +17,7 @@ from claimbench.bench.core.records import Job, Options, Settings
 from claimbench.bench.core.task import Subject
 from claimbench.bench.papers import registry
 from claimbench.bench.report import metrics
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.tasks.semantic_segmentation.evaluate import PROBE_SIDE
 from tests.bench import segmentation_data as made
 from tests.bench.listening import progress

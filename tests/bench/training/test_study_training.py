@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from claimbench.bench.core.errors import UserError
-from claimbench.bench.store.evidence import read
+from claimbench.bench.store.evidence.reading import read
 from claimbench.bench.training import checkpoint
 from claimbench.bench.training.study.setting import Setting, setting
 from claimbench.bench.training.study.study_task import StudyTask, make_job

@@ -17,7 +17,7 @@ from scipy import stats
 from claimbench.bench import tasks
 from claimbench.bench.core.records import Job, Measurement, Settings
 from claimbench.bench.papers.outside import codes
-from claimbench.bench.store.evidence import RankingEvidence, SeedEvidence
+from claimbench.bench.store.evidence.of_scores import RankingEvidence, SeedEvidence
 from claimbench.bench.store.jsonl import write_whole
 from claimbench.bench.store.ledger import Ledger
 from claimbench.bench.store.store import Store, new_run
