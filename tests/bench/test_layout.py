@@ -37,7 +37,6 @@ ROLES = ("catalogue", "data", "check", "score", "evaluate", "train", "network")
 SHARED = {
     "check": "what the ``check`` of a command does",
     "claims": "the claims of papers, and the test of them",
-    "evidence": "the classes of evidence, and what fills them for every score",
     "lines": "the lines of a JSON Lines file",
     "markdown": "what makes Markdown",
     "opening": "opens a data set wherever it lies",
